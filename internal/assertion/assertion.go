@@ -1,0 +1,95 @@
+// Package assertion gets the JWT by which the CI system vouches for a job.
+package assertion
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
+)
+
+// Source gets a fresh assertion with every call. A call makes one attempt;
+// whether to make another is for the caller to decide, see wire.Passing.
+type Source interface {
+	Assertion(context.Context) (secret.Value, error)
+}
+
+// maxLength bounds an assertion, in bytes. GitHub's are about 2 KiB.
+const maxLength = 64 << 10
+
+// Claims are the parts of an assertion that a federated credential in Entra is
+// matched against. They are not secret. Each is one line, made harmless.
+type Claims struct {
+	Issuer         string
+	Subject        string
+	Audience       string
+	JobWorkflowRef string // GitHub only
+}
+
+// ErrNotJWT is what [Parse] returns for anything but a JWT.
+var ErrNotJWT = errors.New("not a JWT (three base64url parts, the first two JSON)")
+
+// Parse reads an assertion's claims (RFC 7519). It verifies nothing: that is
+// for Entra to do.
+func Parse(v secret.Value) (Claims, error) {
+	parts := strings.Split(v.Reveal(), ".")
+	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
+		return Claims{}, ErrNotJWT
+	}
+	var header map[string]any
+	var payload struct {
+		Issuer         any `json:"iss"`
+		Subject        any `json:"sub"`
+		Audience       any `json:"aud"`
+		JobWorkflowRef any `json:"job_workflow_ref"`
+	}
+	for i, into := range []any{&header, &payload} {
+		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		if err != nil || json.Unmarshal(b, into) != nil {
+			return Claims{}, ErrNotJWT
+		}
+	}
+	return Claims{
+		Issuer:         line(payload.Issuer),
+		Subject:        line(payload.Subject),
+		Audience:       line(payload.Audience),
+		JobWorkflowRef: line(payload.JobWorkflowRef),
+	}, nil
+}
+
+// line shows a claim that should be a string, or a list of them.
+func line(claim any) string {
+	switch c := claim.(type) {
+	case string:
+		return outside.Line(c, 400)
+	case []any:
+		var all []string
+		for _, one := range c {
+			if s, ok := one.(string); ok {
+				all = append(all, s)
+			}
+		}
+		return outside.Line(strings.Join(all, ", "), 400)
+	}
+	return ""
+}
+
+// usable makes a secret of what a source brought, if it can be one: a header
+// value cannot hold white space, and nothing that long is an assertion.
+func usable(text string) (secret.Value, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return secret.Value{}, errors.New("it is empty")
+	case len(text) > maxLength:
+		return secret.Value{}, fmt.Errorf("it is longer than %d KiB", maxLength>>10)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return secret.Value{}, ErrNotJWT
+	}
+	return secret.New(text), nil
+}

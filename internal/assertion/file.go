@@ -1,0 +1,61 @@
+package assertion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
+)
+
+// File reads the assertion from a file that the CI system keeps fresh, such as
+// a projected service account token of Kubernetes.
+type File struct{ Path string }
+
+// Assertion implements [Source].
+func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
+	type read struct {
+		text []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() { // opening a pipe waits for its writer, however long
+		text, err := f.read()
+		done <- read{text, err}
+	}()
+	var r read
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		r.err = ctx.Err()
+	}
+	if r.err != nil {
+		return secret.Value{}, fmt.Errorf("read the assertion from federated-token-file: %w", r.err)
+	}
+	v, err := usable(string(r.text))
+	if err == nil {
+		// Whatever else the file holds is not for Entra to see.
+		_, err = Parse(v)
+	}
+	if err != nil {
+		return secret.Value{}, hint.Add(fmt.Errorf("read the assertion from federated-token-file: %s: %w", f.Path, err),
+			"the file must hold the CI system's OIDC token and nothing else")
+	}
+	return v, nil
+}
+
+func (f *File) read() ([]byte, error) {
+	file, err := os.Open(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxLength+2))
+	if err == nil && len(text) > maxLength+1 {
+		err = errors.New("the file is too large for a token")
+	}
+	return text, err
+}

@@ -1,0 +1,97 @@
+package assertion
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
+)
+
+// GitHub asks GitHub's OIDC endpoint, as in
+// https://docs.github.com/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
+type GitHub struct {
+	HTTP     *http.Client
+	URL      string       // ACTIONS_ID_TOKEN_REQUEST_URL
+	Token    secret.Value // ACTIONS_ID_TOKEN_REQUEST_TOKEN
+	Audience string
+}
+
+var pending = regexp.MustCompile(`(?i)\bpending\b`)
+
+const askingGitHub = "ask GitHub for an assertion"
+
+// Assertion implements [Source].
+func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
+	u, err := url.Parse(g.URL)
+	if err != nil {
+		return secret.Value{}, errors.New(askingGitHub + ": ACTIONS_ID_TOKEN_REQUEST_URL is not a URL")
+	}
+	q := u.Query()
+	q.Set("audience", g.Audience)
+	u.RawQuery = q.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return secret.Value{}, errors.New(askingGitHub + ": ACTIONS_ID_TOKEN_REQUEST_URL is not a URL")
+	}
+	req.Header.Set("Authorization", "Bearer "+g.Token.Reveal())
+	req.Header.Set("Accept", "application/json")
+	resp, err := g.HTTP.Do(req)
+	if err != nil {
+		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return secret.Value{}, githubRefused(resp, body)
+	}
+	var answer struct {
+		Value string `json:"value"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return secret.Value{}, wire.Refused(askingGitHub, resp, "the answer is not JSON")
+	}
+	v, err := usable(answer.Value)
+	if err != nil {
+		return secret.Value{}, wire.Refused(askingGitHub, resp, fmt.Sprintf("no assertion in the answer: %v", err))
+	}
+	return v, nil
+}
+
+// githubRefused explains a refusal. Right after a job's start the endpoint can
+// say that the job is pending: that passes.
+func githubRefused(resp *http.Response, body []byte) error {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	detail := ""
+	if json.Unmarshal(body, &answer) == nil {
+		detail = answer.Message
+	}
+	e := wire.Refused(askingGitHub, resp, detail)
+	e.Passes = pending.MatchString(answer.Message)
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"
+	}
+	return e
+}
+
+// Available reports whether GitHub can vouch for the job: nil, or why not and
+// what to change.
+func (g *GitHub) Available() error {
+	if g.URL != "" && !g.Token.IsZero() {
+		return nil
+	}
+	return hint.Add(errors.New("GitHub gives this job no OIDC token (ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set)"),
+		"add to the job: permissions: { id-token: write, contents: read }; in a reusable workflow the calling job needs it too; a pull request from a fork never gets it")
+}

@@ -1,0 +1,152 @@
+// Package ci is where the program's results go: GitHub Actions or a plain
+// terminal. It masks credentials, hands over outputs, keeps the record that the
+// post step reads, and writes the log.
+//
+// The rules of its output:
+//
+//   - A credential is masked before it can appear anywhere, and whatever is
+//     logged afterwards has it replaced, in its usual encodings too.
+//   - Words and logging commands go to one stream, in one order.
+//   - Text from outside is one bounded line inside a line of ours, and no line
+//     can become a logging command that we did not mean.
+//   - A value that is handed over has no line break.
+package ci
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
+)
+
+// Platform is the CI system that the program runs in, or none.
+type Platform interface {
+	// Mask keeps a credential out of the CI system's log and out of ours. The
+	// zero secret is ignored. Where it fails, the credential must not be used.
+	Mask(secret.Value) error
+	// Prepare reports whether [Platform.Record] and [Platform.HandOver] can do
+	// their work, before there is anything to hand over.
+	Prepare() error
+	// Record keeps a line for the post step; the last one counts.
+	Record(line string) error
+	// HandOver gives the PAT to whoever asked for it.
+	HandOver(Result) error
+	// Summary adds Markdown to the summary of the job, where there is one.
+	Summary(markdown string) error
+	// Origin says where a PAT that is minted now comes from.
+	Origin(label string) Origin
+	// Log is where to say what happens.
+	Log() *Log
+}
+
+// Result is what mint hands over.
+type Result struct {
+	Token           secret.Value
+	AuthorizationID string
+	ExpiresAt       time.Time
+	DisplayName     string
+	Scopes          []string
+}
+
+// field is a value under its name.
+type field struct{ name, value string }
+
+// fields lists what is handed over; the PAT comes last, so that nothing is out
+// if another one cannot be written.
+func (r Result) fields() []field {
+	return []field{
+		{"authorization-id", r.AuthorizationID},
+		{"expires-at", r.ExpiresAt.UTC().Format(time.RFC3339)},
+		{"display-name", r.DisplayName},
+		{"scopes", strings.Join(r.Scopes, " ")},
+		{"token", r.Token.Reveal()},
+	}
+}
+
+// writeJSON writes the result as one object on one line.
+func (r Result) writeJSON(w io.Writer) error {
+	object := map[string]string{}
+	for _, f := range r.fields() {
+		object[f.name] = f.value
+	}
+	line, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", line)
+	return err
+}
+
+// MaskPAT masks a PAT together with the two forms in which it travels in an
+// Authorization header: base64(PAT) and base64(":"+PAT).
+func MaskPAT(p Platform, pat secret.Value) error {
+	if pat.IsZero() {
+		return nil
+	}
+	for _, form := range []string{
+		pat.Reveal(),
+		base64.StdEncoding.EncodeToString([]byte(pat.Reveal())),
+		base64.StdEncoding.EncodeToString([]byte(":" + pat.Reveal())),
+	} {
+		if err := p.Mask(secret.New(form)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Origin says where a PAT comes from.
+type Origin struct {
+	// Source is for people: repository, run and job, or the host.
+	Source string
+	// Key is 16 hex digits that no other job, matrix leg or step shares.
+	Key string
+	// Derived tells that Key can be worked out again by the post step of the
+	// same step. Otherwise it is random.
+	Derived bool
+}
+
+// maxDisplayName is the longest display name, in characters.
+const maxDisplayName = 128
+
+// prefix starts every display name.
+const prefix = "azdo-pat "
+
+// DisplayName is the name of the PAT in the user's token list,
+// "azdo-pat SOURCE KEY". It is at most 128 characters long; SOURCE is cut.
+func (o Origin) DisplayName() string {
+	room := maxDisplayName - utf8.RuneCountInString(prefix) - 1 - len(o.Key)
+	source := outside.Line(o.Source, room)
+	if source == "" {
+		source = "-"
+	}
+	return prefix + source + " " + o.Key
+}
+
+// key derives the 16 hex digits from a secret of the job and what tells its
+// steps apart. The secret cannot be worked out from them.
+func key(job secret.Value, parts ...string) string {
+	h := hmac.New(sha256.New, []byte(job.Reveal()))
+	for _, part := range parts {
+		fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// randomKey reads 16 hex digits' worth of randomness.
+func randomKey(random io.Reader) string {
+	var b [8]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		panic("no randomness: " + err.Error()) // crypto/rand never fails
+	}
+	return hex.EncodeToString(b[:])
+}

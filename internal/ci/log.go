@@ -1,0 +1,166 @@
+package ci
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
+)
+
+// Log says what happens. Every text that reaches it is scrubbed of the
+// credentials that it was told of and cannot become a logging command.
+type Log struct {
+	mu    sync.Mutex
+	scrub scrubber
+	write writer
+	debug bool
+}
+
+// writer renders a line for one platform. Text is clean.
+type writer interface {
+	line(text string)
+	debug(text string)
+	annotate(level level, title, text string)
+	group(title string)
+	endGroup()
+}
+
+type level int
+
+const (
+	notice level = iota
+	warning
+	failure
+)
+
+// Infof says something in one or more lines.
+func (l *Log) Infof(format string, args ...any) {
+	l.do(func() {
+		for line := range strings.Lines(l.clean(fmt.Sprintf(format, args...))) {
+			l.write.line(strings.TrimSuffix(line, "\n"))
+		}
+	})
+}
+
+// Debugf says what only somebody who looks for a fault wants to know.
+func (l *Log) Debugf(format string, args ...any) {
+	if l.debug {
+		l.do(func() { l.write.debug(l.clean(fmt.Sprintf(format, args...))) })
+	}
+}
+
+// Notice, Warning and Error say what the reader of the job should see.
+func (l *Log) Notice(title, text string)  { l.annotate(notice, title, text) }
+func (l *Log) Warning(title, text string) { l.annotate(warning, title, text) }
+
+// Error says what failed and, on a line of its own, what to change.
+func (l *Log) Error(title string, err error) { l.annotate(failure, title, Explain(err)) }
+
+// Explain is an error with its hint on a line of its own.
+func Explain(err error) string {
+	text := err.Error()
+	if h := hint.Of(err); h != "" {
+		text += "\n" + h
+	}
+	return text
+}
+
+func (l *Log) annotate(level level, title, text string) {
+	l.do(func() { l.write.annotate(level, outside.Line(l.clean(title), 100), l.clean(text)) })
+}
+
+// Group folds what is said until the returned function is called.
+func (l *Log) Group(title string) (end func()) {
+	l.do(func() { l.write.group(outside.Line(l.clean(title), 200)) })
+	return sync.OnceFunc(func() { l.do(l.write.endGroup) })
+}
+
+// do runs f alone. A log that cannot be written is no reason to stop: what must
+// not get lost is written by other means.
+func (l *Log) do(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = contained(f)
+}
+
+// hide makes the log replace a credential from now on.
+func (l *Log) hide(v secret.Value) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.scrub.add(v)
+}
+
+// Scrub replaces every credential that the log was told of.
+func (l *Log) Scrub(text string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.scrub.clean(text)
+}
+
+func (l *Log) clean(text string) string { return Harmless(l.scrub.clean(text)) }
+
+// Harmless makes sure that no line of text is a logging command: GitHub reads
+// "::name::" at the start of a line and "##[name]" anywhere in one, Azure
+// Pipelines "##vso[" and "##[". Control characters but the line feed become
+// spaces, so that no line starts where we do not see it.
+func Harmless(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.ToValidUTF8(text, " ")) {
+		body, feed := strings.CutSuffix(line, "\n")
+		body = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {
+				return ' '
+			}
+			return r
+		}, body)
+		for strings.Contains(body, "##") {
+			body = strings.ReplaceAll(body, "##", "# #")
+		}
+		if trimmed := strings.TrimLeftFunc(body, unicode.IsSpace); strings.HasPrefix(trimmed, "::") {
+			body = ": " + trimmed[1:]
+		}
+		b.WriteString(body)
+		if feed {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// contained runs f and returns its panic as an error: go-githubactions panics
+// where it cannot write.
+func contained(f func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	f()
+	return nil
+}
+
+// plain writes lines as on a terminal, every one with the program's name.
+type plain struct{ w io.Writer }
+
+func (p plain) line(text string)   { fmt.Fprintf(p.w, "azdo-pat: %s\n", text) }
+func (p plain) debug(text string)  { p.each("debug: ", text) }
+func (p plain) group(title string) { p.line(title) }
+func (p plain) endGroup()          {}
+
+func (p plain) annotate(level level, title, text string) {
+	p.each([]string{notice: "notice: ", warning: "warning: ", failure: "error: "}[level], strings.TrimPrefix(title, "azdo-pat ")+": "+text)
+}
+
+func (p plain) each(mark, text string) {
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 {
+			mark = "  "
+		}
+		p.line(mark + line)
+	}
+}

@@ -1,0 +1,58 @@
+package ci
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"azdo-pat/internal/secret"
+)
+
+// Terminal is anything that is no CI system that we know: the PAT goes to
+// standard output, the log to standard error.
+type Terminal struct {
+	stdout io.Writer
+	json   bool
+	host   string
+	random io.Reader
+	log    *Log
+}
+
+// NewTerminal returns the platform of a plain terminal or script.
+func NewTerminal(o Options) *Terminal {
+	debug, _ := o.LookupEnv("RUNNER_DEBUG")
+	return &Terminal{
+		stdout: o.Stdout, json: o.JSON, host: o.Host, random: o.Random,
+		log: &Log{write: plain{o.Stderr}, debug: debug == "1"},
+	}
+}
+
+// Mask implements [Platform]: nobody here masks but our own log.
+func (t *Terminal) Mask(v secret.Value) error { t.log.hide(v); return nil }
+
+// Prepare implements [Platform].
+func (t *Terminal) Prepare() error { return nil }
+
+// Record implements [Platform]: there is no post step to read it. What a
+// process that was killed leaves behind is sweep's to find by its name.
+func (t *Terminal) Record(string) error { return nil }
+
+// HandOver implements [Platform].
+func (t *Terminal) HandOver(r Result) error {
+	if t.json {
+		return r.writeJSON(t.stdout)
+	}
+	_, err := fmt.Fprintf(t.stdout, "%s\n", r.Token.Reveal())
+	return err
+}
+
+// Summary implements [Platform].
+func (t *Terminal) Summary(string) error { return nil }
+
+// Origin implements [Platform].
+func (t *Terminal) Origin(label string) Origin {
+	return Origin{Source: strings.TrimSpace(t.host + " " + label), Key: randomKey(t.random)}
+}
+
+// Log implements [Platform].
+func (t *Terminal) Log() *Log { return t.log }

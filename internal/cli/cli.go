@@ -1,0 +1,233 @@
+// Package cli is the commands: a file a command. Each is one straight walk:
+// read the settings, find the platform, do the work, say how it ended.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+// Exit statuses.
+const (
+	done  = 0
+	fault = 1
+	usage = 2 // the settings or the command line are wrong; nothing was sent
+)
+
+// World is every side effect that the program has, but for the network and the
+// files that the settings name.
+type World struct {
+	Args      []string // Args[0] is the program's name, as in [os.Args]
+	LookupEnv func(string) (string, bool)
+	Stdout    io.Writer
+	Stderr    io.Writer
+	Random    io.Reader
+	Now       func() time.Time
+	Host      string // this machine's name
+}
+
+// Run runs the command that the arguments name and returns the exit status. It
+// ends early when ctx does, with what [context.Cause] says.
+func Run(ctx context.Context, w World) int {
+	c := &call{World: w}
+	c.platform = ci.Detect(c.options(false))
+	args := w.Args[1:]
+	// The action's post step is the same binary under another name: main and
+	// post have the same arguments there.
+	if strings.TrimSuffix(filepath.Base(w.Args[0]), ".exe") == "post" {
+		return c.post(ctx, args)
+	}
+	if action, ok := c.platform.(*ci.GitHub); ok {
+		var err error
+		if args, err = c.actionArgs(args); err != nil {
+			action.Log().Error("azdo-pat wrong settings", err)
+			return usage
+		}
+	}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetOut(w.Stdout)
+	root.SetErr(w.Stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		c.platform.Log().Error("azdo-pat wrong command line", usageHint(err, root, args))
+		return usage
+	}
+	return c.status
+}
+
+// call is one run of the program.
+type call struct {
+	World
+	platform ci.Platform
+	status   int
+}
+
+func (c *call) options(json bool) ci.Options {
+	return ci.Options{LookupEnv: c.LookupEnv, Stdout: c.Stdout, Stderr: c.Stderr, Random: c.Random, JSON: json, Host: c.Host}
+}
+
+// actionArgs checks the input command, which action.yml passes as the argument.
+// An empty one counts as unset.
+func (c *call) actionArgs(args []string) ([]string, error) {
+	if len(args) == 1 && args[0] == "" {
+		return []string{string(settings.Mint)}, nil
+	}
+	input, _ := c.LookupEnv("INPUT_COMMAND")
+	if input != "" && len(args) == 1 && args[0] == input && input != string(settings.Mint) {
+		return nil, fmt.Errorf("command: found %q; allowed: mint", input)
+	}
+	return args, nil
+}
+
+func (c *call) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "azdo-pat",
+		Short: "Azure DevOps personal access tokens that live no longer than the job",
+		Long: `azdo-pat exchanges the OIDC identity of a CI job through Microsoft Entra ID for a
+short-lived Azure DevOps personal access token (PAT) with just the scopes that
+the job needs, and revokes it when the job is done.
+
+A setting NAME is read from the flag --NAME, the action input NAME, the variable
+AZDO_PAT_NAME and, for some, a variable that Azure's own tools use. Secrets have
+no flag: a command line is visible to other processes.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.scopesCommand(), c.versionCommand())
+	return root
+}
+
+// usageHint says where to read on, and why a secret has no flag.
+func usageHint(err error, root *cobra.Command, args []string) error {
+	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok && settings.IsSecret(name) {
+		return hint.Add(fmt.Errorf("--%s: a secret has no flag, since a command line is visible to other processes", name),
+			"set the variable AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+	}
+	path := root.Name()
+	if cmd, _, e := root.Find(args); e == nil && cmd != root {
+		path = cmd.CommandPath()
+	}
+	return hint.Add(err, "see "+path+" --help")
+}
+
+// noArgs refuses arguments without repeating them: one may be a credential that
+// was given in the wrong place.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, %d found", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
+
+// addFlags gives a command a flag for every setting that concerns it and is no
+// secret. Their values are read as text; settings.Load checks them.
+func addFlags(cmd *cobra.Command, command settings.Command) {
+	for _, d := range settings.Descriptions {
+		for _, c := range d.For {
+			if c != command || settings.IsSecret(d.Name) {
+				continue
+			}
+			cmd.Flags().String(d.Name, "", d.Text)
+			if d.Bool {
+				cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
+			}
+		}
+	}
+	cmd.Flags().SortFlags = false
+	for name, values := range map[string][]string{
+		"on-revoke-failure": {settings.Warn, settings.Fail},
+		"output":            {settings.Text, settings.JSON},
+		"scopes":            scopeNames(),
+	} {
+		if cmd.Flags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+		}
+	}
+}
+
+// flags returns the values of the flags that were given.
+func flags(cmd *cobra.Command) map[string]string {
+	given := map[string]string{}
+	for _, d := range settings.Descriptions {
+		if f := cmd.Flags().Lookup(d.Name); f != nil && f.Changed {
+			given[d.Name] = f.Value.String()
+		}
+	}
+	return given
+}
+
+// source is where the settings of this call come from.
+func (c *call) source(given map[string]string, saved *settings.Saved) settings.Source {
+	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Saved: saved}
+	if g, ok := c.platform.(*ci.GitHub); ok {
+		s.Action = true
+		s.Assertion = func() error {
+			token := g.IDToken()
+			if err := token.Available(); err != nil {
+				return err
+			}
+			if !settings.SafeURL(token.URL) {
+				return errors.New("ACTIONS_ID_TOKEN_REQUEST_URL: not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
+			}
+			return nil
+		}
+	}
+	return s
+}
+
+// begin masks the credentials that came with the settings, before anything is
+// said, and then says what is wrong with the settings.
+func (c *call) begin(s *settings.Settings, wrong error) error {
+	var given []secret.Value
+	if s != nil {
+		if s.Output == settings.JSON {
+			c.platform = ci.Detect(c.options(true))
+		}
+		given = s.Credentials()
+	}
+	if g, ok := c.platform.(*ci.GitHub); ok {
+		given = append(given, g.IDToken().Token)
+	}
+	for _, v := range given {
+		if err := c.platform.Mask(v); err != nil {
+			return err
+		}
+	}
+	return wrong
+}
+
+// failed says what failed and returns the exit status for it.
+func (c *call) failed(command string, err error) int {
+	var wrong *settings.Problems
+	if errors.As(err, &wrong) {
+		c.platform.Log().Error("azdo-pat "+command+": wrong settings", err)
+		return usage
+	}
+	c.platform.Log().Error("azdo-pat "+command+" failed", err)
+	return fault
+}
+
+// printed says so if what the caller asked for could not be written.
+func (c *call) printed(command string, err error) {
+	if err != nil {
+		c.status = c.failed(command, err)
+	}
+}
+
+// within bounds ctx by the setting timeout.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, hint.Add(
+		fmt.Errorf("not done within %s", timeout), "if the services are just slow, give timeout a longer duration"))
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
+)
+
+// connection is the PAT API in the name of the user, with the server's clock.
+type connection struct {
+	pats   *pat.Client
+	tenant string
+	// skew is how far this machine's clock is ahead of the server's.
+	skew time.Duration
+	now  func() time.Time
+}
+
+// server is the server's clock, as far as it is known.
+func (c *connection) server() time.Time { return c.now().Add(-c.skew) }
+
+// tooMuch is the skew from which on it is worth a warning.
+const tooMuch = time.Minute
+
+// connect goes from the settings to the PAT API: assertion, exchange, client.
+func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, error) {
+	log := c.platform.Log()
+	client, err := wire.NewClient(wire.Options{CAFile: s.CAFile})
+	if err != nil {
+		return nil, &settings.Problems{List: []string{"ca-file: " + err.Error()}}
+	}
+	conn := &connection{tenant: s.TenantID, now: c.Now}
+	access := s.AccessToken
+	if s.Identity != settings.AccessToken {
+		x := &entra.Exchange{
+			HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
+			Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
+			Credentials: credentials(s),
+			Keep:        c.platform.Mask, Log: log, Now: c.Now,
+		}
+		if s.FederatedTokenFile != "" {
+			x.Source = &assertion.File{Path: s.FederatedTokenFile}
+		} else if g, ok := c.platform.(*ci.GitHub); ok {
+			token := g.IDToken()
+			token.HTTP, token.Audience = client, s.Audience
+			x.Source = token
+		}
+		log.Infof("identity: %s%s", s.Identity, who(s))
+		token, err := x.Token(ctx)
+		if err != nil {
+			return nil, presented(err)
+		}
+		conn.tenant = x.Tenant
+		access = token.Access
+		conn.skew = token.Skew()
+		c.clockWarning(conn.skew)
+		c.replaced(token.Refresh, conn.server())
+	} else {
+		log.Infof("identity: %s", s.Identity)
+	}
+	conn.pats = pat.New(pat.Options{
+		HTTP: client, BaseURL: s.TokenServiceURL, Organization: s.Organization,
+		Token: access, UserAgent: "azdo-pat/" + version, Now: c.Now,
+	})
+	return conn, nil
+}
+
+// credentials makes the identity that the settings name.
+func credentials(s *settings.Settings) entra.Credentials {
+	switch s.Identity {
+	case settings.AgentUser:
+		return &entra.AgentUser{Blueprint: s.ClientID, Agent: s.AgentID, User: s.AgentUser}
+	case settings.RefreshToken:
+		return &entra.RefreshToken{Client: s.ClientID, Token: s.RefreshToken}
+	default:
+		return &entra.Password{Client: s.ClientID, Username: s.Username, Password: s.Password}
+	}
+}
+
+// who names the user, as far as the settings tell, and the application.
+func who(s *settings.Settings) string {
+	switch s.Identity {
+	case settings.AgentUser:
+		return fmt.Sprintf(" %s of agent %s, by way of blueprint %s", s.AgentUser, s.AgentID, s.ClientID)
+	case settings.Password:
+		return fmt.Sprintf(" %s, by way of application %s", s.Username, s.ClientID)
+	}
+	return fmt.Sprintf(", by way of application %s", s.ClientID)
+}
+
+// presented adds to Entra's refusal what the job presented, as values to paste
+// into a federated credential.
+func presented(err error) error {
+	var refused *entra.Error
+	if !errors.As(err, &refused) || refused.Presented == (assertion.Claims{}) {
+		return err
+	}
+	p := refused.Presented
+	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s", p.Issuer, p.Subject, p.Audience)
+	if p.JobWorkflowRef != "" {
+		text += "\n  job_workflow_ref: " + p.JobWorkflowRef
+	}
+	if h := hint.Of(err); h != "" {
+		text = h + "\n" + text
+	}
+	return hint.Add(err, text)
+}
+
+func (c *call) clockWarning(skew time.Duration) {
+	if skew.Abs() <= tooMuch {
+		return
+	}
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	c.platform.Log().Warning("clock is off", fmt.Sprintf(
+		"this runner's clock is %s %s Entra's; the PAT's expiry is reckoned from Entra's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
+}
+
+// refreshTokenLife is how long a refresh token lives from its issue.
+const refreshTokenLife = 90 * 24 * time.Hour
+
+// replaced says when the stored refresh token dies, if Entra gave another.
+func (c *call) replaced(refresh secret.Value, server time.Time) {
+	if refresh.IsZero() {
+		return
+	}
+	c.platform.Log().Notice("refresh token", fmt.Sprintf(
+		"Entra gave a new refresh token, which is not kept. The stored one stays valid for 90 days from its issue, so it dies on %s at the latest: sign in as the service account and store a new one before then",
+		server.Add(refreshTokenLife).UTC().Format(time.DateOnly)))
+}
+
+// lessor is who mints and revokes over a connection.
+func (c *call) lessor(conn *connection) *lease.Lessor {
+	return &lease.Lessor{
+		PATs:   conn.pats,
+		Record: func(r lease.Record) error { return c.platform.Record(r.String()) },
+		Mask:   func(v secret.Value) error { return ci.MaskPAT(c.platform, v) },
+		Log:    c.platform.Log(),
+		Now:    c.Now, Server: conn.server,
+		Sleep: sleep,
+	}
+}
+
+// sleep waits, or returns early with ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// tokenPage is where a user sees and revokes tokens by hand.
+func tokenPage(organization string) string {
+	return "https://dev.azure.com/" + organization + "/_usersSettings/tokens"
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
+)
+
+func (c *call) mintCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "mint",
+		Short: "Mint a PAT and hand it to the CI system, or to standard output",
+		Long: `mint exchanges the job's OIDC identity for a user token, mints a PAT with it and
+hands it over: as outputs of the step on GitHub, on standard output elsewhere.
+
+On GitHub the action's post step revokes it. Elsewhere run azdo-pat revoke with
+the id that --output json shows.`,
+		Example: `  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
+    --scopes "vso.code vso.packaging" --lifetime 30m --output json`,
+		Args: noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			c.status = c.mint(cmd.Context(), flags(cmd))
+		},
+	}
+	addFlags(cmd, settings.Mint)
+	return cmd
+}
+
+func (c *call) mint(ctx context.Context, given map[string]string) int {
+	// The first word in the state is ours: what is not written can be planted
+	// by another step.
+	_ = c.platform.Record(lease.Record{Stage: lease.Started}.String())
+	s, wrong := settings.Load(settings.Mint, c.source(given, nil))
+	if err := c.begin(s, wrong); err != nil {
+		return c.failed("mint", err)
+	}
+	ctx, cancel := within(ctx, s.Timeout)
+	defer cancel()
+	log := c.platform.Log()
+	end := log.Group("azdo-pat mint: " + s.Organization)
+	minted, err := c.acquire(ctx, s)
+	end()
+	if err != nil {
+		return c.failed("mint", err)
+	}
+	t := minted.Token
+	log.Infof("minted PAT %s for %s with %s, valid until %s", t.ID, s.Organization, strings.Join(t.Scopes, " "), stamp(t.ValidTo))
+	return done
+}
+
+// acquire mints and hands over. When it fails, nothing is left.
+func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
+	log := c.platform.Log()
+	for _, u := range pat.Unknown(s.Scopes) {
+		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
+		if len(u.Nearest) > 0 {
+			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
+		}
+		log.Warning("unknown scope", text)
+	}
+	if err := c.platform.Prepare(); err != nil {
+		return nil, err
+	}
+	conn, err := c.connect(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	s.TenantID = conn.tenant
+	origin := c.platform.Origin(s.Name)
+	record := lease.Record{
+		Name: origin.DisplayName(), Skew: int(conn.skew / time.Second), Settings: s.Save(),
+	}
+	log.Infof("minting %q with %s for %s", record.Name, strings.Join(s.Scopes, " "), s.Lifetime)
+	lessor := c.lessor(conn)
+	minted, err := lessor.Acquire(ctx, record, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	if err != nil {
+		return nil, err
+	}
+	t := minted.Token
+	if err := c.platform.HandOver(ci.Result{
+		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: record.Name, Scopes: t.Scopes,
+	}); err != nil {
+		return nil, lessor.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
+	}
+	if s.SkipRevoke {
+		// Without this the post step would take it for one that nobody got.
+		minted.Record.Stage = lease.Handed
+		if err := c.platform.Record(minted.Record.String()); err != nil {
+			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
+		}
+	}
+	if err := c.platform.Summary(mintSummary(s, minted, conn)); err != nil {
+		log.Warning("no summary", err.Error())
+	}
+	return minted, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

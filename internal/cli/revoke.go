@@ -1,0 +1,183 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/settings"
+)
+
+func (c *call) revokeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "revoke",
+		Short: "Revoke a PAT that mint handed over",
+		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that has
+expired or is already gone is a success. The PAT cannot revoke itself: revoke
+needs the same identity as mint did.`,
+		Example: `  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
+    --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,
+		Args: noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			c.status = c.revoke(cmd.Context(), flags(cmd))
+		},
+	}
+	addFlags(cmd, settings.Revoke)
+	return cmd
+}
+
+func (c *call) revoke(ctx context.Context, given map[string]string) int {
+	s, wrong := settings.Load(settings.Revoke, c.source(given, nil))
+	if err := c.begin(s, wrong); err != nil {
+		return c.failed("revoke", err)
+	}
+	if s.SkipRevoke {
+		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
+		return done
+	}
+	_, err := c.release(ctx, s, lease.Record{ID: s.AuthorizationID}, s.Timeout)
+	return c.ended("revoke", s, err)
+}
+
+// post is the action's post step: revoke, by what mint recorded, or else by
+// what can be worked out again from the inputs and the environment.
+func (c *call) post(ctx context.Context, args []string) int {
+	log := c.platform.Log()
+	if err := c.begin(nil, nil); err != nil {
+		return c.failed("post", err)
+	}
+	record, saved := c.recorded()
+	switch {
+	case saved != nil && record.Stage == lease.Started:
+		log.Infof("nothing was minted, so there is nothing to revoke")
+		return done
+	case saved != nil && record.Stage == lease.Over:
+		log.Infof("the PAT is already revoked")
+		return done
+	case saved == nil && len(args) > 0 && (args[0] == "sweep" || args[0] == "check"):
+		return done
+	}
+	s, wrong := settings.Load(settings.Post, c.source(nil, saved))
+	if err := c.begin(s, wrong); err != nil {
+		return c.ended("post", s, err)
+	}
+	if s.SkipRevoke && (saved == nil || record.Stage == lease.Handed) {
+		log.Infof("the PAT is left to its expiry, as skip-revoke says")
+		return done
+	}
+	if saved == nil {
+		origin := c.platform.Origin(s.Name)
+		if !origin.Derived {
+			return c.ended("post", s, hint.Add(
+				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be worked out"),
+				"look for it in the user's token list, "+tokenPage(s.Organization)))
+		}
+		record.Name = origin.DisplayName()
+	}
+	timeout := s.Timeout
+	if record.Expired(c.Now()) {
+		timeout = min(timeout, lateTimeout)
+	}
+	end := log.Group("azdo-pat post: " + s.Organization)
+	ended, err := c.release(ctx, s, record, timeout)
+	end()
+	if err != nil && record.Expired(c.Now()) && !record.Doubt {
+		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
+		return done
+	}
+	if err != nil {
+		return c.ended("post", s, describe(err, s, record))
+	}
+	if len(ended) == 0 {
+		log.Infof("there is no PAT named %q, so there is nothing to revoke", record.Name)
+		return done
+	}
+	for _, e := range ended {
+		log.Infof("PAT %s is revoked%s", e.ID, lived(e, record.ServerTime(c.Now())))
+	}
+	if err := c.platform.Summary(revokeSummary(s, ended, record.ServerTime(c.Now()))); err != nil {
+		log.Warning("no summary", err.Error())
+	}
+	return done
+}
+
+// lateTimeout is how long it is tried to revoke a PAT that has expired.
+const lateTimeout = 10 * time.Second
+
+// recorded returns what mint recorded and the settings in it, or nil.
+func (c *call) recorded() (lease.Record, *settings.Saved) {
+	g, ok := c.platform.(*ci.GitHub)
+	if !ok {
+		return lease.Record{}, nil
+	}
+	text, ok := g.Recorded()
+	if !ok || text == "" {
+		return lease.Record{}, nil
+	}
+	record, err := lease.ParseRecord(text)
+	if err != nil {
+		c.platform.Log().Warning("saved state", "the saved state cannot be read, so that the inputs decide: "+err.Error())
+		return lease.Record{}, nil
+	}
+	return record, &record.Settings
+}
+
+// release connects and ends what a record speaks of.
+func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) ([]lease.Ended, error) {
+	ctx, cancel := within(ctx, timeout)
+	defer cancel()
+	conn, err := c.connect(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := c.lessor(conn).Release(ctx, r)
+	if err == nil && r.Stage == "" && r.ID != "" {
+		for _, e := range ended {
+			c.platform.Log().Infof("PAT %s is revoked%s", e.ID, lived(e, conn.server()))
+		}
+	}
+	return ended, err
+}
+
+// describe says what is left when a revocation did not succeed, and how to end
+// it by hand.
+func describe(err error, s *settings.Settings, r lease.Record) error {
+	what := fmt.Sprintf("the PAT named %q", r.Name)
+	if r.ID != "" {
+		what = "the PAT " + r.ID
+	}
+	until := ""
+	if !r.ValidTo.IsZero() {
+		until = " and lives until " + stamp(r.ValidTo)
+	}
+	lines := []string{hint.Of(err), "revoke it by hand: " + tokenPage(s.Organization)}
+	if lines[0] == "" {
+		lines = lines[1:]
+	}
+	return hint.Add(fmt.Errorf("%s is not known to be revoked%s: %w", what, until, err), strings.Join(lines, "\n"))
+}
+
+// ended says how a revocation ended; on-revoke-failure decides what a failure
+// does to the exit status.
+func (c *call) ended(command string, s *settings.Settings, err error) int {
+	if err == nil {
+		return done
+	}
+	policy := settings.Warn
+	if s != nil {
+		policy = s.OnRevokeFailure
+	}
+	if policy == settings.Fail {
+		return c.failed(command, err)
+	}
+	c.platform.Log().Warning("azdo-pat "+command+": not revoked", ci.Explain(err))
+	return done
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/pat"
+)
+
+func (c *call) scopesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "scopes",
+		Short: "List the PAT scopes",
+		Long: `scopes lists the scopes that a PAT can have, each with those that it includes.
+The list goes stale: mint warns of a scope that is not in it and lets the server
+decide.`,
+		Args: noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "SCOPE\tINCLUDES")
+			for _, s := range pat.Known() {
+				note := strings.Join(s.Includes, " ")
+				if !s.Documented {
+					note = strings.TrimSpace(note + " (in use, not documented)")
+				}
+				fmt.Fprintf(w, "%s\t%s\n", s.Name, note)
+			}
+			c.printed("scopes", w.Flush())
+		},
+	}
+}
+
+func scopeNames() []string {
+	var names []string
+	for _, s := range pat.Known() {
+		names = append(names, s.Name)
+	}
+	return names
+}

@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"fmt"
+	"html"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/settings"
+)
+
+// mintSummary is the table for the job's summary: all but the secret.
+func mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
+	end := "revoked when the job ends"
+	if s.SkipRevoke {
+		end = "left to its expiry (skip-revoke)"
+	}
+	for _, row := range [][2]string{
+		{"Organization", s.Organization},
+		{"Identity", string(s.Identity) + who(s)},
+		{"Scopes", strings.Join(l.Token.Scopes, " ")},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", span(l.Token.ValidTo.Sub(conn.server())), stamp(l.Token.ValidTo), end)},
+		{"Name", l.Record.Name},
+		{"Id", l.Token.ID},
+	} {
+		fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
+	}
+	fmt.Fprintf(&b, "\n[The user's tokens](%s)\n", tokenPage(s.Organization))
+	return b.String()
+}
+
+// revokeSummary says what the post step did.
+func revokeSummary(s *settings.Settings, ended []lease.Ended, server time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Azure DevOps PAT revoked\n\n")
+	for _, e := range ended {
+		fmt.Fprintf(&b, "- %s in %s%s\n", code(e.ID), code(s.Organization), lived(e, server))
+	}
+	return b.String()
+}
+
+// lived tells how long a PAT was good, where that is known.
+func lived(e lease.Ended, server time.Time) string {
+	switch {
+	case e.Gone:
+		return ": had ended before"
+	case e.ValidFrom.IsZero() || server.Before(e.ValidFrom):
+		return ""
+	}
+	return ": lived " + span(server.Sub(e.ValidFrom))
+}
+
+// span is a duration for people, to the second.
+func span(d time.Duration) string { return d.Round(time.Second).String() }
+
+// cell is a text in a cell of a Markdown table, as code, so that nothing in it
+// is markup.
+func cell(text string) string { return code(strings.ReplaceAll(text, "|", "¦")) }
+
+func code(text string) string {
+	return "<code>" + strings.NewReplacer("`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "~", "&#126;", ":", "&#58;", "@", "&#64;", "#", "&#35;", "\\", "&#92;").
+		Replace(html.EscapeString(outside.Line(text, 600))) + "</code>"
+}

@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+// The linker sets these, with -X azdo-pat/internal/cli.version=v1.2.3.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
+
+func (c *call) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and Go version",
+		Args:  noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "azdo-pat %s (commit %s, %s)\n", version, commit, runtime.Version())
+			c.printed("version", err)
+		},
+	}
+}

@@ -1,0 +1,218 @@
+// Package entra exchanges the assertion of a CI job for an access token of a
+// Microsoft Entra user, at the token endpoint of the Microsoft identity
+// platform, {authority-host}/{tenant}/oauth2/v2.0/token:
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+//
+// Each identity is a file: agentuser.go, refreshtoken.go, password.go. The
+// requests are made by golang.org/x/oauth2/clientcredentials, which makes
+// exactly these and no other.
+package entra
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
+)
+
+const (
+	// AzureDevOps is the application id of Azure DevOps in every tenant. The
+	// scope asks for what was consented: vso.pats and vso.pats_manage.
+	azureDevOpsScope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+	exchangeScope    = "api://AzureADTokenExchange/.default"
+	jwtBearer        = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+)
+
+// Token is a delegated access token for Azure DevOps.
+type Token struct {
+	Access secret.Value
+	// Refresh is the refresh token that Entra gave instead of the one it was
+	// asked with; the old one stays valid for its own 90 days. Zero: none.
+	Refresh secret.Value
+	// Server is the clock of the server, by the Date header of the answer that
+	// brought the token, and Local this machine's at that moment. Zero where
+	// the server did not tell.
+	Server, Local time.Time
+}
+
+// Credentials is an identity: it makes the requests that lead from an
+// assertion to the user's token.
+type Credentials interface {
+	token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error)
+}
+
+// Exchange is one way from a job to a user's token.
+type Exchange struct {
+	HTTP          *http.Client
+	AuthorityHost string // without a slash at the end
+	// Tenant is a GUID or a domain. Empty: Discover is asked, at the same time
+	// as Source is asked for the assertion.
+	Tenant      string
+	Discover    func(context.Context) (string, error)
+	Source      assertion.Source
+	Credentials Credentials
+	// Keep is called with every credential as soon as it is there, so that it
+	// can be masked before anything else happens.
+	Keep func(secret.Value) error
+	Log  wire.Log
+	Now  func() time.Time
+}
+
+// Token makes the exchange, with a fresh assertion for every attempt, until it
+// succeeds or fails in a way that will not pass. A refusal is an [*Error] with
+// the claims of what was presented.
+func (x *Exchange) Token(ctx context.Context) (Token, error) {
+	var t Token
+	err := wire.Retry(ctx, x.Log, "the exchange with Entra", func(ctx context.Context) (err error) {
+		t, err = x.attempt(ctx)
+		return err
+	})
+	return t, err
+}
+
+func (x *Exchange) attempt(ctx context.Context) (Token, error) {
+	vouched, err := x.vouch(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	e := &endpoint{Exchange: x}
+	got, err := x.Credentials.token(ctx, e, vouched)
+	if err != nil {
+		var refused *Error
+		if errors.As(err, &refused) {
+			refused.Presented, _ = assertion.Parse(vouched)
+		}
+		return Token{}, err
+	}
+	return Token{Access: got.access, Refresh: got.refresh, Server: got.date, Local: got.at}, nil
+}
+
+// vouch gets the assertion and, where it is not known, the tenant.
+func (x *Exchange) vouch(ctx context.Context) (secret.Value, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	discovered := make(chan error, 1)
+	if x.Tenant == "" {
+		go func() {
+			tenant, err := x.Discover(ctx)
+			if err == nil {
+				x.Tenant = tenant
+			}
+			discovered <- err
+		}()
+	} else {
+		discovered <- nil
+	}
+	vouched, err := x.Source.Assertion(ctx)
+	if err != nil {
+		cancel()
+		<-discovered
+		return secret.Value{}, err
+	}
+	if err := x.Keep(vouched); err != nil {
+		cancel()
+		<-discovered
+		return secret.Value{}, err
+	}
+	return vouched, <-discovered
+}
+
+// endpoint is the token endpoint during one attempt.
+type endpoint struct{ *Exchange }
+
+// answer is what the endpoint gave for one request.
+type answer struct {
+	access, refresh secret.Value
+	date, at        time.Time
+}
+
+// ask makes one request. Params beyond client_id, client_assertion_type and
+// client_assertion are the grant's own.
+func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (answer, error) {
+	params.Set("client_assertion_type", jwtBearer)
+	params.Set("client_assertion", vouched.Reveal())
+	seen := &dated{next: e.HTTP.Transport, now: e.Now}
+	config := clientcredentials.Config{
+		ClientID:       client,
+		TokenURL:       e.AuthorityHost + "/" + url.PathEscape(e.Tenant) + "/oauth2/v2.0/token",
+		Scopes:         []string{scope},
+		EndpointParams: params,
+		AuthStyle:      oauth2.AuthStyleInParams,
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: seen, CheckRedirect: e.HTTP.CheckRedirect})
+	token, err := config.Token(ctx)
+	if err != nil {
+		return answer{}, e.failed(leg, client, err)
+	}
+	got := answer{access: secret.New(token.AccessToken), date: seen.date, at: seen.at}
+	// The library repeats the refresh token that was sent where none came back.
+	if token.RefreshToken != params.Get("refresh_token") {
+		got.refresh = secret.New(token.RefreshToken)
+	}
+	for _, v := range []secret.Value{got.access, got.refresh} {
+		if err := e.Keep(v); err != nil {
+			return answer{}, err
+		}
+	}
+	if !printable(token.AccessToken) {
+		return answer{}, &Error{Leg: leg, Client: client, Host: e.host(), Status: http.StatusOK,
+			Description: "the answer holds no usable token"}
+	}
+	return got, nil
+}
+
+func printable(token string) bool {
+	for _, r := range token {
+		if r <= ' ' || r > '~' {
+			return false
+		}
+	}
+	return token != ""
+}
+
+func (e *endpoint) host() string {
+	u, err := url.Parse(e.AuthorityHost)
+	if err != nil {
+		return e.AuthorityHost
+	}
+	return u.Host
+}
+
+// dated notes the server's clock and refuses pages for people, before the
+// library sees the answer.
+type dated struct {
+	next http.RoundTripper
+	now  func() time.Time
+	date time.Time
+	at   time.Time
+}
+
+func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := d.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	d.at = d.now()
+	d.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	return resp, nil
+}
+
+// Skew is how far this machine's clock is ahead of the server's (negative:
+// behind), to the second. Zero where the server did not tell.
+func (t Token) Skew() time.Duration {
+	if t.Server.IsZero() {
+		return 0
+	}
+	return t.Local.Sub(t.Server).Truncate(time.Second)
+}
+
+func legNames(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }

@@ -1,0 +1,22 @@
+package entra
+
+import (
+	"context"
+	"net/url"
+
+	"azdo-pat/internal/secret"
+)
+
+// Password is a service account, reached with its password. It cannot work
+// where the account needs a second factor; Microsoft advises against it.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc
+type Password struct {
+	Client   string
+	Username string
+	Password secret.Value
+}
+
+func (p *Password) token(ctx context.Context, e *endpoint, vouched secret.Value) (answer, error) {
+	return e.ask(ctx, "sign in with the password", p.Client, vouched, azureDevOpsScope,
+		url.Values{"grant_type": {"password"}, "username": {p.Username}, "password": {p.Password.Reveal()}})
+}

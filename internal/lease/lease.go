@@ -1,0 +1,303 @@
+// Package lease acquires and releases PATs so that none outlives its use
+// unseen.
+//
+// A lease is a PAT together with what is needed to end it. Before the request
+// that mints is sent, the intent is on record: the display name that the PAT
+// will have, which is enough to find it again. So whatever happens between that
+// request and its answer, somebody can end what it made: this process, the post
+// step, or a sweep.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
+)
+
+// PATs is the API that a [Lessor] needs.
+type PATs interface {
+	Create(context.Context, pat.Create) (pat.Token, error)
+	List(context.Context, pat.Filter) iter.Seq2[pat.Token, error]
+	Revoke(ctx context.Context, id string) (gone bool, err error)
+}
+
+// Log says what happens.
+type Log interface {
+	Infof(format string, args ...any)
+	Warning(title, text string)
+}
+
+// The time that is left when the time is up.
+const (
+	// Cleanup is how long cleaning up after a failure may take.
+	Cleanup = 5 * time.Second
+	// interrupted is how much of it is used when the process was told to stop:
+	// by then it must be gone.
+	interrupted = 4500 * time.Millisecond
+	// grace is how long a request that mints is still waited for when the
+	// process was told to stop: its answer names what there is to revoke.
+	grace = 2 * time.Second
+	// settle is how long after the intent a request that mints can take effect:
+	// wire.RequestTimeout and a little more.
+	settle = wire.RequestTimeout + 5*time.Second
+	// look is how often it is looked for in that time.
+	look = 2 * time.Second
+)
+
+// slack is how much later than asked a PAT may end before that counts as wider,
+// and how much earlier before it is worth a warning.
+const slack = time.Second
+
+// Lessor gives and ends leases.
+type Lessor struct {
+	PATs PATs
+	// Record keeps the record where the post step finds it.
+	Record func(Record) error
+	// Mask keeps a PAT out of every log. It is called before the PAT goes
+	// anywhere else.
+	Mask func(secret.Value) error
+	Log  Log
+	// Now is this machine's clock, Server the server's as far as it is known.
+	Now, Server func() time.Time
+	// Sleep waits, or returns early with ctx.
+	Sleep func(context.Context, time.Duration)
+}
+
+// Want is what is asked for.
+type Want struct {
+	Scopes   []string
+	Lifetime time.Duration
+}
+
+// Lease is a PAT and what is needed to end it.
+type Lease struct {
+	Token  pat.Token
+	Record Record
+}
+
+// Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
+// and the record say that one may be.
+func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
+	r.Stage, r.Intended = Intended, l.Now()
+	if err := l.Record(r); err != nil {
+		return nil, fmt.Errorf("record the intent to mint: %w; nothing was minted", err)
+	}
+	a := &acquisition{Lessor: l, r: r, want: want}
+	stop := context.AfterFunc(ctx, func() { a.stopped.store(time.Now()) })
+	defer stop()
+
+	err := wire.Retry(ctx, l.Log, "minting", a.attempt)
+	if err == nil {
+		err = a.verify()
+	}
+	if err == nil && a.r.Doubt {
+		// An earlier request may have taken effect after it was looked for.
+		_, err = l.endNamed(ctx, r.Name, a.r.ID)
+	}
+	if err == nil {
+		err = ctxErr(ctx)
+	}
+	if err != nil {
+		return nil, a.undo(ctx, err)
+	}
+	return &Lease{Token: a.token, Record: a.r}, nil
+}
+
+// Undo ends a lease that could not be handed over because of cause. The error
+// is cause, together with what is left, if anything.
+func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
+	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token}
+	if ctx.Err() != nil {
+		a.stopped.store(time.Now())
+	}
+	return a.undo(ctx, cause)
+}
+
+// acquisition is one call of Acquire.
+type acquisition struct {
+	*Lessor
+	r       Record
+	want    Want
+	asked   pat.Create
+	token   pat.Token
+	unclear bool // the last request was not settled and nobody has looked yet
+	stopped moment
+}
+
+// attempt sends one request that mints.
+func (a *acquisition) attempt(ctx context.Context) error {
+	a.asked = pat.Create{
+		DisplayName: a.r.Name, Scopes: a.want.Scopes,
+		ValidTo: a.Server().Add(a.want.Lifetime).Truncate(time.Second),
+	}
+	token, err := a.create(ctx)
+	if e := a.Mask(token.Secret); e != nil {
+		err = errors.Join(e, err)
+	}
+	if token.ID != "" {
+		a.token = token
+		a.r.Stage, a.r.ID, a.r.ValidFrom, a.r.ValidTo = Minted, token.ID, token.ValidFrom, token.ValidTo
+		if e := a.Record(a.r); e != nil {
+			err = errors.Join(fmt.Errorf("record the PAT's id: %w", e), err)
+		}
+		return final(err)
+	}
+	var refused *pat.Error
+	if err == nil || errors.As(err, &refused) && refused.Settled() {
+		return err
+	}
+	// Whether a PAT was made is not known. Look before anything else is done.
+	a.unclear, a.r.Doubt = true, true
+	if e := a.Record(a.r); e != nil {
+		return final(errors.Join(fmt.Errorf("record that the answer is open: %w", e), err))
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	a.Log.Infof("%v; looking for what it may have made", err)
+	if _, e := a.endNamed(ctx, a.r.Name, ""); e != nil {
+		return final(errors.Join(err, e))
+	}
+	a.unclear = false
+	return err
+}
+
+// create sends the request. When the process is told to stop meanwhile, the
+// answer is waited for a little longer.
+func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
+	if err := ctxErr(ctx); err != nil {
+		return pat.Token{}, final(err)
+	}
+	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(patient, func() { timer.Stop() })
+	})
+	defer stop()
+	return a.PATs.Create(patient, a.asked)
+}
+
+// verify compares what was granted with what was asked for.
+func (a *acquisition) verify() error {
+	t := a.token
+	var wider []string
+	for _, scope := range t.Scopes {
+		if !pat.Covers(a.asked.Scopes, scope) {
+			wider = append(wider, fmt.Sprintf("the scope %q was not asked for", scope))
+		}
+	}
+	switch n := len(t.TargetAccounts); {
+	case t.TargetAccounts == nil:
+		wider = append(wider, "it is good for all organizations of the user")
+	case n != 1:
+		wider = append(wider, fmt.Sprintf("it is good for %d organizations", n))
+	}
+	if late := t.ValidTo.Sub(a.asked.ValidTo); late > slack {
+		wider = append(wider, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(time.Second)))
+	}
+	if len(wider) > 0 {
+		return hint.Add(fmt.Errorf("the PAT is wider than asked for: %s", strings.Join(wider, "; ")),
+			"this is not how Azure DevOps answers: check token-service-url and who is in between")
+	}
+	if !t.ValidTo.After(a.Server()) {
+		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
+	}
+	if early := a.asked.ValidTo.Sub(t.ValidTo); early > slack {
+		a.Log.Warning("PAT ends early", fmt.Sprintf("the PAT ends at %s, %s earlier than asked: a policy of the organization limits its lifetime",
+			stamp(t.ValidTo), early.Round(time.Second)))
+	}
+	if missing := slices.DeleteFunc(slices.Clone(a.asked.Scopes), func(s string) bool { return pat.Covers(t.Scopes, s) }); len(missing) > 0 {
+		a.Log.Warning("PAT lacks scopes", fmt.Sprintf("the PAT was granted without %s", strings.Join(missing, " ")))
+	}
+	return nil
+}
+
+// undo makes sure that nothing is left of a lease that failed with cause.
+func (a *acquisition) undo(ctx context.Context, cause error) error {
+	if a.r.ID == "" && !a.unclear {
+		if !a.r.Doubt {
+			a.over()
+		}
+		return cause
+	}
+	deadline := time.Now().Add(Cleanup)
+	if at := a.stopped.load(); !at.IsZero() {
+		deadline = at.Add(interrupted)
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+
+	var left []string
+	var failed error
+	if a.r.ID != "" {
+		if _, err := a.end(ctx, a.r.ID); err != nil {
+			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), errors.Join(failed, err)
+		}
+	}
+	if a.unclear || a.r.Doubt {
+		if _, err := a.endNamed(ctx, a.r.Name, a.r.ID); err != nil {
+			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), errors.Join(failed, err)
+		}
+	}
+	if failed != nil {
+		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
+			join(hint.Of(cause), "the post step tries again; otherwise revoke it in the user's token list, or let sweep do it"))
+	}
+	if a.r.ID != "" {
+		cause = &undone{cause}
+	}
+	if !a.r.Doubt {
+		a.over()
+	}
+	return cause
+}
+
+// over notes that nothing is left. If it cannot be noted, the post step looks
+// for itself.
+func (a *acquisition) over() {
+	a.r.Stage = Over
+	_ = a.Record(a.r)
+}
+
+// undone says what became of the PAT.
+type undone struct{ error }
+
+func (u *undone) Error() string { return u.error.Error() + "; the PAT was revoked" }
+func (u *undone) Unwrap() error { return u.error }
+
+func join(lines ...string) string {
+	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "\n")
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// ctxErr is why ctx ended, or nil.
+func ctxErr(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// final makes an error one that does not pass.
+func final(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &finalError{err}
+}
+
+type finalError struct{ error }
+
+func (f *finalError) Unwrap() error { return f.error }
+func (*finalError) Passing() bool   { return false }

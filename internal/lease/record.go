@@ -1,0 +1,95 @@
+package lease
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"azdo-pat/internal/settings"
+)
+
+// Stage is how far a lease has come.
+type Stage string
+
+// The stages of a lease, in order.
+const (
+	// Started: Azure DevOps was not asked for anything yet.
+	Started Stage = "started"
+	// Intended: the request that mints may have been sent.
+	Intended Stage = "intended"
+	// Minted: there is a PAT, and its id is known.
+	Minted Stage = "minted"
+	// Handed: whoever asked for the PAT has it.
+	Handed Stage = "handed"
+	// Over: it is certain that no PAT is left.
+	Over Stage = "over"
+)
+
+// Record is what a later process needs to end the lease. It holds no secret.
+type Record struct {
+	Version int   `json:"v"`
+	Stage   Stage `json:"stage"`
+	// Name is the display name under which the PAT is, or will be, minted.
+	Name string `json:"name,omitempty"`
+	// Intended is when the request that mints was about to be sent, by this
+	// machine's clock.
+	Intended time.Time `json:"intended,omitzero"`
+	// Doubt says that a request to mint was not answered in a way that settles
+	// it: there may be another PAT of this name.
+	Doubt bool `json:"doubt,omitempty"`
+	// ID is the authorization id of the PAT.
+	ID string `json:"id,omitempty"`
+	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.
+	ValidFrom time.Time `json:"validFrom,omitzero"`
+	ValidTo   time.Time `json:"validTo,omitzero"`
+	// Skew is how many seconds this machine's clock is ahead of the server's.
+	Skew     int            `json:"skew,omitempty"`
+	Settings settings.Saved `json:"settings"`
+}
+
+// version of the format of Record.
+const version = 1
+
+// ErrRecord is returned for a text that is no record.
+var ErrRecord = errors.New("not a record of a lease")
+
+// String is the record as one line of JSON.
+func (r Record) String() string {
+	r.Version = version
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a name is to be found in it as it is
+	if err := e.Encode(r); err != nil {
+		panic(err) // strings, numbers and times
+	}
+	return string(bytes.TrimRight(b.Bytes(), "\n"))
+}
+
+// ParseRecord reads what [Record.String] wrote.
+func ParseRecord(text string) (Record, error) {
+	var r Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return Record{}, ErrRecord
+	}
+	if r.Version != version {
+		return Record{}, fmt.Errorf("%w of version %d", ErrRecord, version)
+	}
+	switch r.Stage {
+	case Started, Intended, Minted, Handed, Over:
+		return r, nil
+	}
+	return Record{}, ErrRecord
+}
+
+// Expired reports whether the PAT has ended by itself at a moment of this
+// machine's clock.
+func (r Record) Expired(now time.Time) bool {
+	return !r.ValidTo.IsZero() && r.ServerTime(now).After(r.ValidTo)
+}
+
+// ServerTime is a moment of this machine's clock by the server's.
+func (r Record) ServerTime(now time.Time) time.Time {
+	return now.Add(-time.Duration(r.Skew) * time.Second)
+}

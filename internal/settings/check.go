@@ -1,0 +1,361 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+)
+
+// The shortest and the longest lifetime that can be asked for.
+const (
+	ShortestLifetime = 5 * time.Minute
+	LongestLifetime  = 24 * time.Hour
+)
+
+// Problems is everything that is wrong with the settings.
+type Problems struct{ List []string }
+
+// Error implements error: a line a problem.
+func (p *Problems) Error() string {
+	if len(p.List) == 1 {
+		return p.List[0]
+	}
+	return fmt.Sprintf("%d settings are wrong:\n  %s", len(p.List), strings.Join(p.List, "\n  "))
+}
+
+var (
+	guid         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
+	domain       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$`)
+	organization = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?$`)
+	clientID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/~-]{0,199}$`)
+	upn          = regexp.MustCompile(`^[^\s@/\\"<>]{1,64}@[A-Za-z0-9.-]{1,190}$`)
+)
+
+// IsGUID reports whether text has the form of a GUID, in either case.
+func IsGUID(text string) bool { return guid.MatchString(text) }
+
+// check gathers what is wrong.
+type check struct {
+	*lookup
+	problems []string
+}
+
+// wrong says of a setting what was found and what is allowed.
+func (c *check) wrong(name, found, allowed string) {
+	c.problems = append(c.problems, fmt.Sprintf("%s: found %s; allowed: %s", c.as(name), quote(found), allowed))
+}
+
+func (c *check) need(name, why string) {
+	also := ""
+	if !c.src.Action && !IsSecret(name) {
+		also = " (or AZDO_PAT_" + key(name) + ")"
+	}
+	c.problems = append(c.problems, fmt.Sprintf("%s%s: not set; %s", c.missing(name), also, why))
+}
+
+// quote repeats what the caller wrote, but nothing that looks like a URL with
+// a password in it.
+func quote(found string) string {
+	if i, j := strings.Index(found, "://"), strings.LastIndex(found, "@"); i >= 0 && j > i {
+		found = found[:i+3] + "***" + found[j:]
+	}
+	return strconv.Quote(outside.Line(found, 120))
+}
+
+func (c *check) settings(r *raw) *Settings {
+	s := &Settings{
+		Organization: c.organization(r.Organization),
+		TenantID:     c.tenant(r.TenantID),
+		ClientID:     r.ClientID,
+		AgentID:      r.AgentID, AgentUser: r.AgentUser,
+		RefreshToken: c.credential("refresh-token", r.RefreshToken),
+		Username:     r.Username,
+		Password:     c.credential("password", r.Password),
+		AccessToken:  c.credential("access-token", r.AccessToken),
+
+		FederatedTokenFile: c.path("federated-token-file", r.FederatedTokenFile),
+		Name:               r.Name,
+		Audience:           r.Audience,
+		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
+		TokenServiceURL:    c.url("token-service-url", r.TokenServiceURL),
+		CAFile:             c.path("ca-file", r.CAFile),
+		Timeout:            c.duration("timeout", r.Timeout, time.Millisecond, LongestLifetime, "a Go duration above zero, such as 90s or 2m"),
+		SkipRevoke:         c.bool("skip-revoke", r.SkipRevoke),
+		OnRevokeFailure:    c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
+	}
+	if strings.ContainsFunc(s.Audience, unicode.IsControl) || strings.ContainsFunc(s.Audience, unicode.IsSpace) {
+		c.wrong("audience", s.Audience, "the audience of the federated credential, without white space")
+	}
+	c.identity(s)
+	c.assertion(s)
+	if c.command == Mint {
+		s.AllowFullAccess = c.bool("allow-full-access", r.AllowFullAccess)
+		s.Scopes = c.scopes(r.Scopes, s.AllowFullAccess)
+		s.Lifetime = c.duration("lifetime", r.Lifetime, ShortestLifetime, LongestLifetime, "a Go duration from 5m to 24h, such as 30m or 1h30m")
+		s.Output = c.oneOf("output", r.Output, Text, JSON)
+	}
+	if c.command == Revoke {
+		s.AuthorizationID = r.AuthorizationID
+		switch {
+		case r.AuthorizationID == "":
+			c.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
+		case !IsGUID(r.AuthorizationID):
+			c.wrong("authorization-id", r.AuthorizationID, "the GUID that mint handed over as authorization-id")
+		}
+	}
+	return s
+}
+
+// organization takes the bare name or one of the two URL forms.
+func (c *check) organization(text string) string {
+	const forms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
+	if text == "" {
+		c.need("organization", forms)
+		return ""
+	}
+	name, err := Organization(text)
+	if err != nil {
+		c.wrong("organization", text, forms)
+	}
+	return name
+}
+
+// Organization returns the bare name of an Azure DevOps organization, given as
+// such, as https://dev.azure.com/NAME or as https://NAME.visualstudio.com. A
+// name has 1 to 50 letters, digits and hyphens, and starts and ends with a
+// letter or digit.
+func Organization(text string) (string, error) {
+	name := text
+	if strings.Contains(text, "/") {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+			return "", errors.New("not the URL of an organization")
+		}
+		host := strings.ToLower(u.Host)
+		path := strings.TrimSuffix(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+		if sub, ok := strings.CutSuffix(host, ".visualstudio.com"); ok && path == "" {
+			name = sub
+		} else if host == "dev.azure.com" {
+			name = path
+		} else {
+			return "", errors.New("not the URL of an organization")
+		}
+	}
+	if !organization.MatchString(name) {
+		return "", errors.New("not the name of an organization")
+	}
+	return name, nil
+}
+
+func (c *check) tenant(text string) string {
+	if text != "" && !guid.MatchString(text) && !domain.MatchString(text) {
+		c.wrong("tenant-id", text, "the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com")
+	}
+	return text
+}
+
+// credential refuses what can be no credential: a line break at the end is the
+// most common slip when a secret is stored, and the service's "wrong password"
+// would not tell. The value is never repeated.
+func (c *check) credential(name string, v secret.Value) secret.Value {
+	if strings.ContainsFunc(v.Reveal(), unicode.IsControl) {
+		c.problems = append(c.problems, c.as(name)+": holds a line break or another control character; store it again without")
+	}
+	return v
+}
+
+func (c *check) path(name, text string) string {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		c.wrong(name, text, "the path of a file")
+	}
+	return text
+}
+
+// url takes https, or http on this machine alone.
+func (c *check) url(name, text string) string {
+	u, err := BaseURL(text)
+	if err != nil {
+		c.wrong(name, text, err.Error())
+	}
+	return u
+}
+
+// BaseURL checks the base of a service's URLs: https, or http on 127.0.0.0/8,
+// ::1 or localhost; no user, query or fragment. It returns it without a slash
+// at the end.
+func BaseURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, u.Host == "", u.Hostname() == "", u.Opaque != "",
+		u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+		return "", errors.New("an https URL without user, query and fragment")
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return strings.TrimRight(text, "/"), nil
+	}
+	return "", errors.New("an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
+}
+
+// SafeURL reports whether a request with a credential may go to a URL: https,
+// or http on this machine.
+func SafeURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+}
+
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && net.IP(ip.AsSlice()).IsLoopback()
+}
+
+func (c *check) duration(name, text string, least, most time.Duration, allowed string) time.Duration {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		c.wrong(name, text, allowed)
+	}
+	return d
+}
+
+// bool takes what YAML writes for a boolean.
+func (c *check) bool(name, text string) bool {
+	switch text {
+	case "true", "True", "TRUE":
+		return true
+	case "false", "False", "FALSE":
+		return false
+	}
+	c.wrong(name, text, "true or false")
+	return false
+}
+
+func (c *check) oneOf(name, text string, allowed ...string) string {
+	for _, a := range allowed {
+		if text == a {
+			return text
+		}
+	}
+	c.wrong(name, text, strings.Join(allowed, " or "))
+	return text
+}
+
+func (c *check) scopes(text string, allowFullAccess bool) []string {
+	if text == "" {
+		c.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
+		return nil
+	}
+	scopes, err := pat.ParseScopes(text)
+	if err != nil {
+		c.wrong("scopes", text, fmt.Sprintf("PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists (%v)", err))
+		return nil
+	}
+	for _, scope := range scopes {
+		if scope == pat.FullAccess && !allowFullAccess {
+			c.wrong("scopes", scope, "scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true")
+		}
+	}
+	return scopes
+}
+
+// identities are the four ways to a user, as a caller sets them.
+var identities = []struct {
+	identity Identity
+	names    []string
+}{
+	{AgentUser, []string{"agent-id", "agent-user"}},
+	{RefreshToken, []string{"refresh-token"}},
+	{Password, []string{"username", "password"}},
+	{AccessToken, []string{"access-token"}},
+}
+
+// identity finds out which one is configured; it must be exactly one.
+func (c *check) identity(s *Settings) {
+	var all, given []string
+	for _, i := range identities {
+		var names, set []string
+		for _, name := range i.names {
+			names = append(names, c.as(name))
+			if _, ok := c.found[key(name)]; ok {
+				set = append(set, c.as(name))
+			}
+		}
+		all = append(all, fmt.Sprintf("%s (%s)", strings.Join(names, " with "), i.identity))
+		if len(set) > 0 {
+			s.Identity = i.identity
+			given = append(given, strings.Join(set, " with "))
+		}
+	}
+	switch len(given) {
+	case 0:
+		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", "))
+		return
+	case 1:
+	default:
+		c.problems = append(c.problems, fmt.Sprintf("%d identities are set, by %s; set exactly one of %s",
+			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))
+		s.Identity = ""
+		return
+	}
+	for _, i := range identities {
+		if i.identity != s.Identity {
+			continue
+		}
+		for _, name := range i.names {
+			if _, ok := c.found[key(name)]; !ok {
+				c.need(name, fmt.Sprintf("the identity %q needs it", i.identity))
+			}
+		}
+	}
+	if s.Identity == AgentUser {
+		if s.AgentID != "" && !clientID.MatchString(s.AgentID) {
+			c.wrong("agent-id", s.AgentID, "the client id of the agent identity")
+		}
+		if s.AgentUser != "" && !guid.MatchString(s.AgentUser) && !upn.MatchString(s.AgentUser) {
+			c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
+		}
+	}
+	if s.Identity == Password && strings.ContainsFunc(s.Username, unicode.IsControl) {
+		c.wrong("username", s.Username, "the user principal name of the service account")
+	}
+}
+
+// assertion checks what stands behind the identity: the application and who
+// vouches for the job to it.
+func (c *check) assertion(s *Settings) {
+	if s.Identity == AccessToken || s.Identity == "" {
+		return
+	}
+	switch {
+	case s.ClientID == "":
+		c.need("client-id", "the application that trusts this job's assertion: the agent identity blueprint, or the app registration")
+	case !clientID.MatchString(s.ClientID):
+		c.wrong("client-id", s.ClientID, "the client id of an application")
+	}
+	if s.FederatedTokenFile != "" {
+		return
+	}
+	if c.src.Assertion == nil {
+		c.need("federated-token-file", "outside GitHub Actions the assertion (an OIDC token of the CI system) is read from a file")
+		return
+	}
+	if err := c.src.Assertion(); err != nil {
+		text := err.Error()
+		if h := hint.Of(err); h != "" {
+			text += "; " + h
+		}
+		c.problems = append(c.problems, text)
+	}
+}

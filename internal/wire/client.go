@@ -1,0 +1,169 @@
+// Package wire is how the program talks to the network: one HTTP client with
+// bounds on everything, and one policy for trying again.
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+// Bounds on one request and its answer.
+const (
+	// RequestTimeout is how long one request may take, its answer's body
+	// included, before it counts as failed.
+	RequestTimeout = 15 * time.Second
+	// MaxBody is how many bytes of an answer's body are read at most.
+	MaxBody = 4 << 20
+
+	dialTimeout    = 10 * time.Second
+	maxHeaderBytes = 64 << 10
+)
+
+// ErrTooLarge is what reading a body of more than [MaxBody] bytes ends with.
+var ErrTooLarge = errors.New("the answer is larger than 4 MiB")
+
+// Options of [NewClient].
+type Options struct {
+	// CAFile is a PEM file of roots to trust beside the system's. Empty: none.
+	CAFile string
+}
+
+// NewClient returns the HTTP client for all requests. It follows no redirect
+// (a 3xx is an answer like any other), so that no credential travels to a host
+// that was not asked; it bounds headers and bodies; it trusts the system's
+// roots, or those inside the binary where the system has none, and CAFile's;
+// it goes through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name.
+func NewClient(o Options) (*http.Client, error) {
+	roots, err := trustedRoots(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Transport: &bounded{&http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSHandshakeTimeout:    dialTimeout,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+			ForceAttemptHTTP2:      true,
+			// An answer is small; unpacking could make it large.
+			DisableCompression: true,
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+var embedRoots = sync.OnceFunc(func() {
+	pool := x509.NewCertPool()
+	for c := range bundle.Roots() {
+		// The bundle is generated from certificates that parse.
+		cert, err := x509.ParseCertificate(c.Certificate)
+		if err != nil {
+			continue
+		}
+		if c.Constraint == nil {
+			pool.AddCert(cert)
+		} else {
+			pool.AddCertWithConstraint(cert, c.Constraint)
+		}
+	}
+	x509.SetFallbackRoots(pool)
+})
+
+// trustedRoots returns nil, the system's roots, where there is no caFile.
+func trustedRoots(caFile string) (*x509.CertPool, error) {
+	embedRoots()
+	if caFile == "" {
+		return nil, nil
+	}
+	pem, err := readBounded(caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", caFile)
+	}
+	return pool, nil
+}
+
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, MaxBody+1))
+	if err == nil && len(b) > MaxBody {
+		err = fmt.Errorf("%s is larger than 4 MiB", name)
+	}
+	return b, err
+}
+
+// bounded ends every request after RequestTimeout and every body at MaxBody.
+type bounded struct{ next http.RoundTripper }
+
+func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), RequestTimeout)
+	resp, err := b.next.RoundTrip(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = &limited{body: resp.Body, left: MaxBody, cancel: cancel}
+	return resp, nil
+}
+
+// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+func (b *bounded) CloseIdleConnections() {
+	if c, ok := b.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+type limited struct {
+	body   io.ReadCloser
+	left   int64
+	cancel context.CancelFunc
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		// Exactly MaxBody bytes are fine if nothing follows.
+		var one [1]byte
+		if n, err := l.body.Read(one[:]); n == 0 && err != nil {
+			return 0, err
+		}
+		return 0, ErrTooLarge
+	}
+	if int64(len(p)) > l.left {
+		p = p[:l.left]
+	}
+	n, err := l.body.Read(p)
+	l.left -= int64(n)
+	return n, err
+}
+
+func (l *limited) Close() error {
+	defer l.cancel()
+	return l.body.Close()
+}

@@ -1,0 +1,133 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/outside"
+)
+
+// Error is a request that did not bring what was asked for.
+type Error struct {
+	// Doing says what was being done, as in "ask GitHub for an assertion".
+	Doing string
+	// Host is who was asked, with the port where it is not the usual one.
+	Host string
+	// Status is the HTTP status, zero where there was no answer.
+	Status int
+	// Detail is what came back in words, one bounded line. Never a raw body.
+	Detail string
+	// After is how long the server asked to wait before the next attempt.
+	After time.Duration
+	// Passes marks an answer that passes although its status does not say so.
+	Passes bool
+	// Err is the cause where there was no answer.
+	Err error
+	// Advice is what the reader can change.
+	Advice string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: ", e.Doing)
+	switch {
+	case e.Status == 0:
+		fmt.Fprintf(&b, "no answer from %s", e.Host)
+	default:
+		fmt.Fprintf(&b, "%s answered %d %s", e.Host, e.Status, http.StatusText(e.Status))
+	}
+	if e.Detail != "" {
+		fmt.Fprintf(&b, ": %s", e.Detail)
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Passing implements what [Passing] asks for.
+func (e *Error) Passing() bool {
+	if e.Status == 0 {
+		return PassingTransport(e.Err)
+	}
+	return e.Passes || PassingStatus(e.Status)
+}
+
+// Wait is how long the server asked to wait.
+func (e *Error) Wait() time.Duration { return e.After }
+
+// Hint is what the reader can change.
+func (e *Error) Hint() string { return e.Advice }
+
+// NoAnswer makes the error of a request that got none. The URL that net/http
+// puts into its errors is left out: a query can hold more than a log should.
+func NoAnswer(doing, host string, err error) *Error {
+	e := &Error{Doing: doing, Host: host, Err: err}
+	var in *url.Error
+	cause := err
+	if errors.As(err, &in) {
+		cause = in.Err
+	}
+	e.Detail, e.Advice = explain(cause)
+	return e
+}
+
+// Refused makes the error of an answer that was not the one asked for. Where
+// it is a redirect, the host that it pointed to is named.
+func Refused(doing string, resp *http.Response, detail string) *Error {
+	e := &Error{
+		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
+		Detail: outside.Line(detail, 300), After: RetryAfter(resp.Header, time.Now()),
+	}
+	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
+		e.Detail = "a redirect, which is never followed with a credential"
+		if u, err := resp.Request.URL.Parse(to); err == nil {
+			e.Detail = "a redirect to " + outside.Line(u.Host, 100) + ", which is not followed with a credential"
+		}
+		e.Advice = "check the host that was configured, and proxies in between"
+	}
+	return e
+}
+
+// IsHTML reports whether an answer is a page for people: a sign-in page, a
+// proxy's error, never what an API answers.
+func IsHTML(h http.Header) bool {
+	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html")
+}
+
+func untrusted(err error) bool {
+	var verify *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
+}
+
+// explain puts a transport error into words.
+func explain(err error) (detail, advice string) {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case untrusted(err):
+		return outside.Line(err.Error(), 300), "if a proxy inspects TLS here, give its root certificate with ca-file; otherwise check the host name"
+	case errors.As(err, &dns):
+		return "the name " + outside.Line(dns.Name, 100) + " could not be resolved", "check the host name, the DNS and the proxy settings of the runner"
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy could not be reached", "check HTTPS_PROXY and NO_PROXY; a proxy on the host's 127.0.0.1 cannot be reached from a container"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "it took too long", ""
+	case errors.Is(err, context.Canceled):
+		return "interrupted", ""
+	}
+	return outside.Line(err.Error(), 300), ""
+}

@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+)
+
+// The waits between attempts: full jitter below a bound that doubles from
+// firstWait up to longestWait.
+const (
+	firstWait   = 500 * time.Millisecond
+	longestWait = 10 * time.Second
+)
+
+// Log says what is being waited for, while it is being waited for.
+type Log interface {
+	Infof(format string, args ...any)
+}
+
+// Passing reports whether err may be gone when the same is asked again, and
+// how long the server asked to wait before that (zero: it did not say).
+//
+// An error decides for itself with the methods Passing() bool and
+// Wait() time.Duration.
+func Passing(err error) (bool, time.Duration) {
+	var p interface{ Passing() bool }
+	if !errors.As(err, &p) || !p.Passing() {
+		return false, 0
+	}
+	var w interface{ Wait() time.Duration }
+	if errors.As(err, &w) {
+		return true, w.Wait()
+	}
+	return true, 0
+}
+
+// PassingStatus reports whether an HTTP status is of the kind that passes:
+// 408, 425, 429, 500, 502, 503, 504.
+func PassingStatus(status int) bool {
+	return slices.Contains([]int{408, 425, 429, 500, 502, 503, 504}, status)
+}
+
+// PassingTransport reports whether a request that got no answer may get one
+// the next time. A name that does not exist, a certificate that is not trusted
+// or a redirect loop will not get better by asking again.
+func PassingTransport(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return false
+	}
+	return !untrusted(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge)
+}
+
+// RetryAfter reads the header of that name: seconds or an HTTP date, reckoned
+// from now. Zero: absent, unreadable, or past.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		// The date is the server's; reckon from its own clock where it tells.
+		if server, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = server
+		}
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+// Retry calls do until it succeeds, until it fails with an error that will not
+// pass, or until ctx's deadline is nearer than the next wait. What is waited for
+// is logged while it is waited for: what names it, as in "the assertion".
+func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
+	var last error
+	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
+	attempts := 0
+	next := retry.BackoffFunc(func() (time.Duration, bool) {
+		wait, stop := backoff.Next()
+		if _, asked := Passing(last); asked > 0 {
+			wait = asked
+		}
+		if deadline, ok := ctx.Deadline(); stop || ok && time.Until(deadline) < wait {
+			return 0, true
+		}
+		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))
+		return wait, false
+	})
+	err := retry.Do(ctx, next, func(ctx context.Context) error {
+		attempts++
+		last = do(ctx)
+		if passing, _ := Passing(last); passing && ctx.Err() == nil {
+			return retry.RetryableError(last)
+		}
+		return last
+	})
+	if err == nil {
+		return nil
+	}
+	// The cause of the last attempt says more than "context deadline exceeded".
+	if last != nil && ctx.Err() != nil && !errors.Is(last, context.Cause(ctx)) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), last)
+	}
+	if passing, _ := Passing(last); passing && attempts > 1 {
+		err = &exhausted{err, attempts}
+	}
+	return err
+}
+
+// exhausted says how often it was tried.
+type exhausted struct {
+	error
+	attempts int
+}
+
+func (e *exhausted) Error() string { return fmt.Sprintf("%v (%d attempts)", e.error, e.attempts) }
+func (e *exhausted) Unwrap() error { return e.error }
