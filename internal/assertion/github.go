@@ -1,6 +1,7 @@
 package assertion
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
@@ -53,7 +55,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return secret.Value{}, githubRefused(resp, body)
+		return secret.Value{}, g.refused(resp, body)
 	}
 	var answer struct {
 		Value string `json:"value"`
@@ -68,15 +70,15 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	return v, nil
 }
 
-// githubRefused explains a refusal. Right after a job's start the endpoint can
-// say that the job is pending: that passes.
-func githubRefused(resp *http.Response, body []byte) error {
+// refused explains a refusal. Right after a job's start the endpoint can say
+// that the job is pending: that passes.
+func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	var answer struct {
 		Message string `json:"message"`
 	}
 	detail := ""
 	if json.Unmarshal(body, &answer) == nil {
-		detail = answer.Message
+		detail = strings.ReplaceAll(answer.Message, cmp.Or(g.Token.Reveal(), "***"), "***")
 	}
 	e := wire.Refused(askingGitHub, resp, detail)
 	e.Passes = pending.MatchString(answer.Message)

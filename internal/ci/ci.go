@@ -13,6 +13,7 @@
 package ci
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -72,7 +73,8 @@ func (r Result) fields() []field {
 	}
 }
 
-// writeJSON writes the result as one object on one line.
+// writeJSON writes the result as one object on one line, which cannot hold a
+// logging command: to JSON an escaped "#" is the same.
 func (r Result) writeJSON(w io.Writer) error {
 	object := map[string]string{}
 	for _, f := range r.fields() {
@@ -82,7 +84,7 @@ func (r Result) writeJSON(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", line)
+	_, err = fmt.Fprintf(w, "%s\n", bytes.ReplaceAll(line, []byte("##"), []byte(`#\u0023`)))
 	return err
 }
 

@@ -136,7 +136,11 @@ func Harmless(text string) string {
 // where it cannot write.
 func contained(f func()) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case error:
+			err = r
+		default:
 			err = fmt.Errorf("%v", r)
 		}
 	}()

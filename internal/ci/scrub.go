@@ -50,17 +50,42 @@ func (s *scrubber) add(v secret.Value) {
 
 func (s *scrubber) clean(text string) string {
 	if s.replacer != nil {
-		text = s.replacer.Replace(text)
+		text = s.cutOff(s.replacer.Replace(text))
 	}
 	return tokenForm.ReplaceAllString(text, "***")
+}
+
+// cutOff replaces what is left of a credential where a long text was cut: most
+// of a credential can be enough to guess the rest of it.
+func (s *scrubber) cutOff(text string) string {
+	parts := strings.Split(text, "…")
+	for i, part := range parts[:len(parts)-1] {
+		left := 0
+		for _, form := range s.forms {
+			for n := min(len(form)-1, len(part)); n >= shortest && n > left; n-- {
+				if strings.HasSuffix(part, form[:n]) {
+					left = n
+				}
+			}
+		}
+		if left > 0 {
+			parts[i] = part[:len(part)-left] + "***"
+		}
+	}
+	return strings.Join(parts, "…")
 }
 
 // encodings are the forms in which a text is likely to be repeated.
 func encodings(text string) []string {
 	quoted, _ := json.Marshal(text)
+	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
+	inHTML := html.EscapeString(text)
 	all := []string{
-		url.QueryEscape(text), url.PathEscape(text), html.EscapeString(text),
-		strings.Trim(string(quoted), `"`),
+		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
+		// What other libraries than Go's write for the same characters.
+		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
+		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
+		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
 		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
 	}
 	// In base64 a text looks different at each of three alignments; the
@@ -80,3 +105,8 @@ func encodings(text string) []string {
 	}
 	return all
 }
+
+var escape = regexp.MustCompile("%[0-9A-F]{2}")
+
+// lowerEscapes writes %2F as %2f, as .NET does.
+func lowerEscapes(text string) string { return escape.ReplaceAllStringFunc(text, strings.ToLower) }

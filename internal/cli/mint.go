@@ -38,10 +38,13 @@ the id that --output json shows.`,
 func (c *call) mint(ctx context.Context, given map[string]string) int {
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
-	_ = c.platform.Record(lease.Record{Stage: lease.Started}.String())
+	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
 	s, wrong := settings.Load(settings.Mint, c.source(given, nil))
 	if err := c.begin(s, wrong); err != nil {
 		return c.failed("mint", err)
+	}
+	if recorded != nil {
+		return c.failed("mint", fmt.Errorf("keep the record that the post step needs: %w; nothing was minted", recorded))
 	}
 	ctx, cancel := within(ctx, s.Timeout)
 	defer cancel()

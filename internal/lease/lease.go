@@ -101,7 +101,9 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	}
 	if err == nil && a.r.Doubt {
 		// An earlier request may have taken effect after it was looked for.
-		_, err = l.endNamed(ctx, r.Name, a.r.ID)
+		if err = a.lookAgain(ctx); !a.r.Doubt {
+			err = errors.Join(err, l.Record(a.r))
+		}
 	}
 	if err == nil {
 		err = ctxErr(ctx)
@@ -130,6 +132,7 @@ type acquisition struct {
 	asked   pat.Create
 	token   pat.Token
 	unclear bool // the last request was not settled and nobody has looked yet
+	open    int  // requests that were not settled, less the PATs found of them
 	stopped moment
 }
 
@@ -157,6 +160,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	// Whether a PAT was made is not known. Look before anything else is done.
 	a.unclear, a.r.Doubt = true, true
+	a.open++
 	if e := a.Record(a.r); e != nil {
 		return final(errors.Join(fmt.Errorf("record that the answer is open: %w", e), err))
 	}
@@ -164,10 +168,20 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		return err
 	}
 	a.Log.Infof("%v; looking for what it may have made", err)
-	if _, e := a.endNamed(ctx, a.r.Name, ""); e != nil {
+	if e := a.lookAgain(ctx); e != nil {
 		return final(errors.Join(err, e))
 	}
-	a.unclear = false
+	return err
+}
+
+// lookAgain ends what unsettled requests have made. When each of them is
+// accounted for, there is no doubt left.
+func (a *acquisition) lookAgain(ctx context.Context) error {
+	ended, err := a.endNamed(ctx, a.r.Name, a.r.ID)
+	a.open -= len(ended)
+	if err == nil {
+		a.unclear, a.r.Doubt = false, a.open > 0
+	}
 	return err
 }
 
@@ -245,7 +259,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		}
 	}
 	if a.unclear || a.r.Doubt {
-		if _, err := a.endNamed(ctx, a.r.Name, a.r.ID); err != nil {
+		if err := a.lookAgain(ctx); err != nil {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), errors.Join(failed, err)
 		}
 	}

@@ -3,7 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
-	"net"
+	"math"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -37,10 +37,10 @@ func (p *Problems) Error() string {
 
 var (
 	guid         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
-	domain       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$`)
+	domain       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])$`)
 	organization = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?$`)
 	clientID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/~-]{0,199}$`)
-	upn          = regexp.MustCompile(`^[^\s@/\\"<>]{1,64}@[A-Za-z0-9.-]{1,190}$`)
+	upn          = regexp.MustCompile(`^[^\s\pC\pZ@:/\\"<>]{1,64}@[A-Za-z0-9.-]{1,190}$`)
 )
 
 // IsGUID reports whether text has the form of a GUID, in either case.
@@ -54,7 +54,7 @@ type check struct {
 
 // wrong says of a setting what was found and what is allowed.
 func (c *check) wrong(name, found, allowed string) {
-	c.problems = append(c.problems, fmt.Sprintf("%s: found %s; allowed: %s", c.as(name), quote(found), allowed))
+	c.problems = append(c.problems, fmt.Sprintf("%s: found %s; allowed: %s", c.as(name), quote(name, found), allowed))
 }
 
 func (c *check) need(name, why string) {
@@ -65,11 +65,12 @@ func (c *check) need(name, why string) {
 	c.problems = append(c.problems, fmt.Sprintf("%s%s: not set; %s", c.missing(name), also, why))
 }
 
-// quote repeats what the caller wrote, but nothing that looks like a URL with
-// a password in it.
-func quote(found string) string {
-	if i, j := strings.Index(found, "://"), strings.LastIndex(found, "@"); i >= 0 && j > i {
-		found = found[:i+3] + "***" + found[j:]
+// quote repeats what the caller wrote, but nothing before an "@" that may be
+// the user or the password of a URL, however the URL was misspelt. Only a user
+// principal name has an "@" of its own.
+func quote(name, found string) string {
+	if i := strings.LastIndex(found, "@"); i >= 0 && (name != "agent-user" || strings.ContainsAny(found, `:/\`)) {
+		found = "***" + found[i:]
 	}
 	return strconv.Quote(outside.Line(found, 120))
 }
@@ -91,7 +92,7 @@ func (c *check) settings(r *raw) *Settings {
 		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
 		TokenServiceURL:    c.url("token-service-url", r.TokenServiceURL),
 		CAFile:             c.path("ca-file", r.CAFile),
-		Timeout:            c.duration("timeout", r.Timeout, time.Millisecond, LongestLifetime, "a Go duration above zero, such as 90s or 2m"),
+		Timeout:            c.duration("timeout", r.Timeout, 1, math.MaxInt64, "a Go duration above zero, such as 90s or 2m"),
 		SkipRevoke:         c.bool("skip-revoke", r.SkipRevoke),
 		OnRevokeFailure:    c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
 	}
@@ -140,10 +141,10 @@ func Organization(text string) (string, error) {
 	name := text
 	if strings.Contains(text, "/") {
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || strings.ContainsAny(text, "?#") {
 			return "", errors.New("not the URL of an organization")
 		}
-		host := strings.ToLower(u.Host)
+		host := lower(u.Host)
 		path := strings.TrimSuffix(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
 		if sub, ok := strings.CutSuffix(host, ".visualstudio.com"); ok && path == "" {
 			name = sub
@@ -198,8 +199,7 @@ func (c *check) url(name, text string) string {
 func BaseURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil, u.Host == "", u.Hostname() == "", u.Opaque != "",
-		u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
+	case err != nil, u.Hostname() == "", u.User != nil, strings.ContainsAny(text, "?#"):
 		return "", errors.New("an https URL without user, query and fragment")
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return strings.TrimRight(text, "/"), nil
@@ -215,11 +215,22 @@ func SafeURL(text string) bool {
 }
 
 func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
+	if lower(host) == "localhost" {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
-	return err == nil && net.IP(ip.AsSlice()).IsLoopback()
+	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
+}
+
+// lower is strings.ToLower for ASCII alone: letters of other scripts have an
+// ASCII letter for their lower case, and a name with them is not the name.
+func lower(host string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, host)
 }
 
 func (c *check) duration(name, text string, least, most time.Duration, allowed string) time.Duration {
@@ -298,26 +309,34 @@ func (c *check) identity(s *Settings) {
 			given = append(given, strings.Join(set, " with "))
 		}
 	}
-	switch len(given) {
-	case 0:
+	switch {
+	case c.src.Saved != nil:
+		// What was recorded decides, though its secret may not be there now.
+		s.Identity = c.src.Saved.Identity
+	case len(given) == 0:
 		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", "))
 		return
-	case 1:
-	default:
+	case len(given) > 1:
 		c.problems = append(c.problems, fmt.Sprintf("%d identities are set, by %s; set exactly one of %s",
 			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))
 		s.Identity = ""
 		return
 	}
+	known := false
 	for _, i := range identities {
 		if i.identity != s.Identity {
 			continue
 		}
+		known = true
 		for _, name := range i.names {
 			if _, ok := c.found[key(name)]; !ok {
 				c.need(name, fmt.Sprintf("the identity %q needs it", i.identity))
 			}
 		}
+	}
+	if !known {
+		c.problems = append(c.problems, "saved identity: found "+quote("", string(s.Identity))+"; allowed: one that mint recorded")
+		s.Identity = ""
 	}
 	if s.Identity == AgentUser {
 		if s.AgentID != "" && !clientID.MatchString(s.AgentID) {

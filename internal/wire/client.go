@@ -11,7 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +54,7 @@ func NewClient(o Options) (*http.Client, error) {
 	return &http.Client{
 		Transport: &bounded{&http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
+			OnProxyConnectResponse: proxyAnswer,
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    dialTimeout,
@@ -62,6 +65,21 @@ func NewClient(o Options) (*http.Client, error) {
 		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
+}
+
+// proxyRefused is what a proxy answered that was to open a connection. Whether
+// it passes is for its status to say.
+type proxyRefused struct{ status int }
+
+func (p *proxyRefused) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the proxy answered %d %s", p.status, http.StatusText(p.status)))
+}
+
+func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return &proxyRefused{resp.StatusCode}
+	}
+	return nil
 }
 
 var embedRoots = sync.OnceFunc(func() {
@@ -102,16 +120,17 @@ func trustedRoots(caFile string) (*x509.CertPool, error) {
 }
 
 func readBounded(name string) ([]byte, error) {
+	// Asked first, since opening a pipe waits for its writer.
+	if info, err := os.Stat(name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxBody+1))
 	if err == nil && len(b) > MaxBody {
 		err = fmt.Errorf("%s is larger than 4 MiB", name)
@@ -129,6 +148,11 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
+	// net/http makes an error of a Location that it cannot read, which would
+	// pass for no answer.
+	if _, err := r.URL.Parse(resp.Header.Get("Location")); err != nil {
+		resp.Header.Del("Location")
+	}
 	resp.Body = &limited{body: resp.Body, left: MaxBody, cancel: cancel}
 	return resp, nil
 }
@@ -143,6 +167,7 @@ func (b *bounded) CloseIdleConnections() {
 type limited struct {
 	body   io.ReadCloser
 	left   int64
+	over   bool
 	cancel context.CancelFunc
 }
 
@@ -150,10 +175,11 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
 		// Exactly MaxBody bytes are fine if nothing follows.
 		var one [1]byte
-		if n, err := l.body.Read(one[:]); n == 0 && err != nil {
-			return 0, err
+		n, err := l.body.Read(one[:])
+		if l.over = l.over || n > 0; l.over {
+			err = ErrTooLarge
 		}
-		return 0, ErrTooLarge
+		return 0, err
 	}
 	if int64(len(p)) > l.left {
 		p = p[:l.left]

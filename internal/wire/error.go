@@ -40,16 +40,17 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", e.Doing)
-	switch {
-	case e.Status == 0:
+	if e.Status == 0 {
 		fmt.Fprintf(&b, "no answer from %s", e.Host)
-	default:
-		fmt.Fprintf(&b, "%s answered %d %s", e.Host, e.Status, http.StatusText(e.Status))
+	} else {
+		fmt.Fprintf(&b, "%s answered %d", e.Host, e.Status)
 	}
-	if e.Detail != "" {
-		fmt.Fprintf(&b, ": %s", e.Detail)
+	for _, part := range []struct{ mark, text string }{{" ", http.StatusText(e.Status)}, {": ", e.Detail}} {
+		if part.text != "" {
+			b.WriteString(part.mark + part.text)
+		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	return b.String()
 }
 
 // Unwrap gives the cause.
@@ -73,9 +74,8 @@ func (e *Error) Hint() string { return e.Advice }
 // puts into its errors is left out: a query can hold more than a log should.
 func NoAnswer(doing, host string, err error) *Error {
 	e := &Error{Doing: doing, Host: host, Err: err}
-	var in *url.Error
 	cause := err
-	if errors.As(err, &in) {
+	for in := (*url.Error)(nil); errors.As(cause, &in); {
 		cause = in.Err
 	}
 	e.Detail, e.Advice = explain(cause)
@@ -89,11 +89,13 @@ func Refused(doing string, resp *http.Response, detail string) *Error {
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
 		Detail: outside.Line(detail, 300), After: RetryAfter(resp.Header, time.Now()),
 	}
-	if to := resp.Header.Get("Location"); resp.StatusCode/100 == 3 && to != "" {
-		e.Detail = "a redirect, which is never followed with a credential"
-		if u, err := resp.Request.URL.Parse(to); err == nil {
-			e.Detail = "a redirect to " + outside.Line(u.Host, 100) + ", which is not followed with a credential"
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		to := ""
+		if u, err := resp.Location(); err == nil && u.Host != "" {
+			to = " to " + outside.Line(u.Host, 100)
 		}
+		e.Detail = "a redirect" + to + ", which is not followed with a credential"
 		e.Advice = "check the host that was configured, and proxies in between"
 	}
 	return e
@@ -117,6 +119,7 @@ func untrusted(err error) bool {
 func explain(err error) (detail, advice string) {
 	var dns *net.DNSError
 	var op *net.OpError
+	var refused *proxyRefused
 	switch {
 	case untrusted(err):
 		return outside.Line(err.Error(), 300), "if a proxy inspects TLS here, give its root certificate with ca-file; otherwise check the host name"
@@ -124,6 +127,8 @@ func explain(err error) (detail, advice string) {
 		return "the name " + outside.Line(dns.Name, 100) + " could not be resolved", "check the host name, the DNS and the proxy settings of the runner"
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return "the proxy could not be reached", "check HTTPS_PROXY and NO_PROXY; a proxy on the host's 127.0.0.1 cannot be reached from a container"
+	case errors.As(err, &refused):
+		return err.Error(), "check HTTPS_PROXY, the user and password in it, and what the proxy lets through"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "it took too long", ""
 	case errors.Is(err, context.Canceled):

@@ -50,11 +50,15 @@ func PassingStatus(status int) bool {
 
 // PassingTransport reports whether a request that got no answer may get one
 // the next time. A name that does not exist, a certificate that is not trusted
-// or a redirect loop will not get better by asking again.
+// or a proxy that forbids it will not get better by asking again.
 func PassingTransport(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return false
+	}
+	var refused *proxyRefused
+	if errors.As(err, &refused) {
+		return PassingStatus(refused.status)
 	}
 	return !untrusted(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge)
 }
@@ -77,8 +81,9 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 }
 
 // Retry calls do until it succeeds, until it fails with an error that will not
-// pass, or until ctx's deadline is nearer than the next wait. What is waited for
-// is logged while it is waited for: what names it, as in "the assertion".
+// pass, or until the next wait would last to ctx's deadline or beyond. What is
+// waited for is logged while it is waited for: what names it, as in "the
+// assertion".
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
 	var last error
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
@@ -88,7 +93,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 		if _, asked := Passing(last); asked > 0 {
 			wait = asked
 		}
-		if deadline, ok := ctx.Deadline(); stop || ok && time.Until(deadline) < wait {
+		if deadline, ok := ctx.Deadline(); stop || ok && time.Until(deadline) <= wait {
 			return 0, true
 		}
 		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))

@@ -1,0 +1,158 @@
+package emulator
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// routeAzureDevOps finds the operation by path and method, and tells get and
+// list apart by the query, as the service does.
+func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
+	organization, rest, _ := strings.Cut(strings.TrimPrefix(a.URL.Path, "/"), "/")
+	switch {
+	case isGit(a.URL.Path):
+		return OpGit, e.git
+	case organization != "" && rest == "":
+		return OpTenant, e.tenant
+	case rest == "_apis/tokens/pats":
+		switch a.Method {
+		case http.MethodPost:
+			return OpCreate, e.patOperation((*patCall).create)
+		case http.MethodPut:
+			return OpUpdate, e.patOperation((*patCall).update)
+		case http.MethodDelete:
+			return OpRevoke, e.patOperation((*patCall).revoke)
+		case http.MethodGet:
+			if a.URL.Query().Has("authorizationId") {
+				return OpGet, e.patOperation((*patCall).get)
+			}
+			return OpList, e.patOperation((*patCall).list)
+		}
+	case rest == "_apis/projects":
+		return OpProjects, e.projects
+	case rest == "_apis/connectionData":
+		return OpConnectionData, e.connectionData
+	case strings.Contains(rest, "/_apis/distributedtask/hubs/build/plans/") && strings.HasSuffix(rest, "/oidctoken"):
+		return OpPipelinesOIDC, e.pipelinesOIDC
+	}
+	return string(AzureDevOps) + other, notFound
+}
+
+// tenant answers GET /{organization}: the sign-in of somebody unknown, whose
+// headers name the organization's tenant. Nobody is let in here, whatever
+// credential they send.
+func (e *Emulator) tenant(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	organization := e.organizationLocked(w, r)
+	if organization == nil {
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		recordOf(r).Refusal = "method"
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return
+	}
+	e.signInLocked(w, r, organization, "")
+}
+
+// organizationLocked is the organization in the path; if there is none, it
+// has been answered.
+func (e *Emulator) organizationLocked(w http.ResponseWriter, r *http.Request) *Organization {
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	organization := e.world.Organization(name)
+	if organization == nil {
+		recordOf(r).Refusal = "organization"
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte("<!DOCTYPE html>\n<html><head><title>Azure DevOps Services | 404</title></head>" +
+			"<body><h1>404 - Not Found</h1><p>The resource cannot be found.</p></body></html>\n"))
+	}
+	return organization
+}
+
+// signInLocked answers somebody who is not signed in: with 401 if that was
+// asked for, and else with the sign-in page.
+func (e *Emulator) signInLocked(w http.ResponseWriter, r *http.Request, o *Organization, why string) {
+	if why != "" {
+		recordOf(r).Refusal = "sign-in: " + why
+	}
+	h := w.Header()
+	h.Set("X-VSS-ResourceTenant", o.Tenant)
+	h.Add("WWW-Authenticate", "Bearer authorization_uri=https://login.microsoftonline.com/"+o.Tenant)
+	h.Add("WWW-Authenticate", `Basic realm="`+e.urls[AzureDevOps]+`/"`)
+	h.Add("WWW-Authenticate", "TFS-Federated")
+	status := http.StatusNonAuthoritativeInfo
+	switch {
+	case strings.EqualFold(r.Header.Get("X-TFS-FedAuthRedirect"), "Suppress"):
+		status = http.StatusUnauthorized
+	case o.SignIn == SignInRedirect:
+		status = http.StatusFound
+		h.Set("Location", e.urls[AzureDevOps]+"/_signin?realm="+url.QueryEscape(o.Name)+"&reply_to="+url.QueryEscape(e.urls[AzureDevOps]+r.URL.RequestURI()))
+	}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write([]byte("<!DOCTYPE html>\n<html lang=\"en-US\"><head><title>Azure DevOps Services | Sign In</title></head>" +
+		"<body><p>Sign in to your account</p></body></html>\n"))
+}
+
+// callerLocked is the user in whose name a request to the PAT API is made. If
+// there is none, the request has been answered.
+//
+// Only delegated user tokens of Entra will do: signed by it, for Azure DevOps,
+// of the organization's tenant, in force, with both scopes, of a member.
+func (e *Emulator) callerLocked(w http.ResponseWriter, r *http.Request, o *Organization) (objectID string) {
+	raw := bearer(r)
+	if raw == "" {
+		e.signInLocked(w, r, o, "no bearer token")
+		return ""
+	}
+	t, err := parse(raw)
+	switch {
+	case err != nil:
+		e.signInLocked(w, r, o, "the token is no JWT")
+	case !t.signedBy(entraKey):
+		e.signInLocked(w, r, o, "the token is not signed by Entra")
+	case t.Issuer != accessTokenIssuer(o.Tenant) || t.text("tid") != o.Tenant:
+		e.signInLocked(w, r, o, "the token is of another tenant")
+	case !slices.Equal(t.Audience, []string{AzureDevOpsResource}):
+		e.signInLocked(w, r, o, "the token is for another resource")
+	case !t.inForce(e.Now(AzureDevOps)):
+		e.signInLocked(w, r, o, "the token is not in force")
+	case t.text("idtyp") == "app":
+		vssError{
+			Message: "Service principals are not allowed to perform this action.",
+			Type:    "Microsoft.TeamFoundation.Framework.Server.InvalidAccessException",
+		}.refuse(w, r, http.StatusForbidden)
+	case t.text("idtyp") != "user" || t.text("oid") == "":
+		e.signInLocked(w, r, o, "the token is no user's")
+	case !slices.Contains(o.Members, t.text("oid")):
+		unauthorized(w, r, t.text("oid"))
+	case !hasScopes(t.text("scp"), "vso.pats", "vso.pats_manage"):
+		unauthorized(w, r, t.text("oid"))
+	default:
+		return t.text("oid")
+	}
+	return ""
+}
+
+// hasScopes reports whether a scp claim has all the scopes.
+func hasScopes(scp string, want ...string) bool {
+	have := strings.Fields(scp)
+	for _, s := range want {
+		if !slices.Contains(have, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// unauthorized answers a user who is signed in and may not do this.
+func unauthorized(w http.ResponseWriter, r *http.Request, user string) {
+	vssError{
+		Message: "TF400813: The user '" + user + "' is not authorized to access this resource.",
+		Type:    "Microsoft.TeamFoundation.Framework.Server.UnauthorizedRequestException",
+	}.refuse(w, r, http.StatusUnauthorized)
+}

@@ -1,0 +1,102 @@
+package emulator
+
+import "net/http"
+
+// patOwnerLocked is the PAT that a request presents, by HTTP Basic with any
+// user name and the token as password, or why it is not taken.
+func (e *Emulator) patLocked(r *http.Request, o *Organization) (*PAT, string) {
+	_, given, ok := r.BasicAuth()
+	if !ok {
+		return nil, "no PAT"
+	}
+	for _, p := range e.pats {
+		if p.Token != given {
+			continue
+		}
+		switch {
+		case p.Revoked:
+			return nil, "PAT revoked"
+		case !p.active(e.Now(AzureDevOps)):
+			return nil, "PAT expired"
+		case p.TargetAccounts != nil && p.Organization != o.Name:
+			return nil, "PAT of another organization"
+		}
+		return p, ""
+	}
+	return nil, "PAT unknown"
+}
+
+// basicLocked is the PAT in a request, if it permits what is wanted. If not,
+// the request has been answered: with 401, or, without any Authorization
+// header, with the sign-in page.
+func (e *Emulator) basicLocked(w http.ResponseWriter, r *http.Request, o *Organization, want string) *PAT {
+	p, refusal := e.patLocked(r, o)
+	if p == nil && r.Header.Get("Authorization") == "" {
+		e.signInLocked(w, r, o, "no PAT")
+		return nil
+	}
+	if p != nil && want != "" && !permits(p.Scope, want) {
+		refusal = "PAT without " + want
+	}
+	if refusal != "" {
+		recordOf(r).Refusal = refusal
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+e.urls[AzureDevOps]+`/"`)
+		http.Error(w, "Access Denied: "+refusal, http.StatusUnauthorized)
+		return nil
+	}
+	return p
+}
+
+// restLocked are the checks of a REST GET with a PAT. If they fail, the
+// request has been answered.
+func (e *Emulator) restLocked(w http.ResponseWriter, r *http.Request, want string, versions ...string) *PAT {
+	o := e.organizationLocked(w, r)
+	if o == nil {
+		return nil
+	}
+	p := e.basicLocked(w, r, o, want)
+	if p == nil {
+		return nil
+	}
+	if r.Method != http.MethodGet {
+		recordOf(r).Refusal = "method"
+		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		return nil
+	}
+	if bad := badVersion(r, versions...); bad != nil {
+		bad.refuse(w, r, http.StatusBadRequest)
+		return nil
+	}
+	return p
+}
+
+// projects answers GET /{organization}/_apis/projects?api-version=7.1, which
+// needs vso.project.
+func (e *Emulator) projects(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.restLocked(w, r, "vso.project", "7.1", "7.2-preview.4") == nil {
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": []any{map[string]any{
+		"id": projectID, "name": Project, "state": "wellFormed", "visibility": "private",
+	}}})
+}
+
+// connectionData answers GET /{organization}/_apis/connectionData, which says
+// who the caller is and needs no particular scope.
+func (e *Emulator) connectionData(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.restLocked(w, r, "", "7.1-preview", "7.1-preview.1", "7.2-preview.1")
+	if p == nil {
+		return
+	}
+	user := map[string]any{"id": p.Owner}
+	if u := e.world.User(p.Owner); u != nil {
+		user["providerDisplayName"] = u.UPN
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"authenticatedUser": user, "authorizedUser": user, "instanceId": OrganizationID,
+	})
+}

@@ -1,0 +1,135 @@
+package pat
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// Texts that stand in more than one hint.
+const (
+	usersOnly = "Azure DevOps mints PATs for users only, never for a service principal or a managed identity, whatever its permissions: " +
+		"configure an agent user or a service account; or, where the consumer takes a bearer token (git, REST, feeds), " +
+		"give it the service principal's own Entra token instead of a PAT"
+	signIn = "the Entra token must be a user's, for Azure DevOps (499b84ac-1321-427f-aa17-267ca6975798), from the tenant that the organization is connected to, " +
+		"and its application or agent identity needs consent to both vso.pats and vso.pats_manage"
+	membership = "add the user to the organization (Organization settings → Users, Basic access); " +
+		"if it is a member, a Conditional Access policy may keep this sign-in out: look at the user's sign-in log in Entra"
+	trouble  = "try again later; https://status.dev.azure.com tells of known trouble"
+	notAzure = "something other than Azure DevOps may have answered, such as a proxy: check `token-service-url`"
+)
+
+// Hint returns what the reader can change, or "".
+func (e *Error) Hint() string {
+	switch s := e.Status; {
+	case e.Code == "InvalidAccessException" && strings.Contains(strings.ToLower(e.Message), "service principal"):
+		return usersOnly
+	case e.Code == "InvalidAccessException":
+		return signIn + "; " + usersOnly
+	case patTokenErrors[e.Code].hint != "":
+		return patTokenErrors[e.Code].hint
+	case e.Code == "TF400813":
+		return membership
+	case e.Code == "TF400733" || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+		return "Azure DevOps limits the rate of requests, of a user and of an organization: let fewer jobs run at once, or " + trouble
+	case e.signedOut():
+		return signIn
+	case s == http.StatusForbidden:
+		return signIn + "; or " + membership
+	case s == http.StatusProxyAuthRequired:
+		return "the proxy wants credentials: put them into HTTPS_PROXY, as http://user:password@host:port"
+	case s == http.StatusNotFound:
+		return "check `organization` and `token-service-url`"
+	case s >= 500, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
+		return trouble
+	case e.Unreadable && e.foreign:
+		return signIn + "; or " + notAzure
+	case e.Unreadable:
+		return notAzure
+	case errors.Is(e.Err, errID):
+		return "check `authorization-id`"
+	case e.untrusted():
+		return "if a proxy inspects TLS here, name its root certificate with `ca-file`"
+	case e.Unsent && !errors.Is(e.Err, context.Canceled):
+		return "check `token-service-url`, and HTTPS_PROXY and NO_PROXY if this machine reaches the internet by a proxy"
+	}
+	return ""
+}
+
+// explanation is what a patTokenError means and what to do about it.
+type explanation struct{ means, hint string }
+
+// entraPolicy and organizationPolicy say where a policy is switched and by whom
+// ("Manage personal access tokens using policies", Microsoft Learn).
+func entraPolicy(name string) string {
+	return `the tenant policy "` + name + `" says so (Organization settings → Microsoft Entra): an Azure DevOps Administrator (a role of Entra) ` +
+		"can change it or put the user on its allowlist"
+}
+
+func organizationPolicy(name string) string {
+	return `the organization policy "` + name + `" says so (Organization settings → Policies): a Project Collection Administrator ` +
+		"can change it or put the user on its allowlist"
+}
+
+// patTokenErrors explains every patTokenError of the specification (7.2,
+// SessionTokenError) but "none". The specification names them and leaves their
+// descriptions empty; where Microsoft's documentation says nothing either, the
+// explanation says no more than the name does.
+var patTokenErrors = map[string]explanation{
+	// What the caller asked for.
+	"displayNameRequired": {"a PAT needs a display name", "set `name`"},
+	"invalidDisplayName":  {"the display name is not taken", "change `name`"},
+	"invalidValidTo": {"the end of the PAT is not taken",
+		"change `lifetime` (a PAT lives at most one year), and look at this machine's clock: an end in the past is no end"},
+	"invalidScope":           {"a scope is not taken", "compare `scopes` with the list that `azdo-pat scopes` prints"},
+	"invalidTargetAccounts":  {"the organization that the PAT is for is not taken", "check `organization`"},
+	"invalidAuthorizationId": {"the id of the PAT is not taken", "check `authorization-id`"},
+	"authorizationNotFound":  {"there is no PAT of that id", "check `authorization-id`; the PAT may be revoked already, or another user's"},
+	"tokenNotFound":          {"there is no such PAT", "check `authorization-id`; the PAT may be revoked already, or another user's"},
+	"expiredPatCannotBeExtended": {"the PAT has expired and cannot be extended",
+		"mint a new one, with a longer `lifetime`"},
+
+	// Policies.
+	"disablePatCreationPolicyViolation": {"the organization restricts who may create PATs",
+		organizationPolicy("Restrict personal access token (PAT) creation") +
+			`; if "Allow creation of PAT with packaging scope only" is ticked there, a PAT with nothing but vso.packaging scopes may be made`},
+	"fullScopePatPolicyViolation": {"the tenant forbids PATs with full access",
+		"ask for single `scopes` instead of app_token: " + entraPolicy("Restrict full-scoped personal access token creation")},
+	"patLifespanPolicyViolation": {"the PAT would live longer than the tenant allows",
+		"shorten `lifetime`: " + entraPolicy("Enforce maximum personal access token lifespan")},
+	"globalPatPolicyViolation": {"the tenant forbids PATs for all organizations",
+		entraPolicy("Restrict global personal access token creation") + "; azdo-pat asks for one organization only, so please report this"},
+	"globalPATCreationBlocked": {"Azure DevOps makes no PATs for all organizations any more",
+		"azdo-pat asks for one organization only, so please report this"},
+	"sshPolicyDisabled": {"SSH authentication is switched off in the organization",
+		"a Project Collection Administrator can change it (Organization settings → Policies, \"SSH authentication\")"},
+	"failedToReadTenantPolicy": {"Azure DevOps could not read the tenant's policies", trouble},
+	"failedToReadOrgPolicy":    {"Azure DevOps could not read the organization's policies", trouble},
+
+	// Whoever asked for it.
+	"accessDenied":   {"the user may not manage PATs here", signIn + "; or " + membership},
+	"userIdRequired": {"the Entra token names no user", signIn},
+	"invalidUserId":  {"the user is not known here", membership},
+	"invalidUserType": {"an account of this kind cannot have PATs",
+		usersOnly},
+	"invalidClient":             {"the application that asked for the Entra token is not taken", "check `client-id`; " + signIn},
+	"invalidClientType":         {"an application of this kind is not taken", "check `client-id`; " + signIn},
+	"invalidClientId":           {"the application that asked for the Entra token is not known", "check `client-id`; " + signIn},
+	"hostAuthorizationNotFound": {"there is no authorization for this organization", "check `organization` and `tenant-id`; " + signIn},
+	"invalidToken":              {"a token is not taken", signIn},
+	"invalidTokenType":          {"a token of this kind is not taken", signIn},
+	"invalidAudience":           {"the token is for another audience", signIn},
+	"invalidSubject":            {"the subject of the token is not taken", signIn},
+	"invalidSource":             {"the request's source is not taken", sourceHint},
+	"invalidSourceIP":           {"the request's source address is not taken", sourceHint},
+	"sourceNotSupported":        {"the request's source is not supported", sourceHint},
+
+	// The server's own.
+	"deploymentHostNotSupported": {"the address is not an organization's", "check `organization` and `token-service-url`"},
+	"failedToIssueAccessToken":   {"Azure DevOps could not issue the token", trouble},
+	"failedToUpdateAccessToken":  {"Azure DevOps could not update the token", trouble},
+	"duplicateHash":              {"Azure DevOps already has a token of the same hash", trouble},
+}
+
+const sourceHint = "if the tenant allows sign-ins from some addresses only (Conditional Access), add this machine's"

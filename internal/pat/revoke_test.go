@@ -1,0 +1,139 @@
+package pat
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Revoked means confirmed, and a PAT that is not there needs no revoking; no
+// other answer is believed.
+func TestRevoke(t *testing.T) {
+	const vss = `{"$id":"1","message":"VS1: nothing of that id","typeKey":"SomethingNotFoundException"}`
+	listed := `{"continuationToken":"","patTokens":[` + patJSON("null") + `]}`
+	const unlisted = `{"continuationToken":"","patTokens":[]}`
+	for _, tc := range []struct {
+		name   string
+		status int
+		body   string
+		list   string // what the list is, if it is asked for; a number is its status
+		gone   bool
+		err    string // after "revoke PAT ID in contoso at HOST: "
+	}{
+		{name: "200", status: 200},
+		{name: "204", status: 204},
+		{name: "200 with a byte order mark and white space", status: 200, body: "\xef\xbb\xbf \r\n"},
+		{name: "200 with a result", status: 200, body: `{"patToken":null,"patTokenError":"none"}`},
+		{name: "200 behind a byte order mark", status: 200, body: "\xef\xbb\xbf" + `{"patTokenError":null}`},
+		{name: "200 with an object", status: 200, body: `{}`},
+		{name: "200 with null", status: 200, body: `null`},
+		{name: "200 with JSON that is no object", status: 200, body: `[]`},
+
+		{name: "tokenNotFound in a 200", status: 200, body: `{"patTokenError":"tokenNotFound"}`, gone: true},
+		{name: "authorizationNotFound in a 200", status: 200, body: `{"patToken":null,"patTokenError":"authorizationNotFound"}`, gone: true},
+		{name: "authorizationNotFound in a 400", status: 400, body: `{"patTokenError":"AuthorizationNotFound"}`, gone: true},
+		{name: "tokenNotFound in a 404", status: 404, body: "\xef\xbb\xbf" + `{"patTokenError":"tokenNotFound"}`, gone: true},
+		{name: "404", status: 404, gone: true},
+		{name: "404 with JSON", status: 404, body: vss, gone: true},
+
+		{name: "404 with a page, not listed", status: 404, body: "<html>", list: unlisted, gone: true},
+		{name: "404 with text, not listed", status: 404, body: "404 page not found", list: unlisted, gone: true},
+		{name: "404 with a page, still listed", status: 404, body: "<html>", list: listed, err: "status 404: the PAT is still active: an HTML page"},
+		{name: "404 with a page for everything", status: 404, body: "<html>", list: "404", err: "status 404: an HTML page"},
+		{name: "404 with a page, and no list", status: 404, body: "<html>", list: "{}", err: "status 404: an HTML page"},
+
+		{name: "another error in a 404", status: 404, body: `{"patTokenError":"hostAuthorizationNotFound"}`,
+			err: "status 404: hostAuthorizationNotFound: there is no authorization for this organization"},
+		{name: "another error in a 200", status: 200, body: `{"patTokenError":"accessDenied","patTokenErrorMessage":"no\nno"}`,
+			err: "status 200: accessDenied: the user may not manage PATs here: no no"},
+		{name: "an error that cannot be read", status: 200, body: `{"patTokenError":1}`,
+			err: "status 200: the answer is JSON of another form, or cut off, and does not confirm the revocation"},
+		{name: "an error of the framework in a 200", status: 200, body: vss, err: "status 200: SomethingNotFoundException: VS1: nothing of that id"},
+		{name: "200 with a page", status: 200, body: signInPage,
+			err: `status 200: the answer is an HTML page titled "Azure DevOps Services | Sign In" and does not confirm the revocation`},
+		{name: "200 with text", status: 200, body: "OK", err: "status 200: the answer is not JSON and does not confirm the revocation"},
+		{name: "200 cut off", status: 200, body: `{"patTokenError":`, err: "status 200: the answer is JSON of another form, or cut off, and does not confirm the revocation"},
+		{name: "200 too large", status: 200, body: strings.Repeat(" ", maxBody+1), err: "status 200: the answer is larger than 1 MiB"},
+		{name: "201", status: 201, err: "status 201: the answer does not say that the PAT is revoked"},
+		{name: "202", status: 202, err: "status 202: the answer does not say that the PAT is revoked"},
+		{name: "203", status: 203, body: "<html>", err: "status 203: not signed in: an HTML page"},
+		{name: "302", status: 302, err: "status 302: not signed in"},
+		{name: "tokenNotFound in a 302", status: 302, body: `{"patTokenError":"tokenNotFound"}`, err: "status 302: tokenNotFound: there is no such PAT"},
+		{name: "401", status: 401, err: "status 401: not signed in"},
+		{name: "403", status: 403, body: vss, err: "status 403: SomethingNotFoundException: VS1: nothing of that id"},
+		{name: "410", status: 410, err: "status 410"},
+		{name: "500", status: 500, body: `{"patTokenError":"tokenNotFound"}`, err: "status 500: tokenNotFound: there is no such PAT"},
+		{name: "503", status: 503, err: "status 503"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			lists := 0
+			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Method == "DELETE" && r.URL.RawQuery == "api-version=7.1-preview.1&authorizationId="+someID:
+					answer(w, tc.status, tc.body)
+				case r.Method == "GET" && tc.list == "404":
+					lists++
+					answer(w, 404, "<html>")
+				case r.Method == "GET" && r.URL.Query().Get("displayFilterOption") == "active":
+					lists++
+					answer(w, 200, tc.list)
+				default:
+					t.Errorf("%s %s", r.Method, r.URL)
+				}
+			})
+			gone, err := c.Revoke(t.Context(), someID)
+			if gone != tc.gone {
+				t.Errorf("gone %v, want %v", gone, tc.gone)
+			}
+			if (lists > 0) != (tc.list != "") {
+				t.Errorf("the list was asked for %d times", lists)
+			}
+			if tc.err == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			e := asError(t, err)
+			if want := "revoke PAT " + someID + " in contoso at " + c.host + ": " + tc.err; e.Error() != want {
+				t.Errorf("error\n%s, want\n%s", e.Error(), want)
+			}
+			if want := tc.status >= 500; e.Passing() != want {
+				t.Errorf("passing %v, want %v", e.Passing(), want)
+			}
+			if e.NotFound() {
+				t.Error("an error that says that the PAT is gone")
+			}
+		})
+	}
+}
+
+// Ids are GUIDs: the server may write them in other letters than it was asked
+// for.
+func TestRevokeComparesIDs(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "DELETE" {
+			answer(w, 404, "<html>")
+			return
+		}
+		answer(w, 200, `{"patTokens":[{"authorizationId":"`+strings.ToUpper(someID)+`"}]}`)
+	})
+	if gone, err := c.Revoke(t.Context(), someID); gone || err == nil {
+		t.Errorf("gone %v, %v: but it is listed", gone, err)
+	}
+}
+
+// When the list that decides cannot be had for now, neither can the answer.
+func TestRevokeWithoutAListIsPassing(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "DELETE" {
+			answer(w, 404, "<html>")
+			return
+		}
+		answer(w, 503, "")
+	})
+	gone, err := c.Revoke(t.Context(), someID)
+	if e := asError(t, err); gone || !e.Passing() || e.Status != 404 {
+		t.Errorf("gone %v, passing %v: %v", gone, e.Passing(), e)
+	}
+}

@@ -1,0 +1,245 @@
+package pat
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"azdo-pat/internal/outside"
+)
+
+// FullAccess is the scope that includes every other.
+const FullAccess = "app_token"
+
+// Scope is what a PAT may be allowed to do.
+type Scope struct {
+	// Name is how a PAT asks for it, such as vso.code_write.
+	Name string
+	// Area is the part of Azure DevOps it belongs to.
+	Area string
+	// Includes are the names of the scopes that it includes directly; what
+	// those include is included too. FullAccess includes everything and lists
+	// nothing.
+	Includes []string
+	// Documented says that Microsoft's list of scopes has it. The others are in
+	// use, but their meaning is written down nowhere.
+	Documented bool
+}
+
+// area is a group of [scopeTable]: chains of names without their prefix
+// "vso.", in each of which every name includes the one before it.
+type area struct {
+	name   string
+	chains []string
+}
+
+// scopeTable has the scopes of "OAuth 2.0 scopes" (Microsoft Learn) that a PAT
+// can carry. The list grows: a scope that is missing here is not an error.
+var scopeTable = []area{
+	{"Advanced Security", []string{"advsec < advsec_write < advsec_manage"}},
+	{"Agent pools and environments", []string{"agentpools < agentpools_manage < environment_manage", "machinegroup_manage"}},
+	{"Analytics", []string{"analytics"}},
+	{"Auditing", []string{"auditlog < auditstreams_manage"}},
+	{"Build", []string{"build < build_execute"}},
+	{"Code", []string{"code < code_write < code_manage < code_full", "code_status"}},
+	{"Connected server", []string{"connected_server"}},
+	{"Entitlements", []string{"entitlements", "memberentitlementmanagement < memberentitlementmanagement_write"}},
+	{"Extensions", []string{"extension < extension_manage", "extension.data < extension.data_write"}},
+	{"GitHub connections", []string{"githubconnections < githubconnections_manage"}},
+	{"Graph and identity", []string{"graph < graph_manage", "identity < identity_manage"}},
+	{"Marketplace", []string{"gallery < gallery_acquire", "gallery < gallery_publish < gallery_manage"}},
+	{"Notifications", []string{"notification < notification_write < notification_manage", "notification_diagnostics"}},
+	{"Packaging", []string{"packaging < packaging_write < packaging_manage"}},
+	{"Pipeline resources", []string{"pipelineresources_use < pipelineresources_manage"}},
+	{"Projects and profiles", []string{"project < project_write < project_manage", "profile < profile_write"}},
+	{"Release", []string{"release < release_execute < release_manage"}},
+	{"Secure files", []string{"securefiles_read < securefiles_write < securefiles_manage"}},
+	{"Security", []string{"security_manage"}},
+	{"Service connections", []string{"serviceendpoint < serviceendpoint_query < serviceendpoint_manage"}},
+	{"Settings and dashboards", []string{"settings < settings_write", "dashboards < dashboards_manage"}},
+	{"Symbols", []string{"symbols < symbols_write < symbols_manage"}},
+	{"Task groups", []string{"taskgroups_read < taskgroups_write < taskgroups_manage"}},
+	{"Tests and threads", []string{"test < test_write", "threads_full"}},
+	{"Tokens", []string{"tokens", "tokenadministration"}},
+	{"Variable groups", []string{"variablegroups_read < variablegroups_write < variablegroups_manage"}},
+	{"Wiki", []string{"wiki < wiki_write"}},
+	{"Work items", []string{"work < work_write < work_full"}},
+}
+
+// undocumented are scopes that are in use without being documented, and so is
+// which of them includes which.
+var undocumented = []string{"drop", "drop_write", "drop_manage", "buildcache", "buildcache_write"}
+
+// known has every scope in the order of [Known], and byName their places in it.
+var known, byName = scopes()
+
+func scopes() ([]Scope, map[string]int) {
+	var list []Scope
+	place := map[string]int{}
+	add := func(s Scope) {
+		at, again := place[s.Name]
+		if !again {
+			place[s.Name] = len(list)
+			list = append(list, s)
+			return
+		}
+		list[at].Includes = append(list[at].Includes, s.Includes...)
+	}
+	for _, a := range scopeTable {
+		for _, chain := range a.chains {
+			var below []string
+			for name := range strings.SplitSeq(chain, " < ") {
+				name = "vso." + name
+				add(Scope{Name: name, Area: a.name, Includes: below, Documented: true})
+				below = []string{name}
+			}
+		}
+	}
+	for _, name := range undocumented {
+		add(Scope{Name: "vso." + name, Area: "Undocumented"})
+	}
+	add(Scope{Name: FullAccess, Area: "Full access", Documented: true})
+	return list, place
+}
+
+// Known returns the scopes that this package knows, grouped by area, always in
+// the same order. The caller may change the result.
+func Known() []Scope {
+	list := slices.Clone(known)
+	for i := range list {
+		list[i].Includes = slices.Clone(list[i].Includes)
+	}
+	return list
+}
+
+var (
+	// ErrNoScopes is the error of [ParseScopes] for a list without an entry.
+	ErrNoScopes = errors.New("no scopes are given")
+	// ErrScopeForm is the error of [ParseScopes] for an entry that cannot be a scope.
+	ErrScopeForm = errors.New(`a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`)
+)
+
+// scopeForm bounds the length too: the longest scope has 37 characters.
+var scopeForm = regexp.MustCompile(`^(?:vso\.[a-z0-9_.]{1,100}|app_token)$`)
+
+// maxWrong is how many wrong entries an error names.
+const maxWrong = 10
+
+// ParseScopes reads a list of scopes, separated by white space or commas. It keeps
+// their order and drops repetitions. The error, [ErrNoScopes] or
+// [ErrScopeForm], names the entries that are not of the form of a scope; that a
+// scope is unknown is no error, see [Unknown].
+func ParseScopes(text string) ([]string, error) {
+	var list, wrong []string
+	seen := map[string]bool{}
+	for _, entry := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		again := seen[entry]
+		seen[entry] = true
+		switch {
+		case again:
+		case scopeForm.MatchString(entry):
+			list = append(list, entry)
+		case len(wrong) < maxWrong:
+			quoted := strconv.Quote(outside.Line(entry, 40))
+			if near := nearest(entry); len(near) > 0 {
+				quoted += " (" + strings.Join(near, ", ") + "?)"
+			}
+			wrong = append(wrong, quoted)
+		}
+	}
+	switch {
+	case wrong != nil:
+		return nil, fmt.Errorf("not a scope: %s: %w", strings.Join(wrong, ", "), ErrScopeForm)
+	case list == nil:
+		return nil, ErrNoScopes
+	}
+	return list, nil
+}
+
+// Stranger is a scope that is not [Known].
+type Stranger struct {
+	Name string
+	// Nearest are the known scopes that it may be a slip of the pen of, the
+	// nearest first; at most three, often none.
+	Nearest []string
+}
+
+// Unknown returns those of the scopes that are not known here, for a warning:
+// they may be newer than this program. The server decides.
+func Unknown(scopes []string) []Stranger {
+	var list []Stranger
+	for _, name := range scopes {
+		if _, ok := byName[name]; !ok {
+			list = append(list, Stranger{name, nearest(name)})
+		}
+	}
+	return list
+}
+
+// nearest returns the known scopes that differ from name in at most a quarter
+// of their letters, or in two, without regard to case and the prefix.
+func nearest(name string) []string {
+	bareName := func(s string) string { return strings.TrimPrefix(strings.ToLower(s), "vso.") }
+	const longest = 128 // an entry longer than this is like none
+	if len(name) > longest {
+		return nil
+	}
+	name = bareName(name)
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var near []candidate
+	for _, s := range known {
+		to := bareName(s.Name)
+		most := max(len(to)/4, min(2, len(to)/2))
+		if d := distance(name, to); d <= most {
+			near = append(near, candidate{s.Name, d})
+		}
+	}
+	slices.SortStableFunc(near, func(a, b candidate) int { return a.distance - b.distance })
+	var names []string
+	for _, c := range near[:min(3, len(near))] {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// distance returns the edit distance (Levenshtein's) of two texts, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, substitute)
+		}
+	}
+	return row[len(b)]
+}
+
+// Covers reports whether a granted scope was asked for: named, or included in
+// one that was named. Being granted what is covered is not being granted more.
+func Covers(asked []string, granted string) bool {
+	for _, name := range asked {
+		if name == granted || name == FullAccess {
+			return true
+		}
+		if at, ok := byName[name]; ok && Covers(known[at].Includes, granted) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,164 @@
+package pat
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseScopes(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want []string
+		is   error
+		err  string
+	}{
+		{in: "vso.code", want: []string{"vso.code"}},
+		{in: " vso.work_full,vso.code\r\n\tvso.code ,, vso.extension.data\u00a0app_token", want: []string{"vso.work_full", "vso.code", "vso.extension.data", "app_token"}},
+		{in: "vso.not_known_yet2", want: []string{"vso.not_known_yet2"}},
+		{in: "", is: ErrNoScopes, err: "no scopes are given"},
+		{in: " ,\n", is: ErrNoScopes, err: "no scopes are given"},
+		{in: "vso.code code_write", is: ErrScopeForm, err: `not a scope: "code_write" (vso.code_write?): a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`},
+		{in: "VSO.Packaging;vso.work", is: ErrScopeForm, err: `not a scope: "VSO.Packaging;vso.work": `},
+		{in: "vso.Wiki", is: ErrScopeForm, err: `"vso.Wiki" (vso.wiki`},
+		{in: "vso.", is: ErrScopeForm, err: `not a scope: "vso.": `},
+		{in: "app_tokens", is: ErrScopeForm, err: `not a scope: "app_tokens" (app_token?): `},
+		{in: "a b", is: ErrScopeForm, err: `not a scope: "a", "b": `},
+		{in: "\x1b[31m\x00", is: ErrScopeForm, err: `not a scope: "[31m": `},
+		{in: "vso." + strings.Repeat("a", 101), is: ErrScopeForm, err: `not a scope: "vso.` + strings.Repeat("a", 35) + `…": `},
+	} {
+		got, err := ParseScopes(tc.in)
+		if !slices.Equal(got, tc.want) || !errors.Is(err, tc.is) {
+			t.Errorf("ParseScopes(%q) = %q, %v, want %q, %v", tc.in, got, err, tc.want, tc.is)
+		}
+		if tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+			t.Errorf("ParseScopes(%q): error\n%v, want\n%s", tc.in, err, tc.err)
+		}
+	}
+	// However many are wrong, the error stays short.
+	many := ""
+	for i := range 1000 {
+		many += fmt.Sprint(i, " ")
+	}
+	if _, err := ParseScopes(many); len(err.Error()) > 1000 {
+		t.Errorf("an error of %d bytes", len(err.Error()))
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	got := Unknown([]string{"vso.code", "app_token", "vso.coed", "vso.packaging_wirte", "vso.work_item_search", "vso." + strings.Repeat("a", 200)})
+	want := []Stranger{
+		{"vso.coed", []string{"vso.code"}},
+		{"vso.packaging_wirte", []string{"vso.packaging_write"}},
+		{"vso.work_item_search", nil},
+		{"vso." + strings.Repeat("a", 200), nil},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if got := nearest("vso.notification_mange"); len(got) == 0 || got[0] != "vso.notification_manage" {
+		t.Errorf("nearest: %q", got)
+	}
+	for _, s := range Known() {
+		if Unknown([]string{s.Name}) != nil {
+			t.Errorf("%s is unknown", s.Name)
+		}
+		if got := nearest(s.Name); got[0] != s.Name || len(got) > 3 {
+			t.Errorf("nearest to %s: %q", s.Name, got)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, tc := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"code", "coed", 2}, {"abc", "abc", 0}, {"flaw", "lawn", 2}} {
+		if got := distance(tc.a, tc.b); got != tc.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", tc.a, tc.b, got, tc.want)
+		}
+	}
+}
+
+func TestKnown(t *testing.T) {
+	list := Known()
+	seen := map[string]bool{}
+	areas := map[string]bool{}
+	last := ""
+	includes := map[string]string{}
+	for _, s := range list {
+		if seen[s.Name] || !scopeForm.MatchString(s.Name) {
+			t.Errorf("%q is there twice, or no scope", s.Name)
+		}
+		seen[s.Name] = true
+		if s.Area != last && areas[s.Area] {
+			t.Errorf("area %q is in two places", s.Area)
+		}
+		areas[s.Area], last = true, s.Area
+		includes[s.Name] = strings.Join(s.Includes, " ")
+		for _, below := range s.Includes {
+			if !slices.ContainsFunc(list, func(o Scope) bool { return o.Name == below && o.Area == s.Area }) {
+				t.Errorf("%s includes %s of another area", s.Name, below)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"vso.code": "", "vso.code_full": "vso.code_manage", "vso.code_status": "",
+		"vso.environment_manage": "vso.agentpools_manage", "vso.machinegroup_manage": "",
+		"vso.gallery_acquire": "vso.gallery", "vso.gallery_publish": "vso.gallery", "vso.gallery_manage": "vso.gallery_publish",
+		"vso.auditstreams_manage": "vso.auditlog", "vso.pipelineresources_manage": "vso.pipelineresources_use",
+		"vso.drop_manage": "", "app_token": "",
+	} {
+		if got, ok := includes[name]; !ok || got != want {
+			t.Errorf("%s includes %q, %v, want %q", name, got, ok, want)
+		}
+	}
+	if last := list[len(list)-1]; last.Name != FullAccess || !last.Documented {
+		t.Errorf("the last is %+v", last)
+	}
+	if at := byName["vso.drop"]; list[at].Documented || !list[0].Documented {
+		t.Error("the undocumented are not told apart")
+	}
+	// The caller's copy is the caller's.
+	list[1].Includes[0], list[0].Name = "x", "x"
+	if again := Known(); again[0].Name == "x" || again[1].Includes[0] == "x" {
+		t.Error("a caller can change the table")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	for _, tc := range []struct {
+		asked, granted string
+		want           bool
+	}{
+		{"vso.code", "vso.code", true},
+		{"vso.wiki vso.code_full", "vso.code", true},
+		{"vso.code", "vso.code_write", false},
+		{"vso.code_full", "vso.code_status", false},
+		{"vso.environment_manage", "vso.agentpools", true},
+		{"vso.machinegroup_manage", "vso.agentpools", false},
+		{"vso.gallery_manage", "vso.gallery_publish", true},
+		{"vso.gallery_manage", "vso.gallery_acquire", false},
+		{"vso.gallery_acquire", "vso.gallery", true},
+		{"vso.project_manage", "vso.project", true},
+		{"vso.project_manage", "vso.profile", false},
+		{"vso.work_full", "vso.work", true},
+		{"vso.extension_manage", "vso.extension.data", false},
+		{"vso.drop_manage", "vso.drop", false},
+		{"vso.new_manage", "vso.new_manage", true},
+		{"vso.new_manage", "vso.new", false},
+		{"app_token", "vso.anything", true},
+		{"app_token", "app_token", true},
+		{"vso.code_full", "app_token", false},
+		{"", "vso.code", false},
+		{"vso.code", "", false},
+	} {
+		if got := Covers(strings.Fields(tc.asked), tc.granted); got != tc.want {
+			t.Errorf("Covers(%q, %q) = %v", tc.asked, tc.granted, got)
+		}
+	}
+}

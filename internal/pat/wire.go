@@ -1,0 +1,230 @@
+package pat
+
+import (
+	"bytes"
+	"context"
+	"html"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/secret"
+)
+
+// createRequest is PatTokenCreateRequest. AllOrgs is always false: PATs for all
+// organizations ("global") cannot be created since 15 March 2026, and one that
+// could would be wider than its one use.
+type createRequest struct {
+	DisplayName string `json:"displayName"`
+	Scope       string `json:"scope"`
+	ValidTo     string `json:"validTo"`
+	AllOrgs     bool   `json:"allOrgs"`
+}
+
+// updateRequest is PatTokenUpdateRequest.
+type updateRequest struct {
+	AuthorizationID string `json:"authorizationId"`
+	DisplayName     string `json:"displayName,omitempty"`
+	Scope           string `json:"scope,omitempty"`
+	ValidTo         string `json:"validTo,omitempty"`
+	AllOrgs         bool   `json:"allOrgs"`
+}
+
+// result is PatTokenResult, together with the fields of the error that the
+// service's framework writes instead of it.
+type result struct {
+	PatToken             *patToken `json:"patToken"`
+	PatTokenError        *string   `json:"patTokenError"`
+	PatTokenErrorMessage string    `json:"patTokenErrorMessage"`
+	serviceError
+}
+
+// serviceError is the error of the service's framework; the SDK calls it
+// WrappedError.
+type serviceError struct {
+	Message string `json:"message"`
+	TypeKey string `json:"typeKey"`
+	Value   struct {
+		Message string `json:"Message"`
+	} `json:"value"` // the SDK's WrappedImproperError
+}
+
+// text returns the message, wherever it is.
+func (e serviceError) text() string {
+	if e.Message != "" {
+		return e.Message
+	}
+	return e.Value.Message
+}
+
+// failed reports whether patTokenError holds anything but "none".
+func (r *result) failed() bool {
+	return r.PatTokenError != nil && *r.PatTokenError != "" && !strings.EqualFold(*r.PatTokenError, "none")
+}
+
+// patToken is PatToken. The dates are strings so that one which cannot be read
+// does not hide the rest: a PAT that was made must be known to be revoked.
+type patToken struct {
+	AuthorizationID string   `json:"authorizationId"`
+	DisplayName     string   `json:"displayName"`
+	Scope           string   `json:"scope"`
+	ValidFrom       string   `json:"validFrom"`
+	ValidTo         string   `json:"validTo"`
+	TargetAccounts  []string `json:"targetAccounts"`
+	Token           string   `json:"token"`
+}
+
+// token returns what the server said as it said it, but for dates that cannot
+// be read, which are left zero.
+func (t *patToken) token() Token {
+	return Token{
+		ID:             t.AuthorizationID,
+		DisplayName:    t.DisplayName,
+		Scopes:         strings.Fields(t.Scope),
+		ValidFrom:      readTime(t.ValidFrom),
+		ValidTo:        readTime(t.ValidTo),
+		TargetAccounts: t.TargetAccounts,
+		Secret:         secret.New(t.Token),
+	}
+}
+
+// wireTime is how a date is sent: RFC 3339, UTC, whole seconds. The server
+// rounds to hundredths, so that a fraction would not come back as it was sent.
+func wireTime(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
+// readTime reads a date of the server. A few of Azure DevOps's come without a
+// zone and mean UTC (azure-devops-go-api, issues 17 and 59).
+func readTime(text string) time.Time {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+var (
+	guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	zero = "00000000-0000-0000-0000-000000000000"
+
+	idInText    = regexp.MustCompile(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	tokenInText = regexp.MustCompile(`(?i)"token"\s*:\s*"([!#-\[\]-~]+)"`)
+)
+
+// isID reports whether text can be the id of a PAT.
+func isID(text string) bool { return guid.MatchString(text) && text != zero }
+
+// isToken reports whether text can be sent in a header and masked in a log,
+// line by line: printable ASCII without a space. Its length and alphabet have
+// changed before and are the server's.
+func isToken(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// one sends a request that is answered with one PAT.
+func (c *Client) one(ctx context.Context, r call) (Token, error) {
+	status, body, err := c.send(ctx, r)
+	if err != nil {
+		return salvage(nil, body), err
+	}
+	var res result
+	doubt := func(message, code string) (Token, error) {
+		t := salvage(res.PatToken, body)
+		return t, c.refused(r, &Error{
+			Status: status, Unreadable: true, foreign: isHTML(body),
+			Code:    c.code(code, "", t.Secret.Reveal()),
+			Message: c.outside(message, t.Secret.Reveal()),
+		})
+	}
+	if err := c.decode(body, &res); err != nil {
+		return doubt("the answer is "+looksLike(body)+" where a PAT was due", "")
+	}
+	if res.failed() {
+		if res.PatToken == nil {
+			token := salvage(nil, body).Secret.Reveal()
+			return Token{}, c.refused(r, &Error{
+				Status:  status,
+				Code:    c.code(*res.PatTokenError, "", token),
+				Message: c.outside(res.PatTokenErrorMessage, token),
+			})
+		}
+		return doubt("the answer carries both a PAT and an error", *res.PatTokenError)
+	}
+	if res.PatToken == nil {
+		if text := res.text(); text != "" {
+			return doubt(text, res.TypeKey)
+		}
+		return doubt("the answer carries neither a PAT nor an error", "")
+	}
+	t := res.PatToken.token()
+	switch {
+	case !isID(t.ID):
+		return doubt("the answer carries a PAT without a valid authorizationId", "")
+	case t.ValidTo.IsZero():
+		return doubt("the answer carries a PAT whose validTo cannot be read", "")
+	case r.op == "create" && t.Secret.IsZero():
+		return doubt("the answer carries a PAT without its token", "")
+	case !t.Secret.IsZero() && !isToken(t.Secret.Reveal()):
+		return doubt("the answer carries a PAT whose token has characters that no token has", "")
+	}
+	return t, nil
+}
+
+// salvage returns what an answer that cannot be relied on tells of a PAT: its
+// id and its secret, each only if it can be one.
+func salvage(p *patToken, body []byte) Token {
+	var t Token
+	if p != nil {
+		t = Token{ID: p.AuthorizationID, Secret: secret.New(p.Token)}
+	}
+	if m := idInText.FindSubmatch(body); !isID(t.ID) && m != nil {
+		t.ID = string(m[1])
+	}
+	if m := tokenInText.FindSubmatch(body); t.Secret.IsZero() && m != nil {
+		t.Secret = secret.New(string(m[1]))
+	}
+	if !isID(t.ID) {
+		t.ID = ""
+	}
+	return t
+}
+
+// decode reads JSON by way of the SDK, which takes a byte order mark off it.
+func (c *Client) decode(body []byte, v any) error {
+	return c.sdk.UnmarshalBody(&http.Response{Body: io.NopCloser(bytes.NewReader(body))}, v)
+}
+
+// bare returns body without a byte order mark and surrounding white space.
+func bare(body []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+}
+
+// isHTML reports whether a body is a page.
+func isHTML(body []byte) bool { return bytes.HasPrefix(bare(body), []byte("<")) }
+
+var titled = regexp.MustCompile(`(?is)<title[^>]*>([^<]{1,200})`)
+
+// looksLike says in a few words what a body is that was to be something else.
+func looksLike(body []byte) string {
+	body = bare(body)
+	switch {
+	case len(body) == 0:
+		return "empty"
+	case isHTML(body):
+		if m := titled.FindSubmatch(body); m != nil {
+			return `an HTML page titled "` + strings.TrimSpace(html.UnescapeString(string(m[1]))) + `"`
+		}
+		return "an HTML page"
+	case body[0] == '{' || body[0] == '[':
+		return "JSON of another form, or cut off,"
+	default:
+		return "not JSON"
+	}
+}

@@ -1,0 +1,144 @@
+package settings
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// normal is the defaults, as descriptions name them.
+var normal = map[string]string{
+	"lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
+	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
+	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
+}
+
+func TestDescriptions(t *testing.T) {
+	t.Parallel()
+	described := map[string]bool{}
+	for _, d := range Descriptions {
+		if described[d.Name] {
+			t.Errorf("%s is described twice", d.Name)
+		}
+		described[d.Name] = true
+		if !slices.Contains(settingNames(), d.Name) {
+			t.Errorf("%s is described, but is no setting", d.Name)
+		}
+		if d.Text == "" || strings.ContainsAny(d.Text, "\r\n") || strings.HasSuffix(d.Text, ".") {
+			t.Errorf("%s: not one line without a full stop: %q", d.Name, d.Text)
+		}
+		if v, ok := normal[d.Name]; ok != strings.Contains(d.Text, "(default "+v) {
+			t.Errorf("%s: the default %q is not named, or there is none: %q", d.Name, v, d.Text)
+		}
+		if boolean := normal[d.Name] == "false"; d.Bool != boolean {
+			t.Errorf("%s: Bool is %v, want %v", d.Name, d.Bool, boolean)
+		}
+		if len(d.For) == 0 || slices.Contains(d.For, Post) {
+			t.Errorf("%s is for %q; want commands that take flags", d.Name, d.For)
+		}
+	}
+	for _, name := range settingNames() {
+		if !described[name] {
+			t.Errorf("%s is not described", name)
+		}
+	}
+	for name := range normal {
+		if !described[name] {
+			t.Errorf("%s has a default but no description", name)
+		}
+	}
+}
+
+// Every setting that a command cannot do without, or would refuse, has its flag.
+func TestDescriptionsNameTheirCommands(t *testing.T) {
+	t.Parallel()
+	mintAlone := []string{"scopes", "lifetime", "name", "allow-full-access", "output"}
+	for _, d := range Descriptions {
+		mint, revoke := slices.Contains(d.For, Mint), slices.Contains(d.For, Revoke)
+		if wantMint, wantRevoke := d.Name != "authorization-id", !slices.Contains(mintAlone, d.Name); mint != wantMint || revoke != wantRevoke {
+			t.Errorf("%s: for mint %v, for revoke %v; want %v, %v", d.Name, mint, revoke, wantMint, wantRevoke)
+		}
+	}
+}
+
+func TestIsSecret(t *testing.T) {
+	t.Parallel()
+	for _, name := range settingNames() {
+		want := name == "password" || name == "refresh-token" || name == "access-token"
+		if IsSecret(name) != want {
+			t.Errorf("IsSecret(%q) = %v", name, !want)
+		}
+	}
+}
+
+// input is an input of action.yml.
+type input struct {
+	description string
+	keys        []string
+}
+
+// actionInputs reads the inputs of action.yml: names are indented by two, their
+// keys by four, what is folded below them by more.
+func actionInputs(t *testing.T) map[string]*input {
+	t.Helper()
+	text, err := os.ReadFile("../../action.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "\ninputs:\n")
+	if !ok {
+		t.Fatal("no inputs in action.yml")
+	}
+	all := map[string]*input{}
+	var in *input
+	for line := range strings.SplitSeq(rest, "\n") {
+		switch depth := len(line) - len(strings.TrimLeft(line, " ")); {
+		case strings.TrimSpace(line) == "":
+		case depth == 0:
+			return all
+		case depth == 2:
+			in = &input{}
+			all[strings.TrimSuffix(strings.TrimSpace(line), ":")] = in
+		case depth == 4:
+			k, v, _ := strings.Cut(strings.TrimSpace(line), ":")
+			in.keys = append(in.keys, k)
+			in.description += strings.Trim(v, " >|-'")
+		default:
+			in.description += " " + strings.TrimSpace(line)
+		}
+	}
+	return all
+}
+
+func TestActionInputs(t *testing.T) {
+	t.Parallel()
+	inputs := actionInputs(t)
+	// Not for the action: the post step knows the id, and its results are outputs.
+	for _, name := range []string{"authorization-id", "output"} {
+		if inputs[name] != nil {
+			t.Errorf("%s is an input of the action", name)
+		}
+	}
+	for _, name := range settingNames() {
+		if inputs[name] == nil && name != "authorization-id" && name != "output" {
+			t.Errorf("the setting %s is no input in action.yml", name)
+		}
+	}
+	for name, in := range inputs {
+		if name != "command" && !slices.Contains(settingNames(), name) {
+			t.Errorf("the input %s is no setting", name)
+		}
+		// A default would be handed over as if the caller had written it, and
+		// hide the environment.
+		if slices.Contains(in.keys, "default") != (name == "command") {
+			t.Errorf("the input %s: keys %q", name, in.keys)
+		}
+		if strings.TrimSpace(in.description) == "" {
+			t.Errorf("the input %s has no description", name)
+		}
+		if v, ok := normal[name]; ok && !strings.Contains(in.description, "Default "+v+".") {
+			t.Errorf("the input %s does not name its default %s: %q", name, v, in.description)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package settings
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// ways are the four identities, as a caller sets them.
+var ways = []struct {
+	identity Identity
+	names    []string
+	values   []string
+}{
+	{AgentUser, []string{"agent-id", "agent-user"}, []string{someGUID, "agent@contoso.com"}},
+	{RefreshToken, []string{"refresh-token"}, []string{someRefresh}},
+	{Password, []string{"username", "password"}, []string{"svc@contoso.com", somePassword}},
+	{AccessToken, []string{"access-token"}, []string{someAccess}},
+}
+
+// one is what an error offers, each as it would be written in a workflow.
+const one = "agent-id with agent-user (agent user), refresh-token (service account by refresh token), " +
+	"username with password (service account by password), access-token (access token brought along)"
+
+func inputs(base env, names, values []string) Source {
+	for i, name := range names {
+		base = base.with("INPUT_"+strings.ToUpper(name), values[i])
+	}
+	return Source{LookupEnv: base.lookup, Action: true}
+}
+
+func TestOneIdentity(t *testing.T) {
+	t.Parallel()
+	for _, way := range ways {
+		for _, command := range []Command{Mint, Revoke, Post} {
+			t.Run(fmt.Sprint(way.identity, "/", command), func(t *testing.T) {
+				t.Parallel()
+				if s := loaded(t, command, inputs(common, way.names, way.values)); s.Identity != way.identity {
+					t.Errorf("identity %q, want %q", s.Identity, way.identity)
+				}
+			})
+		}
+	}
+}
+
+func TestNoIdentity(t *testing.T) {
+	t.Parallel()
+	for _, command := range []Command{Mint, Revoke, Post} {
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+one)
+		// Elsewhere the same are flags, and variables for what is secret.
+		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
+			"--agent-id with --agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
+			"--username with AZDO_PAT_PASSWORD (service account by password), AZDO_PAT_ACCESS_TOKEN (access token brought along)")
+	}
+}
+
+// Without an identity nobody can tell whether a client id or an assertion is
+// needed, so their absence is not reported as well.
+func TestNoIdentityIsOneProblem(t *testing.T) {
+	t.Parallel()
+	e := env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_SCOPES": "vso.code"}
+	only(t, problems(t, Mint, Source{LookupEnv: e.lookup, Action: true}), "no identity is set; set one of "+one)
+}
+
+func TestTwoIdentities(t *testing.T) {
+	t.Parallel()
+	for i, a := range ways {
+		for _, b := range ways[i+1:] {
+			// All of both, and the first half of each.
+			for n := range 2 {
+				names := append(append([]string{}, a.names[:max(1, n*len(a.names))]...), b.names[:max(1, n*len(b.names))]...)
+				values := append(append([]string{}, a.values[:max(1, n*len(a.values))]...), b.values[:max(1, n*len(b.values))]...)
+				t.Run(strings.Join(names, "+"), func(t *testing.T) {
+					t.Parallel()
+					src := inputs(common, names, values)
+					by := strings.Join(names[:max(1, n*len(a.names))], " with ") + " and by " + strings.Join(names[max(1, n*len(a.names)):], " with ")
+					only(t, problems(t, Mint, src), "2 identities are set, by "+by+"; set exactly one of "+one)
+					if s, _ := Load(Mint, src); s.Identity != "" {
+						t.Errorf("identity %q was chosen all the same", s.Identity)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestFourIdentities(t *testing.T) {
+	t.Parallel()
+	e := byPassword.with("INPUT_AGENT-USER", "agent@contoso.com", "AZDO_PAT_REFRESH_TOKEN", someRefresh)
+	got := problems(t, Mint, Source{LookupEnv: e.with("INPUT_ACCESS-TOKEN", someAccess).lookup, Flags: map[string]string{"agent-id": someGUID}})
+	only(t, got, "4 identities are set, by --agent-id with agent-user and by AZDO_PAT_REFRESH_TOKEN and by "+
+		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD and by access-token; set exactly one of "+
+		"--agent-id with agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
+		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password), access-token (access token brought along)")
+}
+
+// An access token needs neither an application nor an assertion, and does not
+// mind what other tools' variables say about them.
+func TestAccessTokenNeedsNothingElse(t *testing.T) {
+	t.Parallel()
+	s := loaded(t, Mint, Source{LookupEnv: byAccess.with("AZURE_CLIENT_ID", "not an id at all").lookup})
+	if s.Identity != AccessToken || s.AccessToken.Reveal() != someAccess {
+		t.Errorf("identity %q", s.Identity)
+	}
+}
+
+// A username that no terminal should see.
+func TestUsernameWithControlCharacters(t *testing.T) {
+	t.Parallel()
+	e := byPassword.with("AZDO_PAT_USERNAME", "svc\x1b]0;x\a@contoso.com")
+	only(t, problems(t, Mint, Source{LookupEnv: e.lookup}),
+		`AZDO_PAT_USERNAME: found "***@contoso.com"; allowed: the user principal name of the service account`)
+}

@@ -1,0 +1,369 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"azdo-pat/internal/hint"
+)
+
+// What the messages say is allowed.
+const (
+	lifetimes  = "a Go duration from 5m to 24h, such as 30m or 1h30m"
+	timeouts   = "a Go duration above zero, such as 90s or 2m"
+	booleans   = "true or false"
+	tenants    = "the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com"
+	agentUsers = "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)"
+	audiences  = "the audience of the federated credential, without white space"
+	files      = "the path of a file"
+	apps       = "the client id of an application"
+	scopeList  = "PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists"
+	scopeForm  = `a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`
+)
+
+// A wrong value is named as the caller wrote it, wherever it was written,
+// together with what was found and what is allowed.
+func TestWrongValues(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 200)
+	for _, tc := range []struct {
+		name, found, allowed string
+	}{
+		{"organization", "con_toso", forms},
+		{"tenant-id", "contoso", tenants},
+		{"tenant-id", "common", tenants},
+		{"tenant-id", "contoso..com", tenants},
+		{"tenant-id", "-contoso.com", tenants},
+		{"tenant-id", "contoso.com/../x", tenants},
+		{"tenant-id", "contoso.com%2f", tenants},
+		{"tenant-id", "contóso.com", tenants},
+		{"tenant-id", "{" + someGUID + "}", tenants},
+		{"tenant-id", someGUID + "0", tenants},
+		{"tenant-id", "https://contoso.com", tenants},
+		{"tenant-id", "127.0.0.1", tenants},
+		{"client-id", "a b", apps},
+		{"client-id", "-a", apps},
+		{"client-id", "a?b", apps},
+		{"client-id", long + "x", apps},
+		{"agent-id", "a&client_id=b", "the client id of the agent identity"},
+		{"agent-id", "é", "the client id of the agent identity"},
+		{"agent-user", "agent", agentUsers},
+		{"agent-user", "agent@", agentUsers},
+		{"agent-user", "@contoso.com", agentUsers},
+		{"agent-user", "a b@contoso.com", agentUsers},
+		{"agent-user", "a@b@contoso.com", agentUsers},
+		{"agent-user", "agent@contoso_com", agentUsers},
+		{"agent-user", "a/b", agentUsers},
+		{"federated-token-file", "/run/\x7ftoken", files},
+		{"scopes", "code", scopeList + ` (not a scope: "code" (vso.code?): ` + scopeForm + ")"},
+		{"scopes", "vso.code,VSO.BUILD", scopeList + ` (not a scope: "VSO.BUILD" (vso.build?): ` + scopeForm + ")"},
+		{"scopes", ", ,", scopeList + " (no scopes are given)"},
+		{"scopes", "app_token", "scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true"},
+		{"lifetime", "4m59.999999999s", lifetimes},
+		{"lifetime", "24h0m0.000000001s", lifetimes},
+		{"lifetime", "0", lifetimes},
+		{"lifetime", "-1h", lifetimes},
+		{"lifetime", "60", lifetimes},
+		{"lifetime", "1d", lifetimes},
+		{"lifetime", "1 h", lifetimes},
+		{"lifetime", "1h30", lifetimes},
+		{"lifetime", "9999999999h", lifetimes},
+		{"lifetime", "１h", lifetimes},
+		{"skip-revoke", "yes", booleans},
+		{"skip-revoke", "1", booleans},
+		{"skip-revoke", "tRUE", booleans},
+		{"on-revoke-failure", "ignore", "warn or fail"},
+		{"on-revoke-failure", "Fail", "warn or fail"},
+		{"on-revoke-failure", "warn fail", "warn or fail"},
+		{"allow-full-access", "on", booleans},
+		{"audience", "api://a b", audiences},
+		{"audience", "a\u2028b", audiences},
+		{"authority-host", "login.microsoftonline.com", notPlain},
+		{"authority-host", "http://login.microsoftonline.com", notLoopback},
+		{"authority-host", "https://login.microsoftonline.com?x", notPlain},
+		{"token-service-url", "http://127.0.0.1.evil.com", notLoopback},
+		{"token-service-url", "https://vssps.dev.azure.com#", notPlain},
+		{"ca-file", "a\x1bb", files},
+		{"timeout", "0s", timeouts},
+		{"timeout", "-1s", timeouts},
+		{"timeout", "120", timeouts},
+		{"output", "yaml", "text or json"},
+		{"output", "JSON", "text or json"},
+		{"authorization-id", "4ab5764f", "the GUID that mint handed over as authorization-id"},
+		{"authorization-id", someGUID + "/..", "the GUID that mint handed over as authorization-id"},
+	} {
+		command := Mint
+		if tc.name == "authorization-id" {
+			command = Revoke
+		}
+		for _, level := range levels(tc.name) {
+			t.Run(level+"/"+tc.found, func(t *testing.T) {
+				t.Parallel()
+				got := problems(t, command, at(byAgent, tc.name, map[string]string{level: tc.found}))
+				as := level
+				if strings.HasPrefix(level, "INPUT_") {
+					as = tc.name
+				}
+				only(t, got, fmt.Sprintf("%s: found %s; allowed: %s", as, quote(tc.name, tc.found), tc.allowed))
+			})
+		}
+	}
+}
+
+// Values at the edge of what is allowed.
+func TestRightValues(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, value, want string }{
+		{"tenant-id", otherGUID, ""},
+		{"tenant-id", "contoso.co.uk", ""},
+		{"tenant-id", "xn--bcher-kva.xn--p1ai", ""},
+		{"tenant-id", "3m.com", ""},
+		{"client-id", "api://contoso.com/app~1_x", ""},
+		{"agent-user", "o'neill+x_y.z#EXT#@contoso.onmicrosoft.com", ""},
+		{"agent-user", "müller@contoso.com", ""},
+		{"lifetime", "5m", "5m0s"},
+		{"lifetime", "300s", "5m0s"},
+		{"lifetime", "24h", "24h0m0s"},
+		{"lifetime", "1440m", "24h0m0s"},
+		{"lifetime", "0.5h", "30m0s"},
+		{"timeout", "1ns", ""},
+		{"timeout", "48h", "48h0m0s"},
+		{"scopes", "\tvso.code,\n,vso.build vso.code , vso.brand_new ", "vso.code+vso.build+vso.brand_new"},
+		{"authorization-id", otherGUID, ""},
+		{"name", "::error::[#", ""}, // only shown, never run
+	} {
+		t.Run(tc.name+"/"+tc.value, func(t *testing.T) {
+			t.Parallel()
+			for _, row := range everySetting {
+				if row.name != tc.name {
+					continue
+				}
+				s := loaded(t, orMint(row.command), at(row.base, tc.name, map[string]string{"--" + tc.name: tc.value}))
+				want := tc.want
+				if want == "" {
+					want = tc.value
+				}
+				if got := row.get(s); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+}
+
+// Guards against a user principal name with control characters, which was let
+// through in the part before the "@".
+func TestAgentUserHasNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	for _, r := range "\x00\x1b\x7f\u0085\u00a0\u200b\u2028\u202e" {
+		if found := "a" + string(r) + "b@contoso.com"; upn.MatchString(found) {
+			t.Errorf("%q is taken for a user principal name", found)
+		}
+	}
+}
+
+// app_token alone or among others is refused until the caller says that it is
+// meant.
+func TestFullAccess(t *testing.T) {
+	t.Parallel()
+	for _, scopes := range []string{"app_token", "vso.code app_token", "app_token,vso.code"} {
+		for _, allow := range []string{"", "false"} {
+			e := byAgent.with("AZDO_PAT_SCOPES", scopes, "AZDO_PAT_ALLOW_FULL_ACCESS", allow)
+			only(t, problems(t, Mint, Source{LookupEnv: e.lookup}), `AZDO_PAT_SCOPES: found "app_token"; allowed: `+
+				"scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true")
+		}
+		s := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", scopes, "AZDO_PAT_ALLOW_FULL_ACCESS", "true").lookup})
+		if !slices.Contains(s.Scopes, "app_token") {
+			t.Errorf("scopes %q from %q", s.Scopes, scopes)
+		}
+	}
+}
+
+// All that is wrong comes in one error, each by its own name.
+func TestSeveralWrongSettings(t *testing.T) {
+	t.Parallel()
+	e := byAgent.with("INPUT_LIFETIME", "1d", "AZURE_TENANT_ID", "x", "AZDO_PAT_SCOPES", "", "AZDO_PAT_ORGANIZATION", "",
+		"INPUT_AGENT-USER", "nobody", "AZURE_CLIENT_ID", "a b", "AZDO_PAT_CLIENT_ID", "")
+	_, err := Load(Mint, Source{LookupEnv: e.lookup, Flags: map[string]string{"timeout": "soon", "authority-host": "x"}})
+	want := []string{
+		"8 settings are wrong:",
+		"--organization (or AZDO_PAT_ORGANIZATION): not set; " + forms,
+		`AZURE_TENANT_ID: found "x"; allowed: ` + tenants,
+		`--authority-host: found "x"; allowed: ` + notPlain,
+		`--timeout: found "soon"; allowed: ` + timeouts,
+		`agent-user: found "nobody"; allowed: ` + agentUsers,
+		`AZURE_CLIENT_ID: found "a b"; allowed: ` + apps,
+		"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
+		`lifetime: found "1d"; allowed: ` + lifetimes,
+	}
+	if got := strings.Join(want, "\n  "); err == nil || err.Error() != got {
+		t.Errorf("got\n%v\nwant\n%s", err, got)
+	}
+}
+
+// What is missing is named as the caller would write it: an input in a
+// workflow, a flag or a variable elsewhere, for a secret a variable alone.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name      string
+		command   Command
+		base      env
+		elsewhere string
+		action    string
+	}{
+		{"organization", Mint, byAgent, "--organization (or AZDO_PAT_ORGANIZATION): not set; " + forms, "organization: not set; " + forms},
+		{"client-id", Mint, byAgent,
+			"--client-id (or AZDO_PAT_CLIENT_ID): not set; the application that trusts this job's assertion: the agent identity blueprint, or the app registration",
+			"client-id: not set; the application that trusts this job's assertion: the agent identity blueprint, or the app registration"},
+		{"agent-id", Mint, byAgent,
+			`--agent-id (or AZDO_PAT_AGENT_ID): not set; the identity "agent user" needs it`, `agent-id: not set; the identity "agent user" needs it`},
+		{"agent-user", Revoke, byAgent,
+			`--agent-user (or AZDO_PAT_AGENT_USER): not set; the identity "agent user" needs it`, `agent-user: not set; the identity "agent user" needs it`},
+		{"username", Mint, byPassword,
+			`--username (or AZDO_PAT_USERNAME): not set; the identity "service account by password" needs it`, `username: not set; the identity "service account by password" needs it`},
+		{"password", Mint, byPassword,
+			`AZDO_PAT_PASSWORD: not set; the identity "service account by password" needs it`, `password: not set; the identity "service account by password" needs it`},
+		{"scopes", Mint, byAgent,
+			"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
+			"scopes: not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them"},
+		{"authorization-id", Revoke, byAgent,
+			"--authorization-id (or AZDO_PAT_AUTHORIZATION_ID): not set; the id of the PAT to revoke, which mint handed over as authorization-id",
+			"authorization-id: not set; the id of the PAT to revoke, which mint handed over as authorization-id"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			src := at(tc.base, tc.name, nil)
+			src.Action, src.Assertion = false, nil
+			only(t, problems(t, tc.command, src), tc.elsewhere)
+			src.Action = true
+			only(t, problems(t, tc.command, src), tc.action)
+		})
+	}
+}
+
+// A command asks only for what it needs, and is not bothered by what it does
+// not read.
+func TestSettingsOfOtherCommands(t *testing.T) {
+	t.Parallel()
+	e := byAgent.with("AZDO_PAT_SCOPES", "nonsense", "AZDO_PAT_LIFETIME", "x", "AZDO_PAT_ALLOW_FULL_ACCESS", "x", "AZDO_PAT_OUTPUT", "x")
+	loaded(t, Revoke, Source{LookupEnv: e.lookup})
+	loaded(t, Post, Source{LookupEnv: e.with("AZDO_PAT_AUTHORIZATION_ID", "").lookup})
+	loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "nonsense").lookup})
+}
+
+// A secret that cannot be one is refused without being repeated.
+func TestWrongSecrets(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		base env
+		text string
+	}{
+		{"refresh-token", byRefresh, someRefresh}, {"password", byPassword, somePassword}, {"access-token", byAccess, someAccess},
+	} {
+		for _, wrong := range []string{tc.text + "\n" + tc.text, "\x00" + tc.text, tc.text + "\x1b[0m", tc.text[:4] + "\u0085" + tc.text} {
+			for _, level := range levels(tc.name) {
+				t.Run(fmt.Sprintf("%s/%q", level, wrong), func(t *testing.T) {
+					t.Parallel()
+					as := level
+					if strings.HasPrefix(level, "INPUT_") {
+						as = tc.name
+					}
+					got := problems(t, Mint, at(tc.base, tc.name, map[string]string{level: wrong}))
+					only(t, got, as+": holds a line break or another control character; store it again without")
+				})
+			}
+		}
+	}
+	// A line break at the end of a password may not be dropped in silence: then
+	// the services would say "wrong password".
+	e := byPassword.with("AZDO_PAT_PASSWORD", somePassword+"\n")
+	only(t, problems(t, Mint, Source{LookupEnv: e.lookup}),
+		"AZDO_PAT_PASSWORD: holds a line break or another control character; store it again without")
+}
+
+// The credentials of wrong settings are there to be masked.
+func TestCredentialsBesideProblems(t *testing.T) {
+	t.Parallel()
+	e := byPassword.with("AZDO_PAT_REFRESH_TOKEN", someRefresh, "INPUT_ACCESS-TOKEN", someAccess, "AZDO_PAT_LIFETIME", "x")
+	s, err := Load(Mint, Source{LookupEnv: e.lookup})
+	if err == nil {
+		t.Fatal("three identities and a wrong lifetime are no problem")
+	}
+	var got []string
+	for _, v := range s.Credentials() {
+		got = append(got, v.Reveal())
+	}
+	if !slices.Equal(got, []string{someRefresh, somePassword, someAccess}) {
+		t.Errorf("%d credentials, want three", len(got))
+	}
+	if got := loaded(t, Mint, Source{LookupEnv: byAgent.lookup}).Credentials(); len(got) != 0 {
+		t.Errorf("%d credentials of an agent user, want none", len(got))
+	}
+}
+
+// A URL's user and password are in no error, in whichever setting they stand.
+func TestUserinfoIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"organization", "authority-host", "token-service-url", "tenant-id", "client-id", "agent-id", "agent-user", "authorization-id"} {
+		for _, found := range []string{
+			"https://user:hunter2@contoso.com/", "https://hunter2@contoso.com?", "https:user:hunter2@contoso.com",
+			"http://user:hunter2@127.0.0.1 x", "user:hunter2@contoso.com/", `hunter2\@contoso.com`, "https://hunter2@a@contoso.com/",
+		} {
+			t.Run(name+"/"+found, func(t *testing.T) {
+				t.Parallel()
+				command := Mint
+				if name == "authorization-id" {
+					command = Revoke
+				}
+				for _, one := range problems(t, command, at(byAgent, name, map[string]string{"--" + name: found})) {
+					if strings.Contains(one, "hunter2") || !strings.Contains(one, "***@") {
+						t.Error(one)
+					}
+				}
+			})
+		}
+	}
+	// The user of a user principal name is no secret, and its slip is easier
+	// found when it is shown.
+	got := problems(t, Mint, at(byAgent, "agent-user", map[string]string{"--agent-user": "agent@contoso com"}))
+	only(t, got, `--agent-user: found "agent@contoso com"; allowed: `+agentUsers)
+}
+
+// Who vouches for the job is asked of the platform, unless a file does.
+func TestAssertion(t *testing.T) {
+	t.Parallel()
+	no := errors.New("GitHub gives this job no OIDC token")
+	bare := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
+	for _, tc := range []struct {
+		name      string
+		env       env
+		action    bool
+		assertion func() error
+		want      string
+	}{
+		{"elsewhere", bare, false, nil,
+			"--federated-token-file (or AZDO_PAT_FEDERATED_TOKEN_FILE): not set; outside GitHub Actions the assertion (an OIDC token of the CI system) is read from a file"},
+		{"refused", bare, true, func() error { return no }, "GitHub gives this job no OIDC token"},
+		{"refused with advice", bare, true, func() error { return hint.Add(no, "add permissions") }, "GitHub gives this job no OIDC token; add permissions"},
+		{"there", bare, true, func() error { return nil }, ""},
+		{"a file instead", byAgent, true, func() error { return no }, ""},
+		{"Azure's file instead", bare.with("AZURE_FEDERATED_TOKEN_FILE", "/run/token"), true, func() error { return no }, ""},
+		{"not needed", byAccess, true, func() error { return no }, ""},
+		{"not needed elsewhere", byAccess, false, nil, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			src := Source{LookupEnv: tc.env.lookup, Action: tc.action, Assertion: tc.assertion}
+			if tc.want == "" {
+				loaded(t, Mint, src)
+				return
+			}
+			only(t, problems(t, Mint, src), tc.want)
+		})
+	}
+}

@@ -1,0 +1,566 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/runner"
+)
+
+// The test binary is the program, under the two names that an image has it.
+func TestMain(m *testing.M) {
+	switch filepath.Base(os.Args[0]) {
+	case "azdo-pat", "post":
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// TestScripts runs the scripts in testdata/script: the real main against the
+// emulator, as GitHub's runner or a person at a terminal would start it. Every
+// script runs twice, the second time with debug logging; after every start of
+// the program the canary looks for credentials in all that it wrote.
+func TestScripts(t *testing.T) {
+	for _, debug := range []string{"", "1"} {
+		t.Run("debug="+debug, func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Dir:                "testdata/script",
+				RequireUniqueNames: true,
+				Setup: func(env *testscript.Env) error {
+					w, err := newWorld(env, debug)
+					if err != nil {
+						return err
+					}
+					env.Values["world"] = w
+					return nil
+				},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"job":       job,
+					"terminal":  terminal,
+					"set":       set,
+					"unset":     unset,
+					"main":      mainStep,
+					"post":      postStep,
+					"azdo-pat":  program,
+					"status":    status,
+					"output":    output,
+					"nooutput":  noOutput,
+					"state":     state,
+					"summary":   summary,
+					"log":       log,
+					"pats":      pats,
+					"requests":  requests,
+					"fault":     fault,
+					"world":     change,
+					"seed":      seed,
+					"advance":   advance,
+					"assertion": assertionFile,
+					"usable":    usable,
+					"json":      jsonField,
+				},
+			})
+		})
+	}
+}
+
+// world is what one script plays in.
+type world struct {
+	*emulator.Emulator
+	dir     string
+	debug   string
+	env     map[string]string // of the next start
+	step    *runner.Step      // whose command files the last start wrote
+	main    *runner.Step      // the last main step
+	status  int
+	log     runner.Log
+	shown   []runner.Line // what a person sees of the last start
+	fixture []string      // files that hold a credential because the script put it there
+}
+
+func newWorld(env *testscript.Env, debug string) (*world, error) {
+	e, err := emulator.New(emulator.Options{})
+	if err != nil {
+		return nil, err
+	}
+	env.Defer(func() { e.Close() })
+	return &world{Emulator: e, dir: env.WorkDir, debug: debug, env: map[string]string{}}, nil
+}
+
+func of(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
+
+// job IDENTITY [NAME=VALUE…] begins a step of the default job.
+func job(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.env = w.Env(emulator.Identity(args[0]))
+	w.begin(ts)
+	w.main = w.step
+	set(ts, false, args[1:])
+}
+
+// begin makes the command files of a step.
+func (w *world) begin(ts *testscript.TestScript) {
+	step, err := runner.NewStep(w.dir)
+	ts.Check(err)
+	w.step = step
+	maps.Copy(w.env, step.Env())
+	if w.debug != "" {
+		w.env["RUNNER_DEBUG"] = w.debug
+	}
+}
+
+// terminal IDENTITY [NAME=VALUE…] begins a plain shell, with a token file.
+func terminal(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.step = nil
+	w.env = map[string]string{"RUNNER_DEBUG": w.debug}
+	for name, value := range w.Settings(emulator.Identity(args[0])) {
+		w.env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	if args[0] != string(emulator.AccessToken) {
+		assertionFile(ts, false, []string{"token.jwt"})
+		w.env["AZDO_PAT_FEDERATED_TOKEN_FILE"] = ts.MkAbs("token.jwt")
+	}
+	set(ts, false, args[1:])
+}
+
+// assertion FILE puts a fresh assertion into a file.
+func assertionFile(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	file := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(file, []byte(w.Assertion()+"\n"), 0o600))
+	w.fixture = append(w.fixture, file)
+}
+
+// set NAME=VALUE… sets variables of the next start; "\n" in a value is a line
+// feed, "$NAME" a variable of the script.
+func set(ts *testscript.TestScript, neg bool, args []string) {
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			ts.Fatalf("set: %q has no =", arg)
+		}
+		of(ts).env[name] = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\e`, "\x1b").Replace(value)
+	}
+}
+
+// unset NAME… takes variables away; a * stands for the rest of a name.
+func unset(ts *testscript.TestScript, neg bool, args []string) {
+	for _, arg := range args {
+		prefix, all := strings.CutSuffix(arg, "*")
+		maps.DeleteFunc(of(ts).env, func(name, _ string) bool {
+			return name == arg || all && strings.HasPrefix(name, prefix)
+		})
+	}
+}
+
+// main [ARGS…] runs the action's main step.
+func mainStep(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		args = []string{"mint"}
+	}
+	of(ts).start(ts, neg, "azdo-pat", args)
+}
+
+// azdo-pat ARGS… runs the program.
+func program(ts *testscript.TestScript, neg bool, args []string) {
+	of(ts).start(ts, neg, "azdo-pat", args)
+}
+
+// post [-nostate] [-noinputs] runs the action's post step of the last step.
+func postStep(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	before := maps.Clone(w.env)
+	defer func() { w.env = before }()
+	if slices.Contains(args, "-noinputs") {
+		unset(ts, false, []string{"INPUT_*", "AZDO_PAT_*", "AZURE_*"})
+	}
+	for name, value := range before { // the secrets of the identity stay
+		if slices.Contains(args, "-secrets") && (name == "INPUT_REFRESH-TOKEN" || name == "INPUT_PASSWORD" || name == "INPUT_ACCESS-TOKEN") {
+			w.env[name] = value
+		}
+	}
+	if !slices.Contains(args, "-nostate") {
+		saved, err := w.main.State()
+		ts.Check(err)
+		maps.Copy(w.env, saved)
+	}
+	w.begin(ts)
+	w.start(ts, neg, "post", []string{"mint"})
+}
+
+// unmasked are the lines that set a mask: long, and nothing for a person.
+var unmasked = regexp.MustCompile(`(?m)^::add-mask::.*\n`)
+
+func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []string) {
+	path, err := os.Executable()
+	ts.Check(err)
+	cmd := exec.Command(path, args...)
+	cmd.Args[0] = "/" + name
+	cmd.Dir = w.dir
+	for key, value := range w.env {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		cmd.Env = append(cmd.Env, "GOCOVERDIR="+dir)
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err = cmd.Run()
+	w.status = cmd.ProcessState.ExitCode()
+	ts.Stdout().Write(unmasked.ReplaceAll(stdout.Bytes(), nil))
+	ts.Stderr().Write(unmasked.ReplaceAll(stderr.Bytes(), nil))
+	// The runner reads both streams for commands, stderr first.
+	w.shown = w.log.Read(stderr.String() + stdout.String())
+	w.canary(ts, stdout.String(), stderr.String())
+	if neg == (err == nil) {
+		ts.Fatalf("exit status %d", w.status)
+	}
+}
+
+// canary looks for every credential that the services ever issued or know of,
+// in every encoding in which it could be repeated, in all that a start of the
+// program wrote.
+func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
+	handed := stdout // on a terminal standard output is what was asked for
+	if w.env["GITHUB_ACTIONS"] == "true" && !strings.HasPrefix(stdout, "{") {
+		handed = ""
+	} else {
+		stdout = ""
+	}
+	var said strings.Builder
+	for line := range strings.Lines(stdout + stderr) {
+		if c, ok := runner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
+			said.WriteString(line)
+		}
+	}
+	files := map[string]string{}
+	ts.Check(filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || slices.Contains(w.fixture, path) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = string(text)
+		return err
+	}))
+	pats := map[string]bool{}
+	for _, p := range w.PATs() {
+		pats[p.Token] = true
+	}
+	for _, s := range w.Secrets() {
+		for _, form := range forms(s) {
+			if strings.Contains(said.String(), form) {
+				ts.Fatalf("the log holds a credential (%s):\n%s", form, said.String())
+			}
+			if !pats[s] && strings.Contains(handed, form) {
+				ts.Fatalf("standard output holds a credential that is no PAT: %s", handed)
+			}
+			for path, text := range files {
+				if strings.Contains(text, form) && !(pats[s] && strings.HasSuffix(path, "github_output")) {
+					ts.Fatalf("%s holds a credential: %s", path, text)
+				}
+			}
+		}
+	}
+	if v := w.Violations(); len(v) > 0 {
+		ts.Fatalf("the program did what it must not: %v", v)
+	}
+}
+
+// forms are the encodings of a credential.
+func forms(s string) []string {
+	quoted, _ := json.Marshal(s)
+	all := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(string(quoted), `"`),
+		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
+	for _, before := range []string{"", ":", "::"} {
+		all = append(all, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)],
+			strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)])
+	}
+	return all
+}
+
+// status N checks the exit status of the last start.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if got := strconv.Itoa(of(ts).status); got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+func matches(ts *testscript.TestScript, what, text, pattern string, neg bool) {
+	re, err := regexp.Compile("(?m)" + pattern)
+	ts.Check(err)
+	if re.MatchString(text) == neg {
+		ts.Fatalf("%s: match of %q is %v:\n%s", what, pattern, !neg, text)
+	}
+}
+
+// output NAME PATTERN checks an output of the step.
+func output(ts *testscript.TestScript, neg bool, args []string) {
+	outputs, err := of(ts).step.Outputs()
+	ts.Check(err)
+	value, ok := outputs[args[0]]
+	if !ok {
+		ts.Fatalf("no output %s in %v", args[0], outputs)
+	}
+	matches(ts, "output "+args[0], value, args[1], neg)
+	if masked := of(ts).log.Masked(value); masked != (args[0] == "token") {
+		ts.Fatalf("output %s masked: %v", args[0], masked)
+	}
+}
+
+// nooutput checks that the step has none.
+func noOutput(ts *testscript.TestScript, neg bool, args []string) {
+	outputs, err := of(ts).step.Outputs()
+	ts.Check(err)
+	if len(outputs) > 0 {
+		ts.Fatalf("outputs: %v", outputs)
+	}
+}
+
+// state PATTERN checks the state that the step has left.
+func state(ts *testscript.TestScript, neg bool, args []string) {
+	saved, err := of(ts).main.State()
+	ts.Check(err)
+	matches(ts, "state", fmt.Sprint(saved), args[0], neg)
+}
+
+// summary PATTERN checks the step's summary.
+func summary(ts *testscript.TestScript, neg bool, args []string) {
+	text, err := of(ts).step.Summary()
+	ts.Check(err)
+	matches(ts, "summary", text, args[0], neg)
+}
+
+// log [-KIND] PATTERN checks what a person sees of the last start: lines, or
+// the annotations of a kind.
+func log(ts *testscript.TestScript, neg bool, args []string) {
+	kind := ""
+	if len(args) == 2 {
+		kind, args = strings.TrimPrefix(args[0], "-"), args[1:]
+	}
+	var text strings.Builder
+	for _, line := range of(ts).shown {
+		if kind == "" || line.Command != nil && line.Command.Name == kind {
+			if line.Command != nil {
+				fmt.Fprintf(&text, "%s: %s: ", line.Command.Name, line.Command.Properties["title"])
+			}
+			text.WriteString(line.Text + "\n")
+		}
+	}
+	matches(ts, "log", text.String(), args[0], neg)
+}
+
+// pats N checks how many PATs are active; pats N TOTAL also how many there ever
+// were.
+func pats(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	got := []string{strconv.Itoa(len(w.Active())), strconv.Itoa(len(w.PATs()))}[:len(args)]
+	if !slices.Equal(got, args) {
+		ts.Fatalf("PATs active, in all: %v, want %v", got, args)
+	}
+}
+
+// requests OP N checks how many requests of a kind there were; "all" counts all.
+func requests(ts *testscript.TestScript, neg bool, args []string) {
+	ops := args[:1]
+	if args[0] == "all" {
+		ops = nil
+	}
+	if got := strconv.Itoa(len(of(ts).Requests(ops...))); got != args[1] {
+		var list []string
+		for _, r := range of(ts).Requests() {
+			list = append(list, r.Op)
+		}
+		ts.Fatalf("%s requests of %s, want %s, in %v", got, args[0], args[1], list)
+	}
+}
+
+// fault OP [times=N] [after=N] KIND [ARG] puts a fault in front of an operation.
+func fault(ts *testscript.TestScript, neg bool, args []string) {
+	w, op, args := of(ts), args[0], args[1:]
+	wrap := func(f emulator.Fault) emulator.Fault { return f }
+	for len(args) > 0 && strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "{") {
+		name, n, _ := strings.Cut(args[0], "=")
+		count, err := strconv.Atoi(n)
+		ts.Check(err)
+		inner := wrap
+		wrap = func(f emulator.Fault) emulator.Fault {
+			if name == "times" {
+				return emulator.Times(count, inner(f))
+			}
+			return emulator.After(count, inner(f))
+		}
+		args = args[1:]
+	}
+	var f emulator.Fault
+	number := func(i int) int {
+		n, err := strconv.Atoi(args[i])
+		ts.Check(err)
+		return n
+	}
+	switch args[0] {
+	case "clear":
+		w.ClearFaults()
+		return
+	case "drop":
+		f = emulator.Drop
+	case "commit-drop":
+		f = emulator.CommitAndDrop
+	case "commit-answer":
+		f = emulator.CommitAndAnswer(number(1), nil, strings.Join(args[2:], " "))
+	case "throttle":
+		f = emulator.Throttle(time.Duration(number(1)) * time.Second)
+	case "entra":
+		f = emulator.EntraError(number(1))
+	case "answer": // STATUS BODY [HEADER: VALUE]…
+		header := http.Header{"Content-Type": {"application/json"}}
+		for _, h := range args[3:] {
+			name, value, _ := strings.Cut(h, ": ")
+			header.Set(name, value)
+		}
+		f = emulator.Answer(number(1), header, args[2])
+	case "pat": // JSON object of fields to put into the PAT that is answered
+		var fields map[string]any
+		ts.Check(json.Unmarshal([]byte(args[1]), &fields))
+		f = emulator.RewritePAT(func(pat map[string]any) {
+			for name, value := range fields {
+				if s, ok := value.(string); ok && strings.HasPrefix(s, "+") && name == "validTo" {
+					d, err := time.ParseDuration(s[1:])
+					at, err2 := time.Parse(time.RFC3339, pat[name].(string))
+					if err == nil && err2 == nil {
+						value = at.Add(d).Format(time.RFC3339Nano)
+					}
+				}
+				pat[name] = value
+			}
+		})
+	case "echo": // an answer that repeats the request with all its credentials
+		f = func(rw http.ResponseWriter, r *http.Request, _ http.Handler) {
+			_ = r.ParseForm()
+			text := r.Header.Get("Authorization")
+			sent := []string{strings.TrimPrefix(text, "Bearer ")}
+			for _, values := range r.PostForm {
+				sent = append(sent, values...)
+			}
+			for _, s := range sent {
+				text += " " + base64.StdEncoding.EncodeToString([]byte(s)) + " " + s
+			}
+			rw.Header().Set("Content-Type", "application/json")
+			rw.WriteHeader(number(1))
+			json.NewEncoder(rw).Encode(map[string]any{"error": text, "error_description": text, "message": text, "typeKey": text,
+				"correlation_id": text, "trace_id": text, "patTokenError": text, "patTokenErrorMessage": text})
+		}
+	default:
+		ts.Fatalf("no fault %q", args[0])
+	}
+	w.Intercept(op, wrap(f))
+}
+
+// world WHAT changes what the services know.
+func change(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.Change(func(world *emulator.World) {
+		org := world.Organization(emulator.OrganizationName)
+		app := world.App(emulator.BlueprintID)
+		user := world.User(emulator.ServiceUserID)
+		switch args[0] {
+		case "notenant":
+			org.Tenant = emulator.NoTenant
+		case "cap":
+			d, err := time.ParseDuration(args[1])
+			ts.Check(err)
+			org.Policies.MaxLifetime = d
+		case "refuse":
+			org.Policies.RefuseLongLived = true
+		case "nocreation":
+			org.Policies.RestrictCreation = true
+		case "nofull":
+			org.Policies.RestrictFullScope = true
+		case "nomember":
+			org.Members = nil
+		case "subject":
+			app.Credentials[0].Subject = args[1]
+		case "audience":
+			app.Credentials[0].Audience = args[1]
+		case "nocredential":
+			app.Credentials = nil
+		case "noconsent":
+			world.App(emulator.AgentID).Consented = nil
+		case "mfa":
+			user.MFARequired = true
+		case "rotate":
+			world.RotateRefreshTokens = true
+		case "gone":
+			n, err := strconv.Atoi(args[1])
+			ts.Check(err)
+			org.Revoked = emulator.GoneAnswer(n)
+		case "oldtoken":
+			world.RefreshTokens[0].Revoked = true
+		default:
+			ts.Fatalf("no change %q", args[0])
+		}
+	})
+}
+
+// seed NAME… plants PATs.
+func seed(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		of(ts).Seed(emulator.PAT{Name: name})
+	}
+}
+
+// advance DURATION moves the services' clock.
+func advance(ts *testscript.TestScript, neg bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	of(ts).Advance(d)
+}
+
+// usable checks that the PAT that the step handed over works, or does not.
+func usable(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	outputs, err := w.main.Outputs()
+	ts.Check(err)
+	req, err := http.NewRequest(http.MethodGet, w.URL(emulator.AzureDevOps)+"/contoso/_apis/connectionData?api-version=7.1-preview.1", nil)
+	ts.Check(err)
+	req.SetBasicAuth("", outputs["token"])
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	resp.Body.Close()
+	if ok := resp.StatusCode == http.StatusOK; ok == neg {
+		ts.Fatalf("the PAT is answered with %d", resp.StatusCode)
+	}
+}
+
+// json NAME PATTERN checks a field of the object on standard output.
+func jsonField(ts *testscript.TestScript, neg bool, args []string) {
+	var object map[string]string
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &object); err != nil {
+		ts.Fatalf("standard output is no JSON object: %v", err)
+	}
+	value, ok := object[args[0]]
+	if !ok {
+		ts.Fatalf("no field %s in %v", args[0], slices.Sorted(maps.Keys(object)))
+	}
+	matches(ts, "field "+args[0], value, args[1], neg)
+}
