@@ -39,6 +39,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 	if err != nil {
 		return nil, &settings.Problems{List: []string{"ca-file: " + err.Error()}}
 	}
+	client.Transport = &wire.Traced{Next: client.Transport, Debugf: log.Debugf}
 	conn := &connection{tenant: s.TenantID, now: c.Now}
 	access := s.AccessToken
 	if s.Identity != settings.AccessToken {

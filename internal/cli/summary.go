@@ -23,7 +23,7 @@ func mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string 
 		{"Organization", s.Organization},
 		{"Identity", string(s.Identity) + who(s)},
 		{"Scopes", strings.Join(l.Token.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", span(l.Token.ValidTo.Sub(conn.server())), stamp(l.Token.ValidTo), end)},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(conn.server())), stamp(l.Token.ValidTo), end)},
 		{"Name", l.Record.Name},
 		{"Id", l.Token.ID},
 	} {
@@ -52,6 +52,11 @@ func lived(e lease.Ended, server time.Time) string {
 		return ""
 	}
 	return ": lived " + span(server.Sub(e.ValidFrom))
+}
+
+// minutes is a lifetime for people.
+func minutes(d time.Duration) string {
+	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 }
 
 // span is a duration for people, to the second.

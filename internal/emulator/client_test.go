@@ -96,10 +96,10 @@ func (c *client) tokenURL() string {
 
 // form is the body of a token request; a later map changes an earlier one,
 // and a value of "-" takes the parameter away.
-func form(maps_ ...map[string]string) string {
+func form(parts ...map[string]string) string {
 	all := map[string]string{"client_assertion_type": assertionType}
-	for _, m := range maps_ {
-		maps.Copy(all, m)
+	for _, part := range parts {
+		maps.Copy(all, part)
 	}
 	values := url.Values{}
 	for name, value := range all {

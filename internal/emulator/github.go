@@ -56,11 +56,14 @@ func (j Job) withDefaults() Job {
 	set(&j.RunAttempt, "1")
 	set(&j.Name, "build")
 	set(&j.Workflow, "ci")
-	set(&j.JobWorkflowRef, j.Repository+"/.github/workflows/ci.yml@"+j.Ref)
+	set(&j.JobWorkflowRef, j.workflowRef())
 	set(&j.SHA, "5f4dcc3b5aa765d61d8327deb882cf99a1b2c3d4")
 	set(&j.Actor, "octocat")
 	return j
 }
+
+// workflowRef is where the workflow that the job belongs to is written.
+func (j Job) workflowRef() string { return j.Repository + "/.github/workflows/ci.yml@" + j.Ref }
 
 // Subject is the sub claim of the job's assertions.
 func (j Job) Subject() string {
@@ -132,7 +135,7 @@ func (e *Emulator) claimsLocked(j Job, audience string) map[string]any {
 		"actor":                 j.Actor,
 		"actor_id":              "583231",
 		"workflow":              j.Workflow,
-		"workflow_ref":          j.Repository + "/.github/workflows/ci.yml@" + j.Ref,
+		"workflow_ref":          j.workflowRef(),
 		"workflow_sha":          j.SHA,
 		"job_workflow_ref":      j.JobWorkflowRef,
 		"job_workflow_sha":      j.SHA,

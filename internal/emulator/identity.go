@@ -62,7 +62,7 @@ func (e *Emulator) Env(id Identity) map[string]string {
 
 // JobEnv is [Emulator.Env] for a job that [Emulator.StartJob] has started.
 func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
-	owner, name, _ := strings.Cut(j.Repository, "/")
+	owner, _, _ := strings.Cut(j.Repository, "/")
 	env := map[string]string{
 		"CI":                             "true",
 		"GITHUB_ACTIONS":                 "true",
@@ -74,7 +74,7 @@ func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
 		"GITHUB_JOB":                     j.Name,
 		"GITHUB_REF":                     j.Ref,
 		"GITHUB_REF_NAME":                strings.TrimPrefix(j.Ref, "refs/heads/"),
-		"GITHUB_REPOSITORY":              owner + "/" + name,
+		"GITHUB_REPOSITORY":              j.Repository,
 		"GITHUB_REPOSITORY_OWNER":        owner,
 		"GITHUB_RUN_ATTEMPT":             j.RunAttempt,
 		"GITHUB_RUN_ID":                  j.RunID,
@@ -82,7 +82,7 @@ func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
 		"GITHUB_SERVER_URL":              "https://github.com",
 		"GITHUB_SHA":                     j.SHA,
 		"GITHUB_WORKFLOW":                j.Workflow,
-		"GITHUB_WORKFLOW_REF":            j.JobWorkflowRef,
+		"GITHUB_WORKFLOW_REF":            j.workflowRef(),
 		"RUNNER_ARCH":                    "X64",
 		"RUNNER_ENVIRONMENT":             "github-hosted",
 		"RUNNER_NAME":                    "GitHub Actions 1",
@@ -98,7 +98,7 @@ func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
 
 // PipelinesEnv is the environment of a script step in the default Azure
 // Pipelines job, with SYSTEM_ACCESSTOKEN mapped and the settings as
-// AZDO_PAT_ variables.
+// AZDO_PAT_ variables. AGENT_TEMPDIRECTORY is the caller's to choose.
 func (e *Emulator) PipelinesEnv(id Identity) map[string]string {
 	return e.PipelinesJobEnv(e.PipelinesJob(), id)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 	"unicode"
@@ -181,7 +180,7 @@ func (c *patCall) fail(reason string) {
 	writeJSON(c.w, http.StatusOK, answer)
 }
 
-// patTokenError none, that is.
+// succeed answers with the PAT, and with the token itself if it is to be seen.
 func (c *patCall) succeed(p *PAT, token bool) {
 	writeJSON(c.w, http.StatusOK, map[string]any{"patToken": p.json(token), "patTokenError": "none"})
 }
@@ -233,7 +232,11 @@ func (c *patCall) create() {
 			*field = new(string)
 		}
 	}
-	if reason := c.apply(request, p); reason != "" {
+	reason := c.apply(request, p)
+	if reason == "" && c.organization.Policies.forbidsCreating(p) {
+		reason = "disablePatCreationPolicyViolation"
+	}
+	if reason != "" {
 		c.fail(reason)
 		return
 	}
@@ -345,29 +348,35 @@ func (c *patCall) apply(request *patRequest, p *PAT) string {
 // the service may.
 func sorted(scope string) string {
 	list := strings.Split(scope, " ")
-	sort.Strings(list)
+	slices.Sort(list)
 	return strings.Join(slices.Compact(list), " ")
 }
 
-// apply is what the policies say of a new or changed PAT: a patTokenError, or
-// "" and perhaps an earlier end.
+// forbidsCreating reports whether the policies keep the PAT's owner from
+// making it.
+func (y Policies) forbidsCreating(p *PAT) bool {
+	if !y.RestrictCreation || slices.Contains(y.AllowList, p.Owner) {
+		return false
+	}
+	packaging := !slices.ContainsFunc(strings.Split(p.Scope, " "), func(s string) bool {
+		return !strings.HasPrefix(s, "vso.packaging")
+	})
+	return !y.AllowPackaging || !packaging
+}
+
+// apply is what the other policies say of a new or changed PAT: a
+// patTokenError, or "" and perhaps an earlier end.
 func (y Policies) apply(p *PAT) string {
-	scopes := strings.Split(p.Scope, " ")
-	packaging := !slices.ContainsFunc(scopes, func(s string) bool { return !strings.HasPrefix(s, "vso.packaging") })
-	switch {
-	case y.RestrictCreation && !slices.Contains(y.AllowList, p.Owner) && !(y.AllowPackaging && packaging):
-		return "disablePatCreationPolicyViolation"
-	case y.RestrictFullScope && slices.Contains(scopes, fullAccess):
+	if y.RestrictFullScope && slices.Contains(strings.Split(p.Scope, " "), fullAccess) {
 		return "fullScopePatPolicyViolation"
 	}
-	if y.MaxLifetime > 0 {
-		latest := p.ValidFrom.Add(y.MaxLifetime)
-		if p.ValidTo.After(latest) {
-			if y.RefuseLongLived {
-				return "patLifespanPolicyViolation"
-			}
-			p.ValidTo = latest.Round(10 * time.Millisecond)
-		}
+	latest := p.ValidFrom.Add(y.MaxLifetime)
+	if y.MaxLifetime == 0 || !p.ValidTo.After(latest) {
+		return ""
 	}
+	if y.RefuseLongLived {
+		return "patLifespanPolicyViolation"
+	}
+	p.ValidTo = latest.Round(10 * time.Millisecond)
 	return ""
 }

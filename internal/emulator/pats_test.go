@@ -145,6 +145,12 @@ func TestUpdate(t *testing.T) {
 		w.Organization("contoso").Policies = emulator.Policies{MaxLifetime: 3 * time.Hour, RefuseLongLived: true}
 	})
 	c.failed(update(`,"validTo":"2026-11-20T15:00:01Z"`), "patLifespanPolicyViolation")
+	c.e.Change(func(w *emulator.World) {
+		w.Organization("contoso").Policies = emulator.Policies{RestrictCreation: true}
+	})
+	if a := update(`,"displayName":"b"`); a.JSON["patTokenError"] != "none" {
+		t.Errorf("an update under a policy against creating: %s", a.Text)
+	}
 	c.e.Advance(2 * time.Hour)
 	c.failed(update(`,"validTo":"2026-11-20T15:00:00Z"`), "expiredPatCannotBeExtended")
 

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,21 +41,22 @@ func TestRESTWithADeadPAT(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	target := c.e.URL(emulator.AzureDevOps) + "/contoso/_apis/projects?api-version=7.1"
-	get := func(token string, want int) {
+	get := func(token, refusal string) {
 		t.Helper()
-		if a := c.send("GET", target, "", "Authorization", basic(token)); a.Status != want {
-			t.Errorf("got %d %s, want %d", a.Status, a.Text, want)
+		a := c.send("GET", target, "", "Authorization", basic(token))
+		if (a.Status == 200) != (refusal == "") || refusal != "" && a.Status != 401 || !strings.Contains(a.Text, refusal) {
+			t.Errorf("got %d %s, want %q", a.Status, a.Text, refusal)
 		}
 	}
 	created := c.create(map[string]any{"scope": "vso.project"})
 	short := c.e.Seed(emulator.PAT{Scope: "vso.project", ValidTo: c.e.Now(emulator.AzureDevOps).Add(time.Minute)})
 	token := created["token"].(string)
-	get(token, 200)
-	get(token+"x", 401)
-	get(short.Token, 200)
+	get(token, "")
+	get(token+"x", "unknown")
+	get(short.Token, "")
 	c.e.Advance(time.Minute)
-	get(short.Token, 401)
-	get(token, 200)
+	get(short.Token, "expired")
+	get(token, "")
 	c.pats("DELETE", "&authorizationId="+created["authorizationId"].(string), "")
-	get(token, 401)
+	get(token, "revoked")
 }

@@ -49,7 +49,7 @@ const (
 type arrival struct {
 	*http.Request
 	body []byte
-	form url.Values // nil unless the body is a form
+	form url.Values // nil unless the body is a well-formed form
 }
 
 // route finds the operation that a request asks of a service.
@@ -85,7 +85,9 @@ func (e *Emulator) handler(s Service) http.Handler {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		a := arrival{Request: r, body: body}
 		if contentType(r) == "application/x-www-form-urlencoded" {
-			a.form, _ = url.ParseQuery(string(body))
+			if form, err := url.ParseQuery(string(body)); err == nil {
+				a.form = form
+			}
 		}
 
 		op, h := e.route(s, a)

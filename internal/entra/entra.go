@@ -9,9 +9,11 @@
 package entra
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -140,7 +142,7 @@ type answer struct {
 func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (answer, error) {
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", vouched.Reveal())
-	seen := &dated{next: e.HTTP.Transport, now: e.Now}
+	seen := &witness{next: e.HTTP.Transport, now: e.Now}
 	config := clientcredentials.Config{
 		ClientID:       client,
 		TokenURL:       e.AuthorityHost + "/" + url.PathEscape(e.Tenant) + "/oauth2/v2.0/token",
@@ -151,9 +153,10 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: seen, CheckRedirect: e.HTTP.CheckRedirect})
 	token, err := config.Token(ctx)
 	if err != nil {
-		return answer{}, e.failed(leg, client, err)
+		return answer{}, e.failed(leg, client, params, seen.answer, err)
 	}
-	got := answer{access: secret.New(token.AccessToken), date: seen.date, at: seen.at}
+	got := answer{access: secret.New(token.AccessToken), at: seen.at}
+	got.date, _ = http.ParseTime(seen.answer.Header.Get("Date"))
 	// The library repeats the refresh token that was sent where none came back.
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
@@ -164,8 +167,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 		}
 	}
 	if !printable(token.AccessToken) {
-		return answer{}, &Error{Leg: leg, Client: client, Host: e.host(), Status: http.StatusOK,
-			Description: "the answer holds no usable token"}
+		return answer{}, e.failed(leg, client, params, seen.answer, errUnusable)
 	}
 	return got, nil
 }
@@ -187,22 +189,28 @@ func (e *endpoint) host() string {
 	return u.Host
 }
 
-// dated notes the server's clock and refuses pages for people, before the
-// library sees the answer.
-type dated struct {
-	next http.RoundTripper
-	now  func() time.Time
-	date time.Time
-	at   time.Time
+// witness sees an answer before the library does, and reads it to its end: the
+// library would not tell an answer that broke off from one without a token.
+type witness struct {
+	next   http.RoundTripper
+	now    func() time.Time
+	answer *http.Response // nil: none, or not all of it
+	at     time.Time      // when it came
 }
 
-func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := d.next.RoundTrip(r)
+func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	d.at = d.now()
-	d.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	at := w.now()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	w.answer, w.at = resp, at
 	return resp, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,18 +70,16 @@ func (e *Error) Wait() time.Duration { return e.After }
 // passing are the codes of faults that pass.
 var passing = []int{90033, 90024, 50033, 90055}
 
-// failed makes an error of what the library returned. Nothing of the request,
-// and of the answer only bounded lines, gets into it.
-func (e *endpoint) failed(leg, client string, err error) error {
-	var refused *oauth2.RetrieveError
-	if !errors.As(err, &refused) || refused.Response == nil {
-		if strings.HasPrefix(err.Error(), "oauth2: ") { // an answer that is no token
-			return &Error{Leg: leg, Client: client, Host: e.host(), Status: http.StatusOK,
-				Description: "the answer holds no usable token"}
-		}
+// errUnusable is the error of an answer whose token no header could hold.
+var errUnusable = errors.New("the token has characters that no token has")
+
+// failed makes an error of what the library returned for a request and the
+// answer to it, if there was one. Nothing of the request, and of the answer only
+// bounded lines, gets into it.
+func (e *endpoint) failed(leg, client string, params url.Values, resp *http.Response, err error) error {
+	if resp == nil {
 		return wire.NoAnswer(leg, e.host(), err)
 	}
-	resp := refused.Response
 	if resp.StatusCode/100 == 3 || wire.IsHTML(resp.Header) {
 		detail := ""
 		if wire.IsHTML(resp.Header) {
@@ -94,22 +93,43 @@ func (e *endpoint) failed(leg, client string, err error) error {
 	}
 	out := &Error{Leg: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
 		After: wire.RetryAfter(resp.Header, e.Now())}
-	out.parse(refused.Body)
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) {
+		out.parse(refused.Body, hide(params))
+	} else {
+		out.Description = "the answer holds no usable token"
+	}
 	return out
 }
 
+// hide replaces the credentials of a request. It is done before a text is cut to
+// its length: half a credential could not be recognized any more.
+func hide(params url.Values) *strings.Replacer {
+	var pairs []string
+	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
+		if v := params.Get(name); v != "" {
+			pairs = append(pairs, v, "***", url.QueryEscape(v), "***")
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
 // parse reads the body of a refusal.
-func (e *Error) parse(body []byte) {
+func (e *Error) parse(body []byte, hide *strings.Replacer) {
 	var said struct {
-		Error         any   `json:"error"`
-		Description   any   `json:"error_description"`
-		Codes         []any `json:"error_codes"`
-		CorrelationID any   `json:"correlation_id"`
-		TraceID       any   `json:"trace_id"`
+		Error         any `json:"error"`
+		Description   any `json:"error_description"`
+		Codes         any `json:"error_codes"`
+		CorrelationID any `json:"correlation_id"`
+		TraceID       any `json:"trace_id"`
 	}
 	if json.Unmarshal(body, &said) != nil {
 		e.Description = "the answer is not Entra's"
 		return
+	}
+	text := func(v any, limit int) string {
+		s, _ := v.(string)
+		return outside.Line(hide.Replace(s), limit)
 	}
 	e.OAuth = text(said.Error, 60)
 	e.Correlation = text(said.CorrelationID, 40)
@@ -119,20 +139,16 @@ func (e *Error) parse(body []byte) {
 		description = description[:i]
 	}
 	e.Description = outside.Line(description, 400)
-	for _, c := range said.Codes {
-		if n, ok := c.(float64); ok && n > 0 && n < 1e9 {
+	codes, _ := said.Codes.([]any)
+	for _, c := range codes {
+		if n, ok := c.(float64); ok && n >= 1 && n < 1e9 {
 			e.Codes = append(e.Codes, int(n))
 		}
 	}
 	if rest, ok := strings.CutPrefix(description, "AADSTS"); ok && len(e.Codes) == 0 {
 		digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-		if n, err := strconv.Atoi(digits); err == nil {
+		if n, err := strconv.Atoi(digits); err == nil && n > 0 {
 			e.Codes = []int{n}
 		}
 	}
-}
-
-func text(v any, limit int) string {
-	s, _ := v.(string)
-	return outside.Line(s, limit)
 }

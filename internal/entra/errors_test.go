@@ -224,8 +224,13 @@ func TestEchoedCredentials(t *testing.T) {
 					if err == nil {
 						t.Fatal("no error")
 					}
-					sent := append(server.kept, password, url.QueryEscape(password), refresh)
-					for _, text := range []string{err.Error(), hint.Of(err), fmt.Sprintf("%v", err), fmt.Sprintf("%+v", errors.Unwrap(err))} {
+					var sent []string
+					for _, a := range server.asked {
+						for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
+							sent = append(sent, a.form.Get(name), url.QueryEscape(a.form.Get(name)))
+						}
+					}
+					for _, text := range []string{err.Error(), hint.Of(err)} {
 						if leaked := leaks(text, sent...); leaked != "" {
 							t.Errorf("%.20s… in %q", leaked, text)
 						}

@@ -52,7 +52,7 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	switch {
 	case tenant == noTenant:
 		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode,
-			Detail: "the organization " + o.Name + " is in no Entra tenant",
+			Detail: "the organization " + outside.Line(o.Name, 60) + " is in no Entra tenant",
 			Advice: "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"}
 	case tenant != "":
 		return tenant, nil

@@ -82,6 +82,14 @@ func TestLeg2Refused(t *testing.T) {
 		"T1 tampered with": {func(c *client, t1 string) map[string]string {
 			return map[string]string{"client_assertion": flip(t1)}
 		}, "50013"},
+		"T1 for another resource": {func(c *client, t1 string) map[string]string {
+			return map[string]string{"client_assertion": c.e.Assertion(func(forged map[string]any) {
+				for name, value := range claims(c.T, t1) {
+					forged[name] = value
+				}
+				forged["aud"] = emulator.AzureDevOpsResource
+			})}
+		}, "700212"},
 		"T1 expired": {func(c *client, t1 string) map[string]string {
 			c.e.Advance(time.Hour)
 			return nil

@@ -1,0 +1,258 @@
+package ci
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"azdo-pat/internal/hint"
+)
+
+func TestHarmless(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                             "",
+		"\n":                           "\n",
+		"plain text, 100% of it: a::b": "plain text, 100% of it: a::b",
+		"two\nlines\n":                 "two\nlines\n",
+		"a ::error::b":                 "a ::error::b",
+		"# one #[x] [y]":               "# one #[x] [y]",
+		"Ärger mit 漢字 🙂":               "Ärger mit 漢字 🙂",
+
+		"::error::x":           ": :error::x",
+		"::":                   ": :",
+		":::error::x":          ": ::error::x",
+		"  ::error::x":         ": :error::x",
+		"\t::error::x":         ": :error::x",
+		"a\n::error::x\nb":     "a\n: :error::x\nb",
+		"a\n \n ::add-mask::x": "a\n \n: :add-mask::x",
+		"\u00a0\u1680\u2003\u3000::stop-commands::x": ": :stop-commands::x",
+		"\ufeff::error::x":                           ": :error::x",
+		"\u200b\u200d\u2060::error::x":               ": :error::x",
+		"\u202e::error::x":                           ": :error::x",
+		"\x00::error::x":                             ": :error::x",
+		"\x1b[0m::error::x":                          " [0m::error::x",
+		"\xff::error::x":                             ": :error::x",
+
+		"a\r::error::x":     "a ::error::x",
+		"a\r\n::error::x":   "a \n: :error::x",
+		"\r::error::x":      ": :error::x",
+		"a\v::error::x":     "a ::error::x",
+		"\v\f::error::x":    ": :error::x",
+		"\u2028::error::x":  ": :error::x",
+		"a\u2029::error::x": "a ::error::x",
+		"\u0085::error::x":  ": :error::x",
+
+		"##[error]x":                "# #[error]x",
+		"a ##[set-output name=b]c":  "a # #[set-output name=b]c",
+		"###[error]x":               "# # #[error]x",
+		"####[error]x":              "# # # #[error]x",
+		"##vso[task.complete]x":     "# #vso[task.complete]x",
+		"a##VSO[task.setvariable]x": "a# #VSO[task.setvariable]x",
+		"#\x00#[error]x":            "# #[error]x",
+		"#\u200b#[error]x":          "# #[error]x",
+		"::##[error]x":              ": :# #[error]x",
+		"##::error::x":              "# #::error::x",
+		"#\n#[error]x":              "#\n#[error]x",
+	} {
+		t.Run(fmt.Sprintf("%q", in), func(t *testing.T) {
+			t.Parallel()
+			if got := Harmless(in); got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// hostile are seeds for the fuzz tests.
+var hostile = []string{
+	"::error::x", "::add-mask::a", "\r::stop-commands::x\n", "##[error]x", "###[warning]y", "##vso[task.complete]", "a\u2028::x::", "#\u034f#[error]x",
+	"\u00a0::debug::x", ":\ufe0f:error::x", "\xff\xfe::group::\x00", "%0A::error::x", "title=a,b::c", "::error ::", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.",
+	"#\U000e0100#[error]x", ":::::error::x", "  \n \n::set-env name=a::b",
+}
+
+func FuzzHarmless(f *testing.F) {
+	for _, seed := range hostile {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := Harmless(text)
+		if all := commands(got); len(all) > 0 || vso(got) {
+			t.Errorf("%q became %q with the commands %+v", text, got, all)
+		}
+		if strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Errorf("%q became %q: other lines", text, got)
+		}
+		if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return r != '\n' && unicode.IsControl(r) }) {
+			t.Errorf("%q became %q", text, got)
+		}
+		if again := Harmless(got); again != got {
+			t.Errorf("%q became %q, and that %q", text, got, again)
+		}
+	})
+}
+
+// What is written about the same failure, line by line.
+func TestGitHubLog(t *testing.T) {
+	t.Parallel()
+	s := newStep(t, false, "RUNNER_DEBUG", "1")
+	log := s.Log()
+	end := log.Group("azdo-pat mint: con\ntoso")
+	log.Infof("minting %q\n::error::%s", "a", "b")
+	log.Debugf("tried %d%%\nthen", 50)
+	log.Notice("a: b, c", "to 100%\nof it")
+	log.Warning("::error::", "##[error]x")
+	end()
+	end()
+	log.Error("azdo-pat mint failed", hint.Add(errors.New("ask Entra: 50%: no"), "change\r\nthis"))
+	want := strings.Join([]string{
+		"::group::azdo-pat mint: con toso",
+		`minting "a"`,
+		": :error::b",
+		"::debug::tried 50%25%0Athen",
+		"::notice title=a%3A b%2C c::to 100%25%0Aof it",
+		"::warning title=%3A %3Aerror%3A%3A::# #[error]x",
+		"::endgroup::",
+		"::error title=azdo-pat mint failed::ask Entra: 50%25: no%0Achange %0Athis",
+		"",
+	}, "\n")
+	if got := s.stdout.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if s.stderr.Len() > 0 {
+		t.Errorf("standard error %q: the runner may show it first", s.stderr.String())
+	}
+}
+
+func TestTerminalLog(t *testing.T) {
+	t.Parallel()
+	p, stdout, stderr := newTerminal(false, map[string]string{"RUNNER_DEBUG": "1"})
+	log := p.Log()
+	end := log.Group("azdo-pat mint: contoso")
+	log.Infof("minting %q\n::error::%s", "a", "##vso[task.complete]")
+	log.Debugf("tried\nthen")
+	log.Notice("refresh token", "dies soon")
+	log.Warning("clock is off", "by 2m\rand more")
+	end()
+	log.Error("azdo-pat mint failed", hint.Add(errors.New("no"), "change this"))
+	want := strings.Join([]string{
+		"azdo-pat: azdo-pat mint: contoso",
+		`azdo-pat: minting "a"`,
+		"azdo-pat: : :error::# #vso[task.complete]",
+		"azdo-pat: debug: tried",
+		"azdo-pat:   then",
+		"azdo-pat: notice: refresh token: dies soon",
+		"azdo-pat: warning: clock is off: by 2m and more",
+		"azdo-pat: error: mint failed: no",
+		"azdo-pat:   change this",
+		"",
+	}, "\n")
+	if got := stderr.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if stdout.Len() > 0 {
+		t.Errorf("standard output %q", stdout.String())
+	}
+}
+
+// Debug lines are for whoever asked the runner for them.
+func TestDebug(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"1": "::debug::x\n", "": "", "0": "", "true": ""} {
+		s := newStep(t, false, "RUNNER_DEBUG", value)
+		s.Log().Debugf("x")
+		if got := s.stdout.String(); got != want {
+			t.Errorf("RUNNER_DEBUG=%q: %q, want %q", value, got, want)
+		}
+	}
+	p, _, stderr := newTerminal(false, nil)
+	if p.Log().Debugf("x"); stderr.Len() > 0 {
+		t.Errorf("without RUNNER_DEBUG: %q", stderr.String())
+	}
+}
+
+// An annotation holds 4,096 characters; what is longer would be dropped.
+func TestLongAnnotations(t *testing.T) {
+	t.Parallel()
+	s := newStep(t, false)
+	s.Log().Warning(strings.Repeat("t", 500), strings.Repeat("ä%\n", 3000))
+	all := commands(s.stdout.String())
+	if len(all) != 1 || all[0].name != "warning" {
+		t.Fatalf("%d commands", len(all))
+	}
+	if n := utf8.RuneCountInString(all[0].data); n > 4096 || n < 4000 || !strings.HasSuffix(all[0].data, "…") {
+		t.Errorf("%d characters, the end is %q", n, all[0].data[len(all[0].data)-8:])
+	}
+	if n := utf8.RuneCountInString(all[0].props["title"]); n != 100 {
+		t.Errorf("a title of %d characters", n)
+	}
+}
+
+// FuzzAnnotations lets text from outside into every kind of line: the runner
+// must see the commands that were meant, each with the text as its data, and no
+// other.
+func FuzzAnnotations(f *testing.F) {
+	for i, seed := range hostile {
+		f.Add(seed, hostile[len(hostile)-1-i])
+	}
+	f.Fuzz(func(t *testing.T, title, text string) {
+		s := newStep(t, false, "RUNNER_DEBUG", "1")
+		log := s.Log()
+		end := log.Group(text)
+		log.Infof("%s", text)
+		log.Infof("said: %s", text)
+		log.Debugf("%s", text)
+		log.Notice(title, text)
+		log.Warning(title, text)
+		log.Error(title, hint.Add(errors.New(text), title))
+		end()
+		output := s.stdout.String()
+		got := commands(output)
+		var names []string
+		for _, c := range got {
+			names = append(names, c.name)
+		}
+		if want := []string{"group", "debug", "notice", "warning", "error", "endgroup"}; !slices.Equal(names, want) || vso(output) {
+			t.Fatalf("title %q, text %q: commands %q in\n%s", title, text, names, output)
+		}
+		long := utf8.RuneCountInString(text)+utf8.RuneCountInString(title) > 1000
+		if clean := Harmless(text); !long && !strings.Contains(log.Scrub(text), "***") {
+			for i, want := range map[int]string{1: clean, 2: clean, 3: clean} {
+				if got[i].data != want {
+					t.Errorf("%s says %q, want %q", got[i].name, got[i].data, want)
+				}
+			}
+			if got[4].data != Harmless(Explain(hint.Add(errors.New(text), title))) && !strings.Contains(log.Scrub(title), "***") {
+				t.Errorf("error says %q of %q, %q", got[4].data, text, title)
+			}
+		}
+		for _, c := range got {
+			for name := range c.props {
+				if name != "title" {
+					t.Errorf("%s has the property %q, from %q", c.name, name, title)
+				}
+			}
+		}
+
+		// The same elsewhere: every line starts as ours do.
+		p, stdout, stderr := newTerminal(false, map[string]string{"RUNNER_DEBUG": "1"})
+		log = p.Log()
+		log.Group(text)()
+		log.Infof("%s", text)
+		log.Debugf("%s", text)
+		log.Notice(title, text)
+		log.Error(title, errors.New(text))
+		for _, line := range lines(stderr.String()) {
+			if _, ok := commandIn(line); ok || vso(line) || !strings.HasPrefix(line, "azdo-pat: ") {
+				t.Errorf("title %q, text %q: line %q", title, text, line)
+			}
+		}
+		if stdout.Len() > 0 {
+			t.Errorf("standard output %q", stdout.String())
+		}
+	})
+}

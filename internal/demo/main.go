@@ -1,0 +1,267 @@
+// Command demo shows the whole life of a PAT, on this machine alone: it starts
+// GitHub, Entra ID and Azure DevOps as the emulator plays them, builds the real
+// program and starts it as GitHub's runner would: the main step, a step of the
+// job that uses the PAT with git and over REST, and the post step. It shows the
+// log as a person sees it, and ends with status 1 if anything is not as
+// promised.
+//
+//	go run ./internal/demo
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/runner"
+)
+
+func main() {
+	start := time.Now()
+	if err := run(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("\nAll as promised, in %.1f s.\n", time.Since(start).Seconds())
+}
+
+// demo is one run.
+type demo struct {
+	*emulator.Emulator
+	out    io.Writer
+	dir    string
+	binary string
+	env    map[string]string // of the action's steps
+	log    runner.Log
+	raw    strings.Builder // all that the program wrote, unmasked
+}
+
+func run(out io.Writer) error {
+	dir, err := os.MkdirTemp("", "azdo-pat-demo")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	d := &demo{out: out, dir: dir}
+
+	d.title("Build azdo-pat")
+	if err := d.build(); err != nil {
+		return err
+	}
+	if d.Emulator, err = emulator.New(emulator.Options{}); err != nil {
+		return err
+	}
+	defer d.Close()
+	d.say("GitHub, Entra ID and Azure DevOps play on 127.0.0.1")
+
+	d.env = d.Env(emulator.AgentUser)
+	d.env["INPUT_SCOPES"] = "vso.code vso.project"
+	d.env["INPUT_LIFETIME"] = "15m"
+	d.env["INPUT_NAME"] = "demo"
+
+	d.title("Step 1: azdo-pat (main)")
+	main, err := runner.NewStep(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.action(main, nil, "azdo-pat"); err != nil {
+		return err
+	}
+	outputs, err := main.Outputs()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"token", "authorization-id", "expires-at", "display-name", "scopes"} {
+		d.say("output %s: %s", name, d.log.Mask(outputs[name]))
+	}
+	pat := outputs["token"]
+
+	d.title("Step 2: the job uses the PAT")
+	if err := d.clone(pat, "before"); err != nil {
+		return fmt.Errorf("git clone with the PAT: %w", err)
+	}
+	if status, err := d.rest(pat); err != nil || status != http.StatusOK {
+		return fmt.Errorf("REST with the PAT: %d, %w", status, err)
+	}
+
+	d.title("Step 3: azdo-pat (post)")
+	state, err := main.State()
+	if err != nil {
+		return err
+	}
+	post, err := runner.NewStep(dir)
+	if err != nil {
+		return err
+	}
+	if err := d.action(post, state, "post"); err != nil {
+		return err
+	}
+
+	d.title("Afterwards")
+	if err := d.clone(pat, "after"); err == nil {
+		return errors.New("git still takes the PAT")
+	}
+	if status, err := d.rest(pat); err != nil || status != http.StatusUnauthorized {
+		return fmt.Errorf("REST still answers the PAT with %d, %w", status, err)
+	}
+	return d.nothingLeft()
+}
+
+// build makes the program from the module that this file belongs to.
+func (d *demo) build() error {
+	root, err := moduleRoot()
+	if err != nil {
+		return err
+	}
+	d.binary = filepath.Join(d.dir, "azdo-pat")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", d.binary, ".")
+	cmd.Dir = root
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	return nil
+}
+
+// moduleRoot is the folder of the nearest go.mod upwards.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, e := os.Stat(filepath.Join(dir, "go.mod")); e == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod here or above: start it inside the checkout")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
+
+// action starts the program as the runner starts a container action: main and
+// post differ in the name alone.
+func (d *demo) action(step *runner.Step, state map[string]string, name string) error {
+	env := maps.Clone(d.env)
+	maps.Copy(env, step.Env())
+	maps.Copy(env, state)
+	cmd := exec.Command(d.binary, "mint")
+	cmd.Args[0] = "/" + name
+	cmd.Dir = d.dir
+	for key, value := range env {
+		cmd.Env = append(cmd.Env, key+"="+value)
+	}
+	var wrote bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &wrote, &wrote
+	err := cmd.Run()
+	d.raw.Write(wrote.Bytes())
+	for _, line := range d.log.Read(wrote.String()) {
+		switch {
+		case line.Command == nil:
+			d.say("%s", line.Text)
+		case line.Command.Name == "group":
+			d.say("▾ %s", line.Text)
+		case line.Command.Name != "endgroup":
+			d.say("%s: %s: %s", line.Command.Name, line.Command.Properties["title"], line.Text)
+		}
+	}
+	if summary, e := step.Summary(); e == nil && summary != "" {
+		d.say("")
+		d.say("the job's summary:")
+		for line := range strings.Lines(strings.TrimSpace(summary)) {
+			d.say("  | %s", strings.TrimRight(line, "\n"))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// clone clones the repository with real git. The PAT goes into git's
+// configuration by way of the environment, so that no command line shows it.
+func (d *demo) clone(pat, folder string) error {
+	d.say("$ git clone %s", d.GitURL())
+	cmd := exec.Command("git", "clone", "--quiet", d.GitURL(), filepath.Join(d.dir, folder))
+	cmd.Env = append(os.Environ(),
+		"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+		"GIT_CONFIG_COUNT=2",
+		"GIT_CONFIG_KEY_0=http.extraHeader",
+		"GIT_CONFIG_VALUE_0=Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(":"+pat)),
+		"GIT_CONFIG_KEY_1=credential.helper", "GIT_CONFIG_VALUE_1=",
+	)
+	text, err := cmd.CombinedOutput()
+	for line := range strings.Lines(string(text)) {
+		d.say("%s", d.log.Mask(strings.TrimRight(line, "\n")))
+	}
+	if err != nil {
+		return err
+	}
+	log := exec.Command("git", "-C", filepath.Join(d.dir, folder), "log", "--oneline")
+	text, err = log.Output()
+	d.say("%s", strings.TrimSpace(string(text)))
+	return err
+}
+
+// rest asks for the organization's projects as a script would.
+func (d *demo) rest(pat string) (int, error) {
+	url := d.URL(emulator.AzureDevOps) + "/" + emulator.OrganizationName + "/_apis/projects?api-version=7.1"
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	req.SetBasicAuth("", pat)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	d.say("$ curl --user :*** %s", url)
+	d.say("%s", resp.Status)
+	return resp.StatusCode, nil
+}
+
+// nothingLeft checks what the services and the log have seen.
+func (d *demo) nothingLeft() error {
+	if active := d.Active(); len(active) != 0 {
+		return fmt.Errorf("%d PATs are left", len(active))
+	}
+	d.say("PATs left at Azure DevOps: 0 of %d", len(d.PATs()))
+	var shown strings.Builder
+	for line := range strings.Lines(d.raw.String()) {
+		if c, ok := runner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
+			shown.WriteString(line)
+		}
+	}
+	secrets := d.Secrets()
+	for _, s := range secrets {
+		if strings.Contains(shown.String(), s) {
+			return errors.New("a credential is in the log")
+		}
+	}
+	d.say("credentials in the log: 0 of the %d that the services know", len(secrets))
+	if v := d.Violations(); len(v) != 0 {
+		return fmt.Errorf("the services object: %v", v)
+	}
+	requests := map[string]int{}
+	for _, r := range d.Requests() {
+		requests[string(r.Service)]++
+	}
+	d.say("requests: GitHub %d, Entra ID %d, Azure DevOps %d (the job's own included)",
+		requests["github"], requests["entra"], requests["azdo"])
+	return nil
+}
+
+func (d *demo) title(text string) { fmt.Fprintf(d.out, "\n== %s\n", text) }
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "   "+format+"\n", args...)
+}

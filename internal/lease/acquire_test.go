@@ -1,0 +1,356 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/pat"
+)
+
+func TestAcquire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, skew: 5 * time.Minute}
+		time.Sleep(300 * time.Millisecond)
+		now := time.Now()
+		l, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.did("record intended", "create", "mask #1", "record minted #1")
+		w.left("#1")
+		// The end is reckoned by the server's clock, and asked for in whole
+		// seconds, since that is what comes back.
+		want := pat.Create{DisplayName: leaseName, Scopes: wanted.Scopes, ValidTo: now.Add(lifetime - 5*time.Minute).Truncate(time.Second)}
+		if got := w.asked[0]; got.DisplayName != want.DisplayName || !slices.Equal(got.Scopes, want.Scopes) || !got.ValidTo.Equal(want.ValidTo) {
+			t.Errorf("asked for %+v, want %+v", got, want)
+		}
+		if l.Token.ID != guid(1) || l.Token.Secret.Reveal() != "secret-of-#1" {
+			t.Errorf("token %+v", l.Token)
+		}
+		intent := fresh()
+		intent.Stage, intent.Intended = Intended, now
+		if got := w.records[0].String(); got != intent.String() {
+			t.Errorf("intent %s\nwant   %s", got, intent)
+		}
+		minted := intent
+		minted.Stage, minted.ID, minted.ValidFrom, minted.ValidTo = Minted, guid(1), now.Add(-5*time.Minute), want.ValidTo
+		if got := l.Record.String(); got != minted.String() || got != w.records[1].String() {
+			t.Errorf("record %s\nwant   %s", got, minted)
+		}
+		if len(w.warnings) > 0 {
+			t.Errorf("warnings %q", w.warnings)
+		}
+	})
+}
+
+// What the server says to a create decides what may be left of it, and whether
+// another one may be sent.
+func TestCreateThatFails(t *testing.T) {
+	t.Parallel()
+	again := []string{"record intended in doubt", "create", "mask #2", "record minted #2 in doubt"}
+	for _, tc := range []struct {
+		name    string
+		creates []create
+		lists   []error
+		revokes []error
+		did     []string // after "record intended", "create"
+		err     string   // a part of it; empty: a lease
+		left    []string
+	}{
+		// Settled: nothing can have been made, so nothing is looked for.
+		{name: "a policy", creates: []create{{commit: never, err: errPolicy}}, did: []string{"record over"}, err: "patLifespanPolicyViolation"},
+		{name: "not signed in", creates: []create{{commit: never, err: err401}}, did: []string{"record over"}, err: "not signed in"},
+		{name: "throttled", creates: []create{{commit: never, err: err429}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
+		{name: "never sent", creates: []create{{commit: never, err: errUnsent}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
+
+		// Not settled: looked for by name, ended, and only then asked again.
+		// What comes late is found before the lease is handed over.
+		{name: "500 with a PAT", creates: []create{{err: err500}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "500 without", creates: []create{{commit: never, err: err500}},
+			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "mask #1", "record minted #1 in doubt", "list"}, left: []string{"#1"}},
+		{name: "500, and the PAT comes before the next", creates: []create{{commit: time.Nanosecond, err: err503}},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #1"}), left: []string{"#2"}},
+		{name: "500, and the PAT comes with the next", creates: []create{{commit: 5 * time.Second, err: err503}, {commit: 2 * time.Second, answer: 2 * time.Second}},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #1"}), left: []string{"#2"}},
+		{name: "503 with Retry-After", creates: []create{{err: err503}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "408", creates: []create{{err: err408}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "no answer", creates: []create{{err: errReset}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "no answer in time", creates: []create{{answer: never}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "twice", creates: []create{{err: err500}, {err: err500}},
+			did: []string{"record intended in doubt", "list", "revoke #1", "record intended in doubt", "create", "record intended in doubt", "list", "revoke #2",
+				"record intended in doubt", "create", "mask #3", "record minted #3 in doubt", "list"}, left: []string{"#3"}},
+		{name: "a list that fails for a while", creates: []create{{err: err500}}, lists: []error{err500List, err500List},
+			did: slices.Concat([]string{"record intended in doubt", "list", "list", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "a revocation that fails for a while", creates: []create{{err: err500}}, revokes: []error{err500Revoke},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+		{name: "a list that fails for good", creates: []create{{err: err500}}, lists: []error{err403List, err403List},
+			did: []string{"record intended in doubt", "list", "list"}, err: "a PAT named", left: []string{"#1"}},
+		{name: "a list that fails at first", creates: []create{{err: err500}}, lists: []error{err403List},
+			did: []string{"record intended in doubt", "list", "list", "revoke #1"}, err: "500"},
+		{name: "a revocation that fails for good", creates: []create{{err: err500}}, revokes: []error{err403Revoke, err403Revoke},
+			did: []string{"record intended in doubt", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
+		{name: "the last look fails", creates: []create{{commit: time.Nanosecond, err: err500}}, lists: []error{nil, err403List},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #2", "list", "revoke #1"}), err: "list PATs"},
+
+		// An answer that cannot be relied on is not tried again, and what it
+		// names is not all that may be there.
+		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "cut off"},
+		{name: "half a success, late", creates: []create{{commit: time.Nanosecond, err: errHalf}}, did: []string{"record intended in doubt", "list", "list", "revoke #1"}, err: "cut off"},
+		{name: "a page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record intended in doubt", "list", "list"}, err: "HTML"},
+		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "something else"},
+		{name: "half a success that names the PAT", creates: []create{{err: errHalf, told: true}},
+			did: []string{"mask #1", "record minted #1 in doubt", "revoke #1", "list"}, err: "cut off; the PAT was revoked"},
+		{name: "500 that names the PAT", creates: []create{{err: err500, told: true}},
+			did: []string{"mask #1", "record minted #1 in doubt", "revoke #1", "list"}, err: "the PAT was revoked"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, creates: tc.creates, lists: tc.lists, revokes: tc.revokes}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				l, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+				w.did(append([]string{"record intended", "create"}, tc.did...)...)
+				w.left(tc.left...)
+				if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("error %v, want %q in it", err, tc.err)
+				}
+				if err == nil {
+					if l.Token.Secret.IsZero() || w.last().String() != l.Record.String() {
+						t.Errorf("lease %+v", l)
+					}
+				} else if l != nil {
+					t.Error("a lease beside the error")
+				}
+				for _, r := range w.records {
+					if strings.Contains(r.String(), "secret-of") {
+						t.Errorf("the PAT is in the record %s", r)
+					}
+				}
+				if all := strings.Join(append(w.logged, w.warnings...), "\n") + fmt.Sprint(err); strings.Contains(all, "secret-of") {
+					t.Errorf("the PAT is in %s", all)
+				}
+			})
+		})
+	}
+}
+
+// A throttled create can be sent much later than the first one. How long its
+// effect must be waited for is reckoned from its own intent.
+func TestIntentOfEveryAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, creates: []create{{commit: never, err: err429}}}
+		begin := time.Now()
+		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.last().Intended.Sub(begin); got != err429.RetryAfter {
+			t.Errorf("the intent is recorded as of %s after the start, the create was sent %s after it", got, err429.RetryAfter)
+		}
+		// And so is the PAT's end.
+		if got := w.asked[1].ValidTo.Sub(w.asked[0].ValidTo); got != err429.RetryAfter {
+			t.Errorf("the second PAT was asked to end %s after the first", got)
+		}
+	})
+}
+
+func TestRecordThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	full := errors.New("no space left on device")
+	for _, tc := range []struct {
+		name    string
+		fails   func(Record) bool
+		creates []create
+		did     []string
+		err     string
+	}{
+		{"the intent", func(Record) bool { return true }, nil, nil, "record the intent to mint: no space left on device; nothing was minted"},
+		{"the intent of a second attempt", func(r Record) bool { return time.Since(r.Intended) == 0 && r.Intended.Second() > 0 }, []create{{commit: never, err: err429}},
+			[]string{"create"}, "record the intent to mint"},
+		{"the id", func(r Record) bool { return r.Stage == Minted }, nil,
+			[]string{"create", "mask #1", "record minted #1", "revoke #1", "record over"}, "record the PAT's id: no space left on device; the PAT was revoked"},
+		{"the doubt", func(r Record) bool { return r.Doubt }, []create{{err: err500}},
+			[]string{"create", "record intended in doubt", "list", "revoke #1"}, "record that the answer is open: no space left on device"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, creates: tc.creates}
+				w.recordFails = func(r Record) error {
+					if tc.fails(r) {
+						return full
+					}
+					return nil
+				}
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if !errors.Is(err, full) || !strings.Contains(err.Error(), tc.err) {
+					t.Errorf("error %v, want %q in it", err, tc.err)
+				}
+				w.left()
+				did := slices.DeleteFunc(slices.Clone(w.journal), func(s string) bool { return s == "record intended" || s == "record over" })
+				if want := slices.DeleteFunc(slices.Clone(tc.did), func(s string) bool { return s == "record over" }); !slices.Equal(did, want) {
+					t.Errorf("did %q, want %q", did, want)
+				}
+			})
+		})
+	}
+}
+
+func TestPATThatCannotBeMasked(t *testing.T) {
+	t.Parallel()
+	closed := errors.New("standard output is closed")
+	for name, tc := range map[string]struct {
+		creates []create
+		did     []string
+	}{
+		"of a success": {nil, []string{"record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over"}},
+		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record minted #1 in doubt", "revoke #1", "list"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, maskFails: closed, creates: tc.creates}
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if !errors.Is(err, closed) {
+					t.Errorf("error %v", err)
+				}
+				w.did(tc.did...)
+				w.left()
+			})
+		})
+	}
+}
+
+// PATs of others, of other jobs and of earlier attempts at the same name.
+func TestOnlyTheExactNameIsEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, creates: []create{{err: err500}}}
+		for i, name := range []string{leaseName + " ", strings.ToUpper(leaseName), leaseName + "0", leaseName[1:], "", leaseName} {
+			w.active = append(w.active, pat.Token{ID: guid(100 + i), DisplayName: name})
+		}
+		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err != nil {
+			t.Fatal(err)
+		}
+		w.left("#100", "#101", "#102", "#103", "#104", "#2")
+	})
+}
+
+func TestWider(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		change func(*pat.Token)
+		wider  string // a part of the error; empty: it is not
+		warns  string // a part of the warning; empty: none
+	}{
+		{name: "exactly as asked", change: func(*pat.Token) {}},
+		{name: "in another order", change: func(t *pat.Token) { slices.Reverse(t.Scopes) }},
+		{name: "repeated", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, t.Scopes...) }},
+		{name: "with what is implied", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.code") }},
+		{name: "a second later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second) }},
+		{name: "a second earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-time.Second) }},
+
+		{name: "a further scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.work") }, wider: `the scope "vso.work" was not asked for`},
+		{name: "a scope that includes the asked one", change: func(t *pat.Token) { t.Scopes[1] = "vso.packaging_write" }, wider: `the scope "vso.packaging_write" was not asked for`},
+		{name: "full access", change: func(t *pat.Token) { t.Scopes = []string{"app_token"} }, wider: `the scope "app_token" was not asked for`},
+		{name: "a scope in other letters", change: func(t *pat.Token) { t.Scopes[1] = "VSO.PACKAGING" }, wider: `the scope "VSO.PACKAGING" was not asked for`},
+		{name: "a hostile scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "x\n::error::y") }, wider: `the scope "x\n::error::y" was not asked for`},
+		{name: "all organizations", change: func(t *pat.Token) { t.TargetAccounts = nil }, wider: "good for all organizations"},
+		{name: "no organization", change: func(t *pat.Token) { t.TargetAccounts = []string{} }, wider: "good for 0 organizations"},
+		{name: "two organizations", change: func(t *pat.Token) { t.TargetAccounts = []string{"a", "b"} }, wider: "good for 2 organizations"},
+		{name: "more than a second later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second + time.Millisecond) }, wider: "1s later than asked"},
+		{name: "two seconds later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, wider: "it ends at 2000-01-01T01:00:02Z, 2s later than asked"},
+		{name: "in every way", change: func(t *pat.Token) {
+			t.Scopes, t.TargetAccounts, t.ValidTo = []string{"vso.work"}, nil, t.ValidTo.AddDate(1, 0, 0)
+		}, wider: `the scope "vso.work" was not asked for; it is good for all organizations of the user; it ends at 2001-01-01T01:00:00Z, 8784h0m0s later than asked`},
+
+		{name: "ended before it began", change: func(t *pat.Token) { t.ValidTo = t.ValidFrom }, wider: "before it could be used"},
+
+		{name: "two seconds earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-2 * time.Second) }, warns: "2s earlier than asked"},
+		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m0s earlier than asked"},
+		{name: "without a scope", change: func(t *pat.Token) { t.Scopes = t.Scopes[:1] }, warns: "granted without vso.packaging"},
+		{name: "with an included scope in its place", change: func(t *pat.Token) { t.Scopes[0] = "vso.code" }, warns: "granted without vso.code_write"},
+		{name: "without any", change: func(t *pat.Token) { t.Scopes = nil }, warns: "granted without vso.code_write vso.packaging"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, change: tc.change}
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if tc.wider == "" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.did("record intended", "create", "mask #1", "record minted #1")
+					if (len(w.warnings) == 1) != (tc.warns != "") || tc.warns != "" && !strings.Contains(w.warnings[0], tc.warns) {
+						t.Errorf("warnings %q, want %q", w.warnings, tc.warns)
+					}
+					return
+				}
+				if err == nil || !strings.Contains(err.Error(), tc.wider) || !strings.HasSuffix(err.Error(), "; the PAT was revoked") || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %v, want %q in it", err, tc.wider)
+				}
+				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over")
+				w.left()
+				if len(w.warnings) > 0 {
+					t.Errorf("warnings %q", w.warnings)
+				}
+			})
+		})
+	}
+}
+
+// If a wider PAT cannot be revoked, the error says so, and the post step finds
+// its id.
+func TestWiderAndNotRevoked(t *testing.T) {
+	t.Parallel()
+	for name, refused := range map[string][]error{
+		"refused": {err403Revoke},
+		"failing": slices.Repeat([]error{err500Revoke}, 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, revokes: refused, change: func(t *pat.Token) { t.TargetAccounts = nil }}
+				begin := time.Now()
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if err == nil || !strings.Contains(err.Error(), "wider than asked") || !strings.Contains(err.Error(), "the PAT "+guid(1)+" could not be revoked") {
+					t.Errorf("error %v", err)
+				}
+				if !errors.Is(err, refused[0]) {
+					t.Errorf("the cause is lost: %v", err)
+				}
+				if h := hint.Of(err); !strings.Contains(h, "token-service-url") || !strings.Contains(h, "the post step tries again") {
+					t.Errorf("hint %q", h)
+				}
+				if took := time.Since(begin); took > Cleanup {
+					t.Errorf("it took %s", took)
+				}
+				w.left("#1")
+				if r := w.last(); r.Stage != Minted || r.ID != guid(1) {
+					t.Errorf("record %s", r)
+				}
+				w.revokes = nil
+				if _, err := w.process().lessor().Release(t.Context(), w.last()); err != nil {
+					t.Error(err)
+				}
+				w.left()
+			})
+		})
+	}
+}

@@ -1,0 +1,358 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+const (
+	leaseName = "azdo-pat contoso/app run 42.1 build 0123456789abcdef"
+	lifetime  = time.Hour
+)
+
+var wanted = Want{Scopes: []string{"vso.code_write", "vso.packaging"}, Lifetime: lifetime}
+
+// world is Azure DevOps and a CI system in a bubble, where time is what the test
+// says. It notes in one journal what a process does, in order.
+type world struct {
+	*testing.T
+	// creates script the requests that mint, one after the other; further ones
+	// are as the zero value: minted and answered at once.
+	creates []create
+	// lists and revokes script those requests by what they end with.
+	lists, revokes []error
+	slowness       time.Duration // of every list and revoke
+	recordFails    func(Record) error
+	maskFails      error
+	// change changes the PATs that are minted.
+	change func(*pat.Token)
+	skew   time.Duration // of this machine's clock, ahead of the server's
+
+	mu       sync.Mutex
+	journal  []string
+	minted   int
+	created  int
+	listed   int
+	revoked  int
+	active   []pat.Token
+	asked    []pat.Create
+	records  []Record
+	logged   []string
+	warnings []string
+}
+
+// create is what becomes of one request that mints.
+type create struct {
+	commit time.Duration // when the PAT is there, after the request; negative: never
+	answer time.Duration // when the answer comes; negative: never
+	err    error         // what it says; nil: the PAT
+	told   bool          // the error comes with the PAT's id and secret
+}
+
+const never = -1
+
+// process is one process that works on the world.
+type process struct {
+	*world
+	ended chan struct{} // closed when it was killed
+}
+
+func (w *world) process() *process { return &process{w, make(chan struct{})} }
+
+// lessor is a Lessor of the process.
+func (p *process) lessor() *Lessor {
+	return &Lessor{
+		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
+		Server: func() time.Time { return time.Now().Add(-p.skew) },
+		Sleep: func(ctx context.Context, d time.Duration) {
+			t := time.NewTimer(d)
+			defer t.Stop()
+			select {
+			case <-ctx.Done():
+			case <-t.C:
+			}
+		},
+	}
+}
+
+// kill ends the process: whatever it does from now on does nothing, and its
+// goroutines hold still until the test is over.
+func (p *process) kill() { close(p.ended) }
+
+func (p *process) alive() {
+	select {
+	case <-p.ended:
+		<-p.Context().Done()
+	default:
+	}
+}
+
+func (p *process) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.journal = append(p.journal, fmt.Sprintf(format, args...))
+}
+
+func (p *process) record(r Record) error {
+	p.alive()
+	text := "record " + string(r.Stage)
+	if r.ID != "" {
+		text += " " + short(r.ID)
+	}
+	if r.Doubt {
+		text += " in doubt"
+	}
+	p.note("%s", text)
+	if p.recordFails != nil {
+		if err := p.recordFails(r); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.records = append(p.records, r)
+	return nil
+}
+
+func (p *process) mask(v secret.Value) error {
+	p.alive()
+	if v.IsZero() {
+		return nil
+	}
+	p.note("mask %s", strings.TrimLeft(strings.TrimPrefix(v.Reveal(), "secret-of-"), "0"))
+	return p.maskFails
+}
+
+func (p *process) Infof(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.logged = append(p.logged, fmt.Sprintf(format, args...))
+}
+
+func (p *process) Warning(title, text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.warnings = append(p.warnings, title+": "+text)
+}
+
+func guid(n int) string { return fmt.Sprintf("%08d-aaaa-0000-0000-000000000000", n) }
+
+// short is the number of a PAT.
+func short(id string) string {
+	head, _, _ := strings.Cut(id, "-")
+	return "#" + strings.TrimLeft(head, "0")
+}
+
+// commit makes a PAT.
+func (w *world) commit(n int, c pat.Create) pat.Token {
+	t := pat.Token{
+		ID: guid(n), DisplayName: c.DisplayName, Scopes: slices.Clone(c.Scopes), ValidFrom: time.Now().Add(-w.skew), ValidTo: c.ValidTo,
+		TargetAccounts: []string{"99999999-0000-0000-0000-000000000000"}, Secret: secret.New(fmt.Sprintf("secret-of-#%d", n)),
+	}
+	if w.change != nil {
+		w.change(&t)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.active = append(w.active, t)
+	return t
+}
+
+func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
+	p.alive()
+	p.note("create")
+	p.mu.Lock()
+	var script create
+	if p.created < len(p.creates) {
+		script = p.creates[p.created]
+	}
+	p.created++
+	p.asked = append(p.asked, c)
+	n := 0
+	if script.commit >= 0 {
+		p.minted++
+		n = p.minted
+	}
+	p.mu.Unlock()
+
+	var token pat.Token
+	done := make(chan struct{})
+	if script.commit == 0 {
+		token = p.commit(n, c)
+		close(done)
+	} else if script.commit > 0 {
+		time.AfterFunc(script.commit, func() {
+			token = p.commit(n, c)
+			close(done)
+		})
+	}
+	answer := script.answer
+	if answer < 0 {
+		// The client gives up; the server may not.
+		answer, script.err = 15*time.Second, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
+	}
+	wait := time.NewTimer(answer)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		p.alive()
+		return pat.Token{}, &pat.Error{Op: "create", Err: ctx.Err(), Message: ctx.Err().Error()}
+	}
+	p.alive()
+	if script.err == nil || script.told {
+		<-done
+	}
+	switch {
+	case script.err == nil:
+		return token, nil
+	case script.told:
+		return pat.Token{ID: token.ID, Secret: token.Secret}, script.err
+	}
+	return pat.Token{}, script.err
+}
+
+// pause lets a request take its time.
+func (p *process) pause(ctx context.Context, op string) error {
+	p.alive()
+	t := time.NewTimer(p.slowness)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		p.alive()
+		return nil
+	case <-ctx.Done():
+		p.alive()
+		return &pat.Error{Op: op, Err: context.Cause(ctx), Message: context.Cause(ctx).Error()}
+	}
+}
+
+func (p *process) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
+	return func(yield func(pat.Token, error) bool) {
+		if f != (pat.Filter{}) {
+			p.Errorf("filter %+v: what is not active is of no concern", f)
+		}
+		p.note("list")
+		if err := p.pause(ctx, "list"); err != nil {
+			yield(pat.Token{}, err)
+			return
+		}
+		p.mu.Lock()
+		var err error
+		if p.listed < len(p.lists) {
+			err = p.lists[p.listed]
+		}
+		p.listed++
+		active := slices.Clone(p.active)
+		p.mu.Unlock()
+		for i, t := range active {
+			// An error comes after a first page.
+			if err != nil && i == 1 {
+				break
+			}
+			t.Secret = secret.Value{}
+			if !yield(t, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(pat.Token{}, err)
+		}
+	}
+}
+
+func (p *process) Revoke(ctx context.Context, id string) (bool, error) {
+	p.note("revoke %s", short(id))
+	if err := p.pause(ctx, "revoke"); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.revoked++; p.revoked <= len(p.revokes) && p.revokes[p.revoked-1] != nil {
+		return false, p.revokes[p.revoked-1]
+	}
+	before := len(p.active)
+	p.active = slices.DeleteFunc(p.active, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) })
+	return len(p.active) == before, nil
+}
+
+// did fails the test unless the journal is that.
+func (w *world) did(want ...string) {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Equal(w.journal, want) {
+		w.Errorf("did\n  %s\nwant\n  %s", strings.Join(w.journal, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+// left fails the test unless those PATs are active.
+func (w *world) left(want ...string) {
+	w.Helper()
+	if got := w.ids(); !slices.Equal(got, want) {
+		w.Errorf("PATs %v are left, want %v; did\n  %s", got, want, strings.Join(w.journal, "\n  "))
+	}
+}
+
+func (w *world) ids() (ids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.active {
+		ids = append(ids, short(t.ID))
+	}
+	return ids
+}
+
+// last is the record that a later process finds.
+func (w *world) last() Record {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.records) == 0 {
+		return Record{Stage: Started}
+	}
+	r, err := ParseRecord(w.records[len(w.records)-1].String())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r
+}
+
+// fresh is the record that an acquisition starts from.
+func fresh() Record {
+	return Record{Name: leaseName, Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso"}}}
+}
+
+// Errors of the API, and what they mean for a create.
+var (
+	// not settled
+	err500     = &pat.Error{Op: "create", Status: 500, Message: "oops"}
+	err503     = &pat.Error{Op: "create", Status: 503, RetryAfter: 4 * time.Second}
+	err408     = &pat.Error{Op: "create", Status: 408}
+	errReset   = &pat.Error{Op: "create", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
+	errHTML    = &pat.Error{Op: "create", Status: 203, Message: "an HTML page"}
+	errHalf    = &pat.Error{Op: "create", Status: 200, Unreadable: true, Message: "the answer is cut off"}
+	errUnknown = errors.New("something else")
+	// settled
+	err429    = &pat.Error{Op: "create", Status: 429, RetryAfter: 30 * time.Second}
+	errUnsent = &pat.Error{Op: "create", Unsent: true, Err: errors.New("connection refused"), Message: "connection refused"}
+	errPolicy = &pat.Error{Op: "create", Status: 200, Code: "patLifespanPolicyViolation"}
+	err401    = &pat.Error{Op: "create", Status: 401}
+
+	err403Revoke = &pat.Error{Op: "revoke", Status: 403, Message: "not yours"}
+	err500Revoke = &pat.Error{Op: "revoke", Status: 500}
+	err403List   = &pat.Error{Op: "list", Status: 403}
+	err500List   = &pat.Error{Op: "list", Status: 500}
+)
+
+var errSignal = errors.New("stopped by a signal")
