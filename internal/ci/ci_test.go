@@ -38,14 +38,21 @@ func (s *step) file(t *testing.T, name string) string {
 // newStep starts a step. Further variables are name and value in turn.
 func newStep(t testing.TB, json bool, variables ...string) *step {
 	t.Helper()
-	s := &step{env: maps.Clone(job)}
 	dir := t.TempDir()
+	var files []string
 	for _, name := range []string{outputFile, stateFile, summaryFile} {
-		s.env[name] = filepath.Join(dir, strings.ToLower(name))
-		if err := os.WriteFile(s.env[name], nil, 0o644); err != nil {
+		path := filepath.Join(dir, strings.ToLower(name))
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
+		files = append(files, name, path)
 	}
+	return newBareStep(json, append(files, variables...)...)
+}
+
+// newBareStep is newStep without command files.
+func newBareStep(json bool, variables ...string) *step {
+	s := &step{env: maps.Clone(job)}
 	for i := 0; i < len(variables); i += 2 {
 		s.env[variables[i]] = variables[i+1]
 	}

@@ -200,7 +200,7 @@ func FuzzAnnotations(f *testing.F) {
 		f.Add(seed, hostile[len(hostile)-1-i])
 	}
 	f.Fuzz(func(t *testing.T, title, text string) {
-		s := newStep(t, false, "RUNNER_DEBUG", "1")
+		s := newBareStep(false, "RUNNER_DEBUG", "1")
 		log := s.Log()
 		end := log.Group(text)
 		log.Infof("%s", text)

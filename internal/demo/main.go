@@ -10,7 +10,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -186,17 +185,18 @@ func (d *demo) action(step *runner.Step, state map[string]string, name string) e
 	return nil
 }
 
-// clone clones the repository with real git. The PAT goes into git's
-// configuration by way of the environment, so that no command line shows it.
+// clone clones the repository with real git, as the README's workflow does: git
+// asks a credential helper for the PAT, which is in the environment, so that no
+// command line and no file holds it.
 func (d *demo) clone(pat, folder string) error {
 	d.say("$ git clone %s", d.GitURL())
 	cmd := exec.Command("git", "clone", "--quiet", d.GitURL(), filepath.Join(d.dir, folder))
 	cmd.Env = append(os.Environ(),
 		"GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_CONFIG_COUNT=2",
-		"GIT_CONFIG_KEY_0=http.extraHeader",
-		"GIT_CONFIG_VALUE_0=Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(":"+pat)),
-		"GIT_CONFIG_KEY_1=credential.helper", "GIT_CONFIG_VALUE_1=",
+		"GIT_CONFIG_COUNT=1",
+		"GIT_CONFIG_KEY_0=credential."+d.URL(emulator.AzureDevOps)+".helper",
+		`GIT_CONFIG_VALUE_0=!f() { test "$1" = get && echo "username=pat" && echo "password=$PAT"; }; f`,
+		"PAT="+pat,
 	)
 	text, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(text)) {

@@ -87,10 +87,7 @@ type Lease struct {
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
 // and the record say that one may be.
 func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
-	r.Stage, r.Intended = Intended, l.Now()
-	if err := l.Record(r); err != nil {
-		return nil, fmt.Errorf("record the intent to mint: %w; nothing was minted", err)
-	}
+	r.Stage = Intended
 	a := &acquisition{Lessor: l, r: r, want: want}
 	stop := context.AfterFunc(ctx, func() { a.stopped.store(time.Now()) })
 	defer stop()
@@ -118,9 +115,6 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 // is cause, together with what is left, if anything.
 func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
 	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token}
-	if ctx.Err() != nil {
-		a.stopped.store(time.Now())
-	}
 	return a.undo(ctx, cause)
 }
 
@@ -131,56 +125,55 @@ type acquisition struct {
 	want    Want
 	asked   pat.Create
 	token   pat.Token
-	unclear bool // the last request was not settled and nobody has looked yet
 	open    int  // requests that were not settled, less the PATs found of them
 	stopped moment
 }
 
-// attempt sends one request that mints.
+// attempt sends one request that mints, after its intent is on record.
 func (a *acquisition) attempt(ctx context.Context) error {
+	a.r.Intended = a.Now()
+	if err := a.Record(a.r); err != nil {
+		return final(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
+	}
+	if err := ctxErr(ctx); err != nil {
+		return final(err)
+	}
 	a.asked = pat.Create{
 		DisplayName: a.r.Name, Scopes: a.want.Scopes,
 		ValidTo: a.Server().Add(a.want.Lifetime).Truncate(time.Second),
 	}
 	token, err := a.create(ctx)
+	var refused *pat.Error
+	open := err != nil && !(errors.As(err, &refused) && refused.Settled())
+	if open {
+		// Whether a PAT was made is not known, and what the answer names need
+		// not be it.
+		a.r.Doubt = true
+	}
 	if e := a.Mask(token.Secret); e != nil {
-		err = errors.Join(e, err)
+		err = final(and(e, err))
 	}
 	if token.ID != "" {
 		a.token = token
 		a.r.Stage, a.r.ID, a.r.ValidFrom, a.r.ValidTo = Minted, token.ID, token.ValidFrom, token.ValidTo
 		if e := a.Record(a.r); e != nil {
-			err = errors.Join(fmt.Errorf("record the PAT's id: %w", e), err)
+			err = and(fmt.Errorf("record the PAT's id: %w", e), err)
 		}
 		return final(err)
 	}
-	var refused *pat.Error
-	if err == nil || errors.As(err, &refused) && refused.Settled() {
+	if !open {
 		return err
 	}
-	// Whether a PAT was made is not known. Look before anything else is done.
-	a.unclear, a.r.Doubt = true, true
-	a.open++
 	if e := a.Record(a.r); e != nil {
-		return final(errors.Join(fmt.Errorf("record that the answer is open: %w", e), err))
+		return final(and(fmt.Errorf("record that the answer is open: %w", e), err))
 	}
 	if ctx.Err() != nil {
 		return err
 	}
+	// Look before anything else is done.
 	a.Log.Infof("%v; looking for what it may have made", err)
-	if e := a.lookAgain(ctx); e != nil {
-		return final(errors.Join(err, e))
-	}
-	return err
-}
-
-// lookAgain ends what unsettled requests have made. When each of them is
-// accounted for, there is no doubt left.
-func (a *acquisition) lookAgain(ctx context.Context) error {
-	ended, err := a.endNamed(ctx, a.r.Name, a.r.ID)
-	a.open -= len(ended)
-	if err == nil {
-		a.unclear, a.r.Doubt = false, a.open > 0
+	if _, e := a.endNamed(ctx, a.r.Name, ""); e != nil {
+		return final(and(err, e))
 	}
 	return err
 }
@@ -188,9 +181,6 @@ func (a *acquisition) lookAgain(ctx context.Context) error {
 // create sends the request. When the process is told to stop meanwhile, the
 // answer is waited for a little longer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	if err := ctxErr(ctx); err != nil {
-		return pat.Token{}, final(err)
-	}
 	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -238,15 +228,14 @@ func (a *acquisition) verify() error {
 
 // undo makes sure that nothing is left of a lease that failed with cause.
 func (a *acquisition) undo(ctx context.Context, cause error) error {
-	if a.r.ID == "" && !a.unclear {
-		if !a.r.Doubt {
-			a.over()
-		}
+	if a.r.ID == "" && !a.r.Doubt {
+		a.over()
 		return cause
 	}
 	deadline := time.Now().Add(Cleanup)
-	if at := a.stopped.load(); !at.IsZero() {
-		deadline = at.Add(interrupted)
+	if ctx.Err() != nil {
+		a.stopped.store(time.Now()) // unless it is known since when
+		deadline = a.stopped.load().Add(interrupted)
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
@@ -255,12 +244,13 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	var failed error
 	if a.r.ID != "" {
 		if _, err := a.end(ctx, a.r.ID); err != nil {
-			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), errors.Join(failed, err)
+			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), err
 		}
 	}
-	if a.unclear || a.r.Doubt {
-		if err := a.lookAgain(ctx); err != nil {
-			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), errors.Join(failed, err)
+	if a.r.Doubt {
+		// Once more, even where somebody has looked: it may have come since.
+		if _, err := a.endNamed(ctx, a.r.Name, a.r.ID); err != nil {
+			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}
 	if failed != nil {
@@ -294,6 +284,17 @@ func join(lines ...string) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// and makes one error of two, in one line.
+func and(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return fmt.Errorf("%w; %w", a, b)
+}
 
 // ctxErr is why ctx ended, or nil.
 func ctxErr(ctx context.Context) error {

@@ -58,11 +58,16 @@ var ErrRecord = errors.New("not a record of a lease")
 // String is the record as one line of JSON.
 func (r Record) String() string {
 	r.Version = version
+	for _, t := range []*time.Time{&r.Intended, &r.ValidFrom, &r.ValidTo} {
+		if y := t.Year(); y < 0 || y > 9999 {
+			*t = time.Time{} // a server's nonsense, which RFC 3339 cannot hold
+		}
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // a name is to be found in it as it is
 	if err := e.Encode(r); err != nil {
-		panic(err) // strings, numbers and times
+		panic(err) // strings, numbers and times that fit
 	}
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -17,39 +18,49 @@ type Ended struct {
 	Gone      bool      // it had ended before
 }
 
+// errNameless is the error of a record that says neither which PAT nor what name.
+var errNameless = errors.New("the record names no PAT")
+
 // Release ends what a record speaks of, and returns what it found.
 //
 // With an id it is that PAT; without one, or where a request to mint was left
 // open, it is every PAT of exactly that name. A request that may still take
-// effect is waited for.
+// effect is waited for. One PAT that cannot be revoked does not keep the others.
 func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 	var ended []Ended
+	var failed error
 	if r.ID != "" {
 		gone, err := l.end(ctx, r.ID)
-		if err != nil {
-			return ended, err
+		if err == nil {
+			ended = append(ended, Ended{r.ID, r.ValidFrom, gone})
 		}
-		ended = append(ended, Ended{r.ID, r.ValidFrom, gone})
-		if !r.Doubt {
+		if failed = err; !r.Doubt {
+			return ended, failed
+		}
+	}
+	until := r.Intended.Add(settle)
+	for first := true; ; first = false {
+		named, err := l.endNamed(ctx, r.Name, r.ID)
+		ended = append(ended, named...)
+		if failed = and(failed, err); failed != nil {
+			return ended, failed
+		}
+		now := l.Now()
+		switch {
+		case now.Before(r.Intended) || !now.Before(until):
+			return ended, nil
+		case r.Doubt: // there may be more than one
+		case r.Stage != Intended || len(ended) > 0:
 			return ended, nil
 		}
-	}
-	named, err := l.endNamed(ctx, r.Name, r.ID)
-	ended = append(ended, named...)
-	if err != nil || len(ended) > 0 || r.Stage != Intended {
-		return ended, err
-	}
-	for l.Now().Before(r.Intended.Add(settle)) && !l.Now().Before(r.Intended) {
-		l.Log.Infof("no PAT named %q yet; the request that mints may still take effect until %s", r.Name, stamp(r.Intended.Add(settle)))
+		if first {
+			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(until))
+		}
 		l.Sleep(ctx, look)
 		if err := ctxErr(ctx); err != nil {
 			return ended, err
 		}
-		if ended, err = l.endNamed(ctx, r.Name, ""); err != nil || len(ended) > 0 {
-			return ended, err
-		}
 	}
-	return ended, nil
 }
 
 // end revokes one PAT.
@@ -63,6 +74,9 @@ func (l *Lessor) end(ctx context.Context, id string) (gone bool, err error) {
 
 // endNamed revokes every active PAT of exactly that name but one.
 func (l *Lessor) endNamed(ctx context.Context, name, except string) ([]Ended, error) {
+	if name == "" {
+		return nil, errNameless
+	}
 	var found []pat.Token
 	err := wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
 		found = found[:0]
@@ -70,7 +84,7 @@ func (l *Lessor) endNamed(ctx context.Context, name, except string) ([]Ended, er
 			if err != nil {
 				return err
 			}
-			if t.DisplayName == name && !strings.EqualFold(t.ID, except) {
+			if t.DisplayName == name && (except == "" || !strings.EqualFold(t.ID, except)) {
 				found = append(found, t)
 			}
 		}
@@ -80,22 +94,30 @@ func (l *Lessor) endNamed(ctx context.Context, name, except string) ([]Ended, er
 		return nil, err
 	}
 	var ended []Ended
+	var failed error
 	for _, t := range found {
 		gone, err := l.end(ctx, t.ID)
-		if err != nil {
-			return ended, err
+		if err == nil {
+			ended = append(ended, Ended{t.ID, t.ValidFrom, gone})
+		} else if failed = and(failed, err); ctx.Err() != nil {
+			break
 		}
-		ended = append(ended, Ended{t.ID, t.ValidFrom, gone})
 	}
-	return ended, nil
+	return ended, failed
 }
 
-// moment is a time that two goroutines share.
+// moment is a time that two goroutines share. The first one that is stored stays.
 type moment struct {
 	mu sync.Mutex
 	at time.Time
 }
 
-func (m *moment) store(t time.Time) { m.mu.Lock(); m.at = t; m.mu.Unlock() }
+func (m *moment) store(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at.IsZero() {
+		m.at = t
+	}
+}
 
 func (m *moment) load() time.Time { m.mu.Lock(); defer m.mu.Unlock(); return m.at }
