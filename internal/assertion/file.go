@@ -15,6 +15,9 @@ import (
 // a projected service account token of Kubernetes.
 type File struct{ Path string }
 
+// longestFile leaves room for a line break behind the longest assertion.
+const longestFile = maxLength + 2
+
 // Assertion implements [Source].
 func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 	type read struct {
@@ -30,12 +33,15 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 	select {
 	case r = <-done:
 	case <-ctx.Done():
-		r.err = ctx.Err()
+		r.err = fmt.Errorf("%s: %w", f.Path, ctx.Err())
 	}
 	if r.err != nil {
 		return secret.Value{}, fmt.Errorf("read the assertion from federated-token-file: %w", r.err)
 	}
 	v, err := usable(string(r.text))
+	if len(r.text) > longestFile {
+		err = errors.New("the file is too large for a token")
+	}
 	if err == nil {
 		// Whatever else the file holds is not for Entra to see.
 		_, err = Parse(v)
@@ -53,9 +59,5 @@ func (f *File) read() ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxLength+2))
-	if err == nil && len(text) > maxLength+1 {
-		err = errors.New("the file is too large for a token")
-	}
-	return text, err
+	return io.ReadAll(io.LimitReader(file, longestFile+1))
 }

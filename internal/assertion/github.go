@@ -81,8 +81,8 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 		detail = strings.ReplaceAll(answer.Message, cmp.Or(g.Token.Reveal(), "***"), "***")
 	}
 	e := wire.Refused(askingGitHub, resp, detail)
-	e.Passes = pending.MatchString(answer.Message)
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+	e.Passes = pending.Match(body[:min(len(body), 4096)])
+	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"
 	}
 	return e
@@ -92,6 +92,9 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 // what to change.
 func (g *GitHub) Available() error {
 	if g.URL != "" && !g.Token.IsZero() {
+		if _, err := usable(g.Token.Reveal()); err != nil {
+			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: it cannot go into a header")
+		}
 		return nil
 	}
 	return hint.Add(errors.New("GitHub gives this job no OIDC token (ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set)"),

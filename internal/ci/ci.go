@@ -124,10 +124,12 @@ const maxDisplayName = 128
 const prefix = "azdo-pat "
 
 // DisplayName is the name of the PAT in the user's token list,
-// "azdo-pat SOURCE KEY". It is at most 128 characters long; SOURCE is cut.
+// "azdo-pat SOURCE KEY". It is at most 128 characters long; SOURCE is cut. A
+// label that the caller took from a stranger, such as the name of a branch,
+// makes no logging command of it, not even where a later step prints it.
 func (o Origin) DisplayName() string {
 	room := maxDisplayName - utf8.RuneCountInString(prefix) - 1 - len(o.Key)
-	source := outside.Line(o.Source, room)
+	source := outside.Line(Harmless(strings.ReplaceAll(outside.Line(o.Source, 10*room), delimiter, "-")), room)
 	if source == "" {
 		source = "-"
 	}

@@ -299,6 +299,17 @@ func TestScrubCutOff(t *testing.T) {
 	}
 }
 
+// Guards a password with white space, which looks different once an answer that
+// repeats it was made one line.
+func TestScrubAfterLine(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"  two  spaces ", "no\u00a0break\u3000space", "zero\u200bwidth"} {
+		if got := hiding(text).Scrub(outside.Line("password "+text+" is wrong", 300)); got != "password *** is wrong" {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
+
 // A credential is replaced before the line is made harmless, so what makes it
 // harmless cannot spoil the match; and what replaces it makes no command.
 func TestScrubBeforeHarmless(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
 
@@ -82,6 +83,8 @@ func encodings(text string) []string {
 	inHTML := html.EscapeString(text)
 	all := []string{
 		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
+		// What is left of it in an answer that was made one line.
+		outside.Line(text, len(text)),
 		// What other libraries than Go's write for the same characters.
 		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
 		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),

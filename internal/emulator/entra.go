@@ -116,9 +116,6 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 	if !strings.EqualFold(tenant, x.world.TenantID) && !strings.EqualFold(tenant, x.world.TenantDomain) {
 		return refusal(90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.", tenant)
 	}
-	if x.form == nil { // another content type: Entra sees no parameter at all
-		return missing("grant_type")
-	}
 	if r.Header.Get("Authorization") != "" || r.URL.RawQuery != "" {
 		return refusal(90100, "The emulator takes parameters and credentials in the body alone.")
 	}
@@ -133,6 +130,7 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 			return refusal(90100, "%s parameter is empty or not valid.", name)
 		}
 	}
+	// In a body of another content type Entra sees no parameter at all.
 	for _, name := range []string{"grant_type", "client_id", "scope"} {
 		if !x.form.Has(name) {
 			return missing(name)

@@ -80,13 +80,20 @@ func TestGitRefused(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c.pats("DELETE", "&authorizationId="+id, "")
-	for name, token := range map[string]string{
-		"revoked":     token,
-		"unknown":     strings.Repeat("x", 84),
-		"wrong scope": c.e.Seed(emulator.PAT{Scope: "vso.build"}).Token,
+	for name, test := range map[string]struct {
+		token  string
+		status int
+	}{
+		"revoked":     {token, 401},
+		"unknown":     {strings.Repeat("x", 84), 401},
+		"wrong scope": {c.e.Seed(emulator.PAT{Scope: "vso.build"}).Token, 403},
 	} {
-		if out, err := c.git(dir, token, "ls-remote", c.e.GitURL()); err == nil {
+		if out, err := c.git(dir, test.token, "ls-remote", c.e.GitURL()); err == nil {
 			t.Errorf("%s: git is let in\n%s", name, out)
+		}
+		a := c.send("GET", c.e.GitURL()+"/info/refs?service=git-upload-pack", "", "Authorization", basic(test.token))
+		if a.Status != test.status || test.status == 401 && a.Header.Get("WWW-Authenticate") == "" {
+			t.Errorf("%s: got %d %v, want %d", name, a.Status, a.Header, test.status)
 		}
 	}
 	good := c.e.Seed(emulator.PAT{}).Token

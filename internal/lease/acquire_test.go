@@ -55,7 +55,10 @@ func TestAcquire(t *testing.T) {
 // another one may be sent.
 func TestCreateThatFails(t *testing.T) {
 	t.Parallel()
-	again := []string{"record intended in doubt", "create", "mask #2", "record minted #2 in doubt"}
+	// The second create, when what the first one made has been found, and when it
+	// has not.
+	again := []string{"record intended", "create", "mask #2", "record minted #2"}
+	doubtful := []string{"record intended in doubt", "create", "mask #2", "record intended #2 in doubt"}
 	for _, tc := range []struct {
 		name    string
 		creates []create
@@ -71,50 +74,54 @@ func TestCreateThatFails(t *testing.T) {
 		{name: "throttled", creates: []create{{commit: never, err: err429}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
 		{name: "never sent", creates: []create{{commit: never, err: errUnsent}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
 
-		// Not settled: looked for by name, ended, and only then asked again.
-		// What comes late is found before the lease is handed over.
+		// Not settled: looked for by name, ended, and only then asked again. Where
+		// nothing was found it may come late: it is looked for once more before
+		// the lease is handed over, and where nothing is found then, later.
 		{name: "500 with a PAT", creates: []create{{err: err500}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "500 without", creates: []create{{commit: never, err: err500}},
-			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "mask #1", "record minted #1 in doubt", "list"}, left: []string{"#1"}},
+			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "mask #1", "record intended #1 in doubt", "list", "record minted #1 in doubt"}, left: []string{"#1"}},
 		{name: "500, and the PAT comes before the next", creates: []create{{commit: time.Nanosecond, err: err503}},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #1"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
 		{name: "500, and the PAT comes with the next", creates: []create{{commit: 5 * time.Second, err: err503}, {commit: 2 * time.Second, answer: 2 * time.Second}},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #1"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
 		{name: "503 with Retry-After", creates: []create{{err: err503}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "408", creates: []create{{err: err408}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "no answer", creates: []create{{err: errReset}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "no answer in time", creates: []create{{answer: never}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "twice", creates: []create{{err: err500}, {err: err500}},
-			did: []string{"record intended in doubt", "list", "revoke #1", "record intended in doubt", "create", "record intended in doubt", "list", "revoke #2",
-				"record intended in doubt", "create", "mask #3", "record minted #3 in doubt", "list"}, left: []string{"#3"}},
+			did: []string{"record intended in doubt", "list", "revoke #1", "record intended", "create", "record intended in doubt", "list", "revoke #2",
+				"record intended", "create", "mask #3", "record minted #3"}, left: []string{"#3"}},
+		{name: "twice, and the first one comes late", creates: []create{{commit: time.Nanosecond, err: err503}, {commit: never, err: err503}},
+			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "record intended in doubt", "list", "revoke #1",
+				"record intended in doubt", "create", "mask #2", "record intended #2 in doubt", "list", "record minted #2 in doubt"}, left: []string{"#2"}},
 		{name: "a list that fails for a while", creates: []create{{err: err500}}, lists: []error{err500List, err500List},
-			did: slices.Concat([]string{"record intended in doubt", "list", "list", "list", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "list", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "a revocation that fails for a while", creates: []create{{err: err500}}, revokes: []error{err500Revoke},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1", "revoke #1"}, again, []string{"list"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "a list that fails for good", creates: []create{{err: err500}}, lists: []error{err403List, err403List},
 			did: []string{"record intended in doubt", "list", "list"}, err: "a PAT named", left: []string{"#1"}},
 		{name: "a list that fails at first", creates: []create{{err: err500}}, lists: []error{err403List},
-			did: []string{"record intended in doubt", "list", "list", "revoke #1"}, err: "500"},
+			did: []string{"record intended in doubt", "list", "list", "revoke #1", "record over"}, err: "500"},
 		{name: "a revocation that fails for good", creates: []create{{err: err500}}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"record intended in doubt", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
 		{name: "the last look fails", creates: []create{{commit: time.Nanosecond, err: err500}}, lists: []error{nil, err403List},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, again, []string{"list", "revoke #2", "list", "revoke #1"}), err: "list PATs"},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #2", "list", "revoke #1", "record over #2"}), err: "list PATs"},
 
 		// An answer that cannot be relied on is not tried again, and what it
 		// names is not all that may be there.
-		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "cut off"},
-		{name: "half a success, late", creates: []create{{commit: time.Nanosecond, err: errHalf}}, did: []string{"record intended in doubt", "list", "list", "revoke #1"}, err: "cut off"},
-		{name: "a page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record intended in doubt", "list", "list"}, err: "HTML"},
-		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "something else"},
+		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "record over"}, err: "cut off"},
+		{name: "half a success, and no PAT", creates: []create{{commit: never, err: errHalf}}, did: []string{"record intended in doubt", "list", "list"}, err: "cut off"},
+		{name: "a sign-in page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record over"}, err: "HTML"},
+		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "record over"}, err: "something else"},
 		{name: "half a success that names the PAT", creates: []create{{err: errHalf, told: true}},
-			did: []string{"mask #1", "record minted #1 in doubt", "revoke #1", "list"}, err: "cut off; the PAT was revoked"},
+			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list"}, err: "cut off; the PAT was revoked"},
 		{name: "500 that names the PAT", creates: []create{{err: err500, told: true}},
-			did: []string{"mask #1", "record minted #1 in doubt", "revoke #1", "list"}, err: "the PAT was revoked"},
+			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list"}, err: "the PAT was revoked"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +225,7 @@ func TestPATThatCannotBeMasked(t *testing.T) {
 		did     []string
 	}{
 		"of a success": {nil, []string{"record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over #1"}},
-		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record minted #1 in doubt", "revoke #1", "list"}},
+		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record intended #1 in doubt", "revoke #1", "list"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,6 +255,38 @@ func TestOnlyTheExactNameIsEnded(t *testing.T) {
 		}
 		w.left("#100", "#101", "#102", "#103", "#104", "#2")
 	})
+}
+
+// A PAT of the same name that none of these requests made must not settle the
+// account of one that did, or may have.
+func TestStrangerOfTheSameName(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		creates []create
+		revokes []error
+		did     []string
+		stage   Stage
+	}{
+		{"found beside it", []create{{err: err500}, {commit: never, err: err500}}, nil,
+			[]string{"record intended", "create", "record intended in doubt", "list", "revoke #9", "revoke #1",
+				"record intended", "create", "record intended in doubt", "list", "record intended in doubt", "create", "mask #2",
+				"record intended #2 in doubt", "list", "record minted #2 in doubt"}, Minted},
+		{"revoked in its place", []create{{err: err500}}, []error{nil, err403Revoke, err403Revoke},
+			[]string{"record intended", "create", "record intended in doubt", "list", "revoke #9", "revoke #1", "list", "revoke #1"}, Intended},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, creates: tc.creates, revokes: tc.revokes, active: []pat.Token{{ID: guid(9), DisplayName: leaseName}}}
+				_, _ = w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				w.did(tc.did...)
+				if r := w.last(); r.Stage != tc.stage || !r.Doubt {
+					t.Errorf("record %s", r)
+				}
+			})
+		})
+	}
 }
 
 func TestWider(t *testing.T) {

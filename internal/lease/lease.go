@@ -82,6 +82,8 @@ type Want struct {
 type Lease struct {
 	Token  pat.Token
 	Record Record
+
+	open int // as in acquisition
 }
 
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
@@ -98,8 +100,9 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	}
 	if err == nil && a.r.Doubt {
 		// An earlier request may have taken effect after it was looked for.
-		if err = a.lookAgain(ctx); !a.r.Doubt {
-			err = errors.Join(err, l.Record(a.r))
+		if err = a.lookAgain(ctx); err == nil {
+			a.r.Stage = Minted
+			err = l.Record(a.r)
 		}
 	}
 	if err == nil {
@@ -108,13 +111,13 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	if err != nil {
 		return nil, a.undo(ctx, err)
 	}
-	return &Lease{Token: a.token, Record: a.r}, nil
+	return &Lease{Token: a.token, Record: a.r, open: a.open}, nil
 }
 
 // Undo ends a lease that could not be handed over because of cause. The error
 // is cause, together with what is left, if anything.
 func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
-	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token}
+	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token, open: lease.open}
 	return a.undo(ctx, cause)
 }
 
@@ -125,7 +128,7 @@ type acquisition struct {
 	want    Want
 	asked   pat.Create
 	token   pat.Token
-	open    int  // requests that were not settled, less the PATs found of them
+	open    int // requests that were not settled, less the PATs found of them
 	stopped moment
 }
 
@@ -144,10 +147,11 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	token, err := a.create(ctx)
 	var refused *pat.Error
-	open := err != nil && !(errors.As(err, &refused) && refused.Settled())
-	if open {
+	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
+	if unsettled {
 		// Whether a PAT was made is not known, and what the answer names need
 		// not be it.
+		a.open++
 		a.r.Doubt = true
 	}
 	if e := a.Mask(token.Secret); e != nil {
@@ -155,13 +159,16 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	if token.ID != "" {
 		a.token = token
-		a.r.Stage, a.r.ID, a.r.ValidFrom, a.r.ValidTo = Minted, token.ID, token.ValidFrom, token.ValidTo
+		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
+		if !a.r.Doubt {
+			a.r.Stage = Minted
+		}
 		if e := a.Record(a.r); e != nil {
 			err = and(fmt.Errorf("record the PAT's id: %w", e), err)
 		}
 		return final(err)
 	}
-	if !open {
+	if !unsettled {
 		return err
 	}
 	if e := a.Record(a.r); e != nil {
@@ -172,8 +179,19 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	// Look before anything else is done.
 	a.Log.Infof("%v; looking for what it may have made", err)
-	if _, e := a.endNamed(ctx, a.r.Name, ""); e != nil {
+	if e := a.lookAgain(ctx); e != nil {
 		return final(and(err, e))
+	}
+	return err
+}
+
+// lookAgain ends what unsettled requests have made. When each of them is
+// accounted for, there is no doubt left.
+func (a *acquisition) lookAgain(ctx context.Context) error {
+	ended, err := a.endNamed(ctx, a.r.Name, a.r.ID)
+	a.open = max(0, a.open-len(ended))
+	if err == nil {
+		a.r.Doubt = a.open > 0
 	}
 	return err
 }
@@ -232,6 +250,10 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		a.over()
 		return cause
 	}
+	if a.r.Doubt && a.r.Stage != Intended {
+		a.r.Stage = Intended // so that the post step waits for what may come
+		_ = a.Record(a.r)
+	}
 	deadline := time.Now().Add(Cleanup)
 	if ctx.Err() != nil {
 		a.stopped.store(time.Now()) // unless it is known since when
@@ -249,7 +271,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if a.r.Doubt {
 		// Once more, even where somebody has looked: it may have come since.
-		if _, err := a.endNamed(ctx, a.r.Name, a.r.ID); err != nil {
+		if err := a.lookAgain(ctx); err != nil {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}

@@ -17,9 +17,11 @@ type Stage string
 const (
 	// Started: Azure DevOps was not asked for anything yet.
 	Started Stage = "started"
-	// Intended: the request that mints may have been sent.
+	// Intended: the request that mints may have been sent, and may still take
+	// effect.
 	Intended Stage = "intended"
-	// Minted: there is a PAT, and its id is known.
+	// Minted: there is a PAT, and its id is known. Where there is a doubt, it was
+	// looked into before the PAT was handed over.
 	Minted Stage = "minted"
 	// Handed: whoever asked for the PAT has it.
 	Handed Stage = "handed"

@@ -40,17 +40,15 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 	}
 	until := r.Intended.Add(settle)
 	for first := true; ; first = false {
+		now := l.Now() // what comes after a look is for the next one
 		named, err := l.endNamed(ctx, r.Name, r.ID)
 		ended = append(ended, named...)
 		if failed = and(failed, err); failed != nil {
 			return ended, failed
 		}
-		now := l.Now()
-		switch {
-		case now.Before(r.Intended) || !now.Before(until):
-			return ended, nil
-		case r.Doubt: // there may be more than one
-		case r.Stage != Intended || len(ended) > 0:
+		over := now.Before(r.Intended) || !now.Before(until)
+		// Where there is a doubt, there may be more than one.
+		if r.Stage != Intended || over || len(ended) > 0 && !r.Doubt {
 			return ended, nil
 		}
 		if first {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -86,14 +87,14 @@ func (p *process) lessor() *Lessor {
 	}
 }
 
-// kill ends the process: whatever it does from now on does nothing, and its
-// goroutines hold still until the test is over.
+// kill ends the process, as SIGKILL would: it does nothing from now on. What it
+// has sent is on its way.
 func (p *process) kill() { close(p.ended) }
 
 func (p *process) alive() {
 	select {
 	case <-p.ended:
-		<-p.Context().Done()
+		runtime.Goexit()
 	default:
 	}
 }
@@ -340,13 +341,13 @@ var (
 	err503     = &pat.Error{Op: "create", Status: 503, RetryAfter: 4 * time.Second}
 	err408     = &pat.Error{Op: "create", Status: 408}
 	errReset   = &pat.Error{Op: "create", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
-	errHTML    = &pat.Error{Op: "create", Status: 203, Message: "an HTML page"}
 	errHalf    = &pat.Error{Op: "create", Status: 200, Unreadable: true, Message: "the answer is cut off"}
 	errUnknown = errors.New("something else")
 	// settled
 	err429    = &pat.Error{Op: "create", Status: 429, RetryAfter: 30 * time.Second}
 	errUnsent = &pat.Error{Op: "create", Unsent: true, Err: errors.New("connection refused"), Message: "connection refused"}
 	errPolicy = &pat.Error{Op: "create", Status: 200, Code: "patLifespanPolicyViolation"}
+	errHTML   = &pat.Error{Op: "create", Status: 203, Message: "an HTML page"}
 	err401    = &pat.Error{Op: "create", Status: 401}
 
 	err403Revoke = &pat.Error{Op: "revoke", Status: 403, Message: "not yours"}

@@ -153,6 +153,10 @@ func TestAnswersToCreate(t *testing.T) {
 			err:     "status 404: 404 page not found", hint: "`organization`",
 		},
 		{
+			name: "a page that says it is text", status: 403, settled: true, body: signInPage, headers: []string{"Content-Type: text/plain"},
+			err: `status 403: an HTML page titled "Azure DevOps Services | Sign In"`, hint: "vso.pats_manage",
+		},
+		{
 			name: "binary", status: 404, settled: true, body: "\x00\x01",
 			headers: []string{"Content-Type: application/octet-stream"},
 			err:     "status 404: not JSON", hint: "`organization`",
@@ -168,6 +172,10 @@ func TestAnswersToCreate(t *testing.T) {
 			code:    "TF400733", hint: "limits the rate",
 		},
 		{
+			name: "throttled, with another status", status: 403, settled: true,
+			body: `{"message":"TF400733: blocked"}`, err: "status 403: TF400733: blocked", code: "TF400733", hint: "limits the rate",
+		},
+		{
 			name: "throttled, by the server's clock", status: 503, passing: true, wait: 2 * time.Minute,
 			headers: []string{"Date: Mon, 02 Nov 2026 08:00:00 GMT", "Retry-After: Mon, 02 Nov 2026 08:02:00 GMT"},
 			err:     "status 503", hint: "limits the rate",
@@ -180,11 +188,11 @@ func TestAnswersToCreate(t *testing.T) {
 		{name: "a wait that is over", status: 503, passing: true, headers: []string{"Retry-After: Mon, 02 Nov 2026 11:00:00 GMT"}, err: "status 503"},
 		{name: "a wait that is none", status: 503, passing: true, headers: []string{"Retry-After: -5"}, err: "status 503"},
 		{name: "an error of the server", status: 500, passing: true, err: "status 500", hint: "https://status.dev.azure.com"},
-		{name: "a bad gateway", status: 502, passing: true, err: "status 502: an HTML page", body: "<html>", hint: "later"},
+		{name: "a bad gateway", status: 502, passing: true, err: `status 502: an HTML page titled "Bad & gone"`, body: "<title>Bad &amp; gone</title>", hint: "later"},
 		{name: "a slow gateway", status: 504, passing: true, err: "status 504", hint: "later"},
 		{name: "not implemented", status: 501, err: "status 501", hint: "later"},
 		{name: "an error of the server that names a PAT", status: 500, passing: true,
-			body: `{"token":"hunter2","message":"made hunter2"}`, err: "status 500: made ***"},
+			body: `{"token":"correct-horse-battery","message":"made correct-horse-battery"}`, err: "status 500: made ***"},
 
 		// Answers that say neither yes nor no.
 		{
@@ -228,6 +236,16 @@ func TestAnswersToCreate(t *testing.T) {
 			err: "status 200: the answer carries a PAT whose token has characters that no token has", id: someID, pat: "two\nlines",
 		},
 		{
+			name: "a token that is no ASCII", status: 200, body: created("tökén"),
+			err: "status 200: the answer carries a PAT whose token has characters that no token has", id: someID, pat: "tökén",
+		},
+		{
+			name: "a PAT, an error and another id", status: 200,
+			body: `{"more":{"authorizationId":"` + someOrg + `","token":"another"},"patToken":` + patJSON(somePAT) + `,"patTokenError":"invalidScope"}`,
+			err:  "status 200: invalidScope: a scope is not taken: the answer carries both a PAT and an error",
+			code: "invalidScope", id: someID, pat: somePAT,
+		},
+		{
 			name: "without an end", status: 200, body: strings.Replace(created(somePAT), "2026-11-02T13:00:00.32Z", "soon", 1),
 			err: "status 200: the answer carries a PAT whose validTo cannot be read", id: someID, pat: somePAT,
 		},
@@ -251,6 +269,10 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "cut off behind the token", status: 200, body: strings.TrimSuffix(created(somePAT), `},"patTokenError":"none"}`),
 			err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due", id: someID, pat: somePAT,
+		},
+		{
+			name: "a word that is no PAT", status: 200, body: `{"token":"csrf",`,
+			err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due",
 		},
 		{
 			name: "cut off behind the id", status: 200, body: created(somePAT)[:strings.Index(created(somePAT), `"token"`)+10],
@@ -317,8 +339,10 @@ func TestMessages(t *testing.T) {
 	}
 	// What no line can hold is taken out in the form that a line gives it.
 	c := New(Options{Token: secret.New("a\tb\tc")})
-	if got := c.outside("the token is a b c", ""); got != "the token is ***" {
-		t.Errorf("got %q", got)
+	for _, text := range []string{"the token is a b c", "the token is a\tb\tc"} {
+		if got := c.outside(text, ""); got != "the token is ***" {
+			t.Errorf("got %q", got)
+		}
 	}
 }
 
@@ -330,7 +354,8 @@ func TestErrorsOfOthers(t *testing.T) {
 		settled  bool
 		notFound bool
 	}{
-		{Error{Status: 101}, false, false, false},
+		{Error{Code: "x"}, false, false, false},
+		{Error{Status: 101, Code: "x"}, false, false, false},
 		{Error{Status: 200}, false, false, false},
 		{Error{Status: 200, Code: "tokenNotFound"}, false, true, true},
 		{Error{Status: 200, Code: "authorizationNotFound", Unreadable: true}, false, false, false},

@@ -191,8 +191,8 @@ type Update struct {
 	Scopes []string
 }
 
-// Update changes a PAT that has neither expired nor been revoked; its secret
-// stays the same. It never widens the PAT to further organizations.
+// Update changes a PAT that has neither expired nor been revoked. No secret
+// comes back. It never widens the PAT to further organizations.
 func (c *Client) Update(ctx context.Context, id string, p Update) (Token, error) {
 	body := updateRequest{
 		AuthorizationID: id,

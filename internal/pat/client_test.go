@@ -112,6 +112,12 @@ func TestRequests(t *testing.T) {
 				`{"authorizationId":"` + someID + `","validTo":"2026-11-02T13:00:00Z","allOrgs":false}`},
 		},
 		{
+			name:   "an empty patTokenError",
+			do:     func(c *Client) (Token, error) { return c.Get(t.Context(), someID) },
+			answer: strings.Replace(created("null"), `"none"`, `""`, 1),
+			sent:   sent{"GET", "/contoso/_apis/tokens/pats", "api-version=7.1-preview.1&authorizationId=" + someID, ""},
+		},
+		{
 			name: "update of the rest",
 			do: func(c *Client) (Token, error) {
 				return c.Update(t.Context(), someID, Update{DisplayName: "b", Scopes: []string{"vso.code"}})
@@ -213,6 +219,23 @@ func TestCallsThatCannotBeSent(t *testing.T) {
 	_, err := New(Options{BaseURL: "https://host\x7f/?secret=1", Organization: "contoso"}).Create(t.Context(), Create{})
 	if e := asError(t, err); e.Passing() || !e.Settled() || strings.Contains(e.Error(), "secret") {
 		t.Errorf("passing %v, settled %v: %v", e.Passing(), e.Settled(), e)
+	}
+}
+
+// The service's dates come with up to seven digits of a second, and now and then
+// without a zone.
+func TestReadTime(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		"2026-11-02T13:00:00.3233333Z": time.Date(2026, 11, 2, 13, 0, 0, 323333300, time.UTC),
+		"2026-11-02T13:00:00+02:00":    time.Date(2026, 11, 2, 11, 0, 0, 0, time.UTC),
+		"2026-11-02T13:00:00.5":        time.Date(2026, 11, 2, 13, 0, 0, 500000000, time.UTC),
+		"0001-01-01T00:00:00":          {},
+		"02/11/2026":                   {},
+		"":                             {},
+	} {
+		if got := readTime(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
 	}
 }
 

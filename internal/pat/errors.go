@@ -163,17 +163,15 @@ var credential = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7
 // not too long. The credential of the client and token are taken out whatever
 // they look like.
 func (c *Client) outside(text, token string) string {
-	hide := func(form func(string) string) {
-		for _, s := range []string{c.token.Reveal(), token} {
-			if s = form(s); s != "" {
-				text = strings.ReplaceAll(text, s, "***")
-			}
+	// First all of it becomes a line, and so does a credential that is none:
+	// what is taken out must not come about, or be cut in two, afterwards.
+	line := func(s string) string { return outside.Line(s, len(s)) }
+	text = line(text)
+	for _, s := range []string{c.token.Reveal(), token} {
+		if s = line(s); s != "" {
+			text = strings.ReplaceAll(text, s, "***")
 		}
 	}
-	whole := func(s string) string { return outside.Line(s, len(s)) }
-	hide(func(s string) string { return s })
-	text = whole(text)
-	hide(whole) // a credential that was no line, in what has become one
 	return outside.Line(credential.ReplaceAllString(text, "***"), maxMessage)
 }
 

@@ -81,8 +81,9 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 			}
 			var p page
 			var tokens []patToken
-			// A body without the list must not pass for an empty one.
-			if c.decode(body, &p) != nil || p.PatTokens == nil || json.Unmarshal(p.PatTokens, &tokens) != nil {
+			// A body without patTokens must not pass for an empty list: then
+			// there is nothing to unmarshal, which is an error.
+			if c.decode(body, &p) != nil || json.Unmarshal(p.PatTokens, &tokens) != nil {
 				fail(r, status, "the answer is "+looksLike(body)+" where a list of PATs was due", body)
 				return
 			}

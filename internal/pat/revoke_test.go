@@ -34,6 +34,7 @@ func TestRevoke(t *testing.T) {
 		{name: "authorizationNotFound in a 400", status: 400, body: `{"patTokenError":"AuthorizationNotFound"}`, gone: true},
 		{name: "tokenNotFound in a 404", status: 404, body: "\xef\xbb\xbf" + `{"patTokenError":"tokenNotFound"}`, gone: true},
 		{name: "404", status: 404, gone: true},
+		{name: "404 with white space", status: 404, body: "\xef\xbb\xbf \r\n", gone: true},
 		{name: "404 with JSON", status: 404, body: vss, gone: true},
 
 		{name: "404 with a page, not listed", status: 404, body: "<html>", list: unlisted, gone: true},

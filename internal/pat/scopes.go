@@ -31,7 +31,8 @@ type Scope struct {
 }
 
 // area is a group of [scopeTable]: chains of names without their prefix
-// "vso.", in each of which every name includes the one before it.
+// "vso.", in each of which every name includes the one before it. A name that
+// is in two chains begins the second.
 type area struct {
 	name   string
 	chains []string
@@ -81,13 +82,10 @@ func scopes() ([]Scope, map[string]int) {
 	var list []Scope
 	place := map[string]int{}
 	add := func(s Scope) {
-		at, again := place[s.Name]
-		if !again {
+		if _, again := place[s.Name]; !again {
 			place[s.Name] = len(list)
 			list = append(list, s)
-			return
 		}
-		list[at].Includes = append(list[at].Includes, s.Includes...)
 	}
 	for _, a := range scopeTable {
 		for _, chain := range a.chains {

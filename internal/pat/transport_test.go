@@ -139,6 +139,11 @@ func TestNoAnswer(t *testing.T) {
 			err: "proxyconnect", passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
 		{
+			name:   "no proxy, by a transport that reports nothing",
+			client: failing(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("refused")}),
+			err:    "proxyconnect tcp: refused", passing: true, settled: true, hint: "HTTPS_PROXY",
+		},
+		{
 			name:   "no such name",
 			client: failing(&net.OpError{Op: "dial", Err: &net.DNSError{Name: "vssps.test", Err: "no such host", IsNotFound: true}}),
 			err:    "no such host", settled: true, hint: "`token-service-url`",
@@ -238,6 +243,33 @@ func TestNoAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An answer without an end is not read to the end.
+func TestEndlessAnswers(t *testing.T) {
+	for _, status := range []int{200, 203, 404} {
+		body := &endless{}
+		c := New(Options{BaseURL: "https://localhost", Organization: "contoso", HTTP: &http.Client{
+			Transport: transport(func(*http.Request) (*http.Response, error) {
+				r := response(status, "")
+				r.Body = io.NopCloser(body)
+				return r, nil
+			}),
+		}})
+		if _, err := c.Get(t.Context(), someID); asError(t, err).Status != status || body.read > maxBody+1 {
+			t.Errorf("%d: %d bytes were read: %v", status, body.read, err)
+		}
+	}
+}
+
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.read > 10*maxBody {
+		return 0, io.EOF
+	}
+	e.read += len(p)
+	return len(p), nil
 }
 
 func mustURL(t *testing.T, text string) *url.URL {

@@ -109,8 +109,11 @@ var (
 	guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 	zero = "00000000-0000-0000-0000-000000000000"
 
+	// In what is not the JSON it was to be. Every PAT so far has had at least
+	// 52 characters; something shorter may be no credential, and who masks a
+	// word masks it everywhere.
 	idInText    = regexp.MustCompile(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
-	tokenInText = regexp.MustCompile(`(?i)"token"\s*:\s*"([!#-\[\]-~]+)"`)
+	tokenInText = regexp.MustCompile(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
 )
 
 // isID reports whether text can be the id of a PAT.

@@ -71,15 +71,14 @@ func (s *Step) pairs(file string) (map[string]string, error) {
 }
 
 // ParsePairs reads a command file as the runner does: NAME=VALUE, or
-// NAME<<DELIMITER, lines, DELIMITER. A later value of a name replaces an earlier
-// one. What comes before a malformed line counts, and is returned with the
-// error.
+// NAME<<DELIMITER, lines, DELIMITER. Only a line feed ends a line. A later
+// value of a name replaces an earlier one. What comes before a malformed line
+// counts, and is returned with the error.
 func ParsePairs(text string) (map[string]string, error) {
 	pairs := map[string]string{}
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
-		line = strings.TrimSuffix(line, "\r")
 		if line == "" {
 			continue
 		}
@@ -92,7 +91,7 @@ func ParsePairs(text string) (map[string]string, error) {
 			var value []string
 			for {
 				next, rest, ended := strings.Cut(text, "\n")
-				if strings.TrimSuffix(next, "\r") == delimiter {
+				if next == delimiter {
 					text = rest
 					break
 				}

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 	"unicode"
@@ -21,10 +20,12 @@ var names = []string{"add-mask", "debug", "notice", "warning", "error", "group",
 // ParseLine reads a line of a step's output as the runner does: the form
 // ::name properties::data at its start, or the old form ##[name properties]data
 // anywhere in it.
-func ParseLine(line string) (Command, bool) {
+func ParseLine(line string) (Command, bool) { return parseLine(line, names) }
+
+func parseLine(line string, names []string) (Command, bool) {
 	if trimmed := strings.TrimLeftFunc(line, unicode.IsSpace); strings.HasPrefix(trimmed, "::") {
 		if info, data, ok := strings.Cut(trimmed[2:], "::"); ok {
-			if c, ok := command(info, ",", unescapeProperty); ok {
+			if c, ok := command(info, names, ",", unescapeProperty); ok {
 				c.Data = unescapeData(data)
 				return c, true
 			}
@@ -32,7 +33,7 @@ func ParseLine(line string) (Command, bool) {
 	}
 	if _, rest, ok := strings.Cut(line, "##["); ok {
 		if info, data, ok := strings.Cut(rest, "]"); ok {
-			if c, ok := command(info, ";", unescapeOld); ok {
+			if c, ok := command(info, names, ";", unescapeOld); ok {
 				c.Data = unescapeOld(data)
 				return c, true
 			}
@@ -41,8 +42,11 @@ func ParseLine(line string) (Command, bool) {
 	return Command{}, false
 }
 
-func command(info, separator string, unescape func(string) string) (Command, bool) {
+func command(info string, names []string, separator string, unescape func(string) string) (Command, bool) {
 	name, properties, _ := strings.Cut(info, " ")
+	if name == "" {
+		return Command{}, false
+	}
 	if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
 		return Command{}, false
 	}
@@ -69,7 +73,10 @@ func unescapeOld(s string) string {
 
 // Log is the log of a job. Masks hold from the line after the one that sets
 // them to the job's end.
-type Log struct{ masks []string }
+type Log struct {
+	masks   map[string]bool
+	stopped string // the word that makes the runner heed commands again, or ""
+}
 
 // Line is a line of a log as a person sees it, and the command in it, if any.
 type Line struct {
@@ -77,17 +84,29 @@ type Line struct {
 	Command *Command
 }
 
+// newlines are what ends a line for the runner, a lone carriage return too.
+var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
 // Read reads a step's output. Commands that set a mask show nothing.
 func (l *Log) Read(output string) []Line {
 	var lines []Line
-	for raw := range strings.Lines(output) {
-		raw = strings.TrimRight(raw, "\r\n")
-		c, ok := ParseLine(raw)
+	for raw := range strings.Lines(newlines.Replace(output)) {
+		raw = strings.TrimSuffix(raw, "\n")
+		c, ok := parseLine(raw, append(slices.Clip(names), l.stopped))
 		switch {
-		case !ok:
+		case !ok || l.stopped != "" && !strings.EqualFold(c.Name, l.stopped):
+			lines = append(lines, Line{Text: l.Mask(raw)})
+		case l.stopped != "":
+			l.stopped = ""
 			lines = append(lines, Line{Text: l.Mask(raw)})
 		case c.Name == "add-mask":
 			l.addMask(c.Data)
+		case c.Name == "stop-commands":
+			l.stopped = c.Data
+			if len(c.Data) > 6 {
+				l.addMask(c.Data)
+			}
+			lines = append(lines, Line{Text: l.Mask(raw), Command: &c})
 		default:
 			c.Data = l.Mask(c.Data)
 			lines = append(lines, Line{Text: c.Data, Command: &c})
@@ -95,24 +114,3 @@ func (l *Log) Read(output string) []Line {
 	}
 	return lines
 }
-
-func (l *Log) addMask(value string) {
-	for _, one := range append([]string{value}, strings.FieldsFunc(value, func(r rune) bool { return r == '\r' || r == '\n' })...) {
-		if strings.TrimSpace(one) == "" {
-			continue
-		}
-		l.masks = append(l.masks, one, base64.StdEncoding.EncodeToString([]byte(one)))
-	}
-	slices.SortFunc(l.masks, func(a, b string) int { return len(b) - len(a) })
-}
-
-// Mask replaces what is masked so far.
-func (l *Log) Mask(text string) string {
-	for _, mask := range l.masks {
-		text = strings.ReplaceAll(text, mask, "***")
-	}
-	return text
-}
-
-// Masked reports whether a job output with this value would be dropped.
-func (l *Log) Masked(value string) bool { return l.Mask(value) != value }

@@ -37,11 +37,21 @@ func (p *Problems) Error() string {
 
 var (
 	guid         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
-	domain       = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])$`)
-	organization = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?$`)
-	clientID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/~-]{0,199}$`)
-	upn          = regexp.MustCompile(`^[^\s\pC\pZ@:/\\"<>]{1,64}@[A-Za-z0-9.-]{1,190}$`)
+	domain       = form{253, regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])$`)}
+	organization = form{50, regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)}
+	clientID     = form{200, regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/~-]*$`)}
+	upn          = form{255, regexp.MustCompile(`^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`)}
 )
+
+// form is what a text may look like, and how many bytes it may have. Counting
+// in the expression would make it, and the program's start, slow.
+type form struct {
+	most int
+	form *regexp.Regexp
+}
+
+// MatchString reports whether text has the form.
+func (f form) MatchString(text string) bool { return len(text) <= f.most && f.form.MatchString(text) }
 
 // IsGUID reports whether text has the form of a GUID, in either case.
 func IsGUID(text string) bool { return guid.MatchString(text) }
@@ -141,7 +151,7 @@ func Organization(text string) (string, error) {
 	name := text
 	if strings.Contains(text, "/") {
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "" || strings.ContainsAny(text, "?#") {
+		if err != nil || u.Scheme != "https" || u.User != nil || strings.ContainsAny(text, "?#") {
 			return "", errors.New("not the URL of an organization")
 		}
 		host := lower(u.Host)
