@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"html"
 	"io/fs"
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 	case "azdo-pat", "post":
 		main()
 	}
+	// These tests wait more than they compute.
+	_ = flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
 

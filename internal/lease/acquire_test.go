@@ -36,11 +36,12 @@ func TestAcquire(t *testing.T) {
 			t.Errorf("token %+v", l.Token)
 		}
 		intent := fresh()
-		intent.Stage, intent.Intended = Intended, now
+		intent.Stage, intent.Intended, intent.Open = Intended, now, 1
 		if got := w.records[0].String(); got != intent.String() {
 			t.Errorf("intent %s\nwant   %s", got, intent)
 		}
 		minted := intent
+		minted.Open = 0
 		minted.Stage, minted.ID, minted.ValidFrom, minted.ValidTo = Minted, guid(1), now.Add(-5*time.Minute), want.ValidTo
 		if got := l.Record.String(); got != minted.String() || got != w.records[1].String() {
 			t.Errorf("record %s\nwant   %s", got, minted)

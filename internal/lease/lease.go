@@ -82,8 +82,6 @@ type Want struct {
 type Lease struct {
 	Token  pat.Token
 	Record Record
-
-	open int // as in acquisition
 }
 
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
@@ -111,13 +109,13 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	if err != nil {
 		return nil, a.undo(ctx, err)
 	}
-	return &Lease{Token: a.token, Record: a.r, open: a.open}, nil
+	return &Lease{Token: a.token, Record: a.r}, nil
 }
 
 // Undo ends a lease that could not be handed over because of cause. The error
 // is cause, together with what is left, if anything.
 func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
-	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token, open: lease.open}
+	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token}
 	return a.undo(ctx, cause)
 }
 
@@ -128,14 +126,15 @@ type acquisition struct {
 	want    Want
 	asked   pat.Create
 	token   pat.Token
-	open    int // requests that were not settled, less the PATs found of them
 	stopped moment
 }
 
 // attempt sends one request that mints, after its intent is on record.
 func (a *acquisition) attempt(ctx context.Context) error {
 	a.r.Intended = a.Now()
-	if err := a.Record(a.r); err != nil {
+	sent := a.r
+	sent.Open++ // until there is an answer
+	if err := a.Record(sent); err != nil {
 		return final(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
 	}
 	if err := ctxErr(ctx); err != nil {
@@ -151,7 +150,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if unsettled {
 		// Whether a PAT was made is not known, and what the answer names need
 		// not be it.
-		a.open++
+		a.r.Open++
 		a.r.Doubt = true
 	}
 	if e := a.Mask(token.Secret); e != nil {
@@ -189,9 +188,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 // accounted for, there is no doubt left.
 func (a *acquisition) lookAgain(ctx context.Context) error {
 	ended, err := a.endNamed(ctx, a.r.Name, a.r.ID)
-	a.open = max(0, a.open-len(ended))
+	a.r.Open = max(0, a.r.Open-len(ended))
 	if err == nil {
-		a.r.Doubt = a.open > 0
+		a.r.Doubt = a.r.Open > 0
 	}
 	return err
 }

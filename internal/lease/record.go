@@ -41,6 +41,9 @@ type Record struct {
 	// Doubt says that a request to mint was not answered in a way that settles
 	// it: there may be another PAT of this name.
 	Doubt bool `json:"doubt,omitempty"`
+	// Open is how many requests to mint may have made, or may yet make, a PAT
+	// that nobody has found.
+	Open int `json:"open,omitempty"`
 	// ID is the authorization id of the PAT.
 	ID string `json:"id,omitempty"`
 	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.

@@ -39,16 +39,17 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		}
 	}
 	until := r.Intended.Add(settle)
+	missing := max(1, r.Open)
 	for first := true; ; first = false {
 		now := l.Now() // what comes after a look is for the next one
 		named, err := l.endNamed(ctx, r.Name, r.ID)
 		ended = append(ended, named...)
+		missing -= len(named)
 		if failed = and(failed, err); failed != nil {
 			return ended, failed
 		}
 		over := now.Before(r.Intended) || !now.Before(until)
-		// Where there is a doubt, there may be more than one.
-		if r.Stage != Intended || over || len(ended) > 0 && !r.Doubt {
+		if r.Stage != Intended || over || missing <= 0 {
 			return ended, nil
 		}
 		if first {

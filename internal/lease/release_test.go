@@ -112,7 +112,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	t.Parallel()
 	intended := Record{Stage: Intended, Name: leaseName}
 	doubtful := intended
-	doubtful.Doubt = true
+	doubtful.Doubt, doubtful.Open = true, 2
 	for _, tc := range []struct {
 		name   string
 		record Record
@@ -130,10 +130,11 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "when the time is over", record: intended, since: settle},
 		{name: "the clock was set back", record: intended, since: -time.Minute},
 
-		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: settle, ended: 2, logged: true},
+		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
+		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: settle, ended: 1, logged: true},
 		{name: "in doubt, when the time is over", record: doubtful, since: settle, commit: []time.Duration{0}, ended: 1},
 
-		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Doubt: true}, commit: []time.Duration{11 * time.Second}, took: settle, ended: 2, logged: true},
+		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true}, commit: []time.Duration{0}, ended: 2},
 
 		{name: "of a minted one nothing is to come", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, ended: 1},
