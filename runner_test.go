@@ -190,7 +190,9 @@ func program(ts *testscript.TestScript, neg bool, args []string) {
 	of(ts).start(ts, neg, "azdo-pat", args)
 }
 
-// post [-nostate] [-noinputs] runs the action's post step of the last step.
+var validTo = regexp.MustCompile(`"validTo":"[^"]*"`)
+
+// post [-nostate] [-noinputs] [-secrets] [-expired] runs the action's post step of the last step.
 func postStep(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
 	before := maps.Clone(w.env)
@@ -207,6 +209,9 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 		saved, err := w.main.State()
 		ts.Check(err)
 		maps.Copy(w.env, saved)
+	}
+	if slices.Contains(args, "-expired") { // as if the job had outlived the PAT
+		w.env["STATE_lease"] = validTo.ReplaceAllString(w.env["STATE_lease"], `"validTo":"2020-01-01T00:00:00Z"`)
 	}
 	w.begin(ts)
 	w.start(ts, neg, "post", []string{"mint"})

@@ -23,7 +23,9 @@ type connection struct {
 	tenant string
 	// skew is how far this machine's clock is ahead of the server's.
 	skew time.Duration
-	now  func() time.Time
+	// refresh is the refresh token that Entra gave instead of the stored one.
+	refresh secret.Value
+	now     func() time.Time
 }
 
 // server is the server's clock, as far as it is known.
@@ -63,9 +65,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		}
 		conn.tenant = x.Tenant
 		access = token.Access
-		conn.skew = token.Skew()
-		c.clockWarning(conn.skew)
-		c.replaced(token.Refresh, conn.server())
+		conn.skew, conn.refresh = token.Skew(), token.Refresh
 	} else {
 		log.Infof("identity: %s", s.Identity)
 	}

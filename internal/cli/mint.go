@@ -77,6 +77,8 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 	if err != nil {
 		return nil, err
 	}
+	c.clockWarning(conn.skew)
+	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
 	origin := c.platform.Origin(s.Name)
 	record := lease.Record{

@@ -276,7 +276,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if failed != nil {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
-			join(hint.Of(cause), "the post step tries again; otherwise revoke it in the user's token list, or let sweep do it"))
+			join(hint.Of(cause), "the post step tries again; where there is none, revoke it in the user's token list"))
 	}
 	if a.r.ID != "" {
 		cause = &undone{cause}
