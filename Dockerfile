@@ -20,10 +20,8 @@ ARG SOURCE=
 FROM --platform=${BUILDPLATFORM:-linux} ${GOLANG} AS build
 WORKDIR /src
 
-# The modules in a layer of their own: it changes only with these two files.
-COPY go.mod go.sum ./
-RUN go mod download
-
+# No download of all modules first: the tests and the release need many that
+# the program does not, and who builds this on a job's way builds it once.
 COPY . .
 
 # Set by BuildKit alone; empty, they mean the platform that is built on.

@@ -67,6 +67,9 @@ func (c *call) post(ctx context.Context, args []string) int {
 	}
 	s, wrong := settings.Load(settings.Post, c.source(nil, saved))
 	if err := c.begin(s, wrong); err != nil {
+		if saved == nil && errors.Is(err, wrong) {
+			err = hint.Add(err, "mint left no state, and with these settings its PAT cannot be looked for; a mint with the same settings minted nothing")
+		}
 		return c.ended("post", s, err)
 	}
 	if s.SkipRevoke && (saved == nil || record.Stage == lease.Handed) {
@@ -178,6 +181,10 @@ func (c *call) ended(command string, s *settings.Settings, err error) int {
 	if policy == settings.Fail {
 		return c.failed(command, err)
 	}
-	c.platform.Log().Warning("azdo-pat "+command+": not revoked", ci.Explain(err))
+	title := "not revoked"
+	if wrong := (*settings.Problems)(nil); errors.As(err, &wrong) {
+		title = "wrong settings"
+	}
+	c.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
 	return done
 }

@@ -60,6 +60,9 @@ func IsGUID(text string) bool { return guid.MatchString(text) }
 type check struct {
 	*lookup
 	problems []string
+	// application tells that an identity is set that needs an application and
+	// an assertion.
+	application bool
 }
 
 // wrong says of a setting what was found and what is allowed.
@@ -302,61 +305,52 @@ var identities = []struct {
 	{AccessToken, []string{"access-token"}},
 }
 
-// identity finds out which one is configured; it must be exactly one.
+// identity finds out which one is configured; it must be exactly one. What is
+// wrong with any that is begun is reported too, so that nothing is left for a
+// second try.
 func (c *check) identity(s *Settings) {
 	var all, given []string
 	for _, i := range identities {
-		var names, set []string
+		var names, set, missing []string
 		for _, name := range i.names {
 			names = append(names, c.as(name))
 			if _, ok := c.found[key(name)]; ok {
 				set = append(set, c.as(name))
+			} else {
+				missing = append(missing, name)
 			}
 		}
 		all = append(all, fmt.Sprintf("%s (%s)", strings.Join(names, " with "), i.identity))
-		if len(set) > 0 {
-			s.Identity = i.identity
-			given = append(given, strings.Join(set, " with "))
+		// What was recorded decides, though its secret may not be there now.
+		if c.src.Saved != nil && i.identity != c.src.Saved.Identity || c.src.Saved == nil && len(set) == 0 {
+			continue
+		}
+		s.Identity = i.identity
+		given = append(given, strings.Join(set, " with "))
+		for _, name := range missing {
+			c.need(name, fmt.Sprintf("the identity %q needs it", i.identity))
+		}
+		if i.identity != AccessToken {
+			c.application = true
 		}
 	}
 	switch {
-	case c.src.Saved != nil:
-		// What was recorded decides, though its secret may not be there now.
-		s.Identity = c.src.Saved.Identity
+	case c.src.Saved != nil && len(given) == 0:
+		c.problems = append(c.problems, "saved identity: found "+quote("", string(c.src.Saved.Identity))+"; allowed: one that mint recorded")
 	case len(given) == 0:
 		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", "))
-		return
 	case len(given) > 1:
 		c.problems = append(c.problems, fmt.Sprintf("%d identities are set, by %s; set exactly one of %s",
 			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))
 		s.Identity = ""
-		return
 	}
-	known := false
-	for _, i := range identities {
-		if i.identity != s.Identity {
-			continue
-		}
-		known = true
-		for _, name := range i.names {
-			if _, ok := c.found[key(name)]; !ok {
-				c.need(name, fmt.Sprintf("the identity %q needs it", i.identity))
-			}
-		}
+	if s.AgentID != "" && !clientID.MatchString(s.AgentID) {
+		c.wrong("agent-id", s.AgentID, "the client id of the agent identity")
 	}
-	if !known {
-		c.problems = append(c.problems, "saved identity: found "+quote("", string(s.Identity))+"; allowed: one that mint recorded")
-		s.Identity = ""
+	if s.AgentUser != "" && !guid.MatchString(s.AgentUser) && !upn.MatchString(s.AgentUser) {
+		c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
 	}
-	if s.Identity == AgentUser {
-		if s.AgentID != "" && !clientID.MatchString(s.AgentID) {
-			c.wrong("agent-id", s.AgentID, "the client id of the agent identity")
-		}
-		if s.AgentUser != "" && !guid.MatchString(s.AgentUser) && !upn.MatchString(s.AgentUser) {
-			c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
-		}
-	}
-	if s.Identity == Password && strings.ContainsFunc(s.Username, unicode.IsControl) {
+	if strings.ContainsFunc(s.Username, unicode.IsControl) {
 		c.wrong("username", s.Username, "the user principal name of the service account")
 	}
 }
@@ -364,7 +358,7 @@ func (c *check) identity(s *Settings) {
 // assertion checks what stands behind the identity: the application and who
 // vouches for the job to it.
 func (c *check) assertion(s *Settings) {
-	if s.Identity == AccessToken || s.Identity == "" {
+	if !c.application {
 		return
 	}
 	switch {

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"slices"
 	"fmt"
 	"strings"
 	"testing"
@@ -74,7 +75,17 @@ func TestTwoIdentities(t *testing.T) {
 					t.Parallel()
 					src := inputs(common, names, values)
 					by := strings.Join(names[:max(1, n*len(a.names))], " with ") + " and by " + strings.Join(names[max(1, n*len(a.names)):], " with ")
-					only(t, problems(t, Mint, src), "2 identities are set, by "+by+"; set exactly one of "+one)
+					got := problems(t, Mint, src)
+					// The other half of each that is begun is asked for as well.
+					only(t, got[len(got)-1:], "2 identities are set, by "+by+"; set exactly one of "+one)
+					for _, way := range []struct{ names []string }{{a.names}, {b.names}} {
+						asked := slices.ContainsFunc(got, func(p string) bool {
+							return strings.HasPrefix(p, way.names[len(way.names)-1]+": not set; the identity")
+						})
+						if asked != (n == 0 && len(way.names) == 2) {
+							t.Errorf("%v: the other half is asked for: %v, in %q", way.names, asked, got)
+						}
+					}
 					if s, _ := Load(Mint, src); s.Identity != "" {
 						t.Errorf("identity %q was chosen all the same", s.Identity)
 					}
