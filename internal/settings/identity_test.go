@@ -1,8 +1,8 @@
 package settings
 
 import (
-	"slices"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
