@@ -148,6 +148,40 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
+// A post step that is told to stop revokes all the same: it would be of no use to
+// stop.
+func TestPostIsToldToStop(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
+		t.Fatal(said(mint))
+	}
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpUserFIC, gate.Before)
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	if err := post.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	gate.Open()
+	if err := post.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, said(post))
+	}
+	if n := len(e.Active()); n != 0 {
+		t.Errorf("%d PATs left:\n%s", n, said(post))
+	}
+}
+
 func newStep(t *testing.T) *runner.Step {
 	step, err := runner.NewStep(t.TempDir())
 	if err != nil {

@@ -135,6 +135,8 @@ func (c *call) recorded() (lease.Record, *settings.Saved) {
 
 // release connects and ends what a record speaks of.
 func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) ([]lease.Ended, error) {
+	ctx, enough := stubborn(ctx)
+	defer enough()
 	ctx, cancel := within(ctx, timeout)
 	defer cancel()
 	conn, err := c.connect(ctx, s)
@@ -148,6 +150,17 @@ func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record
 		}
 	}
 	return ended, err
+}
+
+// stubborn goes on for a while when the process is told to stop: to revoke is all
+// that it would do then anyway.
+func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
+	on, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(lease.Cleanup-500*time.Millisecond, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(on, func() { timer.Stop() })
+	})
+	return on, func() { stop(); cancel(nil) }
 }
 
 // describe says what is left when a revocation did not succeed, and how to end

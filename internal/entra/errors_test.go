@@ -74,6 +74,12 @@ func TestError(t *testing.T) {
 			err:   "login.test answered 400: a ::error::b: c ::add-mask::d [31m (correlation id 0c0c0c0c-2222-0000-0000-000000000000, trace id 0f0f0f0f-1111-0000-0000-000000000000)",
 			Error: &Error{Status: 400, OAuth: "a ::error::b"},
 		},
+		{
+			name:  "a long description",
+			reply: reply{status: 400, body: map[string]any{"error_description": strings.Repeat("x", 1000)}},
+			err:   "login.test answered 400: " + strings.Repeat("x", 399) + "…", Error: &Error{Status: 400},
+		},
+		{name: "a code that is none", reply: reply{status: 400, body: map[string]any{"error_description": "AADSTS0: x"}}, err: "login.test answered 400: AADSTS0: x", Error: &Error{Status: 400}},
 		{name: "empty", reply: reply{status: 400, body: ""}, err: "login.test answered 400: the answer is not Entra's", Error: &Error{Status: 400}},
 		{name: "not JSON", reply: reply{status: 401, body: "go away"}, err: "login.test answered 401: the answer is not Entra's", Error: &Error{Status: 401}},
 		{name: "a form", reply: reply{status: 401, header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, body: "error=x&error_description=y"},

@@ -71,10 +71,31 @@ type entra struct {
 	t      *testing.T
 	answer func(n int, r asked) reply // n counts from 1
 
-	mu    sync.Mutex
-	asked []asked
-	kept  []string
-	log   []string
+	mu     sync.Mutex
+	asked  []asked
+	kept   []string
+	log    []string
+	unread int // answers that were not closed
+}
+
+// body is that of an answer; it tells when it is closed.
+type body struct {
+	io.Reader
+	*entra
+}
+
+func (b body) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unread--
+	return nil
+}
+
+func (e *entra) body(r io.Reader) io.ReadCloser {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unread++
+	return body{r, e}
 }
 
 func (e *entra) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -106,7 +127,7 @@ func (e *entra) RoundTrip(r *http.Request) (*http.Response, error) {
 	text, ok := say.body.(string)
 	if broken, is := say.body.(error); is {
 		resp := &http.Response{StatusCode: say.status, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
-			Body: io.NopCloser(io.MultiReader(strings.NewReader(`{"access_token":"abc`), iotest.ErrReader(broken)))}
+			Body: e.body(io.MultiReader(strings.NewReader(`{"access_token":"abc`), iotest.ErrReader(broken)))}
 		return resp, nil
 	}
 	if !ok && say.body != nil {
@@ -117,7 +138,7 @@ func (e *entra) RoundTrip(r *http.Request) (*http.Response, error) {
 		text = string(b)
 	}
 	resp := &http.Response{StatusCode: say.status, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}},
-		Body: io.NopCloser(strings.NewReader(text)), Request: r}
+		Body: e.body(strings.NewReader(text)), Request: r}
 	for name, value := range say.header {
 		resp.Header.Set(name, value)
 	}
@@ -190,6 +211,11 @@ func aadsts(code int) reply {
 // newExchange is an exchange with that server.
 func newExchange(t *testing.T, credentials Credentials, answer func(int, asked) reply) (*Exchange, *entra) {
 	e := &entra{t: t, answer: answer}
+	t.Cleanup(func() {
+		if e.unread != 0 {
+			t.Errorf("%d answers were not closed", e.unread)
+		}
+	})
 	return &Exchange{
 		HTTP:          &http.Client{Transport: e, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		AuthorityHost: authority, Tenant: tenantID,

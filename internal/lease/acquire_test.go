@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -287,6 +288,87 @@ func TestStrangerOfTheSameName(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A list may show a PAT for a while after it was revoked, and a second
+// revocation may be confirmed like the first. Neither must be taken for what
+// another request has made.
+func TestListThatLags(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]bool{"said to be gone": false, "confirmed again": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, creates: []create{{err: err503}, {commit: 10 * time.Second, err: err503}}}
+				p := w.process()
+				l := p.lessor()
+				l.PATs = lagging{p, new([]pat.Token), again}
+				got, err := l.Acquire(t.Context(), fresh(), wanted)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !got.Record.Doubt || got.Record.Open != 1 {
+					t.Errorf("record %s", got.Record)
+				}
+				r := got.Record
+				r.Stage = Intended // as if it had been killed before the hand-over
+				if !again {        // what an earlier process has ended is listed still
+					if _, err := l.Release(t.Context(), r); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Minute)
+					w.left()
+				}
+			})
+		})
+	}
+}
+
+// What the post step has ended itself it does not end again, while it waits for
+// more.
+func TestReleaseFromAListThatLags(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t}
+		p := w.process()
+		l := p.lessor()
+		l.PATs = lagging{p, new([]pat.Token), true}
+		w.commit(1, pat.Create{DisplayName: leaseName})
+		time.AfterFunc(9*time.Second, func() { w.commit(2, pat.Create{DisplayName: leaseName}) })
+		ended, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now(), Doubt: true, Open: 2})
+		if err != nil || len(ended) != 2 || ended[1].ID != guid(2) {
+			t.Errorf("ended %v, %v", ended, err)
+		}
+		time.Sleep(time.Minute)
+		w.left()
+	})
+}
+
+// lagging lists everything that was ever active.
+type lagging struct {
+	*process
+	ever  *[]pat.Token
+	again bool // confirms what had ended before as if it had not
+}
+
+func (l lagging) Revoke(ctx context.Context, id string) (bool, error) {
+	gone, err := l.process.Revoke(ctx, id)
+	return gone && !l.again, err
+}
+
+func (l lagging) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
+	return func(yield func(pat.Token, error) bool) {
+		for t := range l.process.List(ctx, f) {
+			if !slices.ContainsFunc(*l.ever, func(o pat.Token) bool { return o.ID == t.ID }) {
+				*l.ever = append(*l.ever, t)
+			}
+		}
+		for _, t := range *l.ever {
+			if !yield(t, nil) {
+				return
+			}
+		}
 	}
 }
 

@@ -126,6 +126,7 @@ type acquisition struct {
 	want    Want
 	asked   pat.Create
 	token   pat.Token
+	ended   []Ended // what unsettled requests had made
 	stopped moment
 }
 
@@ -187,8 +188,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 // lookAgain ends what unsettled requests have made. When each of them is
 // accounted for, there is no doubt left.
 func (a *acquisition) lookAgain(ctx context.Context) error {
-	ended, err := a.endNamed(ctx, a.r.Name, a.r.ID)
-	a.r.Open = max(0, a.r.Open-len(ended))
+	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID))
+	a.ended = append(a.ended, ended...)
+	a.r.Open = max(0, a.r.Open-news(ended))
 	if err == nil {
 		a.r.Doubt = a.r.Open > 0
 	}

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,12 +40,17 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		}
 	}
 	until := r.Intended.Add(settle)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until.Add(look)) {
+		// There is no time to wait so long, and nothing to complain about: most
+		// often nothing comes.
+		until = deadline.Add(-look)
+	}
 	missing := max(1, r.Open)
 	for first := true; ; first = false {
 		now := l.Now() // what comes after a look is for the next one
-		named, err := l.endNamed(ctx, r.Name, r.ID)
+		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID))
 		ended = append(ended, named...)
-		missing -= len(named)
+		missing -= news(named)
 		if failed = and(failed, err); failed != nil {
 			return ended, failed
 		}
@@ -71,8 +77,28 @@ func (l *Lessor) end(ctx context.Context, id string) (gone bool, err error) {
 	return gone, err
 }
 
-// endNamed revokes every active PAT of exactly that name but one.
-func (l *Lessor) endNamed(ctx context.Context, name, except string) ([]Ended, error) {
+// ids are the ids of PATs that are no more.
+func ids(ended []Ended) (list []string) {
+	for _, e := range ended {
+		list = append(list, e.ID)
+	}
+	return list
+}
+
+// news is how many PATs were active until now: one that had ended before can be
+// one that somebody has counted already.
+func news(ended []Ended) (n int) {
+	for _, e := range ended {
+		if !e.Gone {
+			n++
+		}
+	}
+	return n
+}
+
+// endNamed revokes every active PAT of exactly that name but those of some ids:
+// the lease's own, and what is revoked already and may be listed for a while.
+func (l *Lessor) endNamed(ctx context.Context, name string, except []string) ([]Ended, error) {
 	if name == "" {
 		return nil, errNameless
 	}
@@ -83,7 +109,8 @@ func (l *Lessor) endNamed(ctx context.Context, name, except string) ([]Ended, er
 			if err != nil {
 				return err
 			}
-			if t.DisplayName == name && (except == "" || !strings.EqualFold(t.ID, except)) {
+			known := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
+			if t.DisplayName == name && !slices.ContainsFunc(except, known) {
 				found = append(found, t)
 			}
 		}

@@ -194,7 +194,9 @@ type stale struct{ *process }
 
 func (s stale) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
 	return func(yield func(pat.Token, error) bool) {
+		s.mu.Lock()
 		all := slices.Clone(s.active)
+		s.mu.Unlock()
 		time.Sleep(3500 * time.Millisecond) // so that the fourth look ends with the time
 		for _, t := range all {
 			if !yield(t, nil) {

@@ -245,19 +245,26 @@ func TestConnectionIsReused(t *testing.T) {
 			if n := opened.Load(); n != 1 {
 				t.Errorf("%d connections for 10 requests", n)
 			}
-			// And it is given up when the client is told so.
-			client.CloseIdleConnections()
-			resp, err := client.Get(server.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if n := opened.Load(); n != 2 {
-				t.Errorf("%d connections after the first one was closed", n)
-			}
 		})
 	}
 }
+
+// What a client gives up reaches the connections behind it.
+func TestIdleConnectionsAreClosed(t *testing.T) {
+	t.Parallel()
+	var idle idleCloser
+	(&http.Client{Transport: &bounded{&idle}}).CloseIdleConnections()
+	if !idle {
+		t.Error("not closed")
+	}
+	(&http.Client{Transport: &bounded{roundTripper(nil)}}).CloseIdleConnections() // which has none
+}
+
+type idleCloser bool
+
+func (c *idleCloser) CloseIdleConnections() { *c = true }
+
+func (*idleCloser) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.EOF }
 
 // overPipe returns the client as it is, but for connections that stay inside
 // the process, so that time in a bubble can pass while they wait.
@@ -370,6 +377,31 @@ func TestRequestTimeout(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The clock of a request stops when its answer is closed, and where there is none.
+func TestRequestClockIsStopped(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]error{"answered": nil, "not answered": io.ErrUnexpectedEOF} {
+		var inner context.Context
+		b := &bounded{roundTripper(func(r *http.Request) (*http.Response, error) {
+			inner = r.Context()
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, fails
+		})}
+		resp, err := b.RoundTrip(httptest.NewRequest("GET", "http://host.test", nil))
+		if !errors.Is(err, fails) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			if inner.Err() != nil {
+				t.Errorf("%s: stopped before the body was read", name)
+			}
+			resp.Body.Close()
+		}
+		if inner.Err() == nil {
+			t.Errorf("%s: it runs on", name)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,6 +35,8 @@ type outcome struct {
 	Err     string // of NewClient, or of NoAnswer with its whole text
 	Hint    string
 	Passing bool
+	// Whether there are roots of the system, and more than those in ca-file.
+	System, More bool
 }
 
 func get(url, caFile string) outcome {
@@ -41,6 +44,21 @@ func get(url, caFile string) outcome {
 	if err != nil {
 		return outcome{Err: err.Error()}
 	}
+	o := do(client, url)
+	if system, err := x509.SystemCertPool(); err == nil {
+		o.System = !system.Equal(x509.NewCertPool())
+	}
+	if pool := client.Transport.(*bounded).next.(*http.Transport).TLSClientConfig.RootCAs; pool != nil {
+		alone := x509.NewCertPool()
+		if pem, err := os.ReadFile(caFile); err == nil {
+			alone.AppendCertsFromPEM(pem)
+		}
+		o.More = !pool.Equal(alone)
+	}
+	return o
+}
+
+func do(client *http.Client, url string) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
