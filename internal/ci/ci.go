@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -106,6 +107,21 @@ func MaskPAT(p Platform, pat secret.Value) error {
 	return nil
 }
 
+// discards reports whether what is written to w is seen by nobody. A standard
+// stream that was closed is the null device too: Go's runtime opens it there.
+func discards(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	if err != nil {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && os.SameFile(info, null)
+}
+
 // Origin says where a PAT comes from.
 type Origin struct {
 	// Source is for people: repository, run and job, or the host.
@@ -129,7 +145,15 @@ const prefix = "azdo-pat "
 // makes no logging command of it, not even where a later step prints it.
 func (o Origin) DisplayName() string {
 	room := maxDisplayName - utf8.RuneCountInString(prefix) - 1 - len(o.Key)
-	source := outside.Line(Harmless(strings.ReplaceAll(outside.Line(o.Source, 10*room), delimiter, "-")), room)
+	// The server counts as .NET does, to which a character beyond the basic
+	// plane is two.
+	basic := strings.Map(func(r rune) rune {
+		if r > 0xFFFF {
+			return '?'
+		}
+		return r
+	}, o.Source)
+	source := outside.Line(Harmless(strings.ReplaceAll(outside.Line(basic, 10*room), delimiter, "-")), room)
 	if source == "" {
 		source = "-"
 	}

@@ -20,6 +20,7 @@ type GitHub struct {
 	env    func(string) (string, bool)
 	action *githubactions.Action
 	log    *Log
+	stream io.Writer // of the log and the masks
 	json   io.Writer // nil: the result is not wanted on standard output
 	random io.Reader
 }
@@ -52,6 +53,7 @@ func NewGitHub(o Options) *GitHub {
 	if o.JSON {
 		w, g.json = o.Stderr, o.Stdout
 	}
+	g.stream = w
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
 	return g
@@ -69,10 +71,9 @@ func (g *GitHub) IDToken() *assertion.GitHub {
 
 // Mask implements [Platform].
 func (g *GitHub) Mask(v secret.Value) error {
-	if v.IsZero() {
+	if v.IsZero() || !g.log.hide(v) {
 		return nil
 	}
-	g.log.hide(v)
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()
 	if err := contained(func() { g.action.AddMask(v.Reveal()) }); err != nil {
@@ -90,6 +91,9 @@ const (
 
 // Prepare implements [Platform].
 func (g *GitHub) Prepare() error {
+	if discards(g.stream) {
+		return errors.New("the log goes to the null device: nobody would see the masks")
+	}
 	for _, name := range []string{outputFile, stateFile} {
 		if _, err := g.size(name); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/url"
 	"regexp"
@@ -19,9 +20,17 @@ import (
 // encodings in which a server could send them back, and whatever has the form
 // of a JWT or of a PAT.
 type scrubber struct {
+	known    map[string]bool
 	forms    []string
 	replacer *strings.Replacer
+	// spellings match credentials with characters that encodings change.
+	spellings []*regexp.Regexp
+	// pieces are all parts of that length of long credentials.
+	pieces map[string]bool
 }
+
+// piece is how many characters in a row of a credential are too many.
+const piece = 24
 
 // shortest is the length below which an encoded part of a credential says too
 // little to be hidden, and would hide too much else.
@@ -30,10 +39,15 @@ const shortest = 6
 // tokenForm is what an Azure DevOps PAT (both generations) and a JWT look like.
 var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
-func (s *scrubber) add(v secret.Value) {
-	if v.IsZero() || slices.Contains(s.forms, v.Reveal()) {
-		return
+// add makes a credential known, and reports whether it was not.
+func (s *scrubber) add(v secret.Value) bool {
+	if v.IsZero() || s.known[v.Reveal()] {
+		return false
 	}
+	if s.known == nil {
+		s.known = map[string]bool{}
+	}
+	s.known[v.Reveal()] = true
 	s.forms = append(s.forms, v.Reveal())
 	for _, form := range encodings(v.Reveal()) {
 		if len(form) >= shortest && !slices.Contains(s.forms, form) {
@@ -47,12 +61,26 @@ func (s *scrubber) add(v secret.Value) {
 		pairs = append(pairs, form, "***")
 	}
 	s.replacer = strings.NewReplacer(pairs...)
+	if r := spelling(v.Reveal()); r != nil {
+		s.spellings = append(s.spellings, r)
+	}
+	if s.pieces == nil {
+		s.pieces = map[string]bool{}
+	}
+	for text := v.Reveal(); len(text) >= piece; text = text[1:] {
+		s.pieces[text[:piece]] = true
+	}
+	return true
 }
 
 func (s *scrubber) clean(text string) string {
 	if s.replacer != nil {
 		text = s.cutOff(s.replacer.Replace(text))
 	}
+	for _, r := range s.spellings {
+		text = r.ReplaceAllLiteralString(text, "***")
+	}
+	text = s.withoutPieces(text)
 	return tokenForm.ReplaceAllString(text, "***")
 }
 
@@ -74,6 +102,65 @@ func (s *scrubber) cutOff(text string) string {
 		}
 	}
 	return strings.Join(parts, "…")
+}
+
+// withoutPieces replaces what is a part of a long credential.
+func (s *scrubber) withoutPieces(text string) string {
+	var b strings.Builder
+	hidden := 0 // up to where text is part of a credential
+	for i := range len(text) {
+		if i+piece <= len(text) && s.pieces[text[i:i+piece]] {
+			if i >= hidden {
+				b.WriteString("***")
+			}
+			hidden = i + piece
+		}
+		if i >= hidden {
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
+}
+
+// invariant are the characters that no encoding for URLs, JSON or markup
+// changes.
+var invariant = regexp.MustCompile(`^[A-Za-z0-9._~-]*$`)
+
+// entities are the names of characters in markup.
+var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
+
+// spelling matches a text whose characters are each written as they are or
+// escaped for a URL (once or more often), JSON, markup or a shell, in whatever
+// mixture. Nil: nothing in it is ever escaped, or it is too long to be a
+// password.
+func spelling(text string) *regexp.Regexp {
+	if len(text) > 256 || invariant.MatchString(text) {
+		return nil
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if invariant.MatchString(string(r)) {
+			b.WriteString(regexp.QuoteMeta(string(r)))
+			continue
+		}
+		var percent strings.Builder
+		for _, octet := range []byte(string(r)) {
+			fmt.Fprintf(&percent, "%%(?:25)*(?i:%02x)", octet)
+		}
+		fmt.Fprintf(&b, `(?:\\*%s|%s|\\+u(?i:%04x)|&(?:amp;)*#0*%d;|&(?:amp;)*#(?i:x0*%x);`, regexp.QuoteMeta(string(r)), percent.String(), r, r, r)
+		if name := entities[r]; name != "" {
+			fmt.Fprintf(&b, "|&(?:amp;)*%s;", name)
+		}
+		if r == ' ' {
+			b.WriteString(`|\+|%(?:25)*(?i:2b)`)
+		}
+		b.WriteString(")")
+	}
+	r, err := regexp.Compile(b.String())
+	if err != nil {
+		return nil
+	}
+	return r
 }
 
 // encodings are the forms in which a text is likely to be repeated.

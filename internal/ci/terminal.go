@@ -1,6 +1,7 @@
 package ci
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,10 +29,15 @@ func NewTerminal(o Options) *Terminal {
 }
 
 // Mask implements [Platform]: nobody here masks but our own log.
-func (t *Terminal) Mask(v secret.Value) error { t.log.hide(v); return nil }
+func (t *Terminal) Mask(v secret.Value) error { _ = t.log.hide(v); return nil }
 
 // Prepare implements [Platform].
-func (t *Terminal) Prepare() error { return nil }
+func (t *Terminal) Prepare() error {
+	if discards(t.stdout) {
+		return errors.New("standard output is closed or the null device: nobody would get the PAT")
+	}
+	return nil
+}
 
 // Record implements [Platform]: there is no post step to read it. What a
 // process that was killed leaves behind is sweep's to find by its name.

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 // Exit statuses.
@@ -56,6 +59,7 @@ func Run(ctx context.Context, w World) int {
 			return usage
 		}
 	}
+	args = joined(args)
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(w.Stdout)
@@ -71,6 +75,7 @@ func Run(ctx context.Context, w World) int {
 type call struct {
 	World
 	platform ci.Platform
+	http     *http.Client // once the settings are read
 	status   int
 }
 
@@ -157,6 +162,24 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 	}
 }
 
+// joined lets the value of a flag that can stand alone follow it after a space
+// too, as that of every other flag can. The commands take no other arguments.
+func joined(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		alone := slices.ContainsFunc(settings.Descriptions, func(d settings.Description) bool {
+			return d.Bool && args[i] == "--"+d.Name
+		})
+		if alone && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+			out = append(out, args[i]+"="+args[i+1])
+			i++
+			continue
+		}
+		out = append(out, args[i])
+	}
+	return out
+}
+
 // flags returns the values of the flags that were given.
 func flags(cmd *cobra.Command) map[string]string {
 	given := map[string]string{}
@@ -187,14 +210,37 @@ func (c *call) source(given map[string]string, saved *settings.Saved) settings.S
 	return s
 }
 
-// begin masks the credentials that came with the settings, before anything is
-// said, and then says what is wrong with the settings.
-func (c *call) begin(s *settings.Settings, wrong error) error {
+// load reads the settings of a command. It masks the credentials that came with
+// them before anything is said of what is wrong.
+func (c *call) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
+	s, wrong := settings.Load(command, src)
+	if s != nil && s.Output == settings.JSON {
+		c.platform = ci.Detect(c.options(true))
+	}
+	if err := c.mask(s); err != nil {
+		return s, err
+	}
+	var problems *settings.Problems
+	if wrong != nil && !errors.As(wrong, &problems) {
+		return nil, wrong
+	}
+	var err error
+	if c.http, err = wire.NewClient(wire.Options{CAFile: s.CAFile}); err != nil {
+		if problems == nil {
+			problems = &settings.Problems{}
+		}
+		problems.List = append(problems.List, "ca-file: "+err.Error())
+	}
+	if problems != nil {
+		return s, problems
+	}
+	return s, nil
+}
+
+// mask masks what came with the settings, and the job's own credential.
+func (c *call) mask(s *settings.Settings) error {
 	var given []secret.Value
 	if s != nil {
-		if s.Output == settings.JSON {
-			c.platform = ci.Detect(c.options(true))
-		}
 		given = s.Credentials()
 	}
 	if g, ok := c.platform.(*ci.GitHub); ok {
@@ -205,7 +251,7 @@ func (c *call) begin(s *settings.Settings, wrong error) error {
 			return err
 		}
 	}
-	return wrong
+	return nil
 }
 
 // failed says what failed and returns the exit status for it.

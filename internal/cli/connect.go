@@ -21,15 +21,16 @@ import (
 type connection struct {
 	pats   *pat.Client
 	tenant string
-	// skew is how far this machine's clock is ahead of the server's.
-	skew time.Duration
+	// skew is how far this machine's clock is ahead of the server's: Entra's, or
+	// where Entra is not asked, Azure DevOps's once it has answered.
+	skew func() time.Duration
 	// refresh is the refresh token that Entra gave instead of the stored one.
 	refresh secret.Value
 	now     func() time.Time
 }
 
 // server is the server's clock, as far as it is known.
-func (c *connection) server() time.Time { return c.now().Add(-c.skew) }
+func (c *connection) server() time.Time { return c.now().Add(-c.skew()) }
 
 // tooMuch is the skew from which on it is worth a warning.
 const tooMuch = time.Minute
@@ -37,10 +38,7 @@ const tooMuch = time.Minute
 // connect goes from the settings to the PAT API: assertion, exchange, client.
 func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, error) {
 	log := c.platform.Log()
-	client, err := wire.NewClient(wire.Options{CAFile: s.CAFile})
-	if err != nil {
-		return nil, &settings.Problems{List: []string{"ca-file: " + err.Error()}}
-	}
+	client := c.http
 	client.Transport = &wire.Traced{Next: client.Transport, Debugf: log.Debugf}
 	conn := &connection{tenant: s.TenantID, now: c.Now}
 	access := s.AccessToken
@@ -65,9 +63,11 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		}
 		conn.tenant = x.Tenant
 		access = token.Access
-		conn.skew, conn.refresh = token.Skew(), token.Refresh
+		conn.skew, conn.refresh = token.Skew, token.Refresh
 	} else {
 		log.Infof("identity: %s", s.Identity)
+		clock := &wire.Clock{Next: client.Transport, Now: c.Now}
+		client.Transport, conn.skew = clock, clock.Skew
 	}
 	conn.pats = pat.New(pat.Options{
 		HTTP: client, BaseURL: s.TokenServiceURL, Organization: s.Organization,
@@ -96,7 +96,10 @@ func who(s *settings.Settings) string {
 	case settings.Password:
 		return fmt.Sprintf(" %s, by way of application %s", s.Username, s.ClientID)
 	}
-	return fmt.Sprintf(", by way of application %s", s.ClientID)
+	if s.Identity == settings.RefreshToken {
+		return fmt.Sprintf(", by way of application %s", s.ClientID)
+	}
+	return ""
 }
 
 // presented adds to Entra's refusal what the job presented, as values to paste
@@ -126,7 +129,7 @@ func (c *call) clockWarning(skew time.Duration) {
 		direction = "behind"
 	}
 	c.platform.Log().Warning("clock is off", fmt.Sprintf(
-		"this runner's clock is %s %s Entra's; the PAT's expiry is reckoned from Entra's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
+		"this runner's clock is %s %s the server's; the PAT's expiry is reckoned from the server's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
 }
 
 // refreshTokenLife is how long a refresh token lives from its issue.

@@ -39,8 +39,8 @@ func (c *call) mint(ctx context.Context, given map[string]string) int {
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
-	s, wrong := settings.Load(settings.Mint, c.source(given, nil))
-	if err := c.begin(s, wrong); err != nil {
+	s, err := c.load(settings.Mint, c.source(given, nil))
+	if err != nil {
 		return c.failed("mint", err)
 	}
 	if recorded != nil {
@@ -77,16 +77,16 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 	if err != nil {
 		return nil, err
 	}
-	c.clockWarning(conn.skew)
 	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
 	origin := c.platform.Origin(s.Name)
 	record := lease.Record{
-		Name: origin.DisplayName(), Skew: int(conn.skew / time.Second), Settings: s.Save(),
+		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
 	}
 	log.Infof("minting %q with %s for %s", record.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	lessor := c.lessor(conn)
 	minted, err := lessor.Acquire(ctx, record, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	c.clockWarning(conn.skew())
 	if err != nil {
 		return nil, err
 	}

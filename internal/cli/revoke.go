@@ -35,15 +35,15 @@ needs the same identity as mint did.`,
 }
 
 func (c *call) revoke(ctx context.Context, given map[string]string) int {
-	s, wrong := settings.Load(settings.Revoke, c.source(given, nil))
-	if err := c.begin(s, wrong); err != nil {
+	s, err := c.load(settings.Revoke, c.source(given, nil))
+	if err != nil {
 		return c.failed("revoke", err)
 	}
 	if s.SkipRevoke {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
 		return done
 	}
-	_, err := c.release(ctx, s, lease.Record{ID: s.AuthorizationID}, s.Timeout)
+	_, err = c.release(ctx, s, lease.Record{ID: s.AuthorizationID}, s.Timeout)
 	return c.ended("revoke", s, err)
 }
 
@@ -51,7 +51,7 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 // what can be worked out again from the inputs and the environment.
 func (c *call) post(ctx context.Context, args []string) int {
 	log := c.platform.Log()
-	if err := c.begin(nil, nil); err != nil {
+	if err := c.mask(nil); err != nil {
 		return c.failed("post", err)
 	}
 	record, saved := c.recorded()
@@ -60,14 +60,14 @@ func (c *call) post(ctx context.Context, args []string) int {
 		log.Infof("nothing was minted, so there is nothing to revoke")
 		return done
 	case saved != nil && record.Stage == lease.Over:
-		log.Infof("the PAT is already revoked")
+		log.Infof("mint left no PAT behind, so there is nothing to revoke")
 		return done
 	case saved == nil && len(args) > 0 && (args[0] == "sweep" || args[0] == "check"):
 		return done
 	}
-	s, wrong := settings.Load(settings.Post, c.source(nil, saved))
-	if err := c.begin(s, wrong); err != nil {
-		if saved == nil && errors.Is(err, wrong) {
+	s, err := c.load(settings.Post, c.source(nil, saved))
+	if err != nil {
+		if wrong := (*settings.Problems)(nil); saved == nil && errors.As(err, &wrong) {
 			err = hint.Add(err, "mint left no state, and with these settings its PAT cannot be looked for; a mint with the same settings minted nothing")
 		}
 		return c.ended("post", s, err)
@@ -83,7 +83,7 @@ func (c *call) post(ctx context.Context, args []string) int {
 				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be worked out"),
 				"look for it in the user's token list, "+tokenPage(s.Organization)))
 		}
-		record.Name = origin.DisplayName()
+		record = lease.Unrecorded(origin.DisplayName(), c.Now())
 	}
 	timeout := s.Timeout
 	if record.Expired(c.Now()) {

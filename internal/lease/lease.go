@@ -93,6 +93,9 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	defer stop()
 
 	err := wire.Retry(ctx, l.Log, "minting", a.attempt)
+	if err == nil && a.tooLong() {
+		err = a.again(ctx)
+	}
 	if err == nil {
 		err = a.verify()
 	}
@@ -210,10 +213,31 @@ func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
 	return a.PATs.Create(patient, a.asked)
 }
 
+// tooLong reports whether the PAT will live longer than asked, since the clock by
+// which its end was reckoned turned out to be ahead of the server's. That can
+// only be where nobody told the server's clock before.
+func (a *acquisition) tooLong() bool {
+	return a.asked.ValidTo.Sub(a.Server()) > a.want.Lifetime+time.Minute
+}
+
+// again ends the PAT and mints another, now that the server's clock is known.
+func (a *acquisition) again(ctx context.Context) error {
+	a.Log.Infof("PAT %s would live until %s, which by the server's clock is longer than asked; minting it again", a.r.ID, stamp(a.asked.ValidTo))
+	if _, err := a.end(ctx, a.r.ID); err != nil {
+		return err
+	}
+	a.ended = append(a.ended, Ended{ID: a.r.ID})
+	a.token, a.r.ID, a.r.Stage = pat.Token{}, "", Intended
+	return wire.Retry(ctx, a.Log, "minting", a.attempt)
+}
+
 // verify compares what was granted with what was asked for.
 func (a *acquisition) verify() error {
 	t := a.token
 	var wider []string
+	if len(t.Scopes) == 0 {
+		wider = append(wider, "the answer does not say what it is good for")
+	}
 	for _, scope := range t.Scopes {
 		if !pat.Covers(a.asked.Scopes, scope) {
 			wider = append(wider, fmt.Sprintf("the scope %q was not asked for", scope))
@@ -226,7 +250,7 @@ func (a *acquisition) verify() error {
 		wider = append(wider, fmt.Sprintf("it is good for %d organizations", n))
 	}
 	if late := t.ValidTo.Sub(a.asked.ValidTo); late > slack {
-		wider = append(wider, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(time.Second)))
+		wider = append(wider, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
 	}
 	if len(wider) > 0 {
 		return hint.Add(fmt.Errorf("the PAT is wider than asked for: %s", strings.Join(wider, "; ")),
@@ -280,7 +304,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
 			join(hint.Of(cause), "the post step tries again; where there is none, revoke it in the user's token list"))
 	}
-	if a.r.ID != "" {
+	if a.r.ID != "" || len(a.ended) > 0 {
 		cause = &undone{cause}
 	}
 	if !a.r.Doubt {

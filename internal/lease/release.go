@@ -36,6 +36,11 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 			ended = append(ended, Ended{r.ID, r.ValidFrom, gone})
 		}
 		if failed = err; !r.Doubt {
+			if gone && r.Name != "" {
+				// It is gone, and that is that, unless the id was a wrong one.
+				named, _ := l.endNamed(ctx, r.Name, append(ids(ended), r.ID))
+				ended = append(ended, named...)
+			}
 			return ended, failed
 		}
 	}
@@ -45,7 +50,10 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		// often nothing comes.
 		until = deadline.Add(-look)
 	}
-	missing := max(1, r.Open)
+	missing := r.Open
+	if r.Stage == Intended {
+		missing = max(1, missing)
+	}
 	for first := true; ; first = false {
 		now := l.Now() // what comes after a look is for the next one
 		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID))
@@ -55,7 +63,7 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 			return ended, failed
 		}
 		over := now.Before(r.Intended) || !now.Before(until)
-		if r.Stage != Intended || over || missing <= 0 {
+		if over || missing <= 0 {
 			return ended, nil
 		}
 		if first {

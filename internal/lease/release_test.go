@@ -30,7 +30,9 @@ func TestRelease(t *testing.T) {
 		{name: "by its id", record: Record{Stage: Minted, Name: leaseName, ID: guid(1)}, active: []string{leaseName, leaseName},
 			did: []string{"revoke #1"}, ended: "#1", left: []string{"#2"}},
 		{name: "by its id in capitals", record: Record{ID: strings.ToUpper(guid(1))}, active: []string{leaseName}, did: []string{"revoke #1"}, ended: "#1"},
-		{name: "gone", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, did: []string{"revoke #7"}, ended: "-#7"},
+		// A server that told a wrong id says of it that it is gone.
+		{name: "gone", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, active: []string{other, leaseName}, did: []string{"revoke #7", "list", "revoke #2"}, ended: "-#7 #2", left: []string{"#1"}},
+		{name: "gone, and the list is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, lists: []error{err403List}, did: []string{"revoke #7", "list"}, ended: "-#7"},
 		{name: "handed over", record: Record{Stage: Handed, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, did: []string{"revoke #1"}, ended: "#1"},
 		{name: "refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, revokes: []error{err403Revoke},
 			did: []string{"revoke #1"}, err: "not yours", left: []string{"#1"}},
@@ -135,7 +137,8 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "in doubt, when the time is over", record: doubtful, since: settle, commit: []time.Duration{0}, ended: 1},
 
 		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
-		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true}, commit: []time.Duration{0}, ended: 2},
+		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{0}, ended: 2},
+		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, took: settle, ended: 1, logged: true},
 
 		{name: "of a minted one nothing is to come", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, ended: 1},
 		{name: "without a record it is not known since when", record: Record{Name: leaseName}},
