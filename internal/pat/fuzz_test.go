@@ -32,7 +32,7 @@ func FuzzParseScopes(f *testing.F) {
 			if !Covers(list, s) || strings.Count(" "+strings.Join(list, " ")+" ", " "+s+" ") != 1 {
 				t.Errorf("%q of %q", s, list)
 			}
-			if i > 0 && strings.Index(text, s) < 0 {
+			if i > 0 && !strings.Contains(text, s) {
 				t.Errorf("%q is not in %q", s, text)
 			}
 		}
