@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -71,27 +72,28 @@ var (
 		platform{"windows", "amd64"}, platform{"windows", "arm64"})
 )
 
-// toolchain is the version of Go that go.mod names. Another one makes other
-// bytes: of the program as a compiler, of an image's layer by its gzip.
-func toolchain(ctx context.Context, tree string) (string, error) {
-	out, err := goCommand(ctx, tree, nil, "list", "-m", "-f", "{{.GoVersion}}")
+// checkToolchain refuses to make a release with another Go than go.mod names.
+// Another one makes other bytes: of the program as a compiler, of an image's
+// layer by its gzip.
+func checkToolchain(ctx context.Context, tree string) error {
+	out, err := goCommand(ctx, tree, nil, "mod", "edit", "-json")
 	if err != nil {
-		return "", err
+		return err
 	}
-	want := "go" + strings.TrimSpace(string(out))
+	var module struct{ Go, Toolchain string }
+	if err := json.Unmarshal(out, &module); err != nil {
+		return err
+	}
+	want := cmp.Or(module.Toolchain, "go"+module.Go)
 	if have := runtime.Version(); have != want {
-		return "", fmt.Errorf("this runs on %s, but the release of this source is made with %s: set GOTOOLCHAIN=%[2]s", have, want)
+		return fmt.Errorf("this runs on %s, but the release of this source is made with %s: set GOTOOLCHAIN=%[2]s", have, want)
 	}
-	return want, nil
+	return nil
 }
 
 // compile builds the program. Nothing of the time, the directory, the
 // repository or the caller's settings of Go gets into it.
 func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, error) {
-	version, err := toolchain(ctx, tree)
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "azdo-pat-release-")
 	if err != nil {
 		return nil, err
@@ -102,7 +104,7 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 	// into the file that "go env -w" writes.
 	env := []string{
 		"CGO_ENABLED=0", "GOOS=" + p.OS, "GOARCH=" + p.Arch, "GOAMD64=v1", "GOARM64=v8.0",
-		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOEXPERIMENT=", "GOFIPS140=off", "GOTOOLCHAIN=" + version,
+		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOEXPERIMENT=", "GOFIPS140=off", "GOTOOLCHAIN=" + runtime.Version(),
 	}
 	ldflags := fmt.Sprintf("-s -w -buildid= -X azdo-pat/internal/cli.version=%s -X azdo-pat/internal/cli.commit=%s", o.Version, o.Commit)
 	if _, err := goCommand(ctx, tree, env, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", out, "."); err != nil {
@@ -111,8 +113,8 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 	// An experiment of the compiler stands behind the version.
 	if info, err := buildinfo.ReadFile(out); err != nil {
 		return nil, err
-	} else if info.GoVersion != version {
-		return nil, fmt.Errorf("build for %s: made by %q, want %q: is an experiment set by go env -w?", p, info.GoVersion, version)
+	} else if info.GoVersion != runtime.Version() {
+		return nil, fmt.Errorf("build for %s: made by %q, want %q: is an experiment set by go env -w?", p, info.GoVersion, runtime.Version())
 	}
 	return os.ReadFile(out)
 }

@@ -65,6 +65,13 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		}
 		return o.check()
 	}
+	// What is only tried out may be made with any Go.
+	released := func() error {
+		if o.Version == "dev" {
+			return nil
+		}
+		return checkToolchain(ctx, *tree)
+	}
 
 	switch name {
 	case "binaries":
@@ -73,12 +80,18 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		if err := parse(); err != nil {
 			return err
 		}
+		if err := released(); err != nil {
+			return err
+		}
 		return writeBinaries(ctx, *tree, *out, o, stderr)
 
 	case "image":
 		stamped()
 		out := fs.String("out", "", "directory to write the OCI layout to; empty: the digest alone is wanted")
 		if err := parse(); err != nil {
+			return err
+		}
+		if err := released(); err != nil {
 			return err
 		}
 		index, err := buildIndex(ctx, *tree, o)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -92,10 +93,18 @@ func TestNotLinked(t *testing.T) {
 // Another toolchain makes other bytes: it is refused, and the error says how.
 func TestToolchain(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "go.mod"), "module azdo-pat\n\ngo 1.25.1\n")
-	_, err := compile(t.Context(), dir, imagePlatforms[0], tested)
-	if err == nil || !strings.Contains(err.Error(), "set GOTOOLCHAIN=go1.25.1") {
-		t.Errorf("error %v, want one that names the toolchain", err)
+	for mod, want := range map[string]string{
+		"go 1.25.1":                       "go1.25.1",
+		"go 1.25.0\n\ntoolchain go1.25.3": "go1.25.3",
+	} {
+		write(t, filepath.Join(dir, "go.mod"), "module azdo-pat\n\n"+mod+"\n")
+		for _, command := range []string{"binaries", "image"} {
+			err := run(t.Context(), []string{command, "-C", dir, "-version", "v1.2.3", "-out", filepath.Join(dir, "out")},
+				func(string) (string, bool) { return "", false }, io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), "set GOTOOLCHAIN="+want) {
+				t.Errorf("%s: error %v, want one that names %s", command, err, want)
+			}
+		}
 	}
 }
 
