@@ -25,8 +25,10 @@ type scrubber struct {
 	replacer *strings.Replacer
 	// spellings match credentials with characters that encodings change.
 	spellings []*regexp.Regexp
-	// pieces are all parts of that length of long credentials.
-	pieces map[string]bool
+	// pieces are all parts of that length of long credentials, and of their
+	// encodings as far as forms[:indexed].
+	pieces  map[string]bool
+	indexed int
 }
 
 // piece is how many characters in a row of a credential are too many.
@@ -64,13 +66,29 @@ func (s *scrubber) add(v secret.Value) bool {
 	if r := spelling(v.Reveal()); r != nil {
 		s.spellings = append(s.spellings, r)
 	}
+	s.cut(v.Reveal())
+	s.indexed = 0
+	return true
+}
+
+// cut makes the pieces of a text known.
+func (s *scrubber) cut(text string) {
 	if s.pieces == nil {
 		s.pieces = map[string]bool{}
 	}
-	for text := v.Reveal(); len(text) >= piece; text = text[1:] {
+	for ; len(text) >= piece; text = text[1:] {
 		s.pieces[text[:piece]] = true
 	}
-	return true
+}
+
+// run is a text in which a piece of an encoded credential could be: longer than
+// an id. Only then the pieces of all encodings are worked out.
+var run = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40}`)
+
+func (s *scrubber) index() {
+	for ; s.indexed < len(s.forms); s.indexed++ {
+		s.cut(s.forms[s.indexed])
+	}
 }
 
 func (s *scrubber) clean(text string) string {
@@ -79,6 +97,9 @@ func (s *scrubber) clean(text string) string {
 	}
 	for _, r := range s.spellings {
 		text = r.ReplaceAllLiteralString(text, "***")
+	}
+	if run.MatchString(text) {
+		s.index()
 	}
 	text = s.withoutPieces(text)
 	return tokenForm.ReplaceAllString(text, "***")

@@ -1,6 +1,8 @@
 package ci
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strings"
@@ -60,6 +62,8 @@ func TestScrubPieces(t *testing.T) {
 		{"its end", "x " + token[30:] + " y", "x *** y"},
 		{"its middle", "x" + token[10:40] + "y", "x***y"},
 		{"in two", token[:30] + " . " + token[30:], "*** . ***"},
+		{"a piece of its base64", "x " + base64.StdEncoding.EncodeToString([]byte(":" + token))[20:70] + " y", "x *** y"},
+		{"a piece of its hex", "x " + hex.EncodeToString([]byte(token))[20:70] + " y", "x *** y"},
 		{"too little", "x " + token[:piece-1] + " y", "x " + token[:piece-1] + " y"},
 		{"something else", "https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/oauth2", "https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/oauth2"},
 	} {

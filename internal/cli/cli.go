@@ -194,6 +194,10 @@ func flags(cmd *cobra.Command) map[string]string {
 // source is where the settings of this call come from.
 func (c *call) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Saved: saved}
+	s.Roots = func(file string) (err error) {
+		c.http, err = wire.NewClient(wire.Options{CAFile: file})
+		return err
+	}
 	if g, ok := c.platform.(*ci.GitHub); ok {
 		s.Action = true
 		s.Assertion = func() error {
@@ -220,21 +224,7 @@ func (c *call) load(command settings.Command, src settings.Source) (*settings.Se
 	if err := c.mask(s); err != nil {
 		return s, err
 	}
-	var problems *settings.Problems
-	if wrong != nil && !errors.As(wrong, &problems) {
-		return nil, wrong
-	}
-	var err error
-	if c.http, err = wire.NewClient(wire.Options{CAFile: s.CAFile}); err != nil {
-		if problems == nil {
-			problems = &settings.Problems{}
-		}
-		problems.List = append(problems.List, "ca-file: "+err.Error())
-	}
-	if problems != nil {
-		return s, problems
-	}
-	return s, nil
+	return s, wrong
 }
 
 // mask masks what came with the settings, and the job's own credential.

@@ -99,6 +99,10 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if err != nil {
 		return c.ended("post", s, describe(err, s, record))
 	}
+	if len(ended) == 0 && record.MayCome(c.Now()) {
+		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later", record.Name)
+		return done
+	}
 	if len(ended) == 0 {
 		log.Infof("there is no PAT named %q, so there is nothing to revoke", record.Name)
 		return done

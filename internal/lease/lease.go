@@ -51,6 +51,8 @@ const (
 	settle = wire.RequestTimeout + 5*time.Second
 	// look is how often it is looked for in that time.
 	look = 2 * time.Second
+	// lastLook is what is left of the time for the last of it.
+	lastLook = 500 * time.Millisecond
 )
 
 // slack is how much later than asked a PAT may end before that counts as wider,

@@ -64,6 +64,12 @@ func Unrecorded(name string, now time.Time) Record {
 	return Record{Stage: Intended, Name: name, Intended: now.Add(patience - settle)}
 }
 
+// MayCome reports whether at a moment of this machine's clock a PAT that was
+// asked for may still be made.
+func (r Record) MayCome(now time.Time) bool {
+	return r.Stage == Intended && now.Before(r.Intended.Add(settle-look))
+}
+
 // version of the format of Record.
 const version = 1
 

@@ -45,10 +45,10 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		}
 	}
 	until := r.Intended.Add(settle)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until.Add(look)) {
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
 		// There is no time to wait so long, and nothing to complain about: most
 		// often nothing comes.
-		until = deadline.Add(-look)
+		until = deadline.Add(-lastLook)
 	}
 	missing := r.Open
 	if r.Stage == Intended {
@@ -69,7 +69,7 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		if first {
 			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(until))
 		}
-		l.Sleep(ctx, look)
+		l.Sleep(ctx, max(0, min(look, until.Sub(l.Now()))))
 		if err := ctxErr(ctx); err != nil {
 			return ended, err
 		}

@@ -104,7 +104,7 @@ func (c *check) settings(r *raw) *Settings {
 		Audience:           r.Audience,
 		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
 		TokenServiceURL:    c.url("token-service-url", r.TokenServiceURL),
-		CAFile:             c.path("ca-file", r.CAFile),
+		CAFile:             c.roots(r.CAFile),
 		Timeout:            c.duration("timeout", r.Timeout, 1, math.MaxInt64, "a Go duration above zero, such as 90s or 2m"),
 		SkipRevoke:         c.bool("skip-revoke", r.SkipRevoke),
 		OnRevokeFailure:    c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
@@ -195,6 +195,18 @@ func (c *check) path(name, text string) string {
 		c.wrong(name, text, "the path of a file")
 	}
 	return text
+}
+
+// roots tries the file, so that a wrong one is told with all else that is wrong.
+func (c *check) roots(file string) string {
+	file = c.path("ca-file", file)
+	if c.src.Roots == nil {
+		return file
+	}
+	if err := c.src.Roots(file); err != nil {
+		c.wrong("ca-file", file, fmt.Sprintf("a PEM file of certificates (%s)", outside.Line(err.Error(), 200)))
+	}
+	return file
 }
 
 // url takes https, or http on this machine alone.

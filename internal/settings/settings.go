@@ -192,6 +192,9 @@ type Source struct {
 	// Assertion reports whether the CI system can vouch for the job, and if
 	// not, why, and what to change. Nil: it cannot, and a token file is needed.
 	Assertion func() error
+	// Roots tries the file of further roots of trust; its name is empty where
+	// there is none. Nil: it is not tried.
+	Roots func(file string) error
 }
 
 // Load reads the settings of command and checks those that concern it. What is
