@@ -214,7 +214,11 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 		w.env["STATE_lease"] = validTo.ReplaceAllString(w.env["STATE_lease"], `"validTo":"2020-01-01T00:00:00Z"`)
 	}
 	w.begin(ts)
-	w.start(ts, neg, "post", []string{"mint"})
+	command := "mint"
+	if c := w.env["INPUT_COMMAND"]; c != "" {
+		command = c
+	}
+	w.start(ts, neg, "post", []string{command})
 }
 
 // unmasked are the lines that set a mask: long, and nothing for a person.

@@ -20,6 +20,7 @@ type GitHub struct {
 	env    func(string) (string, bool)
 	action *githubactions.Action
 	log    *Log
+	masked map[string]bool
 	stream io.Writer // of the log and the masks
 	json   io.Writer // nil: the result is not wanted on standard output
 	random io.Reader
@@ -48,7 +49,7 @@ func Detect(o Options) Platform {
 
 // NewGitHub returns the platform of a GitHub Actions step.
 func NewGitHub(o Options) *GitHub {
-	g := &GitHub{env: o.LookupEnv, random: o.Random}
+	g := &GitHub{env: o.LookupEnv, random: o.Random, masked: map[string]bool{}}
 	w := o.Stdout
 	if o.JSON {
 		w, g.json = o.Stderr, o.Stdout
@@ -71,14 +72,19 @@ func (g *GitHub) IDToken() *assertion.GitHub {
 
 // Mask implements [Platform].
 func (g *GitHub) Mask(v secret.Value) error {
-	if v.IsZero() || !g.log.hide(v) {
+	if v.IsZero() {
 		return nil
 	}
+	g.log.hide(v)
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()
+	if g.masked[v.Reveal()] {
+		return nil
+	}
 	if err := contained(func() { g.action.AddMask(v.Reveal()) }); err != nil {
 		return fmt.Errorf("mask a credential in the log: %w", err)
 	}
+	g.masked[v.Reveal()] = true
 	return nil
 }
 

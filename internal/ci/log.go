@@ -88,12 +88,11 @@ func (l *Log) do(f func()) {
 	_ = contained(f)
 }
 
-// hide makes the log replace a credential from now on, and reports whether it is
-// new to it.
-func (l *Log) hide(v secret.Value) bool {
+// hide makes the log replace a credential from now on.
+func (l *Log) hide(v secret.Value) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scrub.add(v)
+	l.scrub.add(v)
 }
 
 // Scrub replaces every credential that the log was told of.

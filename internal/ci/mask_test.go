@@ -345,3 +345,37 @@ func FuzzScrub(f *testing.F) {
 		}
 	})
 }
+
+// A mask that could not be written is not taken for one that was: asked for once
+// more, it must be written or fail again.
+func TestMaskThatFailed(t *testing.T) {
+	t.Parallel()
+	w := &failingOnce{}
+	g := NewGitHub(Options{LookupEnv: func(string) (string, bool) { return "", false }, Stdout: w, Random: strings.NewReader("")})
+	v := secret.New("correct-horse-battery")
+	if err := g.Mask(v); err == nil {
+		t.Fatal("the failure was not reported")
+	}
+	for range 2 {
+		if err := g.Mask(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := w.String(), "::add-mask::correct-horse-battery\n"; got != want {
+		t.Errorf("wrote %q, want %q", got, want)
+	}
+}
+
+// failingOnce is a stream whose first write fails.
+type failingOnce struct {
+	failed bool
+	strings.Builder
+}
+
+func (f *failingOnce) Write(p []byte) (int, error) {
+	if !f.failed {
+		f.failed = true
+		return 0, errors.New("broken pipe")
+	}
+	return f.Builder.Write(p)
+}

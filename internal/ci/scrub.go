@@ -41,10 +41,10 @@ const shortest = 6
 // tokenForm is what an Azure DevOps PAT (both generations) and a JWT look like.
 var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
-// add makes a credential known, and reports whether it was not.
-func (s *scrubber) add(v secret.Value) bool {
+// add makes a credential known.
+func (s *scrubber) add(v secret.Value) {
 	if v.IsZero() || s.known[v.Reveal()] {
-		return false
+		return
 	}
 	if s.known == nil {
 		s.known = map[string]bool{}
@@ -68,7 +68,6 @@ func (s *scrubber) add(v secret.Value) bool {
 	}
 	s.cut(v.Reveal())
 	s.indexed = 0
-	return true
 }
 
 // cut makes the pieces of a text known.

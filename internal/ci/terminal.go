@@ -29,7 +29,7 @@ func NewTerminal(o Options) *Terminal {
 }
 
 // Mask implements [Platform]: nobody here masks but our own log.
-func (t *Terminal) Mask(v secret.Value) error { _ = t.log.hide(v); return nil }
+func (t *Terminal) Mask(v secret.Value) error { t.log.hide(v); return nil }
 
 // Prepare implements [Platform].
 func (t *Terminal) Prepare() error {
@@ -40,7 +40,7 @@ func (t *Terminal) Prepare() error {
 }
 
 // Record implements [Platform]: there is no post step to read it. What a
-// process that was killed leaves behind is sweep's to find by its name.
+// process that was killed leaves behind can be found by its name alone.
 func (t *Terminal) Record(string) error { return nil }
 
 // HandOver implements [Platform].

@@ -56,13 +56,16 @@ func (c *call) post(ctx context.Context, args []string) int {
 	}
 	record, saved := c.recorded()
 	switch {
+	case len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
+		// Main had the same argument, so that it was no mint. It has recorded
+		// nothing either, and whatever state there is was planted.
+		log.Infof("%q mints nothing, so there is nothing to revoke", args[0])
+		return done
 	case saved != nil && record.Stage == lease.Started:
 		log.Infof("nothing was minted, so there is nothing to revoke")
 		return done
 	case saved != nil && record.Stage == lease.Over:
 		log.Infof("mint left no PAT behind, so there is nothing to revoke")
-		return done
-	case saved == nil && len(args) > 0 && (args[0] == "sweep" || args[0] == "check"):
 		return done
 	}
 	s, err := c.load(settings.Post, c.source(nil, saved))

@@ -5,7 +5,7 @@
 // that mints is sent, the intent is on record: the display name that the PAT
 // will have, which is enough to find it again. So whatever happens between that
 // request and its answer, somebody can end what it made: this process, the post
-// step, or a sweep.
+// step, or somebody who looks for the name.
 package lease
 
 import (
