@@ -234,6 +234,49 @@ func postEnv(env, state map[string]string, mode string) map[string]string {
 	return post
 }
 
+// A standard output that nobody reads does not hold the program for longer than
+// timeout and cleaning up, and what it may have minted is the post step's to end.
+func TestNobodyReadsStandardOutput(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_TIMEOUT"] = "1s"
+	cmd := command(t, env, step, "azdo-pat", "mint")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// Full, so that the first line waits.
+	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := w.Write(make([]byte, 4096)); err != nil {
+			break
+		}
+	}
+	cmd.Stdout = w
+	begin := time.Now()
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("mint ended with %v, want status 1", err)
+	}
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil || len(e.Active()) != 0 {
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+	}
+}
+
 // A program that writes to nobody keeps its promises: a mask that cannot be
 // written is a PAT that is not handed over.
 func TestStandardOutputIsClosed(t *testing.T) {

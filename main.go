@@ -12,13 +12,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/cli"
-	"azdo-pat/internal/lease"
 )
-
-// lastWord is how long the program may take to end once it was told to stop or
-// its time is up: cleaning up, and a moment to say so. A standard output that
-// nobody reads would hold it for ever.
-const lastWord = lease.Cleanup + time.Second
 
 func main() { os.Exit(run()) }
 
@@ -30,7 +24,7 @@ func run() int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		stop(fmt.Errorf("stopped by a signal (%s)", <-signals))
-		time.Sleep(lastWord)
+		time.Sleep(cli.LastWord)
 		os.Exit(1)
 	}()
 	host, _ := os.Hostname()
@@ -38,5 +32,6 @@ func run() int {
 		Args: os.Args, LookupEnv: os.LookupEnv,
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		Random: rand.Reader, Now: time.Now, Host: host,
+		Bound: func(d time.Duration) { time.AfterFunc(d, func() { os.Exit(1) }) },
 	})
 }

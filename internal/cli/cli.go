@@ -17,6 +17,7 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/wire"
@@ -29,6 +30,10 @@ const (
 	usage = 2 // the settings or the command line are wrong; nothing was sent
 )
 
+// LastWord is how long the program may take to end once it was told to stop or
+// its time is up: cleaning up, and a moment to say so.
+const LastWord = lease.Cleanup + time.Second
+
 // World is every side effect that the program has, but for the network and the
 // files that the settings name.
 type World struct {
@@ -39,6 +44,9 @@ type World struct {
 	Random    io.Reader
 	Now       func() time.Time
 	Host      string // this machine's name
+	// Bound ends the process after a while, whatever it is doing then: a
+	// standard output that nobody reads would hold it for ever.
+	Bound func(time.Duration)
 }
 
 // Run runs the command that the arguments name and returns the exit status. It
@@ -218,6 +226,9 @@ func (c *call) source(given map[string]string, saved *settings.Saved) settings.S
 // them before anything is said of what is wrong.
 func (c *call) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
 	s, wrong := settings.Load(command, src)
+	if wrong == nil {
+		c.Bound(s.Timeout + LastWord)
+	}
 	if s != nil && s.Output == settings.JSON {
 		c.platform = ci.Detect(c.options(true))
 	}

@@ -51,9 +51,6 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 // what can be worked out again from the inputs and the environment.
 func (c *call) post(ctx context.Context, args []string) int {
 	log := c.platform.Log()
-	if err := c.mask(nil); err != nil {
-		return c.failed("post", err)
-	}
 	record, saved := c.recorded()
 	switch {
 	case len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
