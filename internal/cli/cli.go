@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
@@ -98,11 +99,14 @@ func (c *call) actionArgs(args []string) ([]string, error) {
 		return []string{string(settings.Mint)}, nil
 	}
 	input, _ := c.LookupEnv("INPUT_COMMAND")
-	if input != "" && len(args) == 1 && args[0] == input && input != string(settings.Mint) {
-		return nil, fmt.Errorf("command: found %q; allowed: mint", input)
+	if input != "" && len(args) == 1 && args[0] == input && !slices.Contains(actionCommands, settings.Command(input)) {
+		return nil, fmt.Errorf("command: found %q; allowed: mint, sweep or check", input)
 	}
 	return args, nil
 }
+
+// actionCommands are what the action can do.
+var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
 
 func (c *call) root() *cobra.Command {
 	root := &cobra.Command{
@@ -152,6 +156,10 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 			if c != command || settings.IsSecret(d.Name) {
 				continue
 			}
+			if d.Name == "env" {
+				cmd.Flags().StringArray(d.Name, nil, d.Text)
+				continue
+			}
 			cmd.Flags().String(d.Name, "", d.Text)
 			if d.Bool {
 				cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
@@ -171,10 +179,13 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 }
 
 // joined lets the value of a flag that can stand alone follow it after a space
-// too, as that of every other flag can. The commands take no other arguments.
+// too, as that of every other flag can. What follows "--" is another program's.
 func joined(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
+		if args[i] == "--" {
+			return append(out, args[i:]...)
+		}
 		alone := slices.ContainsFunc(settings.Descriptions, func(d settings.Description) bool {
 			return d.Bool && args[i] == "--"+d.Name
 		})
@@ -194,6 +205,9 @@ func flags(cmd *cobra.Command) map[string]string {
 	for _, d := range settings.Descriptions {
 		if f := cmd.Flags().Lookup(d.Name); f != nil && f.Changed {
 			given[d.Name] = f.Value.String()
+			if several, ok := f.Value.(pflag.SliceValue); ok {
+				given[d.Name] = strings.Join(several.GetSlice(), " ")
+			}
 		}
 	}
 	return given

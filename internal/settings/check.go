@@ -100,6 +100,7 @@ func (c *check) settings(r *raw) *Settings {
 		AccessToken:  c.credential("access-token", r.AccessToken),
 
 		FederatedTokenFile: c.path("federated-token-file", r.FederatedTokenFile),
+		ServiceConnection:  r.ServiceConnection,
 		Name:               r.Name,
 		Audience:           r.Audience,
 		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
@@ -114,15 +115,28 @@ func (c *check) settings(r *raw) *Settings {
 	}
 	c.identity(s)
 	c.assertion(s)
-	if c.command == Mint {
+	switch c.command {
+	case Mint, Exec, Check:
 		s.AllowFullAccess = c.bool("allow-full-access", r.AllowFullAccess)
 		s.Scopes = c.scopes(r.Scopes, s.AllowFullAccess)
 		s.Lifetime = c.duration("lifetime", r.Lifetime, ShortestLifetime, LongestLifetime, "a Go duration from 5m to 24h, such as 30m or 1h30m")
+	}
+	switch c.command {
+	case Mint, Sweep, Check:
 		s.Output = c.oneOf("output", r.Output, Text, JSON)
 	}
-	if c.command == Revoke {
+	switch c.command {
+	case Exec:
+		s.Env = c.env(r.Env)
+	case Sweep:
+		s.OlderThan = c.duration("older-than", r.OlderThan, 0, math.MaxInt64, "a Go duration of zero or more, such as 6h or 90m")
+		s.Repository = c.repository(r.Repository)
+		s.DryRun = c.bool("dry-run", r.DryRun)
+		s.GitHubToken = c.credential("github-token", r.GitHubToken)
+	case Revoke:
 		s.AuthorizationID = r.AuthorizationID
 		switch {
+		case r.AuthorizationID == "" && c.src.Lease:
 		case r.AuthorizationID == "":
 			c.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
 		case !IsGUID(r.AuthorizationID):
@@ -288,7 +302,38 @@ func (c *check) oneOf(name, text string, allowed ...string) string {
 	return text
 }
 
+var (
+	variable   = form{200, regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)}
+	repository = form{140, regexp.MustCompile(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)}
+)
+
+// env takes the names of variables, separated as scopes are.
+func (c *check) env(text string) []string {
+	names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	for _, name := range names {
+		if !variable.MatchString(name) {
+			c.wrong("env", text, "names of variables, separated by white space or commas, such as AZURE_DEVOPS_EXT_PAT")
+			return nil
+		}
+	}
+	if len(names) == 0 {
+		c.wrong("env", text, "at least one name of a variable, such as AZURE_DEVOPS_EXT_PAT")
+	}
+	return names
+}
+
+func (c *check) repository(text string) string {
+	if text != "" && !repository.MatchString(text) {
+		c.wrong("repository", text, "a GitHub repository as OWNER/REPO")
+	}
+	return text
+}
+
+// scopes are needed to mint; Check looks at them only where they are set.
 func (c *check) scopes(text string, allowFullAccess bool) []string {
+	if text == "" && c.command == Check {
+		return nil
+	}
 	if text == "" {
 		c.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
 		return nil
@@ -383,8 +428,16 @@ func (c *check) assertion(s *Settings) {
 		return
 	}
 	if c.src.Assertion == nil {
-		c.need("federated-token-file", "outside GitHub Actions the assertion (an OIDC token of the CI system) is read from a file")
+		c.need("federated-token-file", "outside GitHub Actions and Azure Pipelines the assertion (an OIDC token of the CI system) is read from a file")
 		return
+	}
+	if c.src.ServiceConnection {
+		switch {
+		case s.ServiceConnection == "":
+			c.need("service-connection-id", "the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
+		case !guid.MatchString(s.ServiceConnection):
+			c.wrong("service-connection-id", s.ServiceConnection, "the id (a GUID) of a service connection, which is in the address of its page")
+		}
 	}
 	if err := c.src.Assertion(); err != nil {
 		text := err.Error()

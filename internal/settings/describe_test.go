@@ -12,6 +12,7 @@ var normal = map[string]string{
 	"lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
 	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
 	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
+	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false",
 }
 
 func TestDescriptions(t *testing.T) {
@@ -53,11 +54,19 @@ func TestDescriptions(t *testing.T) {
 // Every setting that a command cannot do without, or would refuse, has its flag.
 func TestDescriptionsNameTheirCommands(t *testing.T) {
 	t.Parallel()
-	mintAlone := []string{"scopes", "lifetime", "name", "allow-full-access", "output"}
+	of := map[string][]Command{
+		"scopes": {Mint, Exec, Check}, "lifetime": {Mint, Exec, Check}, "allow-full-access": {Mint, Exec, Check},
+		"name": {Mint, Revoke, Exec}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
+		"authorization-id": {Revoke}, "env": {Exec}, "output": {Mint, Sweep, Check},
+		"older-than": {Sweep}, "repository": {Sweep}, "dry-run": {Sweep}, "github-token": {Sweep},
+	}
 	for _, d := range Descriptions {
-		mint, revoke := slices.Contains(d.For, Mint), slices.Contains(d.For, Revoke)
-		if wantMint, wantRevoke := d.Name != "authorization-id", !slices.Contains(mintAlone, d.Name); mint != wantMint || revoke != wantRevoke {
-			t.Errorf("%s: for mint %v, for revoke %v; want %v, %v", d.Name, mint, revoke, wantMint, wantRevoke)
+		want := of[d.Name]
+		if want == nil {
+			want = []Command{Mint, Revoke, Exec, Sweep, Check}
+		}
+		if !slices.Equal(d.For, want) {
+			t.Errorf("%s is for %q, want %q", d.Name, d.For, want)
 		}
 	}
 }
@@ -65,7 +74,7 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 func TestIsSecret(t *testing.T) {
 	t.Parallel()
 	for _, name := range settingNames() {
-		want := name == "password" || name == "refresh-token" || name == "access-token"
+		want := name == "password" || name == "refresh-token" || name == "access-token" || name == "github-token"
 		if IsSecret(name) != want {
 			t.Errorf("IsSecret(%q) = %v", name, !want)
 		}
@@ -114,15 +123,12 @@ func actionInputs(t *testing.T) map[string]*input {
 func TestActionInputs(t *testing.T) {
 	t.Parallel()
 	inputs := actionInputs(t)
-	// Not for the action: the post step knows the id, and its results are outputs.
-	for _, name := range []string{"authorization-id", "output"} {
-		if inputs[name] != nil {
-			t.Errorf("%s is an input of the action", name)
-		}
-	}
+	// Not for the action: the post step knows the id, its results are outputs and
+	// the summary, and the rest is another command's or another CI system's.
+	not := []string{"authorization-id", "output", "env", "service-connection-id"}
 	for _, name := range settingNames() {
-		if inputs[name] == nil && name != "authorization-id" && name != "output" {
-			t.Errorf("the setting %s is no input in action.yml", name)
+		if is := inputs[name] != nil; is == slices.Contains(not, name) {
+			t.Errorf("the setting %s is an input in action.yml: %v", name, is)
 		}
 	}
 	for name, in := range inputs {

@@ -42,6 +42,12 @@ var everySetting = []struct {
 	{name: "ca-file", a: "/etc/a.pem", b: "b.pem", base: byAgent, get: func(s *Settings) string { return s.CAFile }},
 	{name: "timeout", a: "90s", b: "1h", base: byAgent, get: func(s *Settings) string { return s.Timeout.String() }, inA: "1m30s", inB: "1h0m0s", normal: "2m0s"},
 	{name: "authorization-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.AuthorizationID }, command: Revoke},
+	{name: "service-connection-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.ServiceConnection }},
+	{name: "env", a: "A,B_2", b: "_C", base: byAgent, get: func(s *Settings) string { return strings.Join(s.Env, "+") }, inA: "A+B_2", normal: "AZURE_DEVOPS_EXT_PAT", command: Exec},
+	{name: "older-than", a: "0s", b: "90m", base: byAgent, get: func(s *Settings) string { return s.OlderThan.String() }, inB: "1h30m0s", normal: "6h0m0s", command: Sweep},
+	{name: "repository", a: "contoso/widgets", b: "a-b/c.d_e", base: byAgent, get: func(s *Settings) string { return s.Repository }, command: Sweep},
+	{name: "dry-run", a: "true", b: "false", base: byAgent, get: func(s *Settings) string { return fmt.Sprint(s.DryRun) }, normal: "false", command: Sweep},
+	{name: "github-token", a: "ghs_1", b: "ghs_2", base: byAgent, get: func(s *Settings) string { return s.GitHubToken.Reveal() }, command: Sweep},
 	{name: "output", a: "json", b: "text", base: byAgent, get: func(s *Settings) string { return s.Output }, normal: "text"},
 }
 
@@ -60,6 +66,9 @@ var azures = map[string][]string{
 	"client-id":            {"AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"},
 	"federated-token-file": {"AZURE_FEDERATED_TOKEN_FILE"},
 	"authority-host":       {"AZURE_AUTHORITY_HOST"},
+
+	"service-connection-id": {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"},
+	"github-token":          {"GITHUB_TOKEN"},
 }
 
 // at makes a source in which a setting has a value at each of some levels.

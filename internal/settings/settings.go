@@ -35,7 +35,10 @@ const (
 	Mint   Command = "mint"
 	Revoke Command = "revoke"
 	// Post is revoke as the action's post step: no flag, no required id.
-	Post Command = "post"
+	Post  Command = "post"
+	Exec  Command = "exec"
+	Sweep Command = "sweep"
+	Check Command = "check"
 )
 
 // Identity is the way to the Entra user in whose name a PAT is minted.
@@ -74,6 +77,7 @@ type raw struct {
 	Password           secret.Value `env:"PASSWORD"`
 	AccessToken        secret.Value `env:"ACCESS_TOKEN"`
 	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE"`
+	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID"`
 	Scopes             string       `env:"SCOPES"`
 	Lifetime           string       `env:"LIFETIME, default=1h"`
 	Name               string       `env:"NAME"`
@@ -87,27 +91,36 @@ type raw struct {
 	Timeout            string       `env:"TIMEOUT, default=2m"`
 	AuthorizationID    string       `env:"AUTHORIZATION_ID"`
 	Output             string       `env:"OUTPUT, default=text"`
+	Env                string       `env:"ENV, default=AZURE_DEVOPS_EXT_PAT"`
+	OlderThan          string       `env:"OLDER_THAN, default=6h"`
+	Repository         string       `env:"REPOSITORY"`
+	DryRun             string       `env:"DRY_RUN, default=false"`
+	GitHubToken        secret.Value `env:"GITHUB_TOKEN"`
 }
 
 // ecosystem lists where else a setting is read from.
 var ecosystem = map[string][]string{
-	"TENANT_ID":            {"AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"},
-	"CLIENT_ID":            {"AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"},
-	"FEDERATED_TOKEN_FILE": {"AZURE_FEDERATED_TOKEN_FILE"},
-	"AUTHORITY_HOST":       {"AZURE_AUTHORITY_HOST"},
+	"TENANT_ID":             {"AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"},
+	"CLIENT_ID":             {"AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"},
+	"FEDERATED_TOKEN_FILE":  {"AZURE_FEDERATED_TOKEN_FILE"},
+	"AUTHORITY_HOST":        {"AZURE_AUTHORITY_HOST"},
+	"SERVICE_CONNECTION_ID": {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"},
+	"GITHUB_TOKEN":          {"GITHUB_TOKEN"},
 }
 
 // secrets are the settings that hold a credential, and the identity that each
-// belongs to. They have no flag and are never saved.
+// belongs to, if any. They have no flag and are never saved.
 var secrets = map[string]Identity{
 	"REFRESH_TOKEN": RefreshToken,
 	"PASSWORD":      Password,
 	"ACCESS_TOKEN":  AccessToken,
+	"GITHUB_TOKEN":  "",
 }
 
 // defaults that differ from the common ones.
 var defaults = map[Command]map[string]string{
 	Revoke: {"ON_REVOKE_FAILURE": Fail},
+	Exec:   {"LIFETIME": "15m"},
 }
 
 // IsSecret reports whether the setting of that name holds a credential.
@@ -126,6 +139,7 @@ type Settings struct {
 	Password           secret.Value
 	AccessToken        secret.Value
 	FederatedTokenFile string
+	ServiceConnection  string // GUID; Azure Pipelines only
 	Scopes             []string
 	Lifetime           time.Duration
 	Name               string
@@ -137,13 +151,21 @@ type Settings struct {
 	TokenServiceURL    string // without a slash at the end
 	CAFile             string
 	Timeout            time.Duration
-	AuthorizationID    string
+	AuthorizationID    string // empty: the lease of this job, where it can be found
 	Output             string // Text or JSON
+	// Env names the variables that carry the PAT, for Exec.
+	Env []string
+	// OlderThan, Repository (OWNER/REPO; empty: all), DryRun and GitHubToken
+	// are Sweep's.
+	OlderThan   time.Duration
+	Repository  string
+	DryRun      bool
+	GitHubToken secret.Value
 }
 
 // Credentials are the secrets that the caller handed in.
 func (s *Settings) Credentials() []secret.Value {
-	return slices.DeleteFunc([]secret.Value{s.RefreshToken, s.Password, s.AccessToken}, secret.Value.IsZero)
+	return slices.DeleteFunc([]secret.Value{s.RefreshToken, s.Password, s.AccessToken, s.GitHubToken}, secret.Value.IsZero)
 }
 
 // Saved is what a later process needs to end a lease, without any secret: the
@@ -192,6 +214,11 @@ type Source struct {
 	// Assertion reports whether the CI system can vouch for the job, and if
 	// not, why, and what to change. Nil: it cannot, and a token file is needed.
 	Assertion func() error
+	// ServiceConnection says that the CI system vouches in the name of a service
+	// connection, which must be set.
+	ServiceConnection bool
+	// Lease says that the lease of this job can be found without its id.
+	Lease bool
 	// Roots tries the file of further roots of trust; its name is empty where
 	// there is none. Nil: it is not tried.
 	Roots func(file string) error

@@ -12,6 +12,10 @@ import (
 
 // What the messages say is allowed.
 const (
+	variables    = "names of variables, separated by white space or commas, such as AZURE_DEVOPS_EXT_PAT"
+	ages         = "a Go duration of zero or more, such as 6h or 90m"
+	repositories = "a GitHub repository as OWNER/REPO"
+
 	lifetimes  = "a Go duration from 5m to 24h, such as 30m or 1h30m"
 	timeouts   = "a Go duration above zero, such as 90s or 2m"
 	booleans   = "true or false"
@@ -23,6 +27,16 @@ const (
 	scopeList  = "PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists"
 	scopeForm  = `a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`
 )
+
+// commandOf is a command that reads a setting.
+func commandOf(name string) Command {
+	for _, d := range Descriptions {
+		if d.Name == name {
+			return d.For[0]
+		}
+	}
+	return Mint
+}
 
 // A wrong value is named as the caller wrote it, wherever it was written,
 // together with what was found and what is allowed.
@@ -92,13 +106,21 @@ func TestWrongValues(t *testing.T) {
 		{"timeout", "120", timeouts},
 		{"output", "yaml", "text or json"},
 		{"output", "JSON", "text or json"},
+		{"env", "A B=c", variables},
+		{"env", "1A", variables},
+		{"env", "A-B", variables},
+		{"env", ", ,", "at least one name of a variable, such as AZURE_DEVOPS_EXT_PAT"},
+		{"older-than", "-1s", ages},
+		{"older-than", "6", ages},
+		{"older-than", "1d", ages},
+		{"repository", "contoso", repositories},
+		{"repository", "contoso/a/b", repositories},
+		{"repository", "https://github.com/contoso/a", repositories},
+		{"dry-run", "maybe", booleans},
 		{"authorization-id", "4ab5764f", "the GUID that mint handed over as authorization-id"},
 		{"authorization-id", someGUID + "/..", "the GUID that mint handed over as authorization-id"},
 	} {
-		command := Mint
-		if tc.name == "authorization-id" {
-			command = Revoke
-		}
+		command := commandOf(tc.name)
 		for _, level := range levels(tc.name) {
 			t.Run(level+"/"+tc.found, func(t *testing.T) {
 				t.Parallel()
@@ -252,7 +274,47 @@ func TestSettingsOfOtherCommands(t *testing.T) {
 	e := byAgent.with("AZDO_PAT_SCOPES", "nonsense", "AZDO_PAT_LIFETIME", "x", "AZDO_PAT_ALLOW_FULL_ACCESS", "x", "AZDO_PAT_OUTPUT", "x")
 	loaded(t, Revoke, Source{LookupEnv: e.lookup})
 	loaded(t, Post, Source{LookupEnv: e.with("AZDO_PAT_AUTHORIZATION_ID", "").lookup})
-	loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "nonsense").lookup})
+	e = byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "nonsense", "AZDO_PAT_ENV", "1", "AZDO_PAT_OLDER_THAN", "x", "AZDO_PAT_REPOSITORY", "x",
+		"AZDO_PAT_DRY_RUN", "x", "GITHUB_TOKEN", "a\nb", "AZDO_PAT_SERVICE_CONNECTION_ID", "x")
+	loaded(t, Mint, Source{LookupEnv: e.lookup})
+	loaded(t, Check, Source{LookupEnv: e.lookup})
+	loaded(t, Exec, Source{LookupEnv: e.with("AZDO_PAT_ENV", "A", "AZDO_PAT_OUTPUT", "x").lookup})
+	loaded(t, Sweep, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "nonsense", "AZDO_PAT_ENV", "1").lookup})
+}
+
+// Check says what is wrong with scopes, but needs none.
+func TestScopesOfCheck(t *testing.T) {
+	t.Parallel()
+	loaded(t, Check, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "").lookup})
+	got := problems(t, Check, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "app_token").lookup})
+	only(t, got, `AZDO_PAT_SCOPES: found "app_token"; allowed: scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true`)
+}
+
+// Where the lease of the job can be found, revoke needs no id.
+func TestLeaseOfTheJob(t *testing.T) {
+	t.Parallel()
+	e := byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "")
+	loaded(t, Revoke, Source{LookupEnv: e.lookup, Lease: true})
+	only(t, problems(t, Revoke, Source{LookupEnv: e.with("AZDO_PAT_AUTHORIZATION_ID", "x").lookup, Lease: true}),
+		`AZDO_PAT_AUTHORIZATION_ID: found "x"; allowed: the GUID that mint handed over as authorization-id`)
+}
+
+// Azure Pipelines vouches in the name of a service connection, unless a token
+// file does.
+func TestServiceConnection(t *testing.T) {
+	t.Parallel()
+	e := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
+	src := Source{LookupEnv: e.lookup, ServiceConnection: true, Assertion: func() error { return nil }}
+	only(t, problems(t, Mint, src), "--service-connection-id (or AZDO_PAT_SERVICE_CONNECTION_ID): not set; "+
+		"the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
+	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "azdo-pat").lookup
+	only(t, problems(t, Mint, src), `AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: found "azdo-pat"; allowed: the id (a GUID) of a service connection, which is in the address of its page`)
+	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", someGUID).lookup
+	loaded(t, Mint, src)
+	src.LookupEnv = byAgent.lookup
+	loaded(t, Mint, src)
+	src.LookupEnv = byAccess.lookup
+	loaded(t, Mint, src)
 }
 
 // A secret that cannot be one is refused without being repeated.
@@ -347,7 +409,7 @@ func TestAssertion(t *testing.T) {
 		want      string
 	}{
 		{"elsewhere", bare, false, nil,
-			"--federated-token-file (or AZDO_PAT_FEDERATED_TOKEN_FILE): not set; outside GitHub Actions the assertion (an OIDC token of the CI system) is read from a file"},
+			"--federated-token-file (or AZDO_PAT_FEDERATED_TOKEN_FILE): not set; outside GitHub Actions and Azure Pipelines the assertion (an OIDC token of the CI system) is read from a file"},
 		{"refused", bare, true, func() error { return no }, "GitHub gives this job no OIDC token"},
 		{"refused with advice", bare, true, func() error { return hint.Add(no, "add permissions") }, "GitHub gives this job no OIDC token; add permissions"},
 		{"there", bare, true, func() error { return nil }, ""},
