@@ -237,3 +237,26 @@ func TestHalfAWrite(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody sees the masks nothing is handed over, and standard error says
+// why.
+func TestNullDevice(t *testing.T) {
+	t.Parallel()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	s := newStep(t, false)
+	g := NewGitHub(Options{LookupEnv: s.lookup, Stdout: null, Stderr: &s.stderr})
+	if err = g.Prepare(); err == nil {
+		t.Fatal("nobody sees the masks, and Prepare is content")
+	}
+	g.Log().Error("azdo-pat mint failed", err)
+	if want := "::error title=azdo-pat mint failed::the log goes to the null device: nobody would see the masks\n"; s.stderr.String() != want {
+		t.Errorf("standard error %q, want %q", s.stderr.String(), want)
+	}
+	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(); err == nil {
+		t.Error("nobody gets the PAT, and Prepare is content")
+	}
+}

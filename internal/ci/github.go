@@ -21,7 +21,7 @@ type GitHub struct {
 	action *githubactions.Action
 	log    *Log
 	masked map[string]bool
-	stream io.Writer // of the log and the masks
+	stream io.Writer // where the log and the masks are to go
 	json   io.Writer // nil: the result is not wanted on standard output
 	random io.Reader
 }
@@ -55,6 +55,9 @@ func NewGitHub(o Options) *GitHub {
 		w, g.json = o.Stderr, o.Stdout
 	}
 	g.stream = w
+	if discards(w) {
+		w = o.Stderr // nothing is minted then, and somebody should learn why
+	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
 	return g
