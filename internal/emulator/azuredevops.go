@@ -30,6 +30,8 @@ func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
 			}
 			return OpList, e.patOperation((*patCall).list)
 		}
+	case rest == "_apis" && a.Method == http.MethodOptions && e.options.SDKs:
+		return OpLocations, e.locations
 	case rest == "_apis/projects":
 		return OpProjects, e.projects
 	case rest == "_apis/connectionData":

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -38,9 +39,14 @@ func (v vssError) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	v.write(w, status)
 }
 
-// badVersion is what is wrong with the api-version of a request, or nil.
+// badVersion is what is wrong with the api-version of a request, or nil. It
+// stands in the query or in the header Accept
+// (https://learn.microsoft.com/azure/devops/integrate/concepts/rest-api-versioning).
 func badVersion(r *http.Request, accepted ...string) *vssError {
 	given := r.URL.Query()["api-version"]
+	if _, parameters, err := mime.ParseMediaType(r.Header.Get("Accept")); err == nil && given == nil {
+		given = []string{parameters["api-version"]}
+	}
 	if len(given) != 1 || given[0] == "" {
 		return &vssError{
 			Message: fmt.Sprintf("No api-version was supplied for the %q request. The version must be supplied either as part of the Accept header (e.g. \"application/json; api-version=1.0\") or as a query parameter (e.g. \"?api-version=1.0\").", r.Method),

@@ -56,6 +56,16 @@ type Options struct {
 	// TLS serves https (HTTP/1.1 and HTTP/2) with certificates of an own
 	// authority, whose PEM file is [Emulator.CAFile].
 	TLS bool
+	// SDKs serves what Microsoft's own SDKs ask for beyond what the protocol
+	// needs, and takes what they add to it. azdo-pat does without, so that it
+	// is refused unless this is set.
+	SDKs bool
+	// Front, if not nil, puts something between a service and its clients,
+	// such as a slow network: it is told on which address (HOST:PORT) the
+	// service listens, and returns the one under which clients are to reach
+	// it. That is what URLs and issuers are then made of. It is called for one
+	// service after the other, before anything is served.
+	Front func(s Service, address string) (string, error)
 	// World, if not nil, edits the default world before anything is served.
 	World func(*World)
 	// ErrorLog receives what net/http has to say, such as a failed handshake;
@@ -158,27 +168,45 @@ func New(o Options) (*Emulator, error) {
 	return e, nil
 }
 
-// listen opens a port for each service, so that their URLs are known.
-func (e *Emulator) listen() (map[Service]net.Listener, error) {
-	scheme := "http"
-	if e.options.TLS {
-		scheme = "https"
-		var err error
-		if e.authority, err = newAuthority(); err != nil {
-			return nil, err
-		}
-	}
+// listen opens a port for each service, so that their URLs are known, and makes
+// the certificate for where clients reach them.
+func (e *Emulator) listen() (_ map[Service]net.Listener, err error) {
 	listeners := map[Service]net.Listener{}
-	for _, s := range services {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	defer func() {
 		if err != nil {
 			for _, opened := range listeners {
 				opened.Close()
 			}
+		}
+	}()
+	scheme := "http"
+	if e.options.TLS {
+		scheme = "https"
+	}
+	var hosts []string
+	for _, s := range services {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
 			return nil, fmt.Errorf("listening for %s: %w", s, err)
 		}
 		listeners[s] = l
-		e.urls[s] = scheme + "://" + l.Addr().String()
+		address := l.Addr().String()
+		if e.options.Front != nil {
+			if address, err = e.options.Front(s, address); err != nil {
+				return nil, fmt.Errorf("the front of %s: %w", s, err)
+			}
+		}
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, fmt.Errorf("the front of %s: %w", s, err)
+		}
+		hosts = append(hosts, host)
+		e.urls[s] = scheme + "://" + address
+	}
+	if e.options.TLS {
+		if e.authority, err = newAuthority(hosts); err != nil {
+			return nil, err
+		}
 	}
 	return listeners, nil
 }

@@ -51,11 +51,18 @@ type exchange struct {
 // the request is right is for the grant to say.
 func (e *Emulator) routeEntra(a arrival) (string, http.HandlerFunc) {
 	_, endpoint, _ := strings.Cut(strings.TrimPrefix(a.URL.Path, "/"), "/")
+	form := a.form
+	if e.options.SDKs {
+		form = withoutMSAL(form)
+		if endpoint == openIDEndpoint {
+			return OpOpenID, e.openID
+		}
+	}
 	if endpoint != "oauth2/v2.0/token" {
 		return string(Entra) + other, notFound
 	}
-	op, g := e.grantOf(a.form)
-	return op, func(w http.ResponseWriter, r *http.Request) { e.token(w, r, a.form, g) }
+	op, g := e.grantOf(form)
+	return op, func(w http.ResponseWriter, r *http.Request) { e.token(w, r, form, g) }
 }
 
 func (e *Emulator) grantOf(form url.Values) (string, grant) {
@@ -107,14 +114,22 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request, form url.Values
 	writeJSON(w, http.StatusOK, answer)
 }
 
+// tenantLocked checks the tenant in a request's path.
+func (e *Emulator) tenantLocked(r *http.Request) *entraError {
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if !strings.EqualFold(tenant, e.world.TenantID) && !strings.EqualFold(tenant, e.world.TenantDomain) {
+		return refusal(90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.", tenant)
+	}
+	return nil
+}
+
 // check is what every request must have, whatever its grant.
 func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 	if r.Method != http.MethodPost {
 		return refusal(900561, "The endpoint only accepts POST requests. Received a %s request.", r.Method)
 	}
-	tenant, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if !strings.EqualFold(tenant, x.world.TenantID) && !strings.EqualFold(tenant, x.world.TenantDomain) {
-		return refusal(90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.", tenant)
+	if err := x.tenantLocked(r); err != nil {
+		return err
 	}
 	if r.Header.Get("Authorization") != "" || r.URL.RawQuery != "" {
 		return refusal(90100, "The emulator takes parameters and credentials in the body alone.")

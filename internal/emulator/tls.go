@@ -20,10 +20,10 @@ type authority struct {
 	leaf tls.Certificate
 }
 
-// newAuthority makes an authority and a certificate for 127.0.0.1 and
-// localhost. Both are valid by the machine's clock, not the emulator's: the
+// newAuthority makes an authority and a certificate for 127.0.0.1, localhost and
+// the hosts. Both are valid by the machine's clock, not the emulator's: the
 // client's TLS library looks at that one.
-func newAuthority() (*authority, error) {
+func newAuthority(hosts []string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -54,6 +54,13 @@ func newAuthority() (*authority, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 		DNSNames:     []string{"localhost"},
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, h)
+		}
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, leafKey.Public(), key)
 	if err != nil {

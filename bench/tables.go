@@ -1,0 +1,113 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A result is the measures of one subject at one distance.
+type result []measure
+
+// median of a figure; of an even number the lower of the two in the middle.
+func median[T cmp.Ordered](r result, of func(measure) T) T {
+	all := make([]T, len(r))
+	for i, m := range r {
+		all[i] = of(m)
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)/2]
+}
+
+func (r result) wall() time.Duration {
+	return median(r, func(m measure) time.Duration { return m.Wall })
+}
+
+func (r result) least() time.Duration {
+	return slices.MinFunc(r, func(a, b measure) int { return cmp.Compare(a.Wall, b.Wall) }).Wall
+}
+
+// times are the wall times as ratios.
+func times(results map[time.Duration][]result) string {
+	var t table
+	head := []string{"program and identity", "requests, connections", "floor", "round trips"}
+	for _, rtt := range distances {
+		head = append(head, fmt.Sprintf("at %d ms", rtt.Milliseconds()))
+	}
+	t.row(head...)
+	t.rule()
+	near, far := distances[1], distances[len(distances)-1]
+	for i, s := range subjects {
+		one := results[far][i][0]
+		// What a longer way adds is round trips alone, whatever else takes time.
+		trips := float64(results[far][i].wall()-results[near][i].wall()) / float64(far-near)
+		row := []string{s.name, fmt.Sprintf("%d, %d", one.requests, one.connections), fmt.Sprint(s.floor), fmt.Sprintf("%.1f", trips)}
+		for _, rtt := range distances {
+			r := results[rtt][i]
+			text := fmt.Sprintf("%s (%s)", ms(r.wall()), ms(r.least()))
+			if rtt > 0 {
+				text = fmt.Sprintf("**%.2f** %s", float64(r.wall())/float64(s.floor)/float64(rtt), text)
+			}
+			row = append(row, text)
+		}
+		t.row(row...)
+	}
+	row := []string{"stock SDKs ÷ azdo-pat, agent user", "", "", ""}
+	for _, rtt := range distances {
+		row = append(row, fmt.Sprintf("**%.2f**", float64(results[rtt][1].wall())/float64(results[rtt][0].wall())))
+	}
+	t.row(row...)
+	return t.String()
+}
+
+// weights are what the program costs beside round trips.
+func weights(results map[time.Duration][]result, i image) string {
+	near := results[0]
+	own := func(m measure) time.Duration { return m.Wall - m.served }
+	cpu := func(m measure) time.Duration { return m.User + m.System }
+	var all result // what is in use at the peak does not depend on the distance
+	for _, rtt := range distances {
+		all = append(all, results[rtt][0]...)
+	}
+	peak := func(m measure) int64 { return m.Peak }
+	most := slices.MaxFunc(all, func(a, b measure) int { return cmp.Compare(a.Peak, b.Peak) }).Peak
+
+	var t table
+	t.row("azdo-pat, agent user", "figure", "goal")
+	t.rule()
+	t.row("wall time without a way", ms(near[0].wall()), "")
+	t.row("of it the program's own", ms(median(near[0], own)), "under 10 ms")
+	t.row("CPU time, user and system", ms(median(near[0], cpu)), "")
+	t.row("peak resident memory, median and most", mb(median(all, peak))+", "+mb(most), "under 20 MB")
+	t.row("binary, linux/"+runtime.GOARCH, mb(i.binary), "")
+	t.row("image, unpacked", mb(i.unpacked), "under 10 MB")
+	t.row("image, as it is pulled", mb(i.packed), "under 4 MB")
+	return t.String()
+}
+
+func ms(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+	}
+	return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond))
+}
+
+func mb(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+
+// A table is one in Markdown.
+type table struct {
+	strings.Builder
+	columns int
+}
+
+func (t *table) row(cells ...string) {
+	t.columns = len(cells)
+	fmt.Fprintf(t, "| %s |\n", strings.Join(cells, " | "))
+}
+
+func (t *table) rule() { fmt.Fprintln(t, strings.Repeat("|---", t.columns)+"|") }
