@@ -15,14 +15,11 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-
-	"azdo-pat/bench/link"
 )
 
 // bench is one run.
 type bench struct {
 	dir   string // temporary
-	wire  *link.Wire
 	image image
 
 	program, stock, start string // files

@@ -5,9 +5,8 @@
 // Microsoft's SDKs, and what the program and its image weigh. README.md says
 // what each figure means, and how the way to the services is made long.
 //
-//	go run ./bench            # under two minutes
-//	go run ./bench -n 1       # whether it still works
-//	go run ./bench -link wire # the same over the kernel's own TCP; as root
+//	go run ./bench      # under two minutes
+//	go run ./bench -n 1 # whether it still works
 package main
 
 import (
@@ -21,7 +20,6 @@ import (
 	"runtime"
 	"time"
 
-	"azdo-pat/bench/link"
 	"azdo-pat/internal/emulator"
 )
 
@@ -57,16 +55,15 @@ type subject struct {
 // distances are how long a round trip takes.
 var distances = []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	n := flags.Int("n", 7, "how often each program is run at each distance")
-	by := flags.String("link", "relay", "what makes the way long: relay or wire")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *n < 1 || flags.NArg() > 0 || *by != "relay" && *by != "wire" {
-		return fmt.Errorf("found %q; allowed: -n of at least 1, -link relay or wire", args)
+	if *n < 1 || flags.NArg() > 0 {
+		return fmt.Errorf("found %q; allowed: -n of at least 1", args)
 	}
 	dir, err := os.MkdirTemp("", "azdo-pat-bench-")
 	if err != nil {
@@ -74,12 +71,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir}
-	if *by == "wire" {
-		if b.wire, err = link.NewWire(); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, b.wire.Close()) }()
-	}
 	fmt.Fprintln(stderr, "building the image, the program in it, and the one to compare with")
 	if err := b.build(ctx); err != nil {
 		return err
@@ -104,8 +95,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		}
 		fmt.Fprintln(stderr)
 	}
-	_, err = fmt.Fprintf(stdout, "%s, %s/%s, %d cores; link %s; %d runs at each distance.\n\n%s\n%s",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *by, *n,
+	_, err = fmt.Fprintf(stdout, "%s, %s/%s, %d cores; %d runs at each distance.\n\n%s\n%s",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *n,
 		times(results), weights(results, b.image))
 	return err
 }

@@ -46,9 +46,12 @@ func (b *bench) round(ctx context.Context, rtt time.Duration, first int) (measur
 	e, err := emulator.New(emulator.Options{
 		TLS: true, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
 		Front: func(_ emulator.Service, address string) (string, error) {
-			l, err := b.front(address, rtt)
-			if l == nil {
-				return address, err
+			if rtt == 0 {
+				return address, nil
+			}
+			l, err := link.Listen("127.0.0.1:0", address, rtt)
+			if err != nil {
+				return "", err
 			}
 			fronts = append(fronts, l)
 			return l.Addr().String(), nil
@@ -83,18 +86,6 @@ func (b *bench) round(ctx context.Context, rtt time.Duration, first int) (measur
 	return measured, nil
 }
 
-// front makes the way to an address long; nil if the way is to be short.
-func (b *bench) front(address string, rtt time.Duration) (net.Listener, error) {
-	switch {
-	case b.wire != nil:
-		b.wire.SetRTT(rtt)
-		return b.wire.Listen(address)
-	case rtt > 0:
-		return link.Listen("127.0.0.1:0", address, rtt)
-	}
-	return nil, nil
-}
-
 func connections(e *emulator.Emulator) int {
 	return e.Connections(emulator.GitHub) + e.Connections(emulator.Entra) + e.Connections(emulator.AzureDevOps)
 }
@@ -122,9 +113,6 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	if s.stock {
 		args = []string{b.start, file, b.stock, "/stock"}
 		env["SSL_CERT_FILE"] = env["INPUT_CA-FILE"]
-	}
-	if b.wire != nil {
-		args = append(b.wire.Command(), args...)
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = dir

@@ -1,6 +1,5 @@
-// Package link makes a long way to a server out of a short one, in time: by a
-// relay in the way of each connection ([Listen]), or by a wire that the machine's
-// own IP packets go over ([NewWire]).
+// Package link makes a long way to a server out of a short one, in time, by a
+// relay in the way of each connection.
 package link
 
 import (
