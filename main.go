@@ -8,13 +8,21 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"azdo-pat/internal/cli"
 )
 
-func main() { os.Exit(run()) }
+// memory is how many bytes of memory are worth more than the time to collect
+// them: what a server sends in vain must not add up.
+const memory = 24 << 20
+
+func main() {
+	debug.SetMemoryLimit(memory)
+	os.Exit(run())
+}
 
 func run() int {
 	// A log that nobody reads any more is no reason to leave a PAT behind.

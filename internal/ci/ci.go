@@ -110,7 +110,7 @@ func MaskPAT(p Platform, pat secret.Value) error {
 // discards reports whether what is written to w is seen by nobody. A standard
 // stream that was closed is the null device too: Go's runtime opens it there.
 func discards(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {
 		return false
 	}

@@ -32,8 +32,8 @@ const (
 )
 
 // LastWord is how long the program may take to end once it was told to stop or
-// its time is up: cleaning up, and a moment to say so.
-const LastWord = lease.Cleanup + time.Second
+// its time is up: within 5 seconds it is gone, with cleaning up and a word of it.
+const LastWord = lease.Cleanup - 100*time.Millisecond
 
 // World is every side effect that the program has, but for the network and the
 // files that the settings name.
@@ -53,7 +53,7 @@ type World struct {
 // Run runs the command that the arguments name and returns the exit status. It
 // ends early when ctx does, with what [context.Cause] says.
 func Run(ctx context.Context, w World) int {
-	c := &call{World: w}
+	c := &call{World: w, told: ctx.Done()}
 	c.platform = ci.Detect(c.options(false))
 	args := w.Args[1:]
 	// The action's post step is the same binary under another name: main and
@@ -83,13 +83,16 @@ func Run(ctx context.Context, w World) int {
 // call is one run of the program.
 type call struct {
 	World
+	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
 	http     *http.Client // once the settings are read
 	status   int
 }
 
 func (c *call) options(json bool) ci.Options {
-	return ci.Options{LookupEnv: c.LookupEnv, Stdout: c.Stdout, Stderr: c.Stderr, Random: c.Random, JSON: json, Host: c.Host}
+	return ci.Options{LookupEnv: c.LookupEnv,
+		Stdout: &stream{Writer: c.Stdout, told: c.told}, Stderr: &stream{Writer: c.Stderr, told: c.told},
+		Random: c.Random, JSON: json, Host: c.Host}
 }
 
 // actionArgs checks the input command, which action.yml passes as the argument.

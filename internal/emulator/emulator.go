@@ -101,6 +101,7 @@ type Emulator struct {
 	requests      []*Request
 	violations    []Violation
 	opened        map[Service]int
+	greetings     map[Service]func()
 	presented     map[string]bool // CI assertions seen, by issuer and jti
 	secrets       []string
 	isSecret      map[string]bool
@@ -147,6 +148,7 @@ func New(o Options) (*Emulator, error) {
 		clock:         clock{read: o.Now, skew: map[Service]time.Duration{}},
 		urls:          map[Service]string{},
 		opened:        map[Service]int{},
+		greetings:     map[Service]func(){},
 		presented:     map[string]bool{},
 		isSecret:      map[string]bool{},
 		jobs:          map[string]Job{},
@@ -219,10 +221,15 @@ func (e *Emulator) serve(listeners map[Service]net.Listener) {
 			ErrorLog:    e.options.ErrorLog,
 			BaseContext: func(net.Listener) context.Context { return context.WithValue(e.ctx, emulatorKey{}, e) },
 			ConnState: func(_ net.Conn, state http.ConnState) {
-				if state == http.StateNew {
-					e.mu.Lock()
-					defer e.mu.Unlock()
-					e.opened[s]++
+				if state != http.StateNew {
+					return
+				}
+				e.mu.Lock()
+				e.opened[s]++
+				greet := e.greetings[s]
+				e.mu.Unlock()
+				if greet != nil {
+					greet()
 				}
 			},
 		}
@@ -293,6 +300,14 @@ func (e *Emulator) Connections(s Service) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.opened[s]
+}
+
+// Greet has f called for every new connection to a service, before anything is
+// read from it. As long as f takes, nobody else gets through to the service.
+func (e *Emulator) Greet(s Service, f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.greetings[s] = f
 }
 
 // Change edits (or reads) what the services know, while no request is looking

@@ -194,6 +194,27 @@ func (g *Gate) After(w http.ResponseWriter, r *http.Request, next http.Handler) 
 	answer.send(w)
 }
 
+// Half is the fault that lets a request take effect, sends half of the answer and
+// holds the rest.
+func (g *Gate) Half(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	answer := newResponse()
+	next.ServeHTTP(answer, r)
+	answer.header.Set("Content-Length", strconv.Itoa(len(answer.Body)))
+	maps.Copy(w.Header(), answer.header)
+	w.WriteHeader(answer.Status)
+	w.Write(answer.Body[:len(answer.Body)/2])
+	http.NewResponseController(w).Flush()
+	g.wait(r)
+	w.Write(answer.Body[len(answer.Body)/2:])
+}
+
+// Sent is the fault that tells when a request has been answered. It holds nothing.
+func (g *Gate) Sent(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	next.ServeHTTP(w, r)
+	http.NewResponseController(w).Flush()
+	g.arrive.Do(func() { close(g.arrived) })
+}
+
 func (g *Gate) wait(r *http.Request) {
 	g.arrive.Do(func() { close(g.arrived) })
 	select {

@@ -144,6 +144,70 @@ func TestGate(t *testing.T) {
 	}
 }
 
+// Between the two halves of an answer the client has one of them.
+func TestGateInAnAnswer(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	gate := emulator.NewGate()
+	c.e.Intercept(emulator.OpCreate, gate.Half)
+	done := make(chan answer, 1)
+	go func() {
+		a, err := c.creating()
+		if err != nil {
+			t.Error(err)
+		}
+		done <- a
+	}()
+	<-gate.Arrived()
+	if len(c.e.Active()) != 1 {
+		t.Error("it has not taken effect")
+	}
+	select {
+	case a := <-done:
+		t.Errorf("half an answer passes for %s", a.Text)
+	default:
+	}
+	gate.Open()
+	if a := <-done; a.Status != 200 || a.JSON == nil {
+		t.Errorf("got %d %s", a.Status, a.Text)
+	}
+}
+
+func TestGateBehindAnAnswer(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	gate := emulator.NewGate()
+	c.e.Intercept(emulator.OpCreate, gate.Sent)
+	if a, err := c.creating(); err != nil || a.Status != 200 || a.JSON == nil {
+		t.Errorf("got %d %s, %v", a.Status, a.Text, err)
+	}
+	<-gate.Arrived()
+}
+
+// Who connects is held before anything is read, and everybody behind them.
+func TestGreet(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	met, goOn := make(chan struct{}, 9), make(chan struct{})
+	c.e.Greet(emulator.AzureDevOps, func() { met <- struct{}{}; <-goOn })
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.creating()
+		done <- err
+	}()
+	<-met
+	if n := len(c.e.Requests(emulator.OpCreate)); n != 0 {
+		t.Errorf("%d requests were read", n)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(c.e.Active()) != 1 {
+		t.Error("it took no effect")
+	}
+}
+
 func TestGateEndsWithTheEmulator(t *testing.T) {
 	t.Parallel()
 	c := start(t)

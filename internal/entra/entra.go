@@ -32,7 +32,17 @@ const (
 	azureDevOpsScope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 	exchangeScope    = "api://AzureADTokenExchange/.default"
 	jwtBearer        = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+	// maxBody bounds, in bytes, what is read of one answer. The library makes
+	// values of all that is in it, which take many times the room.
+	maxBody = 256 << 10
 )
+
+// tooLarge is what an answer of more than maxBody bytes ends with.
+type tooLarge struct{}
+
+func (tooLarge) Error() string        { return "the answer is larger than 256 KiB" }
+func (tooLarge) Is(target error) bool { return target == wire.ErrTooLarge }
 
 // Token is a delegated access token for Azure DevOps.
 type Token struct {
@@ -205,7 +215,13 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	at := w.now()
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil && len(body) > maxBody {
+		// Of a refusal the status decides.
+		if body = body[:maxBody]; resp.StatusCode/100 == 2 {
+			err = tooLarge{}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

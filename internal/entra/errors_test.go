@@ -98,8 +98,10 @@ func TestError(t *testing.T) {
 		{name: "a token with a letter of its own", reply: reply{status: 200, body: map[string]any{"access_token": "añb"}}, err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
 		{name: "a token that is no string", reply: reply{status: 200, body: map[string]any{"access_token": 7}}, err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
 		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
-		{name: "an answer too large for the library", reply: reply{status: 200, body: map[string]any{"access_token": strings.Repeat("x", 1<<20)}},
-			err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
+		{name: "more than any token takes", reply: reply{status: 200, body: map[string]any{"access_token": strings.Repeat("x", maxBody)}},
+			err: "no answer from login.test: the answer is larger than 256 KiB"},
+		{name: "a long refusal", reply: reply{status: 400, body: strings.Repeat(" ", maxBody+1)},
+			err: "login.test answered 400: the answer is not Entra's", Error: &Error{Status: 400}},
 
 		{name: "a page", reply: reply{status: 403, header: html, body: "<h1>Blocked</h1>"}, err: "login.test answered 403 Forbidden: an HTML page instead of Entra's answer", hint: "authority-host"},
 		// It used to be an answer without a token, with no word of what it was.

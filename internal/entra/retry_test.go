@@ -27,6 +27,7 @@ func TestFreshAssertionForEveryAttempt(t *testing.T) {
 	t.Parallel()
 	passing := map[string]reply{
 		"status 500":      {status: 500, body: "oops"},
+		"a long 502":      {status: 502, body: strings.Repeat("x", maxBody+1)},
 		"status 503":      refusal(503, "temporarily_unavailable", "AADSTS90033: A transient error has occurred.", 90033),
 		"status 429":      after(refusal(429, "temporarily_unavailable", "slow down"), "3"),
 		"an HTML 502":     {status: 502, header: map[string]string{"Content-Type": "text/html"}, body: "<h1>Bad gateway</h1>"},
@@ -106,6 +107,7 @@ func TestPlainMistakesAreNotRetried(t *testing.T) {
 		"a 200 that is empty":   {status: 200, body: ""},
 		"a 200 without a token": {status: 200, body: map[string]any{}},
 		"too large":             {err: wire.ErrTooLarge},
+		"too large a token":     {status: 200, body: map[string]any{"access_token": strings.Repeat("x", maxBody)}},
 		"an unknown code":       aadsts(99999),
 	}
 	for code := range hints {

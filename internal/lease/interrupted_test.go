@@ -259,6 +259,7 @@ func TestUndo(t *testing.T) {
 		creates []create
 		revokes []error
 		stopped bool
+		later   time.Duration // it is told to stop so long after
 		slow    time.Duration
 		did     []string // after the acquisition
 		err     string
@@ -271,6 +272,8 @@ func TestUndo(t *testing.T) {
 		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record over #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
+		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + interrupted},
+		{name: "told to stop in the end and not answered", later: 4 * time.Second, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
 		{name: "told to stop and not answered", stopped: true, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: interrupted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -288,6 +291,9 @@ func TestUndo(t *testing.T) {
 				w.journal, w.revokes, w.slowness = nil, tc.revokes, tc.slow
 				if tc.stopped {
 					stop(errSignal)
+				}
+				if tc.later > 0 {
+					time.AfterFunc(tc.later, func() { stop(errSignal) })
 				}
 				begin := time.Now()
 				err = lessor.Undo(ctx, l, cause)

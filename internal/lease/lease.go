@@ -286,8 +286,11 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		a.stopped.store(time.Now()) // unless it is known since when
 		deadline = a.stopped.load().Add(interrupted)
 	}
+	told := ctx
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
+	// Who is told to stop only now must be gone in time all the same.
+	defer context.AfterFunc(told, func() { time.AfterFunc(interrupted, cancel) })()
 
 	var left []string
 	var failed error

@@ -247,6 +247,10 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, err
 		e.Unsent, e.Err = true, errRequest
 		return 0, nil, c.refused(r, e)
 	}
+	// Without it net/http cannot send the body a second time, as it would by
+	// itself after some ends of an HTTP/2 stream: what became of a create is to
+	// be looked for first.
+	req.GetBody = nil
 	resp, err := c.sdk.SendRequest(req)
 	if err != nil {
 		var e *Error

@@ -1,8 +1,10 @@
 package pat
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"net/http"
@@ -40,8 +42,9 @@ type Filter struct {
 }
 
 const (
-	pageSize = 100    // the most that the API gives
-	maxPages = 10_000 // a million PATs: no user has as many
+	pageSize   = 100    // the most that the API gives
+	maxEntries = 10_000 // of a page, should a server give more than it is asked for
+	maxPages   = 10_000 // a million PATs: no user has as many
 )
 
 // page is PagedPatTokens.
@@ -49,6 +52,35 @@ type page struct {
 	ContinuationToken string          `json:"continuationToken"`
 	PatTokens         json.RawMessage `json:"patTokens"`
 }
+
+// tokens reads the PATs of the page. A page without patTokens must not pass for
+// an empty list, so that is an error; and so are more PATs than any server has a
+// reason to send, each of which takes many times the room of "{}".
+func (p *page) tokens() ([]Token, error) {
+	d := json.NewDecoder(bytes.NewReader(p.PatTokens))
+	switch begin, err := d.Token(); {
+	case err != nil:
+		return nil, err
+	case begin == nil:
+		return nil, nil
+	case begin != json.Delim('['):
+		return nil, errNoList
+	}
+	var list []Token
+	for d.More() {
+		var t patToken
+		if err := d.Decode(&t); err != nil {
+			return nil, err
+		}
+		if list = append(list, t.token()); len(list) > maxEntries {
+			return nil, errNoList
+		}
+	}
+	return list, nil
+}
+
+// errNoList is the error of patTokens that are something else, or far too many.
+var errNoList = errors.New("no list of PATs")
 
 // List returns the PATs of the user, asking for one page of them at a time: what
 // has been ranged over is not kept. An error is the last of the sequence.
@@ -80,15 +112,16 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 				return
 			}
 			var p page
-			var tokens []patToken
-			// A body without patTokens must not pass for an empty list: then
-			// there is nothing to unmarshal, which is an error.
-			if c.decode(body, &p) != nil || json.Unmarshal(p.PatTokens, &tokens) != nil {
+			var tokens []Token
+			if err = c.decode(body, &p); err == nil {
+				tokens, err = p.tokens()
+			}
+			if err != nil {
 				fail(r, status, "the answer is "+looksLike(body)+" where a list of PATs was due", body)
 				return
 			}
-			for i := range tokens {
-				if !yield(tokens[i].token(), nil) {
+			for _, t := range tokens {
+				if !yield(t, nil) {
 					return
 				}
 			}

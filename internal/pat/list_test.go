@@ -95,6 +95,8 @@ func TestListErrors(t *testing.T) {
 		{"not signed in", 203, "<html>", "", "status 203: not signed in: an HTML page", "vso.pats"},
 		{"a circle", 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`, "1 1",
 			"status 200: the list of PATs goes round in a circle: a continuation token came twice", "proxy"},
+		{"too many", 200, `{"patTokens":[` + strings.Repeat(`{},`, maxEntries) + `{}]}`, "",
+			"status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},
 		{"a large page", 200, `{"patTokens":[]}` + strings.Repeat(" ", 2*maxBody), "", "", ""},
 		{"too large a page", 200, `{"patTokens":[]}` + strings.Repeat(" ", maxPage), "", "status 200: the answer is larger than 4 MiB", "proxy"},
 	} {

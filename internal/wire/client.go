@@ -32,6 +32,10 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
+// errSwitched is the error of an answer that leaves HTTP, which nobody asked for:
+// what follows it ends with no deadline.
+var errSwitched = errors.New("the answer is 101 Switching Protocols, which was not asked for")
+
 // ErrTooLarge is what reading a body of more than [MaxBody] bytes ends with.
 var ErrTooLarge = errors.New("the answer is larger than 4 MiB")
 
@@ -147,6 +151,11 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		cancel()
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body.Close()
+		cancel()
+		return nil, errSwitched
 	}
 	// net/http makes an error of a Location that it cannot read, which would
 	// pass for no answer.

@@ -331,6 +331,12 @@ func TestRequestTimeout(t *testing.T) {
 			}
 		}, 0, RequestTimeout, context.DeadlineExceeded},
 		{"no handshake", "https://host.test", silent, 0, dialTimeout, nil},
+		// What follows it would end with no deadline.
+		{"an answer that leaves HTTP", "http://host.test", func(c net.Conn) {
+			request(c)
+			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			silent(c)
+		}, 0, 0, errSwitched},
 		{"the caller has less time", "http://host.test", silent, 3 * time.Second, 3 * time.Second, context.DeadlineExceeded},
 		{"slow, but in time", "http://host.test", func(c net.Conn) {
 			request(c)
@@ -372,7 +378,11 @@ func TestRequestTimeout(t *testing.T) {
 				if !e.Passing() || strings.Contains(e.Error(), "secret") {
 					t.Errorf("error %q, passing %t", e, e.Passing())
 				}
-				if tc.err != nil && e.Error() != "ask: no answer from host.test: it took too long" {
+				want := "it took too long"
+				if tc.err == errSwitched {
+					want = errSwitched.Error()
+				}
+				if tc.err != nil && e.Error() != "ask: no answer from host.test: "+want {
 					t.Errorf("error %q", e)
 				}
 			})

@@ -85,7 +85,7 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 // waited for is logged while it is waited for: what names it, as in "the
 // assertion".
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
-	var last error
+	var last, before error // of the last attempt and of the one before it
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
 	attempts := 0
 	next := retry.BackoffFunc(func() (time.Duration, bool) {
@@ -101,7 +101,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	})
 	err := retry.Do(ctx, next, func(ctx context.Context) error {
 		attempts++
-		last = do(ctx)
+		last, before = do(ctx), last
 		if passing, _ := Passing(last); passing && ctx.Err() == nil {
 			return retry.RetryableError(last)
 		}
@@ -113,6 +113,10 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	// The cause of the last attempt says more than "context deadline exceeded".
 	if last != nil && ctx.Err() != nil && !errors.Is(last, context.Cause(ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), last)
+	}
+	// Where it was cut short, the one before it says what the trouble is.
+	if before != nil && ctx.Err() != nil && (errors.Is(last, context.Cause(ctx)) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded)) {
+		err = fmt.Errorf("%w; before that: %w", err, before)
 	}
 	if passing, _ := Passing(last); passing && attempts > 1 {
 		err = &exhausted{err, attempts}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// full is a pipe that nobody reads until it is closed.
+type full chan struct{}
+
+func (f full) Write(p []byte) (int, error) { <-f; return len(p), nil }
+
+func TestStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		told, pipe := make(chan struct{}), make(full)
+		s := &stream{Writer: pipe, told: told}
+		begin := time.Now()
+		// As long as nobody is in a hurry it is waited for.
+		time.AfterFunc(time.Hour, func() { close(told) })
+		if n, err := s.Write([]byte("mask")); n != 0 || !errors.Is(err, errUnread) || time.Since(begin) != time.Hour+unread {
+			t.Errorf("%d, %v after %s", n, err, time.Since(begin))
+		}
+		// What comes later does not overtake what hangs, and does not wait.
+		if _, err := s.Write([]byte("log")); !errors.Is(err, errUnread) || time.Since(begin) != time.Hour+unread {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+		close(pipe)
+	})
+}
+
+func TestStreamThatIsRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan struct{})
+		close(told)
+		var text strings.Builder
+		s := &stream{Writer: &text, told: told}
+		line := []byte("a\n")
+		for range 3 {
+			if n, err := s.Write(line); n != 2 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			line[0]++
+		}
+		if text.String() != "a\nb\nc\n" {
+			t.Errorf("wrote %q", text.String())
+		}
+		// Slowly, but in time.
+		pipe := make(full)
+		time.AfterFunc(unread/2, func() { close(pipe) })
+		if n, err := (&stream{Writer: pipe, told: told}).Write(line); n != 2 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		broken := &stream{Writer: failing{}, told: told}
+		if _, err := broken.Write(line); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// The null device is told from a log behind it as in front of it.
+func TestStreamTellsWhatItIs(t *testing.T) {
+	t.Parallel()
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	want, err := null.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := (&stream{Writer: null}).Stat(); err != nil || !os.SameFile(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := (&stream{Writer: io.Discard}).Stat(); err == nil {
+		t.Error("what is no file is one")
+	}
+}
