@@ -22,10 +22,10 @@ func newJob(t *testing.T, variables map[string]string) *Job {
 func TestParseLine(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]Command{
-		"##vso[task.complete]":                        {"task", "complete", nil, ""},
-		"x ##vso[Task.SetVariable variable=A;]b ]##c": {"task", "setvariable", map[string]string{"variable": "A"}, "b ]##c"},
+		"##vso[task.complete]":                                     {"task", "complete", nil, ""},
+		"x ##vso[Task.SetVariable variable=A;]b ]##c":              {"task", "setvariable", map[string]string{"variable": "A"}, "b ]##c"},
 		"##vso[a.b c=1=2;D=%5D%3B%0A%AZP25;e=;=f;g]%0D%AZP250A%5D": {"a", "b", map[string]string{"c": "1=2", "d": "];\n%"}, "\r%0A]"},
-		"##vso[a.b]##vso[c.d]e": {"a", "b", nil, "##vso[c.d]e"},
+		"##vso[a.b]##vso[c.d]e":                                    {"a", "b", nil, "##vso[c.d]e"},
 	} {
 		got, ok := ParseLine(line)
 		if !ok || got.Area != want.Area || got.Event != want.Event || got.Data != want.Data || !maps.Equal(got.Properties, want.Properties) {
