@@ -24,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"azdo-pat/internal/agent"
 	"azdo-pat/internal/emulator"
 	"azdo-pat/internal/runner"
 )
@@ -40,7 +41,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the scripts in testdata/script: the real main against the
-// emulator, as GitHub's runner or a person at a terminal would start it. Every
+// emulator, as GitHub's runner, Azure Pipelines' agent or a person at a terminal
+// would start it. Every
 // script runs twice, the second time with debug logging; after every start of
 // the program the canary looks for credentials in all that it wrote.
 func TestScripts(t *testing.T) {
@@ -60,6 +62,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"job":       job,
+					"pipeline":  pipeline,
 					"terminal":  terminal,
 					"set":       set,
 					"unset":     unset,
@@ -67,6 +70,8 @@ func TestScripts(t *testing.T) {
 					"post":      postStep,
 					"azdo-pat":  program,
 					"status":    status,
+					"result":    result,
+					"plant":     plant,
 					"output":    output,
 					"nooutput":  noOutput,
 					"state":     state,
@@ -95,6 +100,8 @@ type world struct {
 	env     map[string]string // of the next start
 	step    *runner.Step      // whose command files the last start wrote
 	main    *runner.Step      // the last main step
+	agent   *agent.Job        // in Azure Pipelines
+	record  *agent.Record     // of the last start there
 	status  int
 	log     runner.Log
 	shown   []runner.Line // what a person sees of the last start
@@ -115,10 +122,48 @@ func of(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
 // job IDENTITY [NAME=VALUE…] begins a step of the default job.
 func job(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
+	w.agent = nil
 	w.env = w.Env(emulator.Identity(args[0]))
 	w.begin(ts)
 	w.main = w.step
 	set(ts, false, args[1:])
+}
+
+// pipeline IDENTITY [NAME=VALUE…] begins an Azure Pipelines job in a run of its
+// own, of which every start of the program is a script step named pat. Its folder
+// is $AGENT_TEMP.
+func pipeline(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	job, err := agent.NewJob(w.dir, nil)
+	ts.Check(err)
+	w.agent = job
+	w.env = w.PipelinesJobEnv(w.StartPipelinesJob(emulator.PipelinesJob{}), emulator.Identity(args[0]))
+	maps.Copy(w.env, job.Environment(nil))
+	if w.debug != "" {
+		w.env["SYSTEM_DEBUG"] = "True"
+	}
+	ts.Setenv("AGENT_TEMP", job.TempDirectory())
+	set(ts, false, args[1:])
+}
+
+// result RESULT checks how the last step ended, as far as its log tells.
+func result(ts *testscript.TestScript, neg bool, args []string) {
+	if got := of(ts).record.Result.String(); got != args[0] {
+		ts.Fatalf("the result is %s, want %s", got, args[0])
+	}
+}
+
+// plant TEXT puts a text in the place of what mint recorded in Azure Pipelines;
+// DISPLAYNAME in it is the PAT's.
+func plant(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	files, err := filepath.Glob(filepath.Join(w.agent.TempDirectory(), "azdo-pat-*.json"))
+	ts.Check(err)
+	if len(files) != 1 {
+		ts.Fatalf("there are the records %q", files)
+	}
+	text := strings.ReplaceAll(args[0], "DISPLAYNAME", w.agent.Outputs("pat")["displayName"])
+	ts.Check(os.WriteFile(files[0], []byte(text), 0o644))
 }
 
 // begin makes the command files of a step.
@@ -135,7 +180,7 @@ func (w *world) begin(ts *testscript.TestScript) {
 // terminal IDENTITY [NAME=VALUE…] begins a plain shell, with a token file.
 func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
-	w.step = nil
+	w.step, w.agent = nil, nil
 	w.env = map[string]string{"RUNNER_DEBUG": w.debug}
 	for name, value := range w.Settings(emulator.Identity(args[0])) {
 		w.env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
@@ -221,8 +266,9 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 	w.start(ts, neg, "post", []string{command})
 }
 
-// unmasked are the lines that set a mask: long, and nothing for a person.
-var unmasked = regexp.MustCompile(`(?m)^::add-mask::.*\n`)
+// unmasked are the lines that set a mask or the PAT: long, and nothing for a
+// person.
+var unmasked = regexp.MustCompile(`(?m)^(::add-mask::|##vso\[task\.setsecret\]|##vso\[task\.setvariable variable=token;issecret=true;isoutput=true\]).*\n`)
 
 func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []string) {
 	path, err := os.Executable()
@@ -242,8 +288,12 @@ func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []s
 	w.status = cmd.ProcessState.ExitCode()
 	ts.Stdout().Write(unmasked.ReplaceAll(stdout.Bytes(), nil))
 	ts.Stderr().Write(unmasked.ReplaceAll(stderr.Bytes(), nil))
-	// The runner reads both streams for commands, stderr first.
-	w.shown = w.log.Read(stderr.String() + stdout.String())
+	// Runner and agent read both streams for commands, stderr first.
+	if w.agent != nil {
+		w.record = w.agent.Read("pat", stderr.String()+stdout.String())
+	} else {
+		w.shown = w.log.Read(stderr.String() + stdout.String())
+	}
 	w.canary(ts, stdout.String(), stderr.String())
 	if neg == (err == nil) {
 		ts.Fatalf("exit status %d", w.status)
@@ -255,7 +305,7 @@ func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []s
 // program wrote.
 func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 	handed := stdout // on a terminal standard output is what was asked for
-	if w.env["GITHUB_ACTIONS"] == "true" && !strings.HasPrefix(stdout, "{") {
+	if (w.env["GITHUB_ACTIONS"] == "true" || w.agent != nil) && !strings.HasPrefix(stdout, "{") {
 		handed = ""
 	} else {
 		stdout = ""
@@ -263,7 +313,7 @@ func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 	var said strings.Builder
 	for line := range strings.Lines(stdout + stderr) {
 		if c, ok := runner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
-			said.WriteString(line)
+			said.WriteString(unmasked.ReplaceAllString(line, ""))
 		}
 	}
 	files := map[string]string{}
@@ -328,23 +378,34 @@ func matches(ts *testscript.TestScript, what, text, pattern string, neg bool) {
 
 // output NAME PATTERN checks an output of the step.
 func output(ts *testscript.TestScript, neg bool, args []string) {
-	outputs, err := of(ts).step.Outputs()
-	ts.Check(err)
+	w := of(ts)
+	outputs, masked := w.outputs(ts, w.step), w.log.Masked
+	if w.agent != nil {
+		masked = w.agent.Masked
+	}
 	value, ok := outputs[args[0]]
 	if !ok {
 		ts.Fatalf("no output %s in %v", args[0], outputs)
 	}
 	matches(ts, "output "+args[0], value, args[1], neg)
-	if masked := of(ts).log.Masked(value); masked != (args[0] == "token") {
+	if masked := masked(value); masked != (args[0] == "token") {
 		ts.Fatalf("output %s masked: %v", args[0], masked)
 	}
 }
 
+// outputs are those of a step, or in Azure Pipelines of the step pat.
+func (w *world) outputs(ts *testscript.TestScript, step *runner.Step) map[string]string {
+	if w.agent != nil {
+		return w.agent.Outputs("pat")
+	}
+	outputs, err := step.Outputs()
+	ts.Check(err)
+	return outputs
+}
+
 // nooutput checks that the step has none.
 func noOutput(ts *testscript.TestScript, neg bool, args []string) {
-	outputs, err := of(ts).step.Outputs()
-	ts.Check(err)
-	if len(outputs) > 0 {
+	if outputs := of(ts).outputs(ts, of(ts).step); len(outputs) > 0 {
 		ts.Fatalf("outputs: %v", outputs)
 	}
 }
@@ -358,6 +419,10 @@ func state(ts *testscript.TestScript, neg bool, args []string) {
 
 // summary PATTERN checks the step's summary.
 func summary(ts *testscript.TestScript, neg bool, args []string) {
+	if w := of(ts); w.agent != nil {
+		matches(ts, "summary", strings.Join(w.record.Summaries, "\n"), args[0], neg)
+		return
+	}
 	text, err := of(ts).step.Summary()
 	ts.Check(err)
 	matches(ts, "summary", text, args[0], neg)
@@ -371,6 +436,20 @@ func log(ts *testscript.TestScript, neg bool, args []string) {
 		kind, args = strings.TrimPrefix(args[0], "-"), args[1:]
 	}
 	var text strings.Builder
+	if w := of(ts); w.agent != nil {
+		for _, line := range w.record.Lines {
+			if kind == "" || line.Format == kind {
+				text.WriteString(line.Text + "\n")
+			}
+		}
+		for _, issue := range w.record.Issues { // all of it, however many lines
+			if issue.Type == kind {
+				text.WriteString(issue.Text + "\n")
+			}
+		}
+		matches(ts, "log", text.String(), args[0], neg)
+		return
+	}
 	for _, line := range of(ts).shown {
 		if kind == "" || line.Command != nil && line.Command.Name == kind {
 			if line.Command != nil {
@@ -522,6 +601,8 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			user.MFARequired = true
 		case "rotate":
 			world.RotateRefreshTokens = true
+		case "unreferenced":
+			world.ServiceConnections[0].Unreferenced = true
 		case "gone":
 			n, err := strconv.Atoi(args[1])
 			ts.Check(err)
@@ -551,8 +632,7 @@ func advance(ts *testscript.TestScript, neg bool, args []string) {
 // usable checks that the PAT that the step handed over works, or does not.
 func usable(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
-	outputs, err := w.main.Outputs()
-	ts.Check(err)
+	outputs := w.outputs(ts, w.main)
 	req, err := http.NewRequest(http.MethodGet, w.URL(emulator.AzureDevOps)+"/contoso/_apis/connectionData?api-version=7.1-preview.1", nil)
 	ts.Check(err)
 	req.SetBasicAuth("", outputs["token"])

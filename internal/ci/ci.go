@@ -1,6 +1,7 @@
-// Package ci is where the program's results go: GitHub Actions or a plain
-// terminal. It masks credentials, hands over outputs, keeps the record that the
-// post step reads, and writes the log.
+// Package ci is where the program's results go: GitHub Actions, Azure Pipelines
+// or a plain terminal. It masks credentials, hands over outputs, keeps the record
+// that the post step (in Azure Pipelines: the step that revokes) reads, and
+// writes the log.
 //
 // The rules of its output:
 //
@@ -36,8 +37,8 @@ type Platform interface {
 	// zero secret is ignored. Where it fails, the credential must not be used.
 	Mask(secret.Value) error
 	// Prepare reports whether [Platform.Record] and [Platform.HandOver] can do
-	// their work, before there is anything to hand over.
-	Prepare() error
+	// their work for a lease, before there is anything to hand over.
+	Prepare(Origin) error
 	// Record keeps a line for the post step; the last one counts.
 	Record(line string) error
 	// HandOver gives the PAT to whoever asked for it.
@@ -129,7 +130,8 @@ type Origin struct {
 	// Key is 16 hex digits that no other job, matrix leg or step shares.
 	Key string
 	// Derived tells that Key can be worked out again by the post step of the
-	// same step. Otherwise it is random.
+	// same step, or in Azure Pipelines by a later step of the same job.
+	// Otherwise it is random.
 	Derived bool
 }
 

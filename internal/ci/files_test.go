@@ -28,7 +28,7 @@ var minted = Result{
 func TestOutputs(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)
-	if err := errors.Join(s.Prepare(), s.HandOver(minted)); err != nil {
+	if err := errors.Join(s.Prepare(Origin{}), s.HandOver(minted)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := pairs(s.file(t, outputFile))
@@ -157,7 +157,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 			t.Run(name+"="+strings.TrimPrefix(path, dir), func(t *testing.T) {
 				t.Parallel()
 				s := newStep(t, false, name, path)
-				tried := map[string]error{"Prepare": s.Prepare(), "HandOver": s.HandOver(minted)}
+				tried := map[string]error{"Prepare": s.Prepare(Origin{}), "HandOver": s.HandOver(minted)}
 				if name == stateFile {
 					tried["HandOver"] = s.Record("x")
 				}

@@ -44,6 +44,9 @@ func Detect(o Options) Platform {
 	if v, _ := o.LookupEnv("GITHUB_ACTIONS"); v == "true" {
 		return NewGitHub(o)
 	}
+	if v, _ := o.LookupEnv("TF_BUILD"); strings.EqualFold(v, "true") {
+		return NewAzurePipelines(o)
+	}
 	return NewTerminal(o)
 }
 
@@ -99,7 +102,7 @@ const (
 )
 
 // Prepare implements [Platform].
-func (g *GitHub) Prepare() error {
+func (g *GitHub) Prepare(Origin) error {
 	if discards(g.stream) {
 		return errors.New("the log goes to the null device: nobody would see the masks")
 	}

@@ -106,14 +106,15 @@ func (l *Log) clean(text string) string { return Harmless(l.scrub.clean(text)) }
 
 // Harmless makes sure that no line of text is a logging command: GitHub reads
 // "::name::" at the start of a line and "##[name]" anywhere in one, Azure
-// Pipelines "##vso[" and "##[". Control characters but the line feed become
-// spaces, so that no line starts where we do not see it.
+// Pipelines "##vso[" and "##[", anywhere too. Control characters but the line feed
+// become spaces, so that no line starts where we do not see it, and so does what
+// .NET looks past when it looks for these.
 func Harmless(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(strings.ToValidUTF8(text, " ")) {
 		body, feed := strings.CutSuffix(line, "\n")
 		body = strings.Map(func(r rune) rune {
-			if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {
+			if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 				return ' '
 			}
 			return r

@@ -32,7 +32,7 @@ func NewTerminal(o Options) *Terminal {
 func (t *Terminal) Mask(v secret.Value) error { t.log.hide(v); return nil }
 
 // Prepare implements [Platform].
-func (t *Terminal) Prepare() error {
+func (t *Terminal) Prepare(Origin) error {
 	if discards(t.stdout) {
 		return errors.New("standard output is closed or the null device: nobody would get the PAT")
 	}

@@ -223,20 +223,32 @@ func (c *call) source(given map[string]string, saved *settings.Saved) settings.S
 		c.http, err = wire.NewClient(wire.Options{CAFile: file})
 		return err
 	}
-	if g, ok := c.platform.(*ci.GitHub); ok {
+	switch p := c.platform.(type) {
+	case *ci.GitHub:
 		s.Action = true
 		s.Assertion = func() error {
-			token := g.IDToken()
-			if err := token.Available(); err != nil {
-				return err
-			}
-			if !settings.SafeURL(token.URL) {
-				return errors.New("ACTIONS_ID_TOKEN_REQUEST_URL: not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
-			}
-			return nil
+			token := p.IDToken()
+			return asked("ACTIONS_ID_TOKEN_REQUEST_URL", token.URL, token.Available())
+		}
+	case *ci.AzurePipelines:
+		s.LookupEnv = p.LookupEnv
+		s.ServiceConnection = true
+		s.Lease = p.Origin("").Derived
+		s.Assertion = func() error {
+			token := p.IDToken()
+			return asked("SYSTEM_OIDCREQUESTURI", token.URL, token.Available())
 		}
 	}
 	return s
+}
+
+// asked reports why the CI system cannot be asked for an assertion: for a reason
+// that is known already, or since its URL is no place for a credential.
+func asked(name, url string, unavailable error) error {
+	if unavailable == nil && !settings.SafeURL(url) {
+		return errors.New(name + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
+	}
+	return unavailable
 }
 
 // load reads the settings of a command. It masks the credentials that came with
@@ -261,8 +273,11 @@ func (c *call) mask(s *settings.Settings) error {
 	if s != nil {
 		given = s.Credentials()
 	}
-	if g, ok := c.platform.(*ci.GitHub); ok {
-		given = append(given, g.IDToken().Token)
+	switch p := c.platform.(type) {
+	case *ci.GitHub:
+		given = append(given, p.IDToken().Token)
+	case *ci.AzurePipelines:
+		given = append(given, p.IDToken().Token)
 	}
 	for _, v := range given {
 		if err := c.platform.Mask(v); err != nil {

@@ -55,6 +55,10 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 			token := g.IDToken()
 			token.HTTP, token.Audience = client, s.Audience
 			x.Source = token
+		} else if p, ok := c.platform.(*ci.AzurePipelines); ok {
+			token := p.IDToken()
+			token.HTTP, token.ServiceConnection = client, s.ServiceConnection
+			x.Source = token
 		}
 		log.Infof("identity: %s%s", s.Identity, who(s))
 		token, err := x.Token(ctx)

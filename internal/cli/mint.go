@@ -19,10 +19,12 @@ func (c *call) mintCommand() *cobra.Command {
 		Use:   "mint",
 		Short: "Mint a PAT and hand it to the CI system, or to standard output",
 		Long: `mint exchanges the job's OIDC identity for a user token, mints a PAT with it and
-hands it over: as outputs of the step on GitHub, on standard output elsewhere.
+hands it over: as outputs of the step on GitHub and in Azure Pipelines, on
+standard output elsewhere.
 
-On GitHub the action's post step revokes it. Elsewhere run azdo-pat revoke with
-the id that --output json shows.`,
+On GitHub the action's post step revokes it. In Azure Pipelines let the last step
+of the job, with condition: always(), run azdo-pat revoke. Elsewhere run azdo-pat
+revoke with the id that --output json shows.`,
 		Example: `  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
     --scopes "vso.code vso.packaging" --lifetime 30m --output json`,
@@ -70,7 +72,8 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 		}
 		log.Warning("unknown scope", text)
 	}
-	if err := c.platform.Prepare(); err != nil {
+	origin := c.platform.Origin(s.Name)
+	if err := c.platform.Prepare(origin); err != nil {
 		return nil, err
 	}
 	conn, err := c.connect(ctx, s)
@@ -79,7 +82,6 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 	}
 	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
-	origin := c.platform.Origin(s.Name)
 	record := lease.Record{
 		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
 	}
@@ -103,7 +105,7 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
 		}
 	}
-	if err := c.platform.Summary(mintSummary(s, minted, conn)); err != nil {
+	if err := c.platform.Summary(c.mintSummary(s, minted, conn)); err != nil {
 		log.Warning("no summary", err.Error())
 	}
 	return minted, nil

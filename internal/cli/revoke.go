@@ -21,7 +21,10 @@ func (c *call) revokeCommand() *cobra.Command {
 		Short: "Revoke a PAT that mint handed over",
 		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that has
 expired or is already gone is a success. The PAT cannot revoke itself: revoke
-needs the same identity as mint did.`,
+needs the same identity as mint did.
+
+In Azure Pipelines it needs no id: without one it ends the lease that mint, with
+the same setting name, acquired in an earlier step of the same job.`,
 		Example: `  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,
@@ -38,6 +41,9 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 	s, err := c.load(settings.Revoke, c.source(given, nil))
 	if err != nil {
 		return c.failed("revoke", err)
+	}
+	if s.AuthorizationID == "" {
+		return c.revokeLease(ctx, s)
 	}
 	if s.SkipRevoke {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
@@ -99,13 +105,20 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if err != nil {
 		return c.ended("post", s, describe(err, s, record))
 	}
+	c.released(s, record, ended)
+	return done
+}
+
+// released says what became of a lease of which only the name is certain.
+func (c *call) released(s *settings.Settings, record lease.Record, ended []lease.Ended) {
+	log := c.platform.Log()
 	if len(ended) == 0 && record.MayCome(c.Now()) {
 		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later", record.Name)
-		return done
+		return
 	}
 	if len(ended) == 0 {
 		log.Infof("there is no PAT named %q, so there is nothing to revoke", record.Name)
-		return done
+		return
 	}
 	for _, e := range ended {
 		log.Infof("PAT %s is revoked%s", e.ID, lived(e, record.ServerTime(c.Now())))
@@ -113,7 +126,6 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if err := c.platform.Summary(revokeSummary(s, ended, record.ServerTime(c.Now()))); err != nil {
 		log.Warning("no summary", err.Error())
 	}
-	return done
 }
 
 // lateTimeout is how long it is tried to revoke a PAT that has expired.
@@ -203,5 +215,8 @@ func (c *call) ended(command string, s *settings.Settings, err error) int {
 		title = "wrong settings"
 	}
 	c.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
+	if p, ok := c.platform.(*ci.AzurePipelines); ok {
+		p.WithIssues()
+	}
 	return done
 }

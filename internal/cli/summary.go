@@ -6,16 +6,20 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/ci"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/settings"
 )
 
 // mintSummary is the table for the job's summary: all but the secret.
-func mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
+func (c *call) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
+	if _, ok := c.platform.(*ci.AzurePipelines); ok {
+		end = "revoked by the step that runs azdo-pat revoke"
+	}
 	if s.SkipRevoke {
 		end = "left to its expiry (skip-revoke)"
 	}

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,11 +13,17 @@ const (
 	PipelinesSubject = "sc://" + OrganizationName + "/" + Project + "/azdo-pat"
 )
 
+// DefaultJobID is the SYSTEM_JOBID of a pipeline that names neither stage nor
+// job. A job's id is made of these names, so it is the same in every run.
+const DefaultJobID = "12f1170f-54f2-53f3-20dd-22fc7dff55f9"
+
 // A PipelinesJob is an Azure Pipelines job whose steps have SYSTEM_ACCESSTOKEN
-// mapped. Empty fields take default values, JobID a fresh one.
+// mapped. Empty fields take default values, PlanID a fresh one.
 type PipelinesJob struct {
 	JobID        string // GUID, SYSTEM_JOBID
+	PlanID       string // GUID of the run, SYSTEM_PLANID
 	JobAttempt   string
+	PhaseAttempt string
 	StageAttempt string
 	BuildID      string
 
@@ -37,20 +44,14 @@ func (e *Emulator) StartPipelinesJob(j PipelinesJob) PipelinesJob {
 }
 
 func (e *Emulator) startPipelinesJobLocked(j PipelinesJob) PipelinesJob {
-	if j.JobID == "" {
-		j.JobID = guid()
-	}
-	if j.JobAttempt == "" {
-		j.JobAttempt = "1"
-	}
-	if j.StageAttempt == "" {
-		j.StageAttempt = "1"
-	}
-	if j.BuildID == "" {
-		j.BuildID = "4711"
-	}
+	j.JobID = cmp.Or(j.JobID, DefaultJobID)
+	j.PlanID = cmp.Or(j.PlanID, guid())
+	j.JobAttempt = cmp.Or(j.JobAttempt, "1")
+	j.PhaseAttempt = cmp.Or(j.PhaseAttempt, "1")
+	j.StageAttempt = cmp.Or(j.StageAttempt, "1")
+	j.BuildID = cmp.Or(j.BuildID, "4711")
 	j.OIDCRequestURI = fmt.Sprintf("%s/%s/%s/_apis/distributedtask/hubs/build/plans/%s/jobs/%s/oidctoken",
-		e.urls[AzureDevOps], OrganizationName, projectID, guid(), j.JobID)
+		e.urls[AzureDevOps], OrganizationName, projectID, j.PlanID, j.JobID)
 	now := e.Now(AzureDevOps)
 	j.AccessToken = e.keepLocked(pipelinesKey.sign(map[string]any{
 		"iss": "app.vstoken.visualstudio.com", "aud": "app.vstoken.visualstudio.com|vso:" + OrganizationID,
@@ -106,6 +107,12 @@ func (e *Emulator) pipelinesOIDC(w http.ResponseWriter, r *http.Request) {
 	}
 	id := query.Get("serviceConnectionId")
 	for _, c := range e.world.ServiceConnections {
+		if strings.EqualFold(c.ID, id) && c.Unreferenced {
+			text := "There is no explicit reference to service connection " + c.ID + " from current stage __default.Job.__default."
+			recordOf(r).Refusal = "unreferenced"
+			writeJSON(w, http.StatusForbidden, map[string]any{"count": len(text), "value": text})
+			return
+		}
 		if strings.EqualFold(c.ID, id) {
 			now := e.Now(AzureDevOps)
 			assertion := e.keepLocked(pipelinesKey.sign(map[string]any{

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"strings"
 	"testing"
 
 	"azdo-pat/internal/emulator"
@@ -52,6 +53,11 @@ func TestPipelinesAssertionRefused(t *testing.T) {
 		if a.Status != test.status || a.JSON["oidcToken"] != nil {
 			t.Errorf("%s: got %d %s, want %d", name, a.Status, a.Text, test.status)
 		}
+	}
+	c.e.Change(func(w *emulator.World) { w.ServiceConnections[0].Unreferenced = true })
+	a := c.send("POST", j.OIDCRequestURI+good, "", "Authorization", "Bearer "+j.AccessToken, "X-TFS-FedAuthRedirect", "Suppress")
+	if text, _ := a.JSON["value"].(string); a.Status == 200 || !strings.HasPrefix(text, "There is no explicit reference to service connection "+emulator.ServiceConnectionID) {
+		t.Errorf("unreferenced: got %d %s", a.Status, a.Text)
 	}
 	if a := c.send("POST", j.OIDCRequestURI+good, ""); a.Status != 203 {
 		t.Errorf("without Suppress: got %d, want the sign-in page", a.Status)

@@ -217,6 +217,10 @@ type Policies struct {
 type ServiceConnection struct {
 	ID      string // GUID
 	Subject string // sc://ORGANIZATION/PROJECT/CONNECTION
+	// Unreferenced means that no task of the job's stage names it: then its
+	// token is refused, since March 2026. The words are the service's, the
+	// status is not known.
+	Unreferenced bool
 }
 
 // defaultWorld is a tenant in which every identity works: an agent user below

@@ -307,7 +307,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if failed != nil {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
-			join(hint.Of(cause), "the post step tries again; where there is none, revoke it in the user's token list"))
+			join(hint.Of(cause), "the post step tries again, in Azure Pipelines azdo-pat revoke; where there is neither, revoke it in the user's token list"))
 	}
 	if a.r.ID != "" || len(a.ended) > 0 {
 		cause = &undone{cause}

@@ -1,0 +1,135 @@
+package assertion
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
+)
+
+// AzurePipelines asks Azure Pipelines for the OIDC token of a service
+// connection, as in
+// https://learn.microsoft.com/rest/api/azure/devops/distributedtask/oidctoken/create
+type AzurePipelines struct {
+	HTTP              *http.Client
+	URL               string       // SYSTEM_OIDCREQUESTURI
+	Token             secret.Value // SYSTEM_ACCESSTOKEN
+	ServiceConnection string       // GUID
+}
+
+const askingPipelines = "ask Azure Pipelines for an assertion"
+
+// Assertion implements [Source].
+func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
+	u, err := url.Parse(a.URL)
+	if err != nil {
+		return secret.Value{}, errors.New(askingPipelines + ": SYSTEM_OIDCREQUESTURI is not a URL")
+	}
+	q := u.Query()
+	q.Set("api-version", "7.1")
+	q.Set("serviceConnectionId", a.ServiceConnection)
+	u.RawQuery = q.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	if err != nil {
+		return secret.Value{}, errors.New(askingPipelines + ": SYSTEM_OIDCREQUESTURI is not a URL")
+	}
+	req.Header.Set("Authorization", "Bearer "+a.Token.Reveal())
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	// Without it whoever is not signed in is sent to a page for people.
+	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
+	resp, err := a.HTTP.Do(req)
+	if err != nil {
+		return secret.Value{}, wire.NoAnswer(askingPipelines, u.Host, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return secret.Value{}, wire.NoAnswer(askingPipelines, u.Host, err)
+	}
+	if resp.StatusCode != http.StatusOK || wire.IsHTML(resp.Header) {
+		return secret.Value{}, a.refused(resp, body)
+	}
+	var answer struct {
+		OIDCToken string `json:"oidcToken"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return secret.Value{}, wire.Refused(askingPipelines, resp, "the answer is not JSON")
+	}
+	v, err := usable(answer.OIDCToken)
+	if err != nil {
+		return secret.Value{}, wire.Refused(askingPipelines, resp, fmt.Sprintf("no assertion in the answer: %v", err))
+	}
+	return v, nil
+}
+
+// refused explains a refusal: an error of Azure DevOps' in one of the forms that
+// it has for them, or its sign-in page.
+func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
+	detail := strings.ReplaceAll(message(body), cmp.Or(a.Token.Reveal(), "***"), "***")
+	page := wire.IsHTML(resp.Header)
+	if page {
+		detail = "a page for people, not an answer"
+	}
+	e := wire.Refused(askingPipelines, resp, detail)
+	switch { // the first is an answer since March 2026, whose status nobody has published
+	case strings.Contains(detail, "explicit reference to service connection"):
+		e.Advice = "a task of this stage must name the service connection " + a.ServiceConnection +
+			" in one of its inputs, as AzureCLI@2 does in azureSubscription; a task that never runs (condition: false) is enough"
+	case page && resp.StatusCode < 400, resp.StatusCode == http.StatusUnauthorized:
+		e.Advice = "SYSTEM_ACCESSTOKEN is not accepted: it must be this job's own $(System.AccessToken), which ends with the job"
+	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
+		e.Advice = "service-connection-id must be the id of a service connection of this project (" + a.ServiceConnection +
+			" was asked for), and this pipeline must be authorized to use it: see Security on the service connection's page"
+	}
+	return e
+}
+
+// message is what an error of Azure DevOps says: {"message": …}, or {"value": …}
+// with a text or {"Message": …}.
+func message(body []byte) string {
+	var answer struct {
+		Message string          `json:"message"`
+		Value   json.RawMessage `json:"value"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return ""
+	}
+	var text string
+	var object struct {
+		Message string `json:"message"`
+	}
+	_ = json.Unmarshal(answer.Value, &text)
+	_ = json.Unmarshal(answer.Value, &object)
+	return cmp.Or(answer.Message, text, object.Message)
+}
+
+// Available reports whether Azure Pipelines can vouch for the job: nil, or why
+// not and what to change.
+func (a *AzurePipelines) Available() error {
+	const (
+		mapping = "add to the step: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }"
+		given   = "Azure DevOps Services sets SYSTEM_OIDCREQUESTURI in every step; where azdo-pat runs in a container that the step starts, hand it through"
+	)
+	switch {
+	case a.URL == "" && a.Token.IsZero():
+		return hint.Add(errors.New("Azure Pipelines gives this step no OIDC token (SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set)"), given+"; "+mapping)
+	case a.URL == "":
+		return hint.Add(errors.New("Azure Pipelines gives this step no OIDC token (SYSTEM_OIDCREQUESTURI is not set)"), given)
+	case a.Token.IsZero():
+		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines hands it to a script only where it is mapped"), mapping)
+	}
+	if _, err := usable(a.Token.Reveal()); err != nil {
+		return errors.New("SYSTEM_ACCESSTOKEN is none: it cannot go into a header")
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package assertion
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
+)
+
+const connection = "e1e1e1e1-0000-4000-8000-000000000006"
+
+// pipelines starts Azure Pipelines' OIDC endpoint.
+func pipelines(t testing.TB, answer http.HandlerFunc) *AzurePipelines {
+	t.Helper()
+	g := endpoint(t, answer)
+	u, err := url.Parse(g.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &AzurePipelines{HTTP: g.HTTP, URL: "http://" + u.Host + "/contoso/p/_apis/distributedtask/hubs/build/plans/1/jobs/2/oidctoken",
+		Token: secret.New(requestToken), ServiceConnection: connection}
+}
+
+// The request is what Microsoft documents: POST without a body, the access token
+// as bearer, and no sign-in page for who is refused.
+func TestPipelinesRequest(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	a := pipelines(t, func(w http.ResponseWriter, r *http.Request) {
+		n := asked.Add(1)
+		want := "/contoso/p/_apis/distributedtask/hubs/build/plans/1/jobs/2/oidctoken?api-version=7.1&serviceConnectionId=" + connection
+		if r.Method != http.MethodPost || r.RequestURI != want || r.ContentLength != 0 || r.Header.Get("Content-Length") != "0" {
+			t.Errorf("%s %s with %d bytes, want POST %s", r.Method, r.RequestURI, r.ContentLength, want)
+		}
+		for name, want := range map[string]string{"Authorization": "Bearer " + requestToken, "Content-Type": "application/json", "X-Tfs-Fedauthredirect": "Suppress"} {
+			if got := r.Header.Get(name); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+		saying(200, fmt.Sprintf(`{"oidcToken":"eyJ.eyJ.%d"}`, n))(w, r)
+	})
+	for i := range 2 { // each time anew
+		if v, err := a.Assertion(t.Context()); err != nil || v.Reveal() != fmt.Sprintf("eyJ.eyJ.%d", i+1) {
+			t.Errorf("%q, %v", v.Reveal(), err)
+		}
+	}
+}
+
+func TestPipelinesRefusals(t *testing.T) {
+	t.Parallel()
+	const (
+		signIn    = "SYSTEM_ACCESSTOKEN is not accepted"
+		which     = "service-connection-id must be the id"
+		reference = "a task of this stage must name the service connection " + connection
+		page      = "a page for people, not an answer"
+		unnamed   = "There is no explicit reference to service connection " + connection + " from current stage Build.Job.__default."
+	)
+	html := "Content-Type: text/html; charset=utf-8"
+	for name, tc := range map[string]struct {
+		answer http.HandlerFunc
+		err    string // after the host
+		hint   string
+		passes bool
+	}{
+		"expired":          {saying(401, `{"message":"TF400813: no"}`), "answered 401 Unauthorized: TF400813: no", signIn, false},
+		"sign-in page":     {saying(203, "<html>", html), "answered 203 Non-Authoritative Information: " + page, signIn, false},
+		"sign-in page, OK": {saying(200, "<html>", html), "answered 200 OK: " + page, signIn, false},
+		"forbidden":        {saying(403, `{"message":"no"}`), "answered 403 Forbidden: no", which, false},
+		"not there":        {saying(404, `{"message":"no such endpoint"}`), "answered 404 Not Found: no such endpoint", which, false},
+		"unreferenced":     {saying(403, `{"count":151,"value":"`+unnamed+`"}`), "answered 403 Forbidden: " + unnamed, reference, false},
+		"unreferenced, so": {saying(400, `{"message":"`+unnamed+`"}`), "answered 400 Bad Request: " + unnamed, reference, false},
+		"GET":              {saying(405, `{"count":1,"value":{"Message":"no GET"}}`), "answered 405 Method Not Allowed: no GET", "", false},
+		"broken":           {saying(500, ""), "answered 500 Internal Server Error", "", true},
+		"gateway":          {saying(502, "<html>", html), "answered 502 Bad Gateway: " + page, "", true},
+		"too many":         {saying(429, `{"message":"TF400733"}`), "answered 429 Too Many Requests: TF400733", "", true},
+		"hostile words":    {saying(400, `{"message":"a\r\n##vso[a.b]\u202e"}`), "answered 400 Bad Request: a ##vso[a.b]", "", false},
+		"not JSON":         {saying(200, "x"), "answered 200 OK: the answer is not JSON", "", false},
+		"no token":         {saying(200, `{"value":"eyJ.eyJ.x"}`), "answered 200 OK: no assertion in the answer: it is empty", "", false},
+		"a line inside":    {saying(200, `{"oidcToken":"eyJ\r\nX: 1"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := pipelines(t, tc.answer)
+			v, err := a.Assertion(t.Context())
+			u, _ := url.Parse(a.URL)
+			if want := "ask Azure Pipelines for an assertion: " + u.Host + " " + tc.err; err == nil || err.Error() != want || !v.IsZero() {
+				t.Fatalf("%q, %v, want %s", v.Reveal(), err, want)
+			}
+			if got := hint.Of(err); !strings.HasPrefix(got, tc.hint) || (got == "") != (tc.hint == "") {
+				t.Errorf("hint %q, want %q", got, tc.hint)
+			}
+			if passes, _ := wire.Passing(err); passes != tc.passes {
+				t.Errorf("passes %v", passes)
+			}
+		})
+	}
+}
+
+// Guards promise 7, and an endpoint that says back what it was given.
+func TestPipelinesAccessTokenStaysHere(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
+	t.Cleanup(elsewhere.Close)
+	_, err := pipelines(t, saying(302, "", "Location: "+elsewhere.URL)).Assertion(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "a redirect to ") {
+		t.Error(err)
+	}
+	for _, status := range []int{400, 401, 403, 500} {
+		_, err := pipelines(t, func(w http.ResponseWriter, r *http.Request) {
+			saying(status, `{"message":"of `+r.Header.Get("Authorization")+`"}`)(w, r)
+		}).Assertion(t.Context())
+		if err == nil || strings.Contains(ofAll(err), requestToken) || !strings.HasSuffix(err.Error(), ": of Bearer ***") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	for _, u := range []string{"http://127.0.0.1:x/" + requestToken, ":" + requestToken, "http://\x7f/", "http://127.0.0.1:1/" + requestToken} {
+		a := pipelines(t, saying(200, "{}"))
+		a.URL = u
+		if _, err := a.Assertion(t.Context()); err == nil || strings.Contains(ofAll(err), requestToken) || !strings.HasPrefix(err.Error(), "ask Azure Pipelines for an assertion: ") {
+			t.Errorf("%q: %v", u, err)
+		}
+	}
+}
+
+// No answer, and half of one, can be better the next time.
+func TestPipelinesNoAnswer(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"at all": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"but its beginning": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, `{"oidcToken":"eyJ`)
+		},
+	} {
+		_, err := pipelines(t, answer).Assertion(t.Context())
+		var e *wire.Error
+		if passes, _ := wire.Passing(err); !passes || !errors.As(err, &e) || e.Status != 0 {
+			t.Errorf("no answer %s: %v, passes %v", name, err, passes)
+		}
+	}
+}
+
+// What is missing is named, with the line that is to be added to the step.
+func TestPipelinesAvailable(t *testing.T) {
+	t.Parallel()
+	const mapping = "env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }"
+	for name, tc := range map[string]struct {
+		a         AzurePipelines
+		err, hint string
+	}{
+		"both":      {AzurePipelines{URL: "https://x", Token: secret.New("t")}, "", ""},
+		"no token":  {AzurePipelines{URL: "https://x"}, "SYSTEM_ACCESSTOKEN is not set", mapping},
+		"no URL":    {AzurePipelines{Token: secret.New("t")}, "SYSTEM_OIDCREQUESTURI is not set", "hand it through"},
+		"neither":   {AzurePipelines{}, "SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set", mapping},
+		"two lines": {AzurePipelines{URL: "https://x", Token: secret.New("a\nb")}, "cannot go into a header", ""},
+	} {
+		err := tc.a.Available()
+		if (err == nil) != (tc.err == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), tc.err) || !strings.Contains(hint.Of(err), tc.hint)) {
+			t.Errorf("%s: %v (%s)", name, err, hint.Of(err))
+		}
+	}
+}

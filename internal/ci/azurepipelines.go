@@ -1,0 +1,256 @@
+package ci
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/secret"
+)
+
+// AzurePipelines is a script step of an Azure Pipelines job.
+// https://learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands
+type AzurePipelines struct {
+	env    func(string) (string, bool)
+	log    *Log
+	masked map[string]bool
+	stream io.Writer // of the log and the commands
+	json   io.Writer // nil: the result is not wanted on standard output
+	random io.Reader
+	record recordFile
+}
+
+// NewAzurePipelines returns the platform of an Azure Pipelines step.
+func NewAzurePipelines(o Options) *AzurePipelines {
+	p := &AzurePipelines{env: o.LookupEnv, random: o.Random, masked: map[string]bool{}, stream: o.Stdout}
+	if o.JSON {
+		p.stream, p.json = o.Stderr, o.Stdout
+	}
+	debug := strings.EqualFold(p.get("SYSTEM_DEBUG"), "true") || p.get("RUNNER_DEBUG") == "1"
+	p.log = &Log{write: pipeline{p.stream}, debug: debug}
+	return p
+}
+
+// macro is how a variable that is not defined arrives: the agent replaces
+// "$(NAME)" in a step's env only where it knows the name.
+var macro = regexp.MustCompile(`^\$\([^()]*\)$`)
+
+// LookupEnv reads the environment, in which a variable that the pipeline does
+// not define counts as unset.
+func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
+	v, ok := p.env(name)
+	if macro.MatchString(strings.TrimSpace(v)) {
+		return "", false
+	}
+	return v, ok
+}
+
+func (p *AzurePipelines) get(name string) string { v, _ := p.LookupEnv(name); return v }
+
+// IDToken is where the job can ask for an assertion.
+func (p *AzurePipelines) IDToken() *assertion.AzurePipelines {
+	return &assertion.AzurePipelines{
+		URL:   p.get("SYSTEM_OIDCREQUESTURI"),
+		Token: secret.New(p.get("SYSTEM_ACCESSTOKEN")),
+	}
+}
+
+// loggingCommand is a logging command on a line of its own. The escapes are those of
+// azure-pipelines-agent's CommandStringConvertor. Properties need none here,
+// since all of them are ours.
+func loggingCommand(name, data string) string {
+	return "##vso[" + name + "]" + strings.NewReplacer("%", "%AZP25", "\r", "%0D", "\n", "%0A").Replace(data) + "\n"
+}
+
+// write writes commands, in their place among the words of the log.
+func (p *AzurePipelines) write(commands string) error {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	_, err := io.WriteString(p.stream, commands)
+	return err
+}
+
+// Mask implements [Platform].
+func (p *AzurePipelines) Mask(v secret.Value) error {
+	if v.IsZero() {
+		return nil
+	}
+	p.log.hide(v)
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	// The agent masks line by line, so that it would not find more than one.
+	values := []string{v.Reveal()}
+	for line := range strings.FieldsFuncSeq(v.Reveal(), func(r rune) bool { return r == '\r' || r == '\n' }) {
+		values = append(values, strings.TrimSpace(line))
+	}
+	for _, value := range values {
+		if value == "" || p.masked[value] {
+			continue
+		}
+		if _, err := io.WriteString(p.stream, loggingCommand("task.setsecret", value)); err != nil {
+			return fmt.Errorf("mask a credential in the log: %w", err)
+		}
+		p.masked[value] = true
+	}
+	return nil
+}
+
+// tempDirectory is the job's own folder, which the agent empties after the job.
+const tempDirectory = "AGENT_TEMPDIRECTORY"
+
+// Prepare implements [Platform].
+func (p *AzurePipelines) Prepare(o Origin) error {
+	if discards(p.stream) {
+		return errors.New("the log goes to the null device: nobody would see the masks and the outputs")
+	}
+	p.record = p.recordOf(o)
+	return p.record.begin()
+}
+
+// recordOf is where a lease's record is kept. Without a key that another step
+// can work out again, or a folder that the steps share, there is none: then the
+// lease is found by its name alone.
+func (p *AzurePipelines) recordOf(o Origin) recordFile {
+	dir := p.get(tempDirectory)
+	if dir == "" || !o.Derived {
+		return recordFile{}
+	}
+	return recordFile{path: filepath.Join(dir, "azdo-pat-"+o.Key+".json")}
+}
+
+// Record implements [Platform]. Before [AzurePipelines.Prepare] there is nothing
+// to keep: where there is no file, no request to mint was sent.
+func (p *AzurePipelines) Record(line string) error {
+	if err := oneLine(line); err != nil {
+		return err
+	}
+	return p.record.write(line)
+}
+
+// Close makes sure that no process acquires this lease any more, and returns
+// what the one that did recorded last, or else over. It is not known where the
+// folder of the job is gone. Whoever can write into that folder can have planted
+// what is found there.
+func (p *AzurePipelines) Close(o Origin, over string) (recorded string, known bool) {
+	p.record = p.recordOf(o)
+	return p.record.close(over)
+}
+
+// Closed notes that nothing is left of the lease. If it cannot be noted, the
+// next revoke looks for itself.
+func (p *AzurePipelines) Closed(over string) { _ = p.record.replace(over) }
+
+// variables are the names of the outputs.
+var variables = map[string]string{
+	"token": "token", "authorization-id": "authorizationId", "expires-at": "expiresAt", "display-name": "displayName", "scopes": "scopes",
+}
+
+// HandOver implements [Platform].
+func (p *AzurePipelines) HandOver(r Result) error {
+	var b strings.Builder
+	for _, f := range r.fields() {
+		if err := oneLine(f.value); err != nil {
+			return fmt.Errorf("output %s: %w", variables[f.name], err)
+		}
+		secrecy := ""
+		if f.name == "token" {
+			secrecy = "issecret=true;"
+		}
+		b.WriteString(loggingCommand("task.setvariable variable="+variables[f.name]+";"+secrecy+"isoutput=true", f.value))
+	}
+	if err := p.write(b.String()); err != nil {
+		return err
+	}
+	if p.json != nil {
+		return r.writeJSON(p.json)
+	}
+	return nil
+}
+
+// Summary implements [Platform]. The agent uploads the file some time after the
+// command.
+func (p *AzurePipelines) Summary(markdown string) error {
+	if p.get(tempDirectory) == "" {
+		return nil
+	}
+	name, err := newFile(p.get(tempDirectory), "azdo-pat-*.md", p.log.Scrub(markdown))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.write(loggingCommand("task.uploadsummary", name))
+}
+
+// WithIssues makes the step one that succeeded with issues, if it does not fail.
+func (p *AzurePipelines) WithIssues() {
+	_ = p.write(loggingCommand("task.complete result=SucceededWithIssues;", ""))
+}
+
+// Origin implements [Platform]. The id of a job is made of names, so that it is
+// the same in every run of a pipeline: what tells the runs apart goes into the
+// key too. None of it is a secret.
+func (p *AzurePipelines) Origin(label string) Origin {
+	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/"),
+		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")}
+	if job := p.get("SYSTEM_JOBID"); job != "" {
+		o.Key, o.Derived = key(secret.Value{}, p.get("SYSTEM_COLLECTIONID"), p.get("SYSTEM_TEAMPROJECTID"), p.get("SYSTEM_PLANID"), p.get("BUILD_BUILDID"),
+			job, p.get("SYSTEM_STAGEATTEMPT"), p.get("SYSTEM_PHASEATTEMPT"), p.get("SYSTEM_JOBATTEMPT"), label), true
+	} else {
+		o.Key = randomKey(p.random)
+	}
+	return o
+}
+
+// organization is the name in https://dev.azure.com/NAME/ or
+// https://NAME.visualstudio.com/.
+func (p *AzurePipelines) organization() string {
+	u, err := url.Parse(p.get("SYSTEM_COLLECTIONURI"))
+	if err != nil {
+		return ""
+	}
+	host, _, _ := strings.Cut(u.Hostname(), ".")
+	return cmp.Or(strings.Trim(path.Base("/"+u.Path), "/"), host)
+}
+
+// Log implements [Platform].
+func (p *AzurePipelines) Log() *Log { return p.log }
+
+// pipeline renders lines for the agent, and for the page that shows the log.
+type pipeline struct{ w io.Writer }
+
+func (p pipeline) line(text string)   { fmt.Fprintln(p.w, text) }
+func (p pipeline) group(title string) { fmt.Fprintln(p.w, "##[group]"+title) }
+func (p pipeline) endGroup()          { fmt.Fprintln(p.w, "##[endgroup]") }
+
+func (p pipeline) debug(text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(p.w, "##[debug]"+strings.TrimSuffix(line, "\n"))
+	}
+}
+
+// issues are the kinds of annotation that the agent knows.
+var issues = map[level]string{warning: "warning", failure: "error"}
+
+func (p pipeline) annotate(level level, title, text string) {
+	text = title + ": " + text
+	if level == notice {
+		for line := range strings.Lines(text) {
+			p.line(strings.TrimSuffix(line, "\n"))
+		}
+		return
+	}
+	if runes := []rune(text); len(runes) > 4000 {
+		text = string(runes[:4000]) + "…"
+	}
+	_, _ = io.WriteString(p.w, loggingCommand("task.logissue type="+issues[level], text))
+}

@@ -1,0 +1,134 @@
+package ci
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// recordFile keeps the record of a lease where another step of the same job
+// finds it: a line without a secret. Whoever makes the file has the lease, and
+// has it until somebody else writes there. So a mint that outlives its step (an
+// agent that cancels a step tells the shell, not what the shell runs) learns
+// before it sends its request that the lease was ended.
+type recordFile struct {
+	path string // empty: there is none
+	last string // what this process wrote last
+}
+
+// errEnded is what a process is told that has the lease no more.
+var errEnded = errors.New("another process has ended this lease in the meantime")
+
+// maxRecord bounds what is read, in bytes.
+const maxRecord = 64 << 10
+
+// begin takes away what an earlier lease of the same name left.
+func (r *recordFile) begin() error {
+	if r.path == "" {
+		return nil
+	}
+	if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// write keeps a line; the last one counts.
+func (r *recordFile) write(line string) error {
+	switch {
+	case r.path == "":
+		return nil
+	case r.last == "":
+		return r.create(line)
+	case r.read() != r.last:
+		return errEnded
+	}
+	return r.replace(line)
+}
+
+// create makes the file. A process that is killed here leaves one that cannot be
+// read.
+func (r *recordFile) create(line string) error {
+	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return errEnded
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line + "\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(r.path)
+		return err
+	}
+	r.last = line
+	return nil
+}
+
+// replace leaves the old line or the new one, whenever the process is killed.
+func (r *recordFile) replace(line string) error {
+	if r.path == "" {
+		return nil
+	}
+	name, err := newFile(filepath.Dir(r.path), filepath.Base(r.path)+".*", line+"\n")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(name, r.path); err != nil {
+		_ = os.Remove(name)
+		return err
+	}
+	r.last = line
+	return nil
+}
+
+// close makes the file, unless it is there, and returns what it says; nothing
+// if it cannot be read. It is not known where there is no folder to make it in.
+func (r *recordFile) close(line string) (recorded string, known bool) {
+	if r.path == "" {
+		return "", false
+	}
+	switch err := r.create(line); {
+	case err == nil:
+		return line, true
+	case errors.Is(err, errEnded):
+		return r.read(), true
+	}
+	return "", false
+}
+
+// read returns the line in the file, or nothing.
+func (r *recordFile) read() string {
+	// Another step can have put a pipe there, which would be waited for.
+	if info, err := os.Lstat(r.path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	f, err := os.Open(r.path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(text), "\n")
+}
+
+// newFile makes a file that everybody can read: the agent and other steps can be
+// other users.
+func newFile(dir, pattern, text string) (name string, err error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close(), os.Chmod(f.Name(), 0o644)); err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
