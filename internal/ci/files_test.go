@@ -249,14 +249,14 @@ func TestNullDevice(t *testing.T) {
 	defer null.Close()
 	s := newStep(t, false)
 	g := NewGitHub(Options{LookupEnv: s.lookup, Stdout: null, Stderr: &s.stderr})
-	if err = g.Prepare(); err == nil {
+	if err = g.Prepare(Origin{}); err == nil {
 		t.Fatal("nobody sees the masks, and Prepare is content")
 	}
 	g.Log().Error("azdo-pat mint failed", err)
 	if want := "::error title=azdo-pat mint failed::the log goes to the null device: nobody would see the masks\n"; s.stderr.String() != want {
 		t.Errorf("standard error %q, want %q", s.stderr.String(), want)
 	}
-	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(); err == nil {
+	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(Origin{}); err == nil {
 		t.Error("nobody gets the PAT, and Prepare is content")
 	}
 }

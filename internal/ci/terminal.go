@@ -1,11 +1,13 @@
 package ci
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
 
@@ -55,9 +57,11 @@ func (t *Terminal) HandOver(r Result) error {
 // Summary implements [Platform].
 func (t *Terminal) Summary(string) error { return nil }
 
-// Origin implements [Platform].
+// Origin implements [Platform]. The host is one word without a slash, so that
+// neither it nor a label behind it can pass for a run of a GitHub repository.
 func (t *Terminal) Origin(label string) Origin {
-	return Origin{Source: strings.TrimSpace(t.host + " " + label), Key: randomKey(t.random)}
+	host := strings.NewReplacer(" ", "-", "/", "-").Replace(outside.Line(t.host, maxDisplayName))
+	return Origin{Source: strings.TrimSpace(cmp.Or(host, "-") + " " + label), Key: randomKey(t.random)}
 }
 
 // Log implements [Platform].

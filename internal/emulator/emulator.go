@@ -105,7 +105,8 @@ type Emulator struct {
 	presented     map[string]bool // CI assertions seen, by issuer and jti
 	secrets       []string
 	isSecret      map[string]bool
-	jobs          map[string]Job // by request token
+	secretForms   map[int]map[string]bool // as they are and as in a URL, by length
+	jobs          map[string]Job          // by request token
 	job           Job
 	pipelinesJobs map[string]PipelinesJob // by access token
 	pipelines     PipelinesJob
@@ -151,6 +152,7 @@ func New(o Options) (*Emulator, error) {
 		greetings:     map[Service]func(){},
 		presented:     map[string]bool{},
 		isSecret:      map[string]bool{},
+		secretForms:   map[int]map[string]bool{},
 		jobs:          map[string]Job{},
 		pipelinesJobs: map[string]PipelinesJob{},
 		gitHubToken:   "ghs_" + random(36),

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // gitHubAPI is the path of GitHub's REST API, as on GitHub Enterprise Server.
@@ -29,6 +30,15 @@ func (e *Emulator) gitHubRun(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, message string) {
 		e.refuse(r, message)
 		writeJSON(w, status, map[string]any{"message": message, "status": strconv.Itoa(status)})
+	}
+	// https://docs.github.com/rest/using-the-rest-api/getting-started-with-the-rest-api#headers
+	if r.Header.Get("User-Agent") == "" {
+		refuse(http.StatusForbidden, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header")
+		return
+	}
+	if v := r.Header.Get("X-GitHub-Api-Version"); v != "" && v != "2022-11-28" {
+		refuse(http.StatusBadRequest, "\"X-GitHub-Api-Version\" does not support version "+strconv.Quote(v))
+		return
 	}
 	token := bearer(r)
 	if scheme, value, _ := strings.Cut(r.Header.Get("Authorization"), " "); scheme == "token" {
@@ -86,4 +96,21 @@ func (e *Emulator) gitHubRun(w http.ResponseWriter, r *http.Request) {
 		answer["conclusion"] = found.Conclusion
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// GitHubLimit answers as GitHub does when a token has asked its questions of the
+// hour: 403, and when it may ask again, by GitHub's clock
+// (https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
+func GitHubLimit(reset time.Duration) Fault {
+	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		e := emulatorOf(r)
+		e.refuse(r, "rate limit")
+		h := w.Header()
+		h.Set("X-RateLimit-Limit", "1000")
+		h.Set("X-RateLimit-Remaining", "0")
+		h.Set("X-RateLimit-Used", "1000")
+		h.Set("X-RateLimit-Resource", "core")
+		h.Set("X-RateLimit-Reset", strconv.FormatInt(e.Now(GitHub).Add(reset).Unix(), 10))
+		writeJSON(w, http.StatusForbidden, map[string]any{"message": "API rate limit exceeded for installation.", "status": "403"})
+	}
 }

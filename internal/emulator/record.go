@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -83,11 +82,31 @@ func (e *Emulator) keep(secret string) string {
 
 // keepLocked remembers a credential and returns it.
 func (e *Emulator) keepLocked(secret string) string {
-	if secret != "" && !e.isSecret[secret] {
-		e.isSecret[secret] = true
-		e.secrets = append(e.secrets, secret)
+	if secret == "" || e.isSecret[secret] {
+		return secret
+	}
+	e.isSecret[secret] = true
+	e.secrets = append(e.secrets, secret)
+	for _, form := range []string{secret, url.QueryEscape(secret)} {
+		if e.secretForms[len(form)] == nil {
+			e.secretForms[len(form)] = map[string]bool{}
+		}
+		e.secretForms[len(form)][form] = true
 	}
 	return secret
+}
+
+// holdsSecretLocked reports whether a credential is anywhere in a text. However
+// many there are, only as many looks are needed as they have lengths.
+func (e *Emulator) holdsSecretLocked(text string) bool {
+	for length, forms := range e.secretForms {
+		for i := 0; i+length <= len(text); i++ {
+			if forms[text[i:i+length]] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // begin records a request that has arrived, before any fault and before its
@@ -98,11 +117,8 @@ func (e *Emulator) begin(q *Request) (reused bool) {
 	defer e.mu.Unlock()
 	q.Time = e.Now(q.Service)
 	e.requests = append(e.requests, q)
-	for _, s := range e.secrets {
-		if strings.Contains(q.URL, s) || strings.Contains(q.URL, url.QueryEscape(s)) {
-			e.violations = append(e.violations, Violation{q.Op, "a credential in the URL"})
-			break
-		}
+	if e.holdsSecretLocked(q.URL) {
+		e.violations = append(e.violations, Violation{q.Op, "a credential in the URL"})
 	}
 	return e.reusedLocked(q)
 }

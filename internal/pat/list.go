@@ -82,42 +82,83 @@ func (p *page) tokens() ([]Token, error) {
 // errNoList is the error of patTokens that are something else, or far too many.
 var errNoList = errors.New("no list of PATs")
 
-// List returns the PATs of the user, asking for one page of them at a time: what
-// has been ranged over is not kept. An error is the last of the sequence.
-func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
+// A Cursor is a place between two pages of a list. An error leaves it where it
+// is, so that the same page can be asked for again, by another [Client] too: one
+// with a newer token of the same user. It keeps no PAT.
+type Cursor struct {
+	filter Filter
+	next   string // the continuation token; "" is the first page
+	done   bool
+	seed   maphash.Seed
+	seen   map[uint64]struct{} // continuation tokens that were used
+}
+
+// NewCursor returns the place before the first page.
+func NewCursor(f Filter) *Cursor {
 	if f.Show == "" {
 		f.Show = Active
 	}
 	if f.SortBy == "" {
 		f.SortBy = ByDate
 	}
+	return &Cursor{filter: f, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+}
+
+// Begun reports whether a page has been read, Done whether the last one has.
+func (c *Cursor) Begun() bool { return len(c.seen) > 0 }
+func (c *Cursor) Done() bool  { return c.done }
+
+// Next reads the page at the cursor and moves the cursor behind it. What the
+// server makes of a continuation token when PATs have come or gone since is
+// documented nowhere.
+func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
+	// The API wants the same filters on every page.
+	r := call{op: "list", method: http.MethodGet, limit: maxPage, query: url.Values{
+		"displayFilterOption": {string(at.filter.Show)},
+		"sortByOption":        {string(at.filter.SortBy)},
+		"isSortAscending":     {strconv.FormatBool(at.filter.Ascending)},
+		"$top":                {strconv.Itoa(pageSize)},
+	}}
+	fail := func(status int, message string, body []byte) ([]Token, error) {
+		return nil, c.refused(r, &Error{
+			Status: status, Unreadable: true, foreign: isHTML(body), Message: c.outside(message, ""),
+		})
+	}
+	sum := maphash.String(at.seed, at.next)
+	if _, again := at.seen[sum]; again {
+		return fail(http.StatusOK, "the list of PATs goes round in a circle: a continuation token came twice", nil)
+	}
+	if len(at.seen) == maxPages {
+		return fail(http.StatusOK, "the list of PATs has no end: more than "+strconv.Itoa(maxPages)+" pages", nil)
+	}
+	if at.next != "" {
+		r.query.Set("continuationToken", at.next)
+	}
+	status, body, err := c.send(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var p page
+	var list []Token
+	if err = c.decode(body, &p); err == nil {
+		list, err = p.tokens()
+	}
+	if err != nil {
+		return fail(status, "the answer is "+looksLike(body)+" where a list of PATs was due", body)
+	}
+	at.seen[sum] = struct{}{}
+	at.next, at.done = p.ContinuationToken, p.ContinuationToken == ""
+	return list, nil
+}
+
+// List returns the PATs of the user, asking for one page of them at a time: what
+// has been ranged over is not kept. An error is the last of the sequence.
+func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		fail := func(r call, status int, message string, body []byte) {
-			yield(Token{}, c.refused(r, &Error{
-				Status: status, Unreadable: true, foreign: isHTML(body), Message: c.outside(message, ""),
-			}))
-		}
-		// The API wants the same filters on every page.
-		r := call{op: "list", method: http.MethodGet, limit: maxPage, query: url.Values{
-			"displayFilterOption": {string(f.Show)},
-			"sortByOption":        {string(f.SortBy)},
-			"isSortAscending":     {strconv.FormatBool(f.Ascending)},
-			"$top":                {strconv.Itoa(pageSize)},
-		}}
-		seed, seen := maphash.MakeSeed(), map[uint64]struct{}{}
-		for range maxPages {
-			status, body, err := c.send(ctx, r)
+		for at := NewCursor(f); !at.Done(); {
+			tokens, err := c.Next(ctx, at)
 			if err != nil {
 				yield(Token{}, err)
-				return
-			}
-			var p page
-			var tokens []Token
-			if err = c.decode(body, &p); err == nil {
-				tokens, err = p.tokens()
-			}
-			if err != nil {
-				fail(r, status, "the answer is "+looksLike(body)+" where a list of PATs was due", body)
 				return
 			}
 			for _, t := range tokens {
@@ -125,17 +166,6 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 					return
 				}
 			}
-			if p.ContinuationToken == "" {
-				return
-			}
-			sum := maphash.String(seed, p.ContinuationToken)
-			if _, again := seen[sum]; again {
-				fail(r, status, "the list of PATs goes round in a circle: a continuation token came twice", nil)
-				return
-			}
-			seen[sum] = struct{}{}
-			r.query.Set("continuationToken", p.ContinuationToken)
 		}
-		fail(r, http.StatusOK, "the list of PATs has no end: more than "+strconv.Itoa(maxPages)+" pages", nil)
 	}
 }

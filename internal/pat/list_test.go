@@ -147,3 +147,44 @@ func TestListEnds(t *testing.T) {
 		})
 	}
 }
+
+// A page that fails is asked for again, and not those before it; by another
+// client too, whose token is newer.
+func TestCursorStays(t *testing.T) {
+	var asked []string
+	fails := 2
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		token := r.URL.Query().Get("continuationToken")
+		asked = append(asked, token)
+		switch {
+		case token == "a" && fails > 0:
+			fails--
+			answer(w, 503, `{"message":"later"}`)
+		case token == "b":
+			answer(w, 200, `{"patTokens":[{"authorizationId":"3"}]}`)
+		case token == "a":
+			answer(w, 200, `{"continuationToken":"b","patTokens":[{"authorizationId":"2"}]}`)
+		default:
+			answer(w, 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`)
+		}
+	})
+	other := *c
+	at := NewCursor(Filter{})
+	var got []string
+	failed := 0
+	for turn := 0; !at.Done(); turn++ {
+		if begun := len(got) > 0; at.Begun() != begun {
+			t.Errorf("begun %v after %q", at.Begun(), got)
+		}
+		tokens, err := []*Client{c, &other}[turn%2].Next(t.Context(), at)
+		if err != nil {
+			failed++
+		}
+		for _, token := range tokens {
+			got = append(got, token.ID)
+		}
+	}
+	if strings.Join(got, " ") != "1 2 3" || strings.Join(asked, ",") != ",a,a,a,b" || failed != 2 {
+		t.Errorf("got %q by asking for %q", got, asked)
+	}
+}

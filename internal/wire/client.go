@@ -62,6 +62,9 @@ func NewClient(o Options) (*http.Client, error) {
 			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    dialTimeout,
+			// A sweep has a list and four revocations in flight; what does not fit
+			// would be closed after each request.
+			MaxIdleConnsPerHost:    8,
 			MaxResponseHeaderBytes: maxHeaderBytes,
 			ForceAttemptHTTP2:      true,
 			// An answer is small; unpacking could make it large.
