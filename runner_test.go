@@ -29,11 +29,14 @@ import (
 	"azdo-pat/internal/runner"
 )
 
-// The test binary is the program, under the two names that an image has it.
+// The test binary is the program, under the two names that an image has it, and
+// what else scripts in the docs start.
 func TestMain(m *testing.M) {
-	switch filepath.Base(os.Args[0]) {
+	switch name := filepath.Base(os.Args[0]); name {
 	case "azdo-pat", "post":
 		main()
+	case "curl", "docker":
+		standIn(name, os.Args[1:])
 	}
 	// These tests wait more than they compute.
 	_ = flag.Set("test.parallel", "8")

@@ -122,9 +122,9 @@ func (a *AzurePipelines) Available() error {
 	)
 	switch {
 	case a.URL == "" && a.Token.IsZero():
-		return hint.Add(errors.New("Azure Pipelines gives this step no OIDC token (SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set)"), given+"; "+mapping)
+		return hint.Add(errors.New("no OIDC token for this step of Azure Pipelines: SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set"), given+"; "+mapping)
 	case a.URL == "":
-		return hint.Add(errors.New("Azure Pipelines gives this step no OIDC token (SYSTEM_OIDCREQUESTURI is not set)"), given)
+		return hint.Add(errors.New("no OIDC token for this step of Azure Pipelines: SYSTEM_OIDCREQUESTURI is not set"), given)
 	case a.Token.IsZero():
 		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines hands it to a script only where it is mapped"), mapping)
 	}

@@ -2,11 +2,14 @@ package ci
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"azdo-pat/internal/hint"
 )
 
 // recordFile keeps the record of a lease where another step of the same job
@@ -31,7 +34,7 @@ func (r *recordFile) begin() error {
 		return nil
 	}
 	if err := os.Remove(r.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("make room for the record of the lease: %w", err)
 	}
 	return nil
 }
@@ -57,7 +60,7 @@ func (r *recordFile) create(line string) error {
 		return errEnded
 	}
 	if err != nil {
-		return err
+		return hint.Add(err, tempDirectory+" must be a folder that azdo-pat can write to; where it runs in a container that the step starts, mount it there")
 	}
 	_, err = f.WriteString(line + "\n")
 	if err = errors.Join(err, f.Close()); err != nil {
