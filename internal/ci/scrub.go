@@ -25,14 +25,11 @@ type scrubber struct {
 	replacer *strings.Replacer
 	// spellings match credentials with characters that encodings change.
 	spellings []*regexp.Regexp
-	// pieces are all parts of that length of long credentials, and of their
-	// encodings as far as forms[:indexed].
-	pieces  map[string]bool
-	indexed int
+	// pieces are those of long credentials, and of their encodings but for the
+	// later ones.
+	pieces pieces
+	later  []string
 }
-
-// piece is how many characters in a row of a credential are too many.
-const piece = 24
 
 // shortest is the length below which an encoded part of a credential says too
 // little to be hidden, and would hide too much else.
@@ -54,6 +51,7 @@ func (s *scrubber) add(v secret.Value) {
 	for _, form := range encodings(v.Reveal()) {
 		if len(form) >= shortest && !slices.Contains(s.forms, form) {
 			s.forms = append(s.forms, form)
+			s.later = append(s.later, form)
 		}
 	}
 	// Where several match, the longest must win.
@@ -66,29 +64,12 @@ func (s *scrubber) add(v secret.Value) {
 	if r := spelling(v.Reveal()); r != nil {
 		s.spellings = append(s.spellings, r)
 	}
-	s.cut(v.Reveal())
-	s.indexed = 0
-}
-
-// cut makes the pieces of a text known.
-func (s *scrubber) cut(text string) {
-	if s.pieces == nil {
-		s.pieces = map[string]bool{}
-	}
-	for ; len(text) >= piece; text = text[1:] {
-		s.pieces[text[:piece]] = true
-	}
+	s.pieces.add(v.Reveal())
 }
 
 // run is a text in which a piece of an encoded credential could be: longer than
 // an id. Only then the pieces of all encodings are worked out.
 var run = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40}`)
-
-func (s *scrubber) index() {
-	for ; s.indexed < len(s.forms); s.indexed++ {
-		s.cut(s.forms[s.indexed])
-	}
-}
 
 func (s *scrubber) clean(text string) string {
 	if s.replacer != nil {
@@ -98,9 +79,12 @@ func (s *scrubber) clean(text string) string {
 		text = r.ReplaceAllLiteralString(text, "***")
 	}
 	if run.MatchString(text) {
-		s.index()
+		for _, form := range s.later {
+			s.pieces.add(form)
+		}
+		s.later = nil
 	}
-	text = s.withoutPieces(text)
+	text = s.pieces.hide(text)
 	return tokenForm.ReplaceAllString(text, "***")
 }
 
@@ -122,24 +106,6 @@ func (s *scrubber) cutOff(text string) string {
 		}
 	}
 	return strings.Join(parts, "…")
-}
-
-// withoutPieces replaces what is a part of a long credential.
-func (s *scrubber) withoutPieces(text string) string {
-	var b strings.Builder
-	hidden := 0 // up to where text is part of a credential
-	for i := range len(text) {
-		if i+piece <= len(text) && s.pieces[text[i:i+piece]] {
-			if i >= hidden {
-				b.WriteString("***")
-			}
-			hidden = i + piece
-		}
-		if i >= hidden {
-			b.WriteByte(text[i])
-		}
-	}
-	return b.String()
 }
 
 // invariant are the characters that no encoding for URLs, JSON or markup
