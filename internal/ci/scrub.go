@@ -108,9 +108,13 @@ func (s *scrubber) cutOff(text string) string {
 	return strings.Join(parts, "…")
 }
 
-// invariant are the characters that no encoding for URLs, JSON or markup
-// changes.
-var invariant = regexp.MustCompile(`^[A-Za-z0-9._~-]*$`)
+// invariant reports whether a text has only characters that no encoding for
+// URLs, JSON or markup changes.
+func invariant(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._~-", r)
+	})
+}
 
 // entities are the names of characters in markup.
 var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
@@ -120,12 +124,12 @@ var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\
 // mixture. Nil: nothing in it is ever escaped, or it is too long to be a
 // password.
 func spelling(text string) *regexp.Regexp {
-	if len(text) > 256 || invariant.MatchString(text) {
+	if len(text) > 256 || invariant(text) {
 		return nil
 	}
 	var b strings.Builder
 	for _, r := range text {
-		if invariant.MatchString(string(r)) {
+		if invariant(string(r)) {
 			b.WriteString(regexp.QuoteMeta(string(r)))
 			continue
 		}
@@ -151,18 +155,10 @@ func spelling(text string) *regexp.Regexp {
 
 // encodings are the forms in which a text is likely to be repeated.
 func encodings(text string) []string {
-	quoted, _ := json.Marshal(text)
-	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
-	inHTML := html.EscapeString(text)
-	all := []string{
-		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
-		// What is left of it in an answer that was made one line.
-		outside.Line(text, len(text)),
-		// What other libraries than Go's write for the same characters.
-		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
-		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
-		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
-		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+	hexadecimal := hex.EncodeToString([]byte(text))
+	all := []string{hexadecimal, strings.ToUpper(hexadecimal)}
+	if !invariant(text) {
+		all = append(all, escaped(text)...)
 	}
 	// In base64 a text looks different at each of three alignments; the
 	// characters that its neighbours have a part in are left out.
@@ -180,6 +176,22 @@ func encodings(text string) []string {
 		}
 	}
 	return all
+}
+
+// escaped are the forms of a text in which some characters are escaped.
+func escaped(text string) []string {
+	quoted, _ := json.Marshal(text)
+	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
+	inHTML := html.EscapeString(text)
+	return []string{
+		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
+		// What is left of it in an answer that was made one line.
+		outside.Line(text, len(text)),
+		// What other libraries than Go's write for the same characters.
+		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
+		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
+		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
+	}
 }
 
 var escape = regexp.MustCompile("%[0-9A-F]{2}")
