@@ -25,14 +25,11 @@ type scrubber struct {
 	replacer *strings.Replacer
 	// spellings match credentials with characters that encodings change.
 	spellings []*regexp.Regexp
-	// pieces are all parts of that length of long credentials, and of their
-	// encodings as far as forms[:indexed].
-	pieces  map[string]bool
-	indexed int
+	// pieces are those of long credentials, and of their encodings but for the
+	// later ones.
+	pieces pieces
+	later  []string
 }
-
-// piece is how many characters in a row of a credential are too many.
-const piece = 24
 
 // shortest is the length below which an encoded part of a credential says too
 // little to be hidden, and would hide too much else.
@@ -54,6 +51,7 @@ func (s *scrubber) add(v secret.Value) {
 	for _, form := range encodings(v.Reveal()) {
 		if len(form) >= shortest && !slices.Contains(s.forms, form) {
 			s.forms = append(s.forms, form)
+			s.later = append(s.later, form)
 		}
 	}
 	// Where several match, the longest must win.
@@ -66,29 +64,12 @@ func (s *scrubber) add(v secret.Value) {
 	if r := spelling(v.Reveal()); r != nil {
 		s.spellings = append(s.spellings, r)
 	}
-	s.cut(v.Reveal())
-	s.indexed = 0
-}
-
-// cut makes the pieces of a text known.
-func (s *scrubber) cut(text string) {
-	if s.pieces == nil {
-		s.pieces = map[string]bool{}
-	}
-	for ; len(text) >= piece; text = text[1:] {
-		s.pieces[text[:piece]] = true
-	}
+	s.pieces.add(v.Reveal())
 }
 
 // run is a text in which a piece of an encoded credential could be: longer than
 // an id. Only then the pieces of all encodings are worked out.
 var run = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40}`)
-
-func (s *scrubber) index() {
-	for ; s.indexed < len(s.forms); s.indexed++ {
-		s.cut(s.forms[s.indexed])
-	}
-}
 
 func (s *scrubber) clean(text string) string {
 	if s.replacer != nil {
@@ -98,9 +79,12 @@ func (s *scrubber) clean(text string) string {
 		text = r.ReplaceAllLiteralString(text, "***")
 	}
 	if run.MatchString(text) {
-		s.index()
+		for _, form := range s.later {
+			s.pieces.add(form)
+		}
+		s.later = nil
 	}
-	text = s.withoutPieces(text)
+	text = s.pieces.hide(text)
 	return tokenForm.ReplaceAllString(text, "***")
 }
 
@@ -124,27 +108,13 @@ func (s *scrubber) cutOff(text string) string {
 	return strings.Join(parts, "…")
 }
 
-// withoutPieces replaces what is a part of a long credential.
-func (s *scrubber) withoutPieces(text string) string {
-	var b strings.Builder
-	hidden := 0 // up to where text is part of a credential
-	for i := range len(text) {
-		if i+piece <= len(text) && s.pieces[text[i:i+piece]] {
-			if i >= hidden {
-				b.WriteString("***")
-			}
-			hidden = i + piece
-		}
-		if i >= hidden {
-			b.WriteByte(text[i])
-		}
-	}
-	return b.String()
+// invariant reports whether a text has only characters that no encoding for
+// URLs, JSON or markup changes.
+func invariant(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._~-", r)
+	})
 }
-
-// invariant are the characters that no encoding for URLs, JSON or markup
-// changes.
-var invariant = regexp.MustCompile(`^[A-Za-z0-9._~-]*$`)
 
 // entities are the names of characters in markup.
 var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
@@ -154,12 +124,12 @@ var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\
 // mixture. Nil: nothing in it is ever escaped, or it is too long to be a
 // password.
 func spelling(text string) *regexp.Regexp {
-	if len(text) > 256 || invariant.MatchString(text) {
+	if len(text) > 256 || invariant(text) {
 		return nil
 	}
 	var b strings.Builder
 	for _, r := range text {
-		if invariant.MatchString(string(r)) {
+		if invariant(string(r)) {
 			b.WriteString(regexp.QuoteMeta(string(r)))
 			continue
 		}
@@ -185,18 +155,10 @@ func spelling(text string) *regexp.Regexp {
 
 // encodings are the forms in which a text is likely to be repeated.
 func encodings(text string) []string {
-	quoted, _ := json.Marshal(text)
-	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
-	inHTML := html.EscapeString(text)
-	all := []string{
-		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
-		// What is left of it in an answer that was made one line.
-		outside.Line(text, len(text)),
-		// What other libraries than Go's write for the same characters.
-		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
-		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
-		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
-		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))),
+	hexadecimal := hex.EncodeToString([]byte(text))
+	all := []string{hexadecimal, strings.ToUpper(hexadecimal)}
+	if !invariant(text) {
+		all = append(all, escaped(text)...)
 	}
 	// In base64 a text looks different at each of three alignments; the
 	// characters that its neighbours have a part in are left out.
@@ -214,6 +176,22 @@ func encodings(text string) []string {
 		}
 	}
 	return all
+}
+
+// escaped are the forms of a text in which some characters are escaped.
+func escaped(text string) []string {
+	quoted, _ := json.Marshal(text)
+	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
+	inHTML := html.EscapeString(text)
+	return []string{
+		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
+		// What is left of it in an answer that was made one line.
+		outside.Line(text, len(text)),
+		// What other libraries than Go's write for the same characters.
+		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
+		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
+		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
+	}
 }
 
 var escape = regexp.MustCompile("%[0-9A-F]{2}")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"azdo-pat/internal/assertion"
@@ -60,6 +61,12 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 			token.HTTP, token.ServiceConnection = client, s.ServiceConnection
 			x.Source = token
 		}
+		if _, file := x.Source.(*assertion.File); file {
+			// It takes no time to read, and may not be there.
+			x.Source = opening{x.Source, func() { openEarly(client, s) }}
+		} else {
+			openEarly(client, s)
+		}
 		log.Infof("identity: %s%s", s.Identity, who(s))
 		token, err := x.Token(ctx)
 		if err != nil {
@@ -78,6 +85,30 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		Token: access, UserAgent: "azdo-pat/" + version, Now: c.Now,
 	})
 	return conn, nil
+}
+
+// openEarly begins to open the connections that are needed once there is an
+// assertion.
+func openEarly(client *http.Client, s *settings.Settings) {
+	wire.Open(client, s.AuthorityHost)
+	if s.TenantID != "" { // or Azure DevOps is asked for it, at once
+		wire.Open(client, s.TokenServiceURL)
+	}
+}
+
+// opening is a source that opens connections when it has brought an assertion.
+type opening struct {
+	assertion.Source
+	open func()
+}
+
+// Assertion implements [assertion.Source].
+func (o opening) Assertion(ctx context.Context) (secret.Value, error) {
+	v, err := o.Source.Assertion(ctx)
+	if err == nil {
+		o.open()
+	}
+	return v, err
 }
 
 // credentials makes the identity that the settings name.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ type Error struct {
 	RetryAfter time.Duration
 
 	// Unsent says that no part of the request was sent: no connection could be
-	// made.
+	// made, or what there was died before its use.
 	Unsent bool
 	// Unreadable says that the answer is a 2xx that says neither yes nor no, or
 	// both.
@@ -158,7 +157,7 @@ const maxMessage = 300
 
 // credential is what a credential looks like: a PAT of today, a PAT of before
 // July 2024, a JWT.
-var credential = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+var credential = compiled(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 
 // outside makes an outside text fit for an error: one line, nothing secret,
 // not too long. The credential of the client and token are taken out whatever
@@ -173,11 +172,11 @@ func (c *Client) outside(text, token string) string {
 			text = strings.ReplaceAll(text, s, "***")
 		}
 	}
-	return outside.Line(credential.ReplaceAllString(text, "***"), maxMessage)
+	return outside.Line(credential().ReplaceAllString(text, "***"), maxMessage)
 }
 
 // notInCode is what no code has.
-var notInCode = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
+var notInCode = compiled(`[^A-Za-z0-9_.]+`)
 
 // code makes an [Error.Code] of what the server wrote: the first that is not
 // empty, as the specification spells it.
@@ -190,7 +189,7 @@ func (c *Client) code(text, otherwise, token string) string {
 			return known
 		}
 	}
-	name := outside.Line(notInCode.ReplaceAllString(c.outside(text, token), ""), 60)
+	name := outside.Line(notInCode().ReplaceAllString(c.outside(text, token), ""), 60)
 	if name == "" && text != "" {
 		return "unknown"
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 
@@ -78,14 +77,14 @@ func (c *Client) failure(resp *http.Response, body []byte) *Error {
 	token := salvage(r.PatToken, body).Secret.Reveal()
 	e.Message = c.outside(text, token)
 	if code == "" {
-		code = numbered.FindString(e.Message)
+		code = numbered().FindString(e.Message)
 	}
 	e.Code = c.code(code, r.TypeKey, token)
 	return e
 }
 
 // numbered is a numbered error of Azure DevOps, such as "TF400813".
-var numbered = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}\b`)
+var numbered = compiled(`\b(?:TF|VS)[0-9]{5,7}\b`)
 
 // serviceErrorHeader returns the detail that Azure DevOps at times gives in a
 // header alone.
@@ -118,18 +117,22 @@ func (c *Client) unanswered(ctx context.Context, err error) *Error {
 }
 
 // watch lets one ask, after a request has failed, whether it is certain that no
-// part of it was sent: no connection was ever got for it.
+// part of it was sent: no connection was got for it, or only ones that died
+// before anything could be written to them.
 func watch(ctx context.Context) (context.Context, func(error) bool) {
-	var wanted, got atomic.Bool
+	var wanted, begun atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { wanted.Store(true) },
-		GotConn:      func(httptrace.GotConnInfo) { got.Store(true) },
-		WroteHeaders: func() { got.Store(true) },
+		GetConn: func(string) { wanted.Store(true) },
+		// HTTP/2 does not always ask before it has one.
+		GotConn: func(httptrace.GotConnInfo) { wanted.Store(true) },
+		// Called before anything is on its way.
+		WroteHeaderField: func(string, []string) { begun.Store(true) },
+		WroteHeaders:     func() { begun.Store(true) },
 	})
 	return ctx, func(err error) bool {
 		// A transport that is not net/http's may not report to a trace: then
 		// only the error tells.
-		return !got.Load() && (wanted.Load() || isDial(err))
+		return !begun.Load() && (wanted.Load() || isDial(err))
 	}
 }
 

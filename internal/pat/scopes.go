@@ -3,7 +3,6 @@ package pat
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,8 +120,19 @@ var (
 	ErrScopeForm = errors.New(`a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`)
 )
 
-// scopeForm bounds the length too: the longest scope has 37 characters.
-var scopeForm = regexp.MustCompile(`^(?:vso\.[a-z0-9_.]{1,100}|app_token)$`)
+// longestScope bounds what follows "vso."; the longest there is has 33 characters.
+const longestScope = 100
+
+// isScope reports whether text has the form of a scope.
+func isScope(text string) bool {
+	name, ok := strings.CutPrefix(text, "vso.")
+	if !ok || name == "" || len(name) > longestScope {
+		return text == FullAccess
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '.'
+	})
+}
 
 // maxWrong is how many wrong entries an error names.
 const maxWrong = 10
@@ -139,7 +149,7 @@ func ParseScopes(text string) ([]string, error) {
 		seen[entry] = true
 		switch {
 		case again:
-		case scopeForm.MatchString(entry):
+		case isScope(entry):
 			list = append(list, entry)
 		case len(wrong) < maxWrong:
 			quoted := strconv.Quote(outside.Line(entry, 40))

@@ -73,6 +73,19 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+func TestFormOfAScope(t *testing.T) {
+	for text, want := range map[string]bool{
+		"vso.code": true, "vso.extension.data_write": true, "vso.0": true, "app_token": true,
+		"vso." + strings.Repeat("x", 100): true, "vso." + strings.Repeat("x", 101): false,
+		"": false, "vso": false, "vso.": false, "vso.Code": false, "VSO.code": false, "vso.code ": false, "vso.code\n": false,
+		"vso.cöde": false, "vso.code-write": false, "app_token2": false, "vso.app_token": true,
+	} {
+		if got := isScope(text); got != want {
+			t.Errorf("isScope(%q) = %t", text, got)
+		}
+	}
+}
+
 func TestDistance(t *testing.T) {
 	for _, tc := range []struct {
 		a, b string
@@ -91,7 +104,7 @@ func TestKnown(t *testing.T) {
 	last := ""
 	includes := map[string]string{}
 	for _, s := range list {
-		if seen[s.Name] || !scopeForm.MatchString(s.Name) {
+		if seen[s.Name] || !isScope(s.Name) {
 			t.Errorf("%q is there twice, or no scope", s.Name)
 		}
 		seen[s.Name] = true

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"testing"
@@ -164,6 +165,18 @@ func TestNoAnswer(t *testing.T) {
 			name:   "a certificate that nobody vouches for",
 			client: secure(true, false, drop),
 			err:    "certificate", settled: true, hint: "`ca-file`",
+		},
+		{
+			name: "a connection that died before its use",
+			client: func(*testing.T) *Client {
+				return New(Options{BaseURL: "https://localhost", Organization: "contoso", HTTP: &http.Client{
+					Transport: transport(func(r *http.Request) (*http.Response, error) {
+						httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+						return nil, io.ErrUnexpectedEOF
+					}),
+				}})
+			},
+			err: "unexpected EOF", passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
 		{name: "HTTP/1 connection dropped", client: server(drop), err: "EOF", is: io.EOF, passing: true},
 		{name: "HTTPS connection dropped", client: secure(false, true, drop), err: "EOF", passing: true},

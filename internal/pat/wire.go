@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"azdo-pat/internal/secret"
@@ -105,19 +106,34 @@ func readTime(text string) time.Time {
 	return time.Time{}
 }
 
-var (
-	guid = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	zero = "00000000-0000-0000-0000-000000000000"
+// Compiling all of this package's expressions takes longer than all else that
+// it does in a mint, and only an answer that is not as it should be needs one.
+func compiled(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
-	// In what is not the JSON it was to be. Every PAT so far has had at least
-	// 52 characters; something shorter may be no credential, and who masks a
-	// word masks it everywhere.
-	idInText    = regexp.MustCompile(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
-	tokenInText = regexp.MustCompile(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
+// In what is not the JSON it was to be. Every PAT so far has had at least 52
+// characters; something shorter may be no credential, and who masks a word
+// masks it everywhere.
+var (
+	idInText    = compiled(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	tokenInText = compiled(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
 )
 
-// isID reports whether text can be the id of a PAT.
-func isID(text string) bool { return guid.MatchString(text) && text != zero }
+const zero = "00000000-0000-0000-0000-000000000000"
+
+// isID reports whether text can be the id of a PAT: a GUID, but for zero.
+func isID(text string) bool {
+	if len(text) != len(zero) || text == zero {
+		return false
+	}
+	for i := range len(text) {
+		if digit := strings.IndexByte("0123456789ABCDEFabcdef", text[i]) >= 0; digit != (zero[i] == '0') || !digit && text[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // isToken reports whether text can be sent in a header and masked in a log,
 // line by line: printable ASCII without a space. Its length and alphabet have
@@ -187,10 +203,10 @@ func salvage(p *patToken, body []byte) Token {
 	if p != nil {
 		t = Token{ID: p.AuthorizationID, Secret: secret.New(p.Token)}
 	}
-	if m := idInText.FindSubmatch(body); !isID(t.ID) && m != nil {
+	if m := idInText().FindSubmatch(body); !isID(t.ID) && m != nil {
 		t.ID = string(m[1])
 	}
-	if m := tokenInText.FindSubmatch(body); t.Secret.IsZero() && m != nil {
+	if m := tokenInText().FindSubmatch(body); t.Secret.IsZero() && m != nil {
 		t.Secret = secret.New(string(m[1]))
 	}
 	if !isID(t.ID) {
@@ -212,7 +228,7 @@ func bare(body []byte) []byte {
 // isHTML reports whether a body is a page.
 func isHTML(body []byte) bool { return bytes.HasPrefix(bare(body), []byte("<")) }
 
-var titled = regexp.MustCompile(`(?is)<title[^>]*>([^<]{1,200})`)
+var titled = compiled(`(?is)<title[^>]*>([^<]{1,200})`)
 
 // looksLike says in a few words what a body is that was to be something else.
 func looksLike(body []byte) string {
@@ -221,7 +237,7 @@ func looksLike(body []byte) string {
 	case len(body) == 0:
 		return "empty"
 	case isHTML(body):
-		if m := titled.FindSubmatch(body); m != nil {
+		if m := titled().FindSubmatch(body); m != nil {
 			return `an HTML page titled "` + strings.TrimSpace(html.UnescapeString(string(m[1]))) + `"`
 		}
 		return "an HTML page"

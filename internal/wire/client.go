@@ -5,19 +5,15 @@ package wire
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 // Bounds on one request and its answer.
@@ -29,6 +25,7 @@ const (
 	MaxBody = 4 << 20
 
 	dialTimeout    = 10 * time.Second
+	silence        = 5 * time.Second
 	maxHeaderBytes = 64 << 10
 )
 
@@ -51,25 +48,30 @@ type Options struct {
 // roots, or those inside the binary where the system has none, and CAFile's;
 // it goes through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name.
 func NewClient(o Options) (*http.Client, error) {
-	roots, err := trustedRoots(o.CAFile)
+	trust, err := newTrust(o.CAFile)
 	if err != nil {
 		return nil, err
 	}
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: proxyAnswer,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust.pool, Time: trust.now},
+		TLSHandshakeTimeout:    dialTimeout,
+		// A sweep has a list and four revocations in flight; what does not fit
+		// would be closed after each request.
+		MaxIdleConnsPerHost:    8,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ForceAttemptHTTP2:      true,
+		// Over HTTP/2 a request that times out leaves its connection to the next
+		// one, and all of them to a connection on which nothing comes any more.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
+		// An answer is small; unpacking could make it large.
+		DisableCompression: true,
+	}
+	readTrust := sync.OnceFunc(func() { go trust.read() })
 	return &http.Client{
-		Transport: &bounded{&http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			OnProxyConnectResponse: proxyAnswer,
-			DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			TLSHandshakeTimeout:    dialTimeout,
-			// A sweep has a list and four revocations in flight; what does not fit
-			// would be closed after each request.
-			MaxIdleConnsPerHost:    8,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			ForceAttemptHTTP2:      true,
-			// An answer is small; unpacking could make it large.
-			DisableCompression: true,
-		}},
+		Transport:     &bounded{&once{newEarly(transport, readTrust)}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -87,62 +89,6 @@ func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Resp
 		return &proxyRefused{resp.StatusCode}
 	}
 	return nil
-}
-
-var embedRoots = sync.OnceFunc(func() {
-	pool := x509.NewCertPool()
-	for c := range bundle.Roots() {
-		// The bundle is generated from certificates that parse.
-		cert, err := x509.ParseCertificate(c.Certificate)
-		if err != nil {
-			continue
-		}
-		if c.Constraint == nil {
-			pool.AddCert(cert)
-		} else {
-			pool.AddCertWithConstraint(cert, c.Constraint)
-		}
-	}
-	x509.SetFallbackRoots(pool)
-})
-
-// trustedRoots returns nil, the system's roots, where there is no caFile.
-func trustedRoots(caFile string) (*x509.CertPool, error) {
-	embedRoots()
-	if caFile == "" {
-		return nil, nil
-	}
-	pem, err := readBounded(caFile)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", caFile)
-	}
-	return pool, nil
-}
-
-func readBounded(name string) ([]byte, error) {
-	// Asked first, since opening a pipe waits for its writer.
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxBody+1))
-	if err == nil && len(b) > MaxBody {
-		err = fmt.Errorf("%s is larger than 4 MiB", name)
-	}
-	return b, err
 }
 
 // bounded ends every request after RequestTimeout and every body at MaxBody.
@@ -170,8 +116,10 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
-func (b *bounded) CloseIdleConnections() {
-	if c, ok := b.next.(interface{ CloseIdleConnections() }); ok {
+func (b *bounded) CloseIdleConnections() { closeIdle(b.next) }
+
+func closeIdle(t http.RoundTripper) {
+	if c, ok := t.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }

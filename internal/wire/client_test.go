@@ -253,7 +253,7 @@ func TestConnectionIsReused(t *testing.T) {
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	var idle idleCloser
-	(&http.Client{Transport: &bounded{&idle}}).CloseIdleConnections()
+	(&http.Client{Transport: &bounded{&once{&idle}}}).CloseIdleConnections()
 	if !idle {
 		t.Error("not closed")
 	}
@@ -273,7 +273,7 @@ func overPipe(t *testing.T, serve func(net.Conn)) *http.Client {
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait)
 	c := newClient(t, "")
-	c.Transport.(*bounded).next.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+	inside(c).dial = func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
 		served.Go(func() {
 			defer there.Close()

@@ -35,8 +35,9 @@ type outcome struct {
 	Err     string // of NewClient, or of NoAnswer with its whole text
 	Hint    string
 	Passing bool
-	// Whether there are roots of the system, and more than those in ca-file.
-	System, More bool
+	// Who was trusted: those inside the binary and in ca-file; nobody, since
+	// nothing was encrypted.
+	Embedded, Nobody bool
 }
 
 func get(url, caFile string) outcome {
@@ -45,16 +46,12 @@ func get(url, caFile string) outcome {
 		return outcome{Err: err.Error()}
 	}
 	o := do(client, url)
-	if system, err := x509.SystemCertPool(); err == nil {
-		o.System = !system.Equal(x509.NewCertPool())
+	roots := embeddedRoots()
+	if pem, err := os.ReadFile(caFile); err == nil {
+		roots.AppendCertsFromPEM(pem)
 	}
-	if pool := client.Transport.(*bounded).next.(*http.Transport).TLSClientConfig.RootCAs; pool != nil {
-		alone := x509.NewCertPool()
-		if pem, err := os.ReadFile(caFile); err == nil {
-			alone.AppendCertsFromPEM(pem)
-		}
-		o.More = !pool.Equal(alone)
-	}
+	pool := inside(client).next.TLSClientConfig.RootCAs
+	o.Embedded, o.Nobody = pool.Equal(roots), pool.Equal(x509.NewCertPool())
 	return o
 }
 
@@ -123,6 +120,9 @@ func write(t *testing.T, text string) string {
 	}
 	return name
 }
+
+// inside is the part of a client that opens connections.
+func inside(c *http.Client) *early { return c.Transport.(*bounded).next.(*once).next.(*early) }
 
 func newClient(t *testing.T, caFile string) *http.Client {
 	t.Helper()

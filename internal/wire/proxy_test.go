@@ -13,10 +13,11 @@ import (
 	"testing"
 )
 
-// proxyServer is an HTTP proxy that leads every CONNECT to one server.
+// proxyServer is an HTTP proxy.
 type proxyServer struct {
-	to     string
-	status int // 200: connect
+	to     string                              // leads every CONNECT to one server
+	dial   func(addr string) (net.Conn, error) // instead of to
+	status int                                 // 200: connect
 
 	mu    sync.Mutex
 	asked []*http.Request
@@ -36,7 +37,11 @@ func (p *proxyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	defer in.Close()
-	out, err := net.Dial("tcp", p.to)
+	dial := p.dial
+	if dial == nil {
+		dial = func(string) (net.Conn, error) { return net.Dial("tcp", p.to) }
+	}
+	out, err := dial(r.Host)
 	if err != nil {
 		return
 	}
@@ -121,7 +126,7 @@ func TestProxyThatRefuses(t *testing.T) {
 			client := newClient(t, "")
 			at := must(url.Parse(front.URL))
 			at.User = url.UserPassword("user", "pass-word")
-			client.Transport.(*bounded).next.(*http.Transport).Proxy = http.ProxyURL(at)
+			inside(client).next.Proxy = http.ProxyURL(at)
 			resp, err := client.Get("https://example.com/?secret=query")
 			if err == nil {
 				resp.Body.Close()

@@ -8,11 +8,14 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
 func pemOf(cert *x509.Certificate) string {
@@ -99,17 +102,50 @@ func TestCAFileThatIsNone(t *testing.T) {
 }
 
 // In an image from scratch there are no roots but those inside the binary;
-// ca-file comes on top of them.
+// ca-file comes on top of them. Where the system has roots they are not wanted.
 func TestRootsInsideTheBinary(t *testing.T) {
 	t.Parallel()
 	server, root := secure(t, true, func(http.ResponseWriter, *http.Request) {})
 	none := t.TempDir()
 	bare := []string{"SSL_CERT_FILE=" + none + "/none", "SSL_CERT_DIR=" + none}
-	if got := elsewhere(t, server.URL, root, bare...); got.Status != http.StatusOK || !got.System || !got.More {
+	if got := elsewhere(t, server.URL, root, bare...); got.Status != http.StatusOK || !got.Embedded {
 		t.Errorf("with ca-file: %+v", got)
 	}
-	if got := elsewhere(t, server.URL, "", bare...); !strings.Contains(got.Err, "signed by unknown authority") || !got.System {
+	if got := elsewhere(t, server.URL, "", bare...); !strings.Contains(got.Err, "signed by unknown authority") || !got.Embedded {
 		t.Errorf("without ca-file: %+v", got)
+	}
+	if got := elsewhere(t, server.URL, "", "SSL_CERT_FILE="+root, "SSL_CERT_DIR="+none); got.Status != http.StatusOK || got.Embedded {
+		t.Errorf("with roots of the system: %+v", got)
+	}
+	if got := elsewhere(t, server.URL, root, "SSL_CERT_FILE="+root, "SSL_CERT_DIR="+none); got.Status != http.StatusOK || got.Embedded {
+		t.Errorf("with roots of the system and ca-file: %+v", got)
+	}
+}
+
+// All roots inside the binary are in use, each good for itself at least.
+func TestEmbeddedRoots(t *testing.T) {
+	t.Parallel()
+	pool, n := embeddedRoots(), 0
+	for c := range bundle.Roots() {
+		root := must(x509.ParseCertificate(c.Certificate))
+		if _, err := root.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: root.NotAfter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil && c.Constraint == nil {
+			t.Errorf("%s: %v", root.Subject, err)
+		}
+		n++
+	}
+	if n < 100 {
+		t.Errorf("only %d roots", n)
+	}
+}
+
+// To read roots takes longer than a whole mint on loopback does.
+func TestRootsAreNotReadForNothing(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	_, root := secure(t, true, func(http.ResponseWriter, *http.Request) {})
+	if got := elsewhere(t, server.URL, root); got.Status != http.StatusOK || !got.Nobody {
+		t.Errorf("got %+v", got)
 	}
 }
 
