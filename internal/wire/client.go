@@ -82,7 +82,9 @@ func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Resp
 	return nil
 }
 
-var embedRoots = sync.OnceFunc(func() {
+// embedRoots makes the roots inside the binary those to fall back on, and returns
+// them.
+var embedRoots = sync.OnceValue(func() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for c := range bundle.Roots() {
 		// The bundle is generated from certificates that parse.
@@ -97,6 +99,7 @@ var embedRoots = sync.OnceFunc(func() {
 		}
 	}
 	x509.SetFallbackRoots(pool)
+	return pool
 })
 
 // trustedRoots returns nil, the system's roots, where there is no caFile.
