@@ -60,6 +60,8 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"job":       job,
+					"jobof":     jobOf,
+					"token":     accessToken,
 					"terminal":  terminal,
 					"set":       set,
 					"unset":     unset,
@@ -119,6 +121,31 @@ func job(ts *testscript.TestScript, neg bool, args []string) {
 	w.begin(ts)
 	w.main = w.step
 	set(ts, false, args[1:])
+}
+
+// jobof REF IDENTITY [NAME=VALUE…] is job for a push to another ref.
+func jobOf(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	job(ts, neg, args[1:])
+	maps.Copy(w.env, w.JobEnv(w.StartJob(emulator.Job{Ref: args[0]}), emulator.Identity(args[1])))
+	set(ts, false, args[2:])
+}
+
+// token CLAIM=VALUE… hands in an access token with those claims; exp is a
+// duration from now.
+func accessToken(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.env["AZDO_PAT_ACCESS_TOKEN"] = w.AccessToken(func(claims map[string]any) {
+		for _, arg := range args {
+			name, value, _ := strings.Cut(arg, "=")
+			if claims[name] = value; name == "exp" {
+				d, err := time.ParseDuration(value)
+				ts.Check(err)
+				claims[name] = w.Now(emulator.Entra).Add(d).Unix()
+			}
+		}
+	})
+	unset(ts, false, []string{"INPUT_ACCESS-TOKEN"})
 }
 
 // begin makes the command files of a step.
@@ -516,8 +543,16 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			app.Credentials[0].Audience = args[1]
 		case "nocredential":
 			app.Credentials = nil
+		case "noappcredential":
+			world.App(emulator.AppID).Credentials = nil
 		case "noconsent":
 			world.App(emulator.AgentID).Consented = nil
+		case "consent":
+			for _, id := range []string{emulator.AgentID, emulator.AppID} {
+				world.App(id).Consented = args[1:]
+			}
+		case "tenant":
+			org.Tenant = args[1]
 		case "mfa":
 			user.MFARequired = true
 		case "rotate":
