@@ -22,7 +22,8 @@ func (c *call) revokeCommand() *cobra.Command {
 		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that has
 expired or is already gone is a success. The PAT cannot revoke itself: revoke
 needs the same identity as mint did.`,
-		Example: `  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
+		Example: `  # With the settings that mint had:
+  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,
 		Args: noArgs,
