@@ -66,6 +66,8 @@ func TestScripts(t *testing.T) {
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"job":       job,
 					"pipeline":  pipeline,
+					"jobof":     jobOf,
+					"token":     accessToken,
 					"terminal":  terminal,
 					"set":       set,
 					"unset":     unset,
@@ -167,6 +169,31 @@ func plant(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := strings.ReplaceAll(args[0], "DISPLAYNAME", w.agent.Outputs("pat")["displayName"])
 	ts.Check(os.WriteFile(files[0], []byte(text), 0o644))
+}
+
+// jobof REF IDENTITY [NAME=VALUE…] is job for a push to another ref.
+func jobOf(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	job(ts, neg, args[1:])
+	maps.Copy(w.env, w.JobEnv(w.StartJob(emulator.Job{Ref: args[0]}), emulator.Identity(args[1])))
+	set(ts, false, args[2:])
+}
+
+// token CLAIM=VALUE… hands in an access token with those claims; exp is a
+// duration from now.
+func accessToken(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.env["AZDO_PAT_ACCESS_TOKEN"] = w.AccessToken(func(claims map[string]any) {
+		for _, arg := range args {
+			name, value, _ := strings.Cut(arg, "=")
+			if claims[name] = value; name == "exp" {
+				d, err := time.ParseDuration(value)
+				ts.Check(err)
+				claims[name] = w.Now(emulator.Entra).Add(d).Unix()
+			}
+		}
+	})
+	unset(ts, false, []string{"INPUT_ACCESS-TOKEN"})
 }
 
 // begin makes the command files of a step.
@@ -598,8 +625,16 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			app.Credentials[0].Audience = args[1]
 		case "nocredential":
 			app.Credentials = nil
+		case "noappcredential":
+			world.App(emulator.AppID).Credentials = nil
 		case "noconsent":
 			world.App(emulator.AgentID).Consented = nil
+		case "consent":
+			for _, id := range []string{emulator.AgentID, emulator.AppID} {
+				world.App(id).Consented = args[1:]
+			}
+		case "tenant":
+			org.Tenant = args[1]
 		case "mfa":
 			user.MFARequired = true
 		case "rotate":

@@ -37,33 +37,43 @@ var ErrNotJWT = errors.New("not a JWT (three base64url parts, the first two JSON
 // Parse reads an assertion's claims (RFC 7519). It verifies nothing: that is
 // for Entra to do.
 func Parse(v secret.Value) (Claims, error) {
-	parts := strings.Split(v.Reveal(), ".")
-	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
-		return Claims{}, ErrNotJWT
-	}
-	var header map[string]any
 	var payload struct {
 		Issuer         any `json:"iss"`
 		Subject        any `json:"sub"`
 		Audience       any `json:"aud"`
 		JobWorkflowRef any `json:"job_workflow_ref"`
 	}
-	for i, into := range []any{&header, &payload} {
-		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
-		if err != nil || json.Unmarshal(b, into) != nil {
-			return Claims{}, ErrNotJWT
-		}
+	if err := Decode(v, &payload); err != nil {
+		return Claims{}, err
 	}
 	return Claims{
-		Issuer:         line(payload.Issuer),
-		Subject:        line(payload.Subject),
-		Audience:       line(payload.Audience),
-		JobWorkflowRef: line(payload.JobWorkflowRef),
+		Issuer:         Line(payload.Issuer),
+		Subject:        Line(payload.Subject),
+		Audience:       Line(payload.Audience),
+		JobWorkflowRef: Line(payload.JobWorkflowRef),
 	}, nil
 }
 
-// line shows a claim that should be a string, or a list of them.
-func line(claim any) string {
+// Decode reads the claims of a JWT into payload, as [json.Unmarshal] does. What
+// is none gives [ErrNotJWT]. It verifies nothing.
+func Decode(v secret.Value, payload any) error {
+	parts := strings.Split(v.Reveal(), ".")
+	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
+		return ErrNotJWT
+	}
+	var header map[string]any
+	for i, into := range []any{&header, payload} {
+		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		if err != nil || json.Unmarshal(b, into) != nil {
+			return ErrNotJWT
+		}
+	}
+	return nil
+}
+
+// Line shows a claim that should be a string, or a list of them, as one line
+// made harmless.
+func Line(claim any) string {
 	switch c := claim.(type) {
 	case string:
 		return outside.Line(c, 400)

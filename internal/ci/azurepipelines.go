@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
 
@@ -61,6 +62,11 @@ func (p *AzurePipelines) IDToken() *assertion.AzurePipelines {
 		URL:   p.get("SYSTEM_OIDCREQUESTURI"),
 		Token: secret.New(p.get("SYSTEM_ACCESSTOKEN")),
 	}
+}
+
+// Reason is why the pipeline runs, such as PullRequest.
+func (p *AzurePipelines) Reason() string {
+	return outside.Line(cmp.Or(p.get("BUILD_REASON"), "not told"), 40)
 }
 
 // loggingCommand is a logging command on a line of its own. The escapes are those of

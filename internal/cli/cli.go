@@ -111,6 +111,9 @@ func (c *call) actionArgs(args []string) ([]string, error) {
 // actionCommands are what the action can do.
 var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
 
+// Root is the command line with its help, for those who write it down.
+func Root() *cobra.Command { return (&call{}).root() }
+
 func (c *call) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "azdo-pat",
@@ -122,11 +125,34 @@ the job needs, and revokes it when the job is done.
 A setting NAME is read from the flag --NAME, the action input NAME, the variable
 AZDO_PAT_NAME and, for some, a variable that Azure's own tools use. Secrets have
 no flag: a command line is visible to other processes.`,
+		Example: `  # What is missing, and how to fix it:
+  azdo-pat check
+
+  # A PAT that may read code, for half an hour, and its end:
+  lease=$(azdo-pat mint --scopes vso.code --lifetime 30m --output json)
+  azdo-pat revoke --authorization-id "$(jq -r '.["authorization-id"]' <<<"$lease")"`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.scopesCommand(), c.versionCommand())
+	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for path, example := range examples {
+		if cmd, _, err := root.Find(strings.Fields(path)); err == nil && cmd != root {
+			cmd.Example = example
+		}
+	}
 	return root
+}
+
+// examples are those of the commands that cobra makes.
+var examples = map[string]string{
+	"help":                  "  azdo-pat help mint",
+	"completion":            "  azdo-pat completion bash >/etc/bash_completion.d/azdo-pat",
+	"completion bash":       "  source <(azdo-pat completion bash)",
+	"completion zsh":        `  azdo-pat completion zsh >"${fpath[1]}/_azdo-pat"`,
+	"completion fish":       "  azdo-pat completion fish >~/.config/fish/completions/azdo-pat.fish",
+	"completion powershell": "  azdo-pat completion powershell | Out-String | Invoke-Expression",
 }
 
 // usageHint says where to read on, and why a secret has no flag.
@@ -170,15 +196,22 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 		}
 	}
 	cmd.Flags().SortFlags = false
-	for name, values := range map[string][]string{
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	values := map[string][]string{
 		"on-revoke-failure": {settings.Warn, settings.Fail},
 		"output":            {settings.Text, settings.JSON},
 		"scopes":            scopeNames(),
-	} {
-		if cmd.Flags().Lookup(name) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-		}
 	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		complete := cobra.FixedCompletions(values[f.Name], cobra.ShellCompDirectiveNoFileComp)
+		switch {
+		case strings.HasSuffix(f.Name, "-file"):
+			return // files, as the shell has them
+		case f.NoOptDefVal != "":
+			complete = cobra.FixedCompletions([]string{"true", "false"}, cobra.ShellCompDirectiveNoFileComp)
+		}
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, complete)
+	})
 }
 
 // joined lets the value of a flag that can stand alone follow it after a space

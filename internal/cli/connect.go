@@ -44,23 +44,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 	conn := &connection{tenant: s.TenantID, now: c.Now}
 	access := s.AccessToken
 	if s.Identity != settings.AccessToken {
-		x := &entra.Exchange{
-			HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
-			Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
-			Credentials: credentials(s),
-			Keep:        c.platform.Mask, Log: log, Now: c.Now,
-		}
-		if s.FederatedTokenFile != "" {
-			x.Source = &assertion.File{Path: s.FederatedTokenFile}
-		} else if g, ok := c.platform.(*ci.GitHub); ok {
-			token := g.IDToken()
-			token.HTTP, token.Audience = client, s.Audience
-			x.Source = token
-		} else if p, ok := c.platform.(*ci.AzurePipelines); ok {
-			token := p.IDToken()
-			token.HTTP, token.ServiceConnection = client, s.ServiceConnection
-			x.Source = token
-		}
+		x := c.exchange(s, client)
 		if _, file := x.Source.(*assertion.File); file {
 			// It takes no time to read, and may not be there.
 			x.Source = opening{x.Source, func() { openEarly(client, s) }}
@@ -80,11 +64,38 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		clock := &wire.Clock{Next: client.Transport, Now: c.Now}
 		client.Transport, conn.skew = clock, clock.Skew
 	}
-	conn.pats = pat.New(pat.Options{
+	conn.pats = c.pats(s, client, access)
+	return conn, nil
+}
+
+// exchange is the way from this job to the user's token.
+func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchange {
+	x := &entra.Exchange{
+		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
+		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
+		Credentials: credentials(s),
+		Keep:        c.platform.Mask, Log: c.platform.Log(), Now: c.Now,
+	}
+	if s.FederatedTokenFile != "" {
+		x.Source = &assertion.File{Path: s.FederatedTokenFile}
+	} else if g, ok := c.platform.(*ci.GitHub); ok {
+		token := g.IDToken()
+		token.HTTP, token.Audience = client, s.Audience
+		x.Source = token
+	} else if p, ok := c.platform.(*ci.AzurePipelines); ok {
+		token := p.IDToken()
+		token.HTTP, token.ServiceConnection = client, s.ServiceConnection
+		x.Source = token
+	}
+	return x
+}
+
+// pats is the PAT API in the name of the user whose token it is.
+func (c *call) pats(s *settings.Settings, client *http.Client, access secret.Value) *pat.Client {
+	return pat.New(pat.Options{
 		HTTP: client, BaseURL: s.TokenServiceURL, Organization: s.Organization,
 		Token: access, UserAgent: "azdo-pat/" + version, Now: c.Now,
 	})
-	return conn, nil
 }
 
 // openEarly begins to open the connections that are needed once there is an

@@ -25,9 +25,15 @@ standard output elsewhere.
 On GitHub the action's post step revokes it. In Azure Pipelines let the last step
 of the job, with condition: always(), run azdo-pat revoke. Elsewhere run azdo-pat
 revoke with the id that --output json shows.`,
-		Example: `  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+		Example: `  # An agent user, by a CI system's token file:
+  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
-    --scopes "vso.code vso.packaging" --lifetime 30m --output json`,
+    --scopes "vso.code vso.packaging" --lifetime 30m --output json
+
+  # A service account, with what is the same every time in the environment:
+  export AZDO_PAT_ORGANIZATION=contoso AZDO_PAT_CLIENT_ID=APPLICATION
+  export AZDO_PAT_REFRESH_TOKEN AZURE_FEDERATED_TOKEN_FILE
+  PAT=$(azdo-pat mint --scopes vso.code --lifetime 5m)`,
 		Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			c.status = c.mint(cmd.Context(), flags(cmd))

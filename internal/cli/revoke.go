@@ -25,7 +25,8 @@ needs the same identity as mint did.
 
 In Azure Pipelines it needs no id: without one it ends the lease that mint, with
 the same setting name, acquired in an earlier step of the same job.`,
-		Example: `  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
+		Example: `  # With the settings that mint had:
+  azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,
 		Args: noArgs,

@@ -17,6 +17,8 @@ func (c *call) scopesCommand() *cobra.Command {
 		Long: `scopes lists the scopes that a PAT can have, each with those that it includes.
 The list goes stale: mint warns of a scope that is not in it and lets the server
 decide.`,
+		Example: `  azdo-pat scopes
+  azdo-pat scopes | grep packaging`,
 		Args: noArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)

@@ -17,7 +17,10 @@ func (c *call) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
-		Args:  noArgs,
+		Long: `version says which release this is, from which commit it was made, and with which
+version of Go.`,
+		Example: "  azdo-pat version",
+		Args:    noArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "azdo-pat %s (commit %s, %s)\n", version, commit, runtime.Version())
 			c.printed("version", err)

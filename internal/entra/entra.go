@@ -75,8 +75,18 @@ type Exchange struct {
 	// Keep is called with every credential as soon as it is there, so that it
 	// can be masked before anything else happens.
 	Keep func(secret.Value) error
-	Log  wire.Log
-	Now  func() time.Time
+	// Leg, if not nil, is told of every request when it is over.
+	Leg func(Leg)
+	Log wire.Log
+	Now func() time.Time
+}
+
+// Leg is one request to the token endpoint and what became of it.
+type Leg struct {
+	Name   string // what was asked for, as in [Error.Leg]
+	Client string // the client id that asked
+	Took   time.Duration
+	Err    error // nil: the token is there
 }
 
 // Token makes the exchange, with a fresh assertion for every attempt, until it
@@ -149,7 +159,11 @@ type answer struct {
 
 // ask makes one request. Params beyond client_id, client_assertion_type and
 // client_assertion are the grant's own.
-func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (answer, error) {
+func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (_ answer, err error) {
+	if e.Leg != nil {
+		start := e.Now()
+		defer func() { e.Leg(Leg{leg, client, e.Now().Sub(start), err}) }()
+	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", vouched.Reveal())
 	seen := &witness{next: e.HTTP.Transport, now: e.Now}

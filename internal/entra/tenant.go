@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,10 @@ type Organization struct {
 	BaseURL string // the token service's, without a slash at the end
 	Name    string
 }
+
+// ErrNowhere is the cause of an error that says that there is no such
+// organization, or none in a tenant: what is asked of it will fail too.
+var ErrNowhere = errors.New("the organization is nowhere")
 
 const askingTenant = "ask the organization for its tenant"
 
@@ -51,13 +56,13 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	tenant := tenantOf(resp.Header)
 	switch {
 	case tenant == noTenant:
-		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode,
+		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode, Err: ErrNowhere,
 			Detail: "the organization " + outside.Line(o.Name, 60) + " is in no Entra tenant",
 			Advice: "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"}
 	case tenant != "":
 		return tenant, nil
 	case resp.StatusCode == http.StatusNotFound:
-		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode,
+		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode, Err: ErrNowhere,
 			Detail: "there is no organization " + outside.Line(o.Name, 60), Advice: "check organization, or set tenant-id"}
 	}
 	e := wire.Refused(askingTenant, resp, "the answer names no tenant")

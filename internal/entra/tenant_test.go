@@ -111,6 +111,9 @@ func TestTenant(t *testing.T) {
 			if passing, wait := wire.Passing(err); passing != tc.passing || wait != tc.wait {
 				t.Errorf("passing %t after %s", passing, wait)
 			}
+			if got, want := errors.Is(err, ErrNowhere), strings.Contains(tc.err, "in no Entra tenant") || tc.status == 404; got != want {
+				t.Errorf("nowhere: %t, want %t", got, want)
+			}
 		})
 	}
 }

@@ -137,10 +137,11 @@ func goCommand(ctx context.Context, dir string, env []string, args ...string) ([
 const (
 	sumsFile = "SHA256SUMS"
 	sbomFile = "azdo-pat.spdx.json"
+	manFile  = "azdo-pat.1"
 )
 
-// writeBinaries writes a binary for each platform, the SBOM of them all, and
-// their checksums.
+// writeBinaries writes a binary for each platform, the SBOM of them all, the
+// manual, and their checksums.
 func writeBinaries(ctx context.Context, tree, out string, o origin, progress io.Writer) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
@@ -168,6 +169,9 @@ func writeBinaries(ctx context.Context, tree, out string, o origin, progress io.
 		return err
 	}
 	if err := write(sbomFile, document, 0o644); err != nil {
+		return err
+	}
+	if err := write(manFile, manual(o), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, sumsFile), sums.Bytes(), 0o644)

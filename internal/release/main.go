@@ -6,8 +6,10 @@
 //	go run ./internal/release push     -layout dist/image -to ghcr.io/OWNER/REPO:v1.2.3
 //	go run ./internal/release action   -image ghcr.io/OWNER/REPO@sha256:… -out dist/action.yml
 //	go run ./internal/release notes    -version v1.2.3 -out dist/notes.md
+//	go run ./internal/release man      -version v1.2.3 -out azdo-pat.1
 //
-// Every time in an image or an SBOM is SOURCE_DATE_EPOCH, in seconds since 1970
+// The manual is among the files that binaries makes. Every time in an image, an
+// SBOM or the manual is SOURCE_DATE_EPOCH, in seconds since 1970
 // (https://reproducible-builds.org/specs/source-date-epoch/), or 0 where that is
 // not set. Nothing else of the machine it runs on goes into what it makes.
 //
@@ -40,7 +42,7 @@ func main() {
 // reads on: the digest of an image, and nothing else.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("which command? binaries, image, push, action or notes")
+		return errors.New("which command? binaries, image, push, action, notes or man")
 	}
 	name := args[0]
 	fs := flag.NewFlagSet("release "+name, flag.ContinueOnError)
@@ -137,8 +139,19 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 			return err
 		}
 		return rewrite(*in, *out, func(text []byte) ([]byte, error) { return notes(text, o.Version) })
+
+	case "man":
+		stamped()
+		out := fs.String("out", "", "file to write to")
+		if err := parse(); err != nil {
+			return err
+		}
+		if *out == "" {
+			return errNoOut
+		}
+		return os.WriteFile(*out, manual(o), 0o644)
 	}
-	return fmt.Errorf("there is no command %q: binaries, image, push, action or notes", name)
+	return fmt.Errorf("there is no command %q: binaries, image, push, action, notes or man", name)
 }
 
 // sourceDate is the moment that everything is dated to.
@@ -154,10 +167,12 @@ func sourceDate(env func(string) (string, bool)) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
+var errNoOut = errors.New("-out: not set; the file to write to")
+
 // rewrite reads a file and writes what change makes of it to another.
 func rewrite(in, out string, change func([]byte) ([]byte, error)) error {
 	if out == "" {
-		return errors.New("-out: not set; the file to write to")
+		return errNoOut
 	}
 	text, err := os.ReadFile(in)
 	if err != nil {

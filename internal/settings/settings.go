@@ -222,6 +222,9 @@ type Source struct {
 	// Roots tries the file of further roots of trust; its name is empty where
 	// there is none. Nil: it is not tried.
 	Roots func(file string) error
+	// Found, if not nil, is told of every setting that was given where: "--NAME"
+	// for a flag, the setting's own name for an input, else a variable's.
+	Found func(name, where string)
 }
 
 // Load reads the settings of command and checks those that concern it. What is
@@ -234,6 +237,11 @@ func Load(command Command, src Source) (*Settings, error) {
 	}
 	c := &check{lookup: l}
 	s := c.settings(&r)
+	if src.Found != nil {
+		for key, where := range l.found {
+			src.Found(setting(key), where)
+		}
+	}
 	if len(c.problems) > 0 {
 		return s, &Problems{c.problems}
 	}

@@ -36,12 +36,9 @@ func newTrust(caFile string) (*trust, error) {
 	}
 	t := &trust{pool: x509.NewCertPool()}
 	t.read = sync.OnceFunc(func() {
-		roots, err := x509.SystemCertPool()
-		if err != nil || roots.Equal(x509.NewCertPool()) {
-			roots = embeddedRoots()
-		}
-		roots.AppendCertsFromPEM(own)
-		*t.pool = *roots
+		pool, _ := roots()
+		pool.AppendCertsFromPEM(own)
+		*t.pool = *pool
 	})
 	return t, nil
 }
@@ -51,6 +48,16 @@ func newTrust(caFile string) (*trust, error) {
 func (t *trust) now() time.Time {
 	t.read()
 	return time.Now()
+}
+
+// roots are the system's or, where it has none, those inside the binary; and
+// which of them it is.
+func roots() (*x509.CertPool, string) {
+	system, err := x509.SystemCertPool()
+	if err != nil || system.Equal(x509.NewCertPool()) {
+		return embeddedRoots(), EmbeddedRoots
+	}
+	return system, SystemRoots
 }
 
 // embeddedRoots are those inside the binary.

@@ -1,0 +1,184 @@
+package check
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/pat"
+)
+
+const (
+	client = "c1c1c1c1-0000-4000-8000-000000000004"
+	agent  = "a1a1a1a1-0000-4000-8000-000000000002"
+)
+
+var (
+	service = Job{Organization: "contoso", Tenant: "contoso.onmicrosoft.com", Client: client, User: "svc@contoso.com", TokenFile: "/run/token"}
+	agents  = Job{Organization: "contoso", Tenant: "contoso.onmicrosoft.com", Client: client, Agent: agent, User: "agent@contoso.com"}
+)
+
+func refused(code int, by string, p assertion.Claims) error {
+	return &entra.Error{Leg: "x", Client: by, Codes: []int{code}, Presented: p}
+}
+
+func presented(subject, audience string) assertion.Claims {
+	return assertion.Claims{Issuer: "https://token.actions.githubusercontent.com", Subject: subject, Audience: audience}
+}
+
+// For which refusal there is a command, and for which there is none.
+func TestRemedy(t *testing.T) {
+	t.Parallel()
+	main := presented("repo:contoso/widgets:ref:refs/heads/main", audience)
+	const az, graph = "az ad app federated-credential create --id " + client + " ", "/microsoft.graph.agentIdentityBlueprint/federatedIdentityCredentials\""
+	for _, tc := range []struct {
+		name string
+		job  Job
+		err  error
+		want []string // in it; the first in the first line
+		not  string
+	}{
+		{"no credential", service, refused(70025, client, main), []string{"has no federated credential", az}, "Connect-MgGraph"},
+		{"another subject", service, refused(700213, client, main), []string{"add a federated credential", az}, ""},
+		{"another case", service, refused(7002138, client, main), []string{"differs in upper and lower case", az}, ""},
+		{"just created", service, refused(70021, client, main), []string{"takes some minutes", az}, ""},
+		{"another issuer", service, refused(700211, client, main), []string{"has the issuer", az}, ""},
+		{"of a blueprint", agents, refused(70025, client, main), []string{"has no federated credential", "Connect-MgGraph -TenantId 'contoso.onmicrosoft.com' -Scopes AgentIdentityBlueprint.AddRemoveCreds.All", graph}, az},
+		{"of the agent, who has none", agents, refused(700213, agent, main), []string{"add a federated credential"}, "Connect-MgGraph"},
+		{"nothing was presented", service, refused(70025, client, assertion.Claims{}), []string{"has no federated credential"}, az},
+		{"the usual audience", service, refused(700212, client, main), []string{"audience presented", az}, ""},
+		{"another audience", service, refused(700212, client, presented("x", "api://other")), []string{"audience presented"}, az},
+		{"an old file", service, refused(700024, client, main), []string{"check the clock", "or take a fresh token: /run/token"}, ""},
+		{"an old assertion", agents, refused(700024, client, main), []string{"check the clock"}, "fresh token"},
+		{"consent", service, refused(65001, client, main), []string{"consent is missing", "az ad sp show --id " + client, `\"scope\":\"vso.pats vso.pats_manage\"`}, "Connect-MgGraph"},
+		{"an agent's consent", agents, refused(65001, agent, main), []string{"consent is missing", "clientId = '" + agent + "'", "users/agent@contoso.com'"}, "az ad"},
+		{"another refusal", service, refused(50076, client, main), []string{"second factor"}, "az "},
+		{"no member", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813"}, []string{"add the user", "az devops user add --email-id svc@contoso.com --license-type express --organization https://dev.azure.com/contoso"}, "agent user"},
+		{"another answer", service, &pat.Error{Op: "list", Status: 404}, []string{"check `organization`"}, "az "},
+		{"a hint alone", service, hint.Add(errors.New("x"), "do it"), []string{"do it"}, "az "},
+		{"no hint", service, errors.New("x"), []string{""}, "az "},
+	} {
+		got := tc.job.Remedy(tc.err)
+		if first, _, _ := strings.Cut(got, "\n"); !strings.Contains(first, tc.want[0]) {
+			t.Errorf("%s: begins with %q, want %q", tc.name, first, tc.want[0])
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: got %s, want %q in it", tc.name, got, want)
+			}
+		}
+		if tc.not != "" && strings.Contains(got, tc.not) {
+			t.Errorf("%s: got %s, want no %q", tc.name, got, tc.not)
+		}
+	}
+}
+
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	if got := service.Scopes("vso.pats"); !strings.HasPrefix(got, "the consent lacks vso.pats: ") ||
+		!strings.Contains(got, "az ad app permission grant --id "+client+" --api "+AzureDevOps+" --scope vso.pats vso.pats_manage ") {
+		t.Errorf("got %s", got)
+	}
+	if got := agents.Scopes("vso.pats", "vso.pats_manage"); !strings.HasPrefix(got, "the consent lacks vso.pats and vso.pats_manage: ") ||
+		!strings.Contains(got, "?$filter=clientId eq ''"+agent+"'''") || !strings.Contains(got, `scope = "$($grant.scope) vso.pats vso.pats_manage"`) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// hostile is what somebody could call a branch, or himself. A shell is given these
+// words below, so that none may do harm where the quoting fails.
+var hostile = []string{
+	`repo:o/r:ref:refs/heads/'; touch pwned #`, `'`, `''`, `\`, `\'`, `"`, "`echo pwned`", `$(echo pwned)`, `$HOME`, `%COMSPEC%`, "‘x’‚y‛", "ünïcode 😀", "##[error]x", "::error::x", `!!`, "@file", "-x", "a b", "",
+}
+
+// What a stranger wrote reaches no command as anything but a word: sh gives back
+// what went in, and PowerShell, which is not here to be asked, finds no quote.
+func TestHostileWords(t *testing.T) {
+	t.Parallel()
+	sh, err := exec.LookPath("sh")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("no sh") // Windows' would be another's, with rules of its own for arguments
+	}
+	nowhere := t.TempDir()
+	for _, word := range hostile {
+		body := asciiJSON(map[string]string{"subject": word})
+		if strings.ContainsAny(body, "'#`‘’‚‛\n") {
+			t.Errorf("%q is written as %s", word, body)
+		}
+		for in, want := range map[string]string{shell(word): word, shell(body): body} {
+			cmd := exec.Command(sh, "-c", "printf %s "+in)
+			cmd.Dir, cmd.Env = nowhere, []string{"HOME=" + nowhere, "PATH=" + nowhere}
+			out, err := cmd.Output()
+			if err != nil || string(out) != want {
+				t.Errorf("%s is %q to sh, want %q (%v)", in, out, want, err)
+			}
+		}
+		var back map[string]string
+		if err := json.Unmarshal([]byte(body), &back); err != nil || back["subject"] != word {
+			t.Errorf("%s is %q, %v, want %q", body, back["subject"], err, word)
+		}
+		if got := unquoted(powershell(word)); got != word {
+			t.Errorf("%s is %q to PowerShell, want %q", powershell(word), got, word)
+		}
+	}
+}
+
+// unquoted reads a PowerShell word in single quotes, as its language says
+// (about_Quoting_Rules): two of the quotes in a row are one of them.
+func unquoted(word string) string {
+	const quotes = "'‘’‚‛"
+	var b strings.Builder
+	runes := []rune(word)[1:]
+	for i := 0; i < len(runes); i++ {
+		if strings.ContainsRune(quotes, runes[i]) {
+			if i+1 == len(runes) {
+				return b.String()
+			}
+			if i++; !strings.ContainsRune(quotes, runes[i]) {
+				return "ended early: " + b.String()
+			}
+		}
+		b.WriteRune(runes[i])
+	}
+	return "did not end: " + b.String()
+}
+
+// The user's name is another's, too: the agent's user in a URL, any in a shell.
+func TestHostileUser(t *testing.T) {
+	t.Parallel()
+	j := agents
+	j.User = "o'neil$(id)‘;rm@contoso.com"
+	got := strings.Join(j.consent(), "\n")
+	if !strings.Contains(got, "'https://graph.microsoft.com/v1.0/users/o%27neil$%28id%29%E2%80%98%3Brm@contoso.com'") {
+		t.Errorf("got %s", got)
+	}
+	j.Agent = ""
+	for _, line := range append(j.consent(), j.membership()...) {
+		if strings.Contains(line, "neil") && !strings.Contains(line, `'o'\''neil$(id)‘;rm@contoso.com'`) {
+			t.Errorf("got %s", line)
+		}
+	}
+}
+
+// A name is part of a URL, and has an end.
+func TestCredentialName(t *testing.T) {
+	t.Parallel()
+	for subject, want := range map[string]string{
+		"repo:contoso/widgets:ref:refs/heads/main": "azdo-pat-repo-contoso-widgets-ref-refs-heads-main",
+		"repo:o@1/r@2:environment:prod":            "azdo-pat-repo-o-1-r-2-environment-prod",
+		"'; touch pwned ":                          "azdo-pat-touch-pwned",
+		"":                                         "azdo-pat",
+		strings.Repeat("x", 109) + ":" + "ref:of:branch": "azdo-pat-" + strings.Repeat("x", 109) + "-r",
+		strings.Repeat("x", 110) + "::::::::::::::::ref": "azdo-pat-" + strings.Repeat("x", 110),
+	} {
+		if got := credentialName(subject); got != want || len(got) > 120 {
+			t.Errorf("%q: got %q, want %q", subject, got, want)
+		}
+	}
+}

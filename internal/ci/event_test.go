@@ -1,0 +1,38 @@
+package ci
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// What GitHub says of a pull request: https://docs.github.com/webhooks/webhook-events-and-payloads#pull_request
+func TestEvent(t *testing.T) {
+	t.Parallel()
+	const base = `, "repository": {"full_name": "octo/tools", "fork": false}}`
+	for _, tc := range []struct {
+		name, event, payload string
+		fork                 bool
+	}{
+		{"a push", "push", `{"ref": "refs/heads/main"` + base, false},
+		{"of a branch", "pull_request", `{"pull_request": {"head": {"repo": {"full_name": "octo/tools"}}}` + base, false},
+		{"from a fork", "pull_request", `{"pull_request": {"head": {"repo": {"full_name": "stranger/tools"}}}` + base, true},
+		{"from a fork that is gone", "pull_request", `{"pull_request": {"head": {"repo": null}}` + base, true},
+		{"not JSON", "pull_request", `{`, false},
+		{"not there", "schedule", "", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "event.json")
+			if tc.payload != "" {
+				if err := os.WriteFile(path, []byte(tc.payload), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := newBareStep(false, "GITHUB_EVENT_NAME", tc.event, "GITHUB_EVENT_PATH", path)
+			if name, fork := s.Event(); name != tc.event || fork != tc.fork {
+				t.Errorf("got %q, %t", name, fork)
+			}
+		})
+	}
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/check"
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/settings"
+)
+
+func (c *call) checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Try every step up to the mint, and say what is missing and how to fix it",
+		Long: `check goes the whole way that mint goes and mints nothing: settings, platform,
+the hosts, the assertion, each request of the exchange, the user's token, and the
+organization's answer to a list of PATs. It reports a tick or a cross a line and,
+for the first cross, what to do, with the commands for it.
+
+The report is standard output and, on GitHub, the step's summary. It holds ids and
+names, and no credential.`,
+		Example: `  azdo-pat check --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"
+
+  # What failed first, for a script:
+  azdo-pat check --output json | jq -r '.["first-cross"]'
+
+  # In a workflow, as the action, with the inputs of the step that fails:
+  - uses: OWNER/azdo-pat@COMMIT
+    with:
+      command: check
+      organization: contoso`,
+		Args: noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			c.status = c.check(cmd.Context(), flags(cmd))
+		},
+	}
+	addFlags(cmd, settings.Check)
+	return cmd
+}
+
+func (c *call) check(ctx context.Context, given map[string]string) int {
+	src := c.source(given, nil)
+	found := map[string]string{}
+	src.Found = func(name, where string) { found[name] = where }
+	// Whether the CI system vouches for the job is the platform's row.
+	var unvouched error
+	if vouches := src.Assertion; vouches != nil {
+		src.Assertion = func() error { unvouched = vouches(); return nil }
+	}
+	s, err := c.load(settings.Check, src)
+	wrong := (*settings.Problems)(nil)
+	if err != nil && !errors.As(err, &wrong) {
+		return c.failed("check", err)
+	}
+	k := newCheckup(c, s)
+	k.sawSettings(found, wrong)
+	k.sawPlatform(unvouched)
+	if wrong == nil && unvouched == nil {
+		ctx, cancel := within(ctx, s.Timeout)
+		k.walk(ctx)
+		cancel()
+		k.findings()
+	}
+	if err := k.say(); err != nil {
+		return c.failed("check", fmt.Errorf("write the report: %w", err))
+	}
+	first := k.report.FirstCross()
+	switch {
+	case wrong != nil:
+		return c.failed("check", wrong)
+	case first == nil:
+		return done
+	}
+	failed := fmt.Errorf("%s: %s", first.Name, first.Seen)
+	if _, ok := c.platform.(*ci.Terminal); !ok {
+		failed = hint.Add(failed, first.Fix) // elsewhere it has just been said
+	}
+	c.failed("check", failed)
+	if unvouched != nil {
+		return usage
+	}
+	return fault
+}
+
+// surroundings is what check says of the platform.
+type surroundings struct {
+	name    string // for people
+	seen    string
+	ready   string // what mint has here, if err is nil
+	vouches string // the URL that is asked for an assertion; empty: none
+	err     error  // what mint would miss here
+	// permission is what to change where the platform does not vouch for the
+	// job, beyond the hint of that error.
+	permission string
+}
+
+// surroundings is the one place where check depends on the platform.
+func (c *call) surroundings() surroundings {
+	switch p := c.platform.(type) {
+	case *ci.GitHub:
+		event, fork := p.Event()
+		seen := "event " + event
+		if fork {
+			seen += " from a fork, whose jobs get no OIDC token"
+		}
+		return surroundings{
+			name: "GitHub Actions", seen: seen, ready: "GITHUB_OUTPUT and GITHUB_STATE can be written",
+			vouches: p.IDToken().URL, err: p.Prepare(ci.Origin{}), permission: check.IDToken,
+		}
+	case *ci.AzurePipelines:
+		return surroundings{
+			name: "Azure Pipelines", seen: "build reason " + p.Reason(), ready: "outputs and masks go to the log",
+			vouches: p.IDToken().URL,
+		}
+	default:
+		return surroundings{name: "terminal", seen: "no CI system that azdo-pat knows", ready: "a PAT would go to standard output"}
+	}
+}
+
+// say writes the report where it is read.
+func (k *checkup) say() error {
+	log := k.platform.Log()
+	k.report.Clean(log.Scrub)
+	if err := k.platform.Summary(k.report.Markdown()); err != nil {
+		log.Warning("no summary", err.Error())
+	}
+	_, terminal := k.platform.(*ci.Terminal)
+	switch {
+	case k.s.Output == settings.JSON:
+		line, err := k.report.JSON()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(k.Stdout, "%s\n", line)
+		return err
+	case terminal:
+		_, err := fmt.Fprint(k.Stdout, ci.Harmless(k.report.Text()))
+		return err
+	}
+	log.Infof("%s", k.report.Text()) // which is standard output there
+	return nil
+}

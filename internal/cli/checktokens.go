@@ -1,0 +1,345 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/check"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
+)
+
+// userToken gets the assertion and the user's token, as mint does.
+func (k *checkup) userToken(ctx context.Context) secret.Value {
+	if k.s.Identity == settings.AccessToken {
+		k.row.assertion.Skip("not needed: an access token is brought along")
+		return k.s.AccessToken
+	}
+	if b := k.crossed("host-oidc"); b != nil {
+		k.row.assertion.Skip("not tried: %s failed", b.Name)
+		k.legsWait(b)
+		return secret.Value{}
+	}
+	x := k.exchange(k.s, k.client)
+	x.Tenant = k.job.Tenant
+	source := &observed{next: x.Source, now: k.Now, saw: k.sawAssertion}
+	x.Source = source
+	b := k.crossed("host-entra", "tenant")
+	if b == nil && x.Tenant == "" {
+		b = k.row.tenant
+	}
+	if b != nil {
+		err := wire.Retry(ctx, k.platform.Log(), "the assertion", func(ctx context.Context) error {
+			v, err := x.Source.Assertion(ctx)
+			if err == nil {
+				err = x.Keep(v)
+			}
+			return err
+		})
+		k.assertionFailed(err)
+		k.legsWait(b)
+		return secret.Value{}
+	}
+	legs := 0 // of the current attempt, which begins with an assertion
+	source.begin = func() {
+		legs = 0
+		k.legsWait(nil)
+	}
+	x.Leg = func(l entra.Leg) {
+		row := k.legs[min(legs, len(k.legs)-1)]
+		legs++
+		row.Took = l.Took
+		if row.Pass("client %s", l.Client); l.Err != nil {
+			row.Fail("", "%v", l.Err)
+		}
+	}
+	token, err := x.Token(ctx)
+	if err == nil {
+		return token.Access
+	}
+	// What Token says of the error is more than the leg knew.
+	for _, row := range k.legs {
+		if row.Mark == check.Cross {
+			row.Fail(k.job.Remedy(err), "%v", err)
+			k.legsWait(row)
+			return secret.Value{}
+		}
+	}
+	k.assertionFailed(err)
+	k.legsWait(k.row.assertion)
+	return secret.Value{}
+}
+
+func (k *checkup) assertionFailed(err error) {
+	if err != nil {
+		k.row.assertion.Fail(k.job.Remedy(err), "%v", err)
+	}
+}
+
+// legsWait says of the legs that were not tried why.
+func (k *checkup) legsWait(why *check.Row) {
+	for _, row := range k.legs {
+		switch {
+		case why == nil:
+			*row = check.Row{Name: row.Name, Seen: "not tried"}
+		case row.Mark == check.Untried && why.Mark == check.Untried:
+			row.Skip("not tried: %s was not tried", why.Name)
+		case row.Mark == check.Untried:
+			row.Skip("not tried: %s failed", why.Name)
+		}
+	}
+}
+
+// observed is a source of assertions that is looked over the shoulder.
+type observed struct {
+	next  assertion.Source
+	now   func() time.Time
+	begin func()
+	saw   func(v secret.Value, took time.Duration)
+}
+
+// Assertion implements [assertion.Source].
+func (o *observed) Assertion(ctx context.Context) (secret.Value, error) {
+	if o.begin != nil {
+		o.begin()
+	}
+	start := o.now()
+	v, err := o.next.Assertion(ctx)
+	if err == nil {
+		o.saw(v, o.now().Sub(start))
+	}
+	return v, err
+}
+
+// sawAssertion says what the CI system vouches for.
+func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
+	row := k.row.assertion
+	row.Took = took
+	var claims map[string]any
+	if err := assertion.Decode(v, &claims); err != nil {
+		row.Pass("not readable: %v", err)
+		return
+	}
+	k.issuer = assertion.Line(claims["iss"])
+	aud := assertion.Line(claims["aud"])
+	seen := fmt.Sprintf("issuer %s, subject %s, audience %s, %s", k.issuer, assertion.Line(claims["sub"]), aud, k.until(claims))
+	if aud != k.s.Audience {
+		seen += fmt.Sprintf("; the setting audience is %s", k.s.Audience)
+	}
+	for _, name := range []string{"repository", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
+		if claim := assertion.Line(claims[name]); claim != "" {
+			seen += fmt.Sprintf("; %s %s", name, claim)
+		}
+	}
+	row.Pass("%s", seen)
+}
+
+// until says when a token ends, by the services' clock.
+func (k *checkup) until(claims map[string]any) string {
+	end, ok := expiry(claims)
+	switch left := end.Sub(k.server()); {
+	case !ok:
+		return "without an end"
+	case left <= 0:
+		return "ended " + stamp(end)
+	default:
+		return fmt.Sprintf("good until %s (%s)", stamp(end), span(left))
+	}
+}
+
+func expiry(claims map[string]any) (time.Time, bool) {
+	seconds, ok := claims["exp"].(float64)
+	return time.Unix(int64(seconds), 0), ok
+}
+
+// server is the services' clock.
+func (k *checkup) server() time.Time { return k.Now().Add(-k.clock.Skew()) }
+
+func (k *checkup) sawClock() {
+	skew := k.clock.Skew()
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	switch {
+	case !k.heard.dated():
+		k.row.clock.Skip("no service told its time")
+	case skew.Abs() > tooMuch:
+		// A warning to mint, too: what is refused for it has a row of its own.
+		k.row.clock.Pass("%s %s the services': set this machine's clock", skew.Abs(), direction)
+	default:
+		k.row.clock.Pass("%s %s the services'", skew.Abs(), direction)
+	}
+}
+
+// sawToken says what the user's token is good for. Only Azure DevOps is meant
+// to read it, so that one which cannot be read is none the worse.
+func (k *checkup) sawToken(token secret.Value) {
+	row := k.row.user
+	if token.IsZero() {
+		row.Skip("not tried: there is no token")
+		return
+	}
+	var claims map[string]any
+	if err := assertion.Decode(token, &claims); err != nil {
+		row.Skip("not readable; only Azure DevOps is meant to read it")
+		return
+	}
+	claim := func(names ...string) (text string) {
+		for _, name := range names {
+			text = cmp.Or(text, assertion.Line(claims[name]))
+		}
+		return text
+	}
+	upn, scp, tid, aud := claim("upn", "unique_name", "preferred_username"), claim("scp"), claim("tid"), claim("aud")
+	k.job.User = cmp.Or(upn, k.job.User)
+	var parts []string
+	for _, p := range [][2]string{
+		{"idtyp", claim("idtyp")}, {"upn", upn}, {"oid", claim("oid")}, {"application", claim("appid", "azp")},
+		{"scp", scp}, {"tid", tid}, {"aud", aud},
+	} {
+		parts = append(parts, p[0]+" "+cmp.Or(p[1], "not given"))
+	}
+	seen := strings.Join(parts, ", ") + ", " + k.until(claims)
+	var missing []string
+	for _, want := range []string{"vso.pats", "vso.pats_manage"} {
+		if !slices.Contains(strings.Fields(scp), want) {
+			missing = append(missing, want)
+		}
+	}
+	end, ends := expiry(claims)
+	tenant := cmp.Or(k.theirs, k.s.TenantID)
+	switch {
+	case claim("idtyp") == "app":
+		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
+	case !slices.Contains([]string{check.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
+		row.Fail("get the token for the scope "+check.AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
+	case settings.IsGUID(tenant) && !strings.EqualFold(tid, tenant):
+		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
+	case ends && !end.After(k.server()):
+		row.Fail("bring a fresh token along", "over: %s", seen)
+	case len(missing) > 0:
+		row.Fail(k.job.Scopes(missing...), "without %s: %s", strings.Join(missing, " and "), seen)
+	default:
+		row.Pass("%s", seen)
+	}
+}
+
+// ours is what mint calls a PAT.
+var ours = regexp.MustCompile(`^azdo-pat .* [0-9a-f]{16}$`)
+
+// aPage is how many PATs are looked at, at most.
+const aPage = 100
+
+// askList asks Azure DevOps for the user's PATs, which it gives to nobody but
+// those whom it lets manage them. Whatever the token seems to be, this decides.
+func (k *checkup) askList(ctx context.Context, token secret.Value) {
+	row := k.row.list
+	if b := k.crossed("host-azure-devops"); b != nil {
+		row.Skip("not tried: %s failed", b.Name)
+		return
+	}
+	if token.IsZero() {
+		row.Skip("not tried: there is no token")
+		return
+	}
+	start := k.Now()
+	pats := k.pats(k.s, k.client, token)
+	var count, leases int
+	var oldest time.Time
+	err := wire.Retry(ctx, k.platform.Log(), "the list of PATs", func(ctx context.Context) error {
+		count, leases, oldest = 0, 0, time.Time{}
+		for t, err := range pats.List(ctx, pat.Filter{Ascending: true}) {
+			if err != nil {
+				return err
+			}
+			count++
+			if ours.MatchString(t.DisplayName) {
+				leases++
+			}
+			if from := t.ValidFrom; !from.IsZero() && (oldest.IsZero() || from.Before(oldest)) {
+				oldest = from
+			}
+			if count == aPage {
+				break
+			}
+		}
+		return nil
+	})
+	row.Took = k.Now().Sub(start)
+	support := k.heard.support(k.s.TokenServiceURL)
+	if err != nil {
+		row.Fail(k.job.Remedy(err), "%v%s", err, support)
+		return
+	}
+	seen := fmt.Sprintf("list of PATs answered: %d active", count)
+	if count == aPage {
+		seen += " or more"
+	}
+	seen += fmt.Sprintf(", %d of azdo-pat's", leases)
+	if !oldest.IsZero() {
+		seen += ", the oldest from " + stamp(oldest)
+	}
+	row.Pass("%s%s", seen, support)
+}
+
+// heard remembers the headers of each host's last answer.
+type heard struct {
+	next http.RoundTripper
+
+	mu   sync.Mutex
+	last map[string]http.Header
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (h *heard) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := h.next.RoundTrip(r)
+	if err == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.last[r.URL.Host] = resp.Header
+	}
+	return resp, err
+}
+
+// dated reports whether any answer told the time.
+func (h *heard) dated() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, header := range h.last {
+		if _, err := http.ParseTime(header.Get("Date")); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// support is what Microsoft's support asks for, and whom Azure DevOps takes the
+// caller for, as far as the last answer of the URL's host told.
+func (h *heard) support(of string) (text string) {
+	u, err := url.Parse(of)
+	if err != nil {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range []string{"X-VSS-UserData", "ActivityId", "X-TFS-Session", "X-VSS-E2EID"} {
+		if value := outside.Line(h.last[u.Host].Get(name), 120); value != "" {
+			text += "; " + name + " " + value
+		}
+	}
+	return text
+}

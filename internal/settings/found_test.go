@@ -1,0 +1,30 @@
+package settings
+
+import (
+	"maps"
+	"testing"
+)
+
+// Each setting that was given is told with where it was found; a default is not.
+func TestFound(t *testing.T) {
+	t.Parallel()
+	got := map[string]string{}
+	_, err := Load(Check, Source{
+		Flags: map[string]string{"organization": "contoso"},
+		LookupEnv: env{
+			"INPUT_CLIENT-ID": someGUID, "AZURE_TENANT_ID": someGUID, "AZDO_PAT_REFRESH_TOKEN": someRefresh,
+			"AZDO_PAT_FEDERATED_TOKEN_FILE": "/run/token", "AZURE_CLIENT_ID": otherGUID,
+		}.lookup,
+		Found: func(name, where string) { got[name] = where },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"organization": "--organization", "client-id": "client-id", "tenant-id": "AZURE_TENANT_ID",
+		"refresh-token": "AZDO_PAT_REFRESH_TOKEN", "federated-token-file": "AZDO_PAT_FEDERATED_TOKEN_FILE",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+}
