@@ -86,12 +86,12 @@ func TestRoundTrips(t *testing.T) {
 		{"revoke and look", []string{authHost, patHost, patHost}, 3 + 3},
 	} {
 		for _, protocol := range protocols {
-			for _, proxy := range []bool{false, true} {
-				if proxy && protocol == "http" {
+			for proxy, more := range map[string]int{"": 0, "http": 1, "https": 2} { // CONNECT, and TLS to the proxy
+				if proxy != "" && protocol == "http" {
 					continue // which is for this machine alone
 				}
 				n := newNetwork(t)
-				t.Run(fmt.Sprintf("%s, %s, proxy %t", identity.name, protocol, proxy), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, %s, proxy %q", identity.name, protocol, proxy), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
 						var served atomic.Int32
@@ -100,8 +100,8 @@ func TestRoundTrips(t *testing.T) {
 						}
 						c, shut := n.client()
 						defer shut()
-						if proxy {
-							n.proxy(c, http.StatusOK)
+						if proxy != "" {
+							n.proxy(c, proxy, http.StatusOK)
 						}
 						begin := time.Now()
 						at := scheme(protocol)
@@ -114,12 +114,9 @@ func TestRoundTrips(t *testing.T) {
 								t.Fatal(err)
 							}
 						}
-						trips := identity.trips
+						trips := identity.trips + more
 						if protocol == "http" {
 							trips-- // no TLS
-						}
-						if proxy {
-							trips++ // CONNECT
 						}
 						if took := time.Since(begin); took != time.Duration(trips)*n.rtt {
 							t.Errorf("took %.2f round trips, want %d", float64(took)/float64(n.rtt), trips)
@@ -153,13 +150,19 @@ func (n *network) opened(t *testing.T, ci, auth, pats int) {
 
 // proxy puts a proxy in front of the network, which wants a password and
 // answers CONNECT with that status.
-func (n *network) proxy(c *http.Client, status int) *server {
-	at := &url.URL{Scheme: "http", Host: "proxy.example.com:3128", User: url.UserPassword("user", "pass-word")}
+func (n *network) proxy(c *http.Client, scheme string, status int) *server {
+	at := &url.URL{Scheme: scheme, Host: "proxy.example.com:3128", User: url.UserPassword("user", "pass-word")}
 	inside(c).next.Proxy = http.ProxyURL(at)
 	front := &proxyServer{status: status, dial: func(addr string) (net.Conn, error) {
 		return n.dialOver(context.Background(), addr, 0) // it is near the servers
 	}}
-	return n.http(at.Host, "http", front.ServeHTTP)
+	protocol := map[string]string{"http": "http", "https": "http/1.1"}[scheme]
+	return n.http(at.Host, protocol, func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := basicAuth(r.Header.Get("Proxy-Authorization")); user != "user" || password != "pass-word" {
+			n.t.Errorf("the proxy was told %q, %q", user, password)
+		}
+		front.ServeHTTP(w, r)
+	})
 }
 
 // Whenever the first request comes, it has the connection that was opened for
@@ -168,16 +171,17 @@ func TestOpenedConnectionIsUsed(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		for late := range 6 {
+			name := []string{patHost, "[::1]"}[late%2]
 			n := newNetwork(t)
-			t.Run(fmt.Sprintf("%s, %d halves of a round trip later", protocol, late), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %s, %d halves of a round trip later", protocol, name, late), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					var served atomic.Int32
-					s := n.http(patHost+port(protocol), protocol, echo(&served))
+					s := n.http(name+port(protocol), protocol, echo(&served))
 					c, shut := n.client()
 					defer shut()
-					to := scheme(protocol) + patHost
-					Open(c, to, to+"/again", scheme(protocol)+patHost+port(protocol))
+					to := scheme(protocol) + name
+					Open(c, to, to+"/again", to+port(protocol))
 					Open(c, to)
 					time.Sleep(time.Duration(late)*n.rtt/2 + 1)
 					if served.Load() != 0 {
@@ -433,7 +437,7 @@ func TestOpeningFails(t *testing.T) {
 				defer shut()
 				var s *server
 				if tc.proxy > 0 {
-					s = n.proxy(c, tc.proxy)
+					s = n.proxy(c, "http", tc.proxy)
 				} else {
 					s = n.listen(tc.to+":443", func(c net.Conn) { tc.serve(n, c) })
 					s.refuses = tc.refuses
