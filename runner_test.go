@@ -28,16 +28,24 @@ import (
 	"azdo-pat/internal/runner"
 )
 
-// The test binary is the program, under the two names that an image has it.
+// The test binary is the program, under the two names that an image has it, and
+// what the program is tried with.
 func TestMain(m *testing.M) {
-	switch filepath.Base(os.Args[0]) {
+	name := filepath.Base(os.Args[0])
+	switch name {
 	case "azdo-pat", "post":
 		main()
+	}
+	if play := plays[name]; play != nil {
+		os.Exit(play(os.Args[1:]))
 	}
 	// These tests wait more than they compute.
 	_ = flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
+
+// plays are programs of the tests, by name.
+var plays = map[string]func(args []string) (status int){}
 
 // TestScripts runs the scripts in testdata/script: the real main against the
 // emulator, as GitHub's runner or a person at a terminal would start it. Every
@@ -81,6 +89,7 @@ func TestScripts(t *testing.T) {
 					"assertion": assertionFile,
 					"usable":    usable,
 					"json":      jsonField,
+					"secret":    copySecret,
 				},
 			})
 		})
@@ -107,6 +116,7 @@ func newWorld(env *testscript.Env, debug string) (*world, error) {
 		return nil, err
 	}
 	env.Defer(func() { e.Close() })
+	env.Setenv("GIT_URL", e.GitURL())
 	return &world{Emulator: e, dir: env.WorkDir, debug: debug, env: map[string]string{}}, nil
 }
 
@@ -532,6 +542,12 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no change %q", args[0])
 		}
 	})
+}
+
+// secret FROM TO sets a variable to what another one holds.
+func copySecret(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.env[args[1]] = w.env[args[0]]
 }
 
 // seed NAME… plants PATs.

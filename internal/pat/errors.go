@@ -86,7 +86,7 @@ func (e *Error) Error() string {
 	}
 	if x, ok := patTokenErrors[e.Code]; ok {
 		b.WriteString(": " + x.means)
-	} else if e.signedOut() {
+	} else if e.SignedOut() {
 		b.WriteString(": not signed in")
 	}
 	if e.Message != "" {
@@ -140,8 +140,9 @@ func (e *Error) NotFound() bool {
 	return e.Status == http.StatusNotFound && !e.foreign && !other
 }
 
-// signedOut reports whether the answer is that to somebody unknown.
-func (e *Error) signedOut() bool {
+// SignedOut reports whether the answer is that to somebody unknown, such as
+// whoever comes with a token that has expired.
+func (e *Error) SignedOut() bool {
 	s := e.Status
 	return s == http.StatusNonAuthoritativeInfo || s >= 300 && s <= 399 || s == http.StatusUnauthorized
 }

@@ -33,7 +33,7 @@ func (e *Error) Hint() string {
 		return membership
 	case e.Code == "TF400733" || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		return "Azure DevOps limits the rate of requests, of a user and of an organization: let fewer jobs run at once, or " + trouble
-	case e.signedOut():
+	case e.SignedOut():
 		return signIn
 	case s == http.StatusForbidden:
 		return signIn + "; or " + membership

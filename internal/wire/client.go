@@ -28,7 +28,10 @@ const (
 	// MaxBody is how many bytes of an answer's body are read at most.
 	MaxBody = 4 << 20
 
-	dialTimeout    = 10 * time.Second
+	dialTimeout = 10 * time.Second
+	// What is between us and a server forgets a connection that nobody uses, at
+	// times without a word.
+	idleTimeout    = time.Minute
 	maxHeaderBytes = 64 << 10
 )
 
@@ -60,6 +63,7 @@ func NewClient(o Options) (*http.Client, error) {
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxResponseHeaderBytes: maxHeaderBytes,
 			ForceAttemptHTTP2:      true,
+			IdleConnTimeout:        idleTimeout,
 			// An answer is small; unpacking could make it large.
 			DisableCompression: true,
 		}},
