@@ -241,6 +241,27 @@ func TestExecIsToldToStopAndSkipsRevoke(t *testing.T) {
 	}
 }
 
+// Who starts exec with nohup means it, and the command, to outlive the terminal.
+func TestExecWithNohup(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	env := e.Env(emulator.AgentUser)
+	for name, value := range e.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	cmd := command(t, env, newStep(t), "azdo-pat")
+	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, playing(t, "azdo-pat"), "exec", "--",
+		"/bin/sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here; kill -TERM $PPID; sleep 20"}
+	cmd.Path = "/bin/sh"
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
+		t.Errorf("ended with %v", err)
+	}
+	if text := said(cmd); !strings.Contains(text, "still here") || strings.Contains(text, "(hangup)") || len(e.Active()) != 0 {
+		t.Errorf("%d PATs\n%s", len(e.Active()), text)
+	}
+}
+
 // Told to stop before the command runs, it is as with mint: nothing is left, and
 // nothing is started.
 func TestExecIsToldToStopEarly(t *testing.T) {
