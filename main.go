@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,21 +26,67 @@ func main() {
 }
 
 func run() int {
-	// A log that nobody reads any more is no reason to leave a PAT behind.
-	signal.Ignore(syscall.SIGPIPE)
+	// A log that nobody reads any more is no reason to leave a PAT behind. The
+	// signal is not ignored, since what exec starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		stop(fmt.Errorf("stopped by a signal (%s)", <-signals))
-		time.Sleep(cli.LastWord)
-		os.Exit(1)
-	}()
 	host, _ := os.Hostname()
 	return cli.Run(ctx, cli.World{
-		Args: os.Args, LookupEnv: os.LookupEnv,
-		Stdout: os.Stdout, Stderr: os.Stderr,
-		Random: rand.Reader, Now: time.Now, Host: host,
-		Bound: func(d time.Duration) { time.AfterFunc(d, func() { os.Exit(1) }) },
+		Args: os.Args, LookupEnv: os.LookupEnv, Environ: os.Environ,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Random: rand.Reader, Now: time.Now, After: time.After, Host: host,
+		Bound: func(d time.Duration) func() {
+			timer := time.AfterFunc(d, func() { os.Exit(1) })
+			return func() { timer.Stop() }
+		},
+		Catch: listen(stop),
 	})
+}
+
+// listen ends the program when it is told to stop: by stop, and if that takes too
+// long, at once. It returns what takes the signals over for a while.
+func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func())) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	var mu sync.Mutex
+	var caught chan os.Signal
+	told := func(s os.Signal) {
+		mu.Lock()
+		defer mu.Unlock()
+		if caught == nil {
+			stop(fmt.Errorf("stopped by a signal (%s)", s))
+			time.AfterFunc(cli.LastWord, func() { os.Exit(1) })
+			return
+		}
+		select {
+		case caught <- s:
+		default: // more than anybody reads
+		}
+	}
+	go func() {
+		for s := range signals {
+			told(s)
+		}
+	}()
+	turn := func(to chan os.Signal) {
+		mu.Lock()
+		defer mu.Unlock()
+		caught = to
+	}
+	return func() (<-chan os.Signal, func()) {
+		to := make(chan os.Signal, 16)
+		turn(to)
+		for _, s := range cli.PassedOn { // none would mean all
+			signal.Notify(signals, s)
+		}
+		return to, func() {
+			for _, s := range cli.PassedOn {
+				signal.Reset(s)
+			}
+			turn(nil)
+		}
+	}
 }

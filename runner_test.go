@@ -30,18 +30,25 @@ import (
 )
 
 // The test binary is the program, under the two names that an image has it, and
-// what else scripts in the docs start.
+// what else scripts in the docs start and the program is tried with.
 func TestMain(m *testing.M) {
-	switch name := filepath.Base(os.Args[0]); name {
+	name := filepath.Base(os.Args[0])
+	switch name {
 	case "azdo-pat", "post":
 		main()
 	case "curl", "docker":
 		standIn(name, os.Args[1:])
 	}
+	if play := plays[name]; play != nil {
+		os.Exit(play(os.Args[1:]))
+	}
 	// These tests wait more than they compute.
 	_ = flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
+
+// plays are programs of the tests, by name.
+var plays = map[string]func(args []string) (status int){}
 
 // TestScripts runs the scripts in testdata/script: the real main against the
 // emulator, as GitHub's runner, Azure Pipelines' agent or a person at a terminal
@@ -91,6 +98,7 @@ func TestScripts(t *testing.T) {
 					"assertion": assertionFile,
 					"usable":    usable,
 					"json":      jsonField,
+					"secret":    copySecret,
 				},
 			})
 		})
@@ -119,6 +127,7 @@ func newWorld(env *testscript.Env, debug string) (*world, error) {
 		return nil, err
 	}
 	env.Defer(func() { e.Close() })
+	env.Setenv("GIT_URL", e.GitURL())
 	return &world{Emulator: e, dir: env.WorkDir, debug: debug, env: map[string]string{}}, nil
 }
 
@@ -651,6 +660,12 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no change %q", args[0])
 		}
 	})
+}
+
+// secret FROM TO sets a variable to what another one holds.
+func copySecret(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	w.env[args[1]] = w.env[args[0]]
 }
 
 // seed NAME… plants PATs.

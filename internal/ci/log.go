@@ -95,6 +95,10 @@ func (l *Log) hide(v secret.Value) {
 	l.scrub.add(v)
 }
 
+// Hide makes the log replace a credential that nobody else sees, so that there is
+// nothing to mask.
+func (l *Log) Hide(v secret.Value) error { l.hide(v); return nil }
+
 // Scrub replaces every credential that the log was told of.
 func (l *Log) Scrub(text string) string {
 	l.mu.Lock()

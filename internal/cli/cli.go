@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,14 +42,21 @@ const LastWord = lease.Cleanup - 100*time.Millisecond
 type World struct {
 	Args      []string // Args[0] is the program's name, as in [os.Args]
 	LookupEnv func(string) (string, bool)
+	Environ   func() []string // as [os.Environ] does
+	Stdin     *os.File        // for what exec starts; nil: the null device
 	Stdout    io.Writer
 	Stderr    io.Writer
 	Random    io.Reader
 	Now       func() time.Time
-	Host      string // this machine's name
-	// Bound ends the process after a while, whatever it is doing then: a
-	// standard output that nobody reads would hold it for ever.
-	Bound func(time.Duration)
+	After     func(time.Duration) <-chan time.Time // as [time.After] does
+	Host      string                               // this machine's name
+	// Bound ends the process after a while, whatever it is doing then, unless it
+	// is stopped before: a standard output that nobody reads would hold it for
+	// ever.
+	Bound func(time.Duration) (stop func())
+	// Catch takes over the signals that would end the run, and [PassedOn] with
+	// them, until they are given back.
+	Catch func() (signals <-chan os.Signal, giveBack func())
 }
 
 // Run runs the command that the arguments name and returns the exit status. It
@@ -86,7 +95,23 @@ type call struct {
 	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
 	http     *http.Client // once the settings are read
-	status   int
+	unbound  func()       // stops what World.Bound has begun; nil: nothing
+	// connected tells that connect was called, started that a command of the
+	// caller's runs.
+	connected bool
+	started   atomic.Bool
+	status    int
+}
+
+// bound gives what follows a bound of its own. Zero: none.
+func (c *call) bound(d time.Duration) {
+	if c.unbound != nil {
+		c.unbound()
+		c.unbound = nil
+	}
+	if d > 0 {
+		c.unbound = c.Bound(d)
+	}
 }
 
 func (c *call) options(json bool) ci.Options {
@@ -134,7 +159,7 @@ no flag: a command line is visible to other processes.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
+	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.execCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for path, example := range examples {
@@ -164,6 +189,9 @@ func usageHint(err error, root *cobra.Command, args []string) error {
 	path := root.Name()
 	if cmd, _, e := root.Find(args); e == nil && cmd != root {
 		path = cmd.CommandPath()
+		if cmd.Name() == "exec" && !slices.Contains(args, "--") {
+			return hint.Add(err, "put -- before the command: "+path+" [flags] -- COMMAND [ARG…]; see "+path+" --help")
+		}
 	}
 	return hint.Add(err, "see "+path+" --help")
 }
@@ -196,7 +224,9 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 		}
 	}
 	cmd.Flags().SortFlags = false
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	values := map[string][]string{
 		"on-revoke-failure": {settings.Warn, settings.Fail},
 		"output":            {settings.Text, settings.JSON},
@@ -289,7 +319,7 @@ func asked(name, url string, unavailable error) error {
 func (c *call) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
 	s, wrong := settings.Load(command, src)
 	if wrong == nil {
-		c.Bound(s.Timeout + LastWord)
+		c.bound(s.Timeout + LastWord)
 	}
 	if s != nil && s.Output == settings.JSON {
 		c.platform = ci.Detect(c.options(true))

@@ -38,9 +38,16 @@ const tooMuch = time.Minute
 
 // connect goes from the settings to the PAT API: assertion, exchange, client.
 func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, error) {
-	log := c.platform.Log()
-	client := c.http
-	client.Transport = &wire.Traced{Next: client.Transport, Debugf: log.Debugf}
+	log, _ := c.aside()
+	identity := log.Infof
+	if c.connected { // it is said already
+		identity = log.Debugf
+	}
+	c.connected = true
+	client := &http.Client{
+		Transport:     &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf},
+		CheckRedirect: c.http.CheckRedirect,
+	}
 	conn := &connection{tenant: s.TenantID, now: c.Now}
 	access := s.AccessToken
 	if s.Identity != settings.AccessToken {
@@ -51,7 +58,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		} else {
 			openEarly(client, s)
 		}
-		log.Infof("identity: %s%s", s.Identity, who(s))
+		identity("identity: %s%s", s.Identity, who(s))
 		token, err := x.Token(ctx)
 		if err != nil {
 			return nil, presented(err)
@@ -60,7 +67,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		access = token.Access
 		conn.skew, conn.refresh = token.Skew, token.Refresh
 	} else {
-		log.Infof("identity: %s", s.Identity)
+		identity("identity: %s", s.Identity)
 		clock := &wire.Clock{Next: client.Transport, Now: c.Now}
 		client.Transport, conn.skew = clock, clock.Skew
 	}
@@ -70,11 +77,12 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 
 // exchange is the way from this job to the user's token.
 func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchange {
+	log, keep := c.aside()
 	x := &entra.Exchange{
 		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
 		Credentials: credentials(s),
-		Keep:        c.platform.Mask, Log: c.platform.Log(), Now: c.Now,
+		Keep:        keep, Log: log, Now: c.Now,
 	}
 	if s.FederatedTokenFile != "" {
 		x.Source = &assertion.File{Path: s.FederatedTokenFile}
@@ -120,6 +128,29 @@ func (o opening) Assertion(ctx context.Context) (secret.Value, error) {
 		o.open()
 	}
 	return v, err
+}
+
+// speaker is a [ci.Log], or one that says less.
+type speaker interface {
+	lease.Log
+	Debugf(format string, args ...any)
+}
+
+// quiet says in the debug log what would disturb a command that runs.
+type quiet struct{ *ci.Log }
+
+func (q quiet) Infof(format string, args ...any) { q.Debugf(format, args...) }
+
+// aside returns where to say what happens on the way, and how to keep what is
+// fetched there out of the log. While a command of the caller's runs, no mask is
+// written: the command may have told the runner to heed no logging commands
+// (stop-commands), to which a mask is text like any other.
+func (c *call) aside() (speaker, func(secret.Value) error) {
+	log := c.platform.Log()
+	if c.started.Load() {
+		return quiet{log}, log.Hide
+	}
+	return log, c.platform.Mask
 }
 
 // credentials makes the identity that the settings name.

@@ -71,36 +71,16 @@ func (c *call) mint(ctx context.Context, given map[string]string) int {
 // acquire mints and hands over. When it fails, nothing is left.
 func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
 	log := c.platform.Log()
-	for _, u := range pat.Unknown(s.Scopes) {
-		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
-		if len(u.Nearest) > 0 {
-			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
-		}
-		log.Warning("unknown scope", text)
-	}
-	origin := c.platform.Origin(s.Name)
-	if err := c.platform.Prepare(origin); err != nil {
+	if err := c.platform.Prepare(c.platform.Origin(s.Name)); err != nil {
 		return nil, err
 	}
-	conn, err := c.connect(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	c.replaced(conn.refresh, conn.server())
-	s.TenantID = conn.tenant
-	record := lease.Record{
-		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
-	}
-	log.Infof("minting %q with %s for %s", record.Name, strings.Join(s.Scopes, " "), s.Lifetime)
-	lessor := c.lessor(conn)
-	minted, err := lessor.Acquire(ctx, record, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
-	c.clockWarning(conn.skew())
+	conn, lessor, minted, err := c.obtain(ctx, s, func(r lease.Record) error { return c.platform.Record(r.String()) })
 	if err != nil {
 		return nil, err
 	}
 	t := minted.Token
 	if err := c.platform.HandOver(ci.Result{
-		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: record.Name, Scopes: t.Scopes,
+		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes,
 	}); err != nil {
 		return nil, lessor.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
 	}
@@ -115,6 +95,37 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 		log.Warning("no summary", err.Error())
 	}
 	return minted, nil
+}
+
+// obtain mints, and keeps the record with record. When it fails, nothing is left.
+func (c *call) obtain(ctx context.Context, s *settings.Settings, record func(lease.Record) error) (*connection, *lease.Lessor, *lease.Lease, error) {
+	log := c.platform.Log()
+	for _, u := range pat.Unknown(s.Scopes) {
+		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
+		if len(u.Nearest) > 0 {
+			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
+		}
+		log.Warning("unknown scope", text)
+	}
+	conn, err := c.connect(ctx, s)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c.replaced(conn.refresh, conn.server())
+	s.TenantID = conn.tenant
+	origin := c.platform.Origin(s.Name)
+	r := lease.Record{
+		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
+	}
+	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
+	lessor := c.lessor(conn)
+	lessor.Record = record
+	minted, err := lessor.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	c.clockWarning(conn.skew())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return conn, lessor, minted, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -27,6 +27,7 @@ import (
 type PATs interface {
 	Create(context.Context, pat.Create) (pat.Token, error)
 	List(context.Context, pat.Filter) iter.Seq2[pat.Token, error]
+	Update(ctx context.Context, id string, p pat.Update) (pat.Token, error)
 	Revoke(ctx context.Context, id string) (gone bool, err error)
 }
 
@@ -84,6 +85,9 @@ type Want struct {
 type Lease struct {
 	Token  pat.Token
 	Record Record
+	// latest is the end that was asked for where the answer does not tell
+	// whether the PAT has got it.
+	latest time.Time
 }
 
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
@@ -236,27 +240,8 @@ func (a *acquisition) again(ctx context.Context) error {
 // verify compares what was granted with what was asked for.
 func (a *acquisition) verify() error {
 	t := a.token
-	var wider []string
-	if len(t.Scopes) == 0 {
-		wider = append(wider, "the answer does not say what it is good for")
-	}
-	for _, scope := range t.Scopes {
-		if !pat.Covers(a.asked.Scopes, scope) {
-			wider = append(wider, fmt.Sprintf("the scope %q was not asked for", scope))
-		}
-	}
-	switch n := len(t.TargetAccounts); {
-	case t.TargetAccounts == nil:
-		wider = append(wider, "it is good for all organizations of the user")
-	case n != 1:
-		wider = append(wider, fmt.Sprintf("it is good for %d organizations", n))
-	}
-	if late := t.ValidTo.Sub(a.asked.ValidTo); late > slack {
-		wider = append(wider, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
-	}
-	if len(wider) > 0 {
-		return hint.Add(fmt.Errorf("the PAT is wider than asked for: %s", strings.Join(wider, "; ")),
-			"this is not how Azure DevOps answers: check token-service-url and who is in between")
+	if err := wider(t, a.asked.Scopes, a.asked.ValidTo); err != nil {
+		return err
 	}
 	if !t.ValidTo.After(a.Server()) {
 		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
@@ -269,6 +254,36 @@ func (a *acquisition) verify() error {
 		a.Log.Warning("PAT lacks scopes", fmt.Sprintf("the PAT was granted without %s", strings.Join(missing, " ")))
 	}
 	return nil
+}
+
+// ErrWider is the error of a PAT that is good for more than was asked for.
+var ErrWider = errors.New("the PAT is wider than asked for")
+
+// wider compares a PAT with the scopes and the end that were asked for.
+func wider(t pat.Token, scopes []string, until time.Time) error {
+	var how []string
+	if len(t.Scopes) == 0 {
+		how = append(how, "the answer does not say what it is good for")
+	}
+	for _, scope := range t.Scopes {
+		if !pat.Covers(scopes, scope) {
+			how = append(how, fmt.Sprintf("the scope %q was not asked for", scope))
+		}
+	}
+	switch n := len(t.TargetAccounts); {
+	case t.TargetAccounts == nil:
+		how = append(how, "it is good for all organizations of the user")
+	case n != 1:
+		how = append(how, fmt.Sprintf("it is good for %d organizations", n))
+	}
+	if late := t.ValidTo.Sub(until); late > slack {
+		how = append(how, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
+	}
+	if len(how) == 0 {
+		return nil
+	}
+	return hint.Add(fmt.Errorf("%w: %s", ErrWider, strings.Join(how, "; ")),
+		"this is not how Azure DevOps answers: check token-service-url and who is in between")
 }
 
 // undo makes sure that nothing is left of a lease that failed with cause.

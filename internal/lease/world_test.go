@@ -32,13 +32,14 @@ type world struct {
 	// are as the zero value: minted and answered at once.
 	creates []create
 	// lists and revokes script those requests by what they end with.
-	lists, revokes []error
-	slowness       time.Duration // of every list and revoke
-	recordFails    func(Record) error
-	maskFails      error
-	// change changes the PATs that are minted.
-	change func(*pat.Token)
-	skew   time.Duration // of this machine's clock, ahead of the server's
+	lists, revokes, updates []error
+	down                    time.Duration // since midnight, when a bubble starts: for updates
+	slowness                time.Duration // of every list and revoke
+	recordFails             func(Record) error
+	maskFails               error
+	// change changes the PATs that are minted, renew those that are renewed.
+	change, renew func(*pat.Token)
+	skew          time.Duration // of this machine's clock, ahead of the server's
 
 	mu       sync.Mutex
 	journal  []string
@@ -46,6 +47,7 @@ type world struct {
 	created  int
 	listed   int
 	revoked  int
+	updated  int
 	active   []pat.Token
 	asked    []pat.Create
 	records  []Record
@@ -271,6 +273,38 @@ func (p *process) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, e
 			yield(pat.Token{}, err)
 		}
 	}
+}
+
+func (p *process) Update(ctx context.Context, id string, u pat.Update) (pat.Token, error) {
+	p.note("update %s until %s", short(id), u.ValidTo.Format(time.TimeOnly))
+	if u.DisplayName != "" || u.Scopes != nil {
+		p.Errorf("update %+v: only the end is to change", u)
+	}
+	if err := p.pause(ctx, "update"); err != nil {
+		return pat.Token{}, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.updated++; p.updated <= len(p.updates) && p.updates[p.updated-1] != nil {
+		return pat.Token{}, p.updates[p.updated-1]
+	}
+	if time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)) < p.down {
+		return pat.Token{}, err503
+	}
+	i := slices.IndexFunc(p.active, func(t pat.Token) bool { return t.ID == id })
+	switch {
+	case i < 0:
+		return pat.Token{}, &pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}
+	case !p.active[i].ValidTo.After(time.Now().Add(-p.skew)):
+		return pat.Token{}, &pat.Error{Op: "update", Status: 200, Code: "expiredPatCannotBeExtended"}
+	}
+	p.active[i].ValidTo = u.ValidTo
+	if p.renew != nil {
+		p.renew(&p.active[i])
+	}
+	t := p.active[i]
+	t.Secret = secret.Value{}
+	return t, nil
 }
 
 func (p *process) Revoke(ctx context.Context, id string) (bool, error) {

@@ -120,8 +120,9 @@ func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 var whole = regexp.MustCompile(`[^\s]*[_/][^\s]*`)
 
 // typed makes every "-" the one that is typed, where to roff it is a hyphen, and
-// lets no name be broken in two at the end of a line.
+// lets no name be broken in two at the end of a line. roff reads no UTF-8.
 func typed(roff []byte) []byte {
+	roff = bytes.ReplaceAll(roff, []byte("…"), []byte("..."))
 	var b bytes.Buffer
 	for line := range bytes.Lines(roff) {
 		if !bytes.HasPrefix(line, []byte(".")) || bytes.HasPrefix(line, []byte(".SS ")) {

@@ -126,6 +126,16 @@ var defaults = map[Command]map[string]string{
 // IsSecret reports whether the setting of that name holds a credential.
 func IsSecret(name string) bool { _, ok := secrets[key(name)]; return ok }
 
+// SecretVariables are the variables that a credential is read from and that are
+// for this program alone.
+func SecretVariables() (names []string) {
+	for key := range secrets {
+		names = append(names, "INPUT_"+strings.ToUpper(setting(key)), "AZDO_PAT_"+key)
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Settings is what the caller asked for, checked.
 type Settings struct {
 	Organization       string // the bare name, as in "contoso"

@@ -90,3 +90,12 @@ func only(t *testing.T, got []string, want string) {
 		t.Errorf("problems\n  %s\nwant\n  %s", strings.Join(got, "\n  "), want)
 	}
 }
+
+// What holds a credential is known by every name that it is read from.
+func TestSecretVariables(t *testing.T) {
+	t.Parallel()
+	names := strings.Join(SecretVariables(), " ")
+	if want := "AZDO_PAT_ACCESS_TOKEN AZDO_PAT_GITHUB_TOKEN AZDO_PAT_PASSWORD AZDO_PAT_REFRESH_TOKEN INPUT_ACCESS-TOKEN INPUT_GITHUB-TOKEN INPUT_PASSWORD INPUT_REFRESH-TOKEN"; names != want {
+		t.Errorf("%s, want %s", names, want)
+	}
+}

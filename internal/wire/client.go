@@ -24,8 +24,11 @@ const (
 	// MaxBody is how many bytes of an answer's body are read at most.
 	MaxBody = 4 << 20
 
-	dialTimeout    = 10 * time.Second
-	silence        = 5 * time.Second
+	dialTimeout = 10 * time.Second
+	silence     = 5 * time.Second
+	// What is between us and a server forgets a connection that nobody uses, at
+	// times without a word.
+	idleTimeout    = time.Minute
 	maxHeaderBytes = 64 << 10
 )
 
@@ -61,6 +64,7 @@ func NewClient(o Options) (*http.Client, error) {
 		// A sweep has a list and four revocations in flight; what does not fit
 		// would be closed after each request.
 		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true,
 		// Over HTTP/2 a request that times out leaves its connection to the next

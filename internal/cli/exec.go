@@ -1,0 +1,253 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+func (c *call) execCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARG…]",
+		Short: "Run a command with a PAT in its environment",
+		Long: `exec mints a PAT, runs COMMAND with it in the variable AZURE_DEVOPS_EXT_PAT, or in
+those that --env names, and revokes it when COMMAND ends. The PAT is short-lived
+and is renewed as long as COMMAND runs: if the machine dies, so does the PAT.
+
+COMMAND gets the terminal, and signals that azdo-pat is sent; SIGINT, SIGTERM and
+SIGHUP also revoke the PAT at once. The exit status is COMMAND's, or 128+n if
+signal n ended it. It is 1 if there is no PAT or COMMAND cannot be started.
+
+The credentials that azdo-pat itself was given are not in COMMAND's environment.
+In a CI system the PAT is replaced by *** in what COMMAND writes.`,
+		Example: `  azdo-pat exec --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
+    --scopes vso.build -- az pipelines list --org https://dev.azure.com/contoso -p widgets
+
+  # With the settings in AZDO_PAT_ORGANIZATION and so on:
+  azdo-pat exec --scopes vso.project_manage --env AZDO_PERSONAL_ACCESS_TOKEN -- terraform apply
+  azdo-pat exec --scopes vso.packaging -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" "$FEED"'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch dash := cmd.ArgsLenAtDash(); {
+			case len(args) == 0:
+				return errors.New("there is no command to run")
+			case dash < 0: // its flags would be taken for ours
+				return errors.New("the command does not stand behind --")
+			case dash > 0:
+				return fmt.Errorf("%s takes no arguments before --, %d found", cmd.CommandPath(), dash)
+			}
+			return nil
+		},
+		ValidArgsFunction: programs,
+		Run: func(cmd *cobra.Command, args []string) {
+			c.status = c.exec(cmd.Context(), flags(cmd), args)
+		},
+	}
+	addFlags(cmd, settings.Exec)
+	return cmd
+}
+
+// programs completes the name of a command, and leaves what follows to the shell.
+func programs(_ *cobra.Command, args []string, begun string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) > 0 || begun == "" || strings.ContainsAny(begun, `/\`) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		found, _ := filepath.Glob(filepath.Join(dir, strings.NewReplacer("*", "", "?", "", "[", "").Replace(begun)+"*"))
+		for _, path := range found {
+			if _, err := exec.LookPath(path); err == nil {
+				names = append(names, filepath.Base(path))
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+func (c *call) exec(ctx context.Context, given map[string]string, command []string) int {
+	x := &execution{call: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
+	if _, terminal := c.platform.(*ci.Terminal); !terminal {
+		x.shared = ci.Share(c.Stdout)
+		c.Stdout = x.shared
+		c.platform = ci.Detect(c.options(false))
+	}
+	var err error
+	if x.s, err = c.load(settings.Exec, c.source(given, nil)); err != nil {
+		return c.failed("exec", err)
+	}
+	if x.program, err = find(command[0]); err != nil {
+		return c.failed("exec", err)
+	}
+	if err = x.acquire(ctx); err != nil {
+		return c.failed("exec", err)
+	}
+	status, err := x.run(ctx)
+	if err != nil {
+		return c.failed("exec", err)
+	}
+	return status
+}
+
+// find returns the path of a program, if it can be started as far as can be told
+// without starting it.
+func find(name string) (string, error) {
+	shown := outside.Line(name, 200)
+	path, err := exec.LookPath(name)
+	switch {
+	case errors.Is(err, exec.ErrDot):
+		return "", hint.Add(fmt.Errorf("%q is found in the current directory alone, which is not searched; nothing was minted", shown), "write it with its directory, as in ./"+shown)
+	case errors.Is(err, exec.ErrNotFound):
+		return "", hint.Add(fmt.Errorf("%q is not found; nothing was minted", shown), "the first word behind -- is looked for in PATH; what only a shell knows needs one: -- sh -c '…'")
+	case err == nil:
+		err = startable(path)
+	}
+	// Without the name, which is said already.
+	if e := (*exec.Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if err != nil {
+		return "", fmt.Errorf("%q cannot be started: %w; nothing was minted", shown, err)
+	}
+	return path, nil
+}
+
+// execution is one command that runs with a PAT.
+type execution struct {
+	*call
+	s              *settings.Settings
+	command        []string
+	program        string     // its path
+	shared         *ci.Shared // of the log and the command; nil: on a terminal
+	stdout, stderr io.Writer  // the program's own
+	tenure
+}
+
+// run runs the command and returns its status, or an error if it could not be
+// started.
+func (x *execution) run(ctx context.Context) (status int, err error) {
+	signals, giveBack := x.Catch()
+	defer giveBack()
+	if ctx.Err() != nil {
+		return fault, x.lessor().Undo(ctx, x.lease, context.Cause(ctx))
+	}
+	running, out, err := x.start()
+	if err != nil {
+		return fault, x.lessor().Undo(ctx, x.lease, fmt.Errorf("%q could not be started: %w", x.shown(), err))
+	}
+	x.bound(0)
+	x.started.Store(true)
+	x.keep(ctx)
+
+	// Told to stop, the release goes on for a while, as that of the post step does.
+	told, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ended, drained, released := make(chan int, 1), make(chan struct{}), make(chan func() int, 1)
+	go func() { ended <- running.wait() }()
+	release := sync.OnceFunc(func() { go func() { released <- sync.OnceValue(x.release(told)) }() })
+	var cause error       // why it was told to stop
+	var report func() int // says how the release went, once
+	for over := false; !over || report == nil || drained != nil; {
+		select {
+		case signal := <-signals:
+			running.pass(signal)
+			if !slices.Contains(stopping, signal) {
+				continue
+			}
+			release()
+			if cause == nil {
+				cause = fmt.Errorf("stopped by a signal (%s)", signal)
+				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is not kept any longer", cause, x.shown())
+			}
+			if over {
+				x.bound(LastWord)
+				stop(cause)
+			}
+		case report = <-released:
+			if !over {
+				report()
+			}
+		case status = <-ended:
+			over = true
+			x.started.Store(false)
+			x.bound(x.s.Timeout + linger + LastWord)
+			release()
+			if cause != nil {
+				stop(cause)
+			}
+			go func() { x.drain(out); close(drained) }()
+		case <-drained:
+			drained = nil
+		}
+	}
+	if report() != done || x.revoked != nil && status == done {
+		status = fault
+	}
+	return status, nil
+}
+
+// shown is the command for a line of the log: its arguments may hold credentials.
+func (x *execution) shown() string { return outside.Line(filepath.Base(x.command[0]), 100) }
+
+// start starts the command.
+func (x *execution) start() (*child, outputs, error) {
+	out, err := x.outputs()
+	if err != nil {
+		return nil, out, err
+	}
+	defer out.handed()
+	cmd := &exec.Cmd{
+		Path: x.program, Args: x.command, Env: x.environment(),
+		Stdout: out.stdout, Stderr: out.stderr,
+	}
+	if x.Stdin != nil {
+		cmd.Stdin = x.Stdin
+	}
+	running, err := start(cmd)
+	return running, out, err
+}
+
+// environment is the command's: the caller's without our own credentials, and with
+// the PAT.
+func (x *execution) environment() []string {
+	ours := append(settings.SecretVariables(), requestVariables...)
+	given := x.s.Credentials()
+	switch p := x.platform.(type) {
+	case *ci.GitHub:
+		given = append(given, p.IDToken().Token)
+	case *ci.AzurePipelines:
+		given = append(given, p.IDToken().Token)
+	}
+	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
+		name, value, _ := strings.Cut(entry, "=")
+		same := func(other string) bool { return sameVariable(name, other) }
+		isGiven := func(v secret.Value) bool {
+			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
+		}
+		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.s.Env, same) || slices.ContainsFunc(given, isGiven)
+	})
+	for _, name := range x.s.Env {
+		env = append(env, name+"="+x.lease.Token.Secret.Reveal())
+	}
+	return env
+}
+
+// requestVariables are with what a job asks its CI system for an assertion.
+var requestVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "SYSTEM_ACCESSTOKEN"}

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/pat"
+)
+
+// tenure is the lease of a command that runs.
+type tenure struct {
+	lease *lease.Lease
+	// What speaks to Azure DevOps, since when. The keeper has it, and when that
+	// has ended, the release.
+	conn  *connection
+	since time.Time
+
+	stopKeeping context.CancelFunc
+	kept        chan struct{} // closed when nobody renews any more
+	revoked     error         // why the PAT had to be ended early; read it when kept is closed
+}
+
+func (x *execution) acquire(ctx context.Context) error {
+	ctx, cancel := within(ctx, x.s.Timeout)
+	defer cancel()
+	conn, _, minted, err := x.obtain(ctx, x.s, unrecorded)
+	if err != nil {
+		return err
+	}
+	x.conn, x.since, x.lease = conn, x.Now(), minted
+	x.lease.Record.Skew = int(conn.skew() / time.Second)
+	end := "revoked when it ends"
+	if x.s.SkipRevoke {
+		end = "then left to its expiry (skip-revoke)"
+	}
+	t := minted.Token
+	x.platform.Log().Infof("%s gets the PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
+		x.shown(), t.ID, x.s.Organization, strings.Join(t.Scopes, " "), strings.Join(x.s.Env, " and "), stamp(t.ValidTo), end)
+	return nil
+}
+
+// unrecorded keeps no record: no later process would read it. What this one leaves
+// behind if it is killed is not renewed any more.
+func unrecorded(lease.Record) error { return nil }
+
+// lessor speaks by the current connection.
+func (x *execution) lessor() *lease.Lessor {
+	l := x.call.lessor(x.conn)
+	l.Record, l.Log = unrecorded, x.log()
+	return l
+}
+
+// log is where to say what happens on the way. A terminal is the command's as long
+// as it runs.
+func (x *execution) log() lease.Log {
+	if x.started.Load() && x.shared == nil {
+		return quiet{x.platform.Log()}
+	}
+	return x.platform.Log()
+}
+
+// use calls f with a Lessor that is signed in. The user's token lives for about an
+// hour, and is used as long as it does: a token file may hold no fresh assertion
+// by now.
+func (x *execution) use(ctx context.Context, f func(*lease.Lessor) error) error {
+	now := x.Now()
+	// The machine has slept, or its clock was set: then the connections are dead,
+	// or the skew is not what it was.
+	stood := now.Round(0).Sub(x.since.Round(0)) - now.Sub(x.since)
+	if stood.Abs() < tooMuch {
+		err := f(x.lessor())
+		if refused := (*pat.Error)(nil); !errors.As(err, &refused) || !refused.SignedOut() {
+			return err
+		}
+	}
+	x.http.CloseIdleConnections()
+	conn, err := x.connect(ctx, x.s)
+	if err != nil {
+		return err
+	}
+	x.conn, x.since = conn, x.Now()
+	return f(x.lessor())
+}
+
+// keep renews the lease until it is released.
+func (x *execution) keep(ctx context.Context) {
+	ctx, x.stopKeeping = context.WithCancel(context.WithoutCancel(ctx))
+	x.kept = make(chan struct{})
+	keeper := &lease.Keeper{
+		Lease: x.lease, Want: lease.Want{Scopes: x.s.Scopes, Lifetime: x.s.Lifetime},
+		Timeout: x.s.Timeout, Use: x.use, Log: x.log(), Now: x.Now, After: x.After,
+	}
+	go func() {
+		defer close(x.kept)
+		if x.revoked = keeper.Keep(ctx); x.revoked != nil {
+			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s goes on with a PAT that is not good any more", x.lease.Record.ID, x.revoked, x.shown()))
+		}
+	}()
+}
+
+// release ends the lease and returns what says how that went and makes an exit
+// status of it.
+func (x *execution) release(ctx context.Context) (report func() int) {
+	x.stopKeeping()
+	<-x.kept
+	record := x.lease.Record
+	log := x.platform.Log()
+	switch {
+	case record.Stage == lease.Over:
+		return func() int { return done }
+	case x.s.SkipRevoke && x.revoked == nil:
+		return func() int {
+			log.Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
+			return done
+		}
+	}
+	if !record.Doubt {
+		record.Name = "" // another exec of the same step may have the same
+	}
+	ctx, enough := stubborn(ctx)
+	defer enough()
+	ctx, cancel := within(ctx, x.s.Timeout)
+	defer cancel()
+	var ended []lease.Ended
+	err := x.use(ctx, func(l *lease.Lessor) (err error) {
+		ended, err = l.Release(ctx, record)
+		return err
+	})
+	record.ValidTo = x.lease.Ends()
+	return func() int {
+		switch {
+		case err != nil && record.Expired(x.Now()) && !record.Doubt:
+			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
+		case err != nil:
+			return x.ended("exec", x.s, describe(err, x.s, record))
+		}
+		for _, e := range ended {
+			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.conn.server()))
+		}
+		return done
+	}
+}

@@ -1,0 +1,250 @@
+//go:build unix
+
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"azdo-pat/internal/hint"
+)
+
+// PassedOn are the signals, beside those that end the program, that a command gets
+// when the program gets them.
+var PassedOn = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
+
+// stopping are the signals that end a lease.
+var stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
+// child is a command that runs in a process group of its own, with the terminal, if
+// there is one.
+//
+// A terminal sends the signals of its keys to the process group in its foreground,
+// and stops others that want to read from it. Where standard input and output are
+// the terminal, the command's group is put there from the start; otherwise, as in
+// a pipeline whose pager has the keys, when the command asks for it. So it gets
+// the signal of a key once: from the terminal, or from the terminal by way of us.
+type child struct {
+	pid int // and its process group
+	own int // our process group
+	tty int // the terminal; -1: none
+
+	keys    chan os.Signal // of the terminal, and of the shell that continues us
+	halt    syscall.Signal // stops us, unless there is nobody to continue us
+	resumed chan struct{}  // gets when we were continued
+
+	mu    sync.Mutex
+	asked bool // it is to have the foreground whenever we have
+	over  bool
+}
+
+func start(cmd *exec.Cmd) (*child, error) {
+	c := &child{own: unix.Getpgrp(), tty: -1, resumed: make(chan struct{}, 1)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+		c.tty = tty
+		c.asked = controls(cmd.Stdin) && controls(cmd.Stdout)
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = c.asked && c.foreground() == c.own, tty
+	}
+	err := cmd.Start()
+	if c.tty >= 0 {
+		// Ignored, the terminal lets us change its foreground from the background.
+		// The command must not inherit that.
+		signal.Ignore(syscall.SIGTTOU)
+	}
+	if err != nil {
+		c.end(c.foreground() != c.own && cmd.SysProcAttr.Foreground)
+		return nil, err
+	}
+	c.pid = cmd.Process.Pid
+	_ = cmd.Process.Release() // it is waited for by its number
+	if c.tty >= 0 {
+		c.keys = make(chan os.Signal, 4)
+		signal.Notify(c.keys, syscall.SIGCONT)
+		if c.halt = unix.SIGTSTP; !c.asked {
+			// The key stops us and not the command. Once asked for, the signal does
+			// not stop us any more, and Go cannot undo that.
+			signal.Notify(c.keys, syscall.SIGTSTP)
+			c.halt = unix.SIGTTIN
+		}
+		go c.follow(c.keys)
+	}
+	return c, nil
+}
+
+// controls reports whether a stream is the terminal of this process.
+func controls(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
+	return err == nil
+}
+
+// foreground is the process group that the terminal's keys go to.
+func (c *child) foreground() int {
+	group, err := unix.IoctlGetInt(c.tty, unix.TIOCGPGRP)
+	if err != nil {
+		return -1
+	}
+	return group
+}
+
+func (c *child) put(group int) { _ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, group) }
+
+// pass sends a signal to the command and what it has started.
+func (c *child) pass(s os.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n, ok := s.(syscall.Signal); ok && !c.over {
+		_ = unix.Kill(-c.pid, n)
+	}
+}
+
+// wait returns the command's status: 128+n if signal n has ended it.
+func (c *child) wait() int {
+	defer func() { c.end(c.tty >= 0 && c.foreground() == c.pid) }()
+	options := 0
+	if c.tty >= 0 {
+		options = unix.WUNTRACED
+	}
+	for {
+		var status unix.WaitStatus
+		switch _, err := unix.Wait4(c.pid, &status, options, nil); {
+		case err == unix.EINTR:
+		case err != nil:
+			return fault
+		case status.Stopped():
+			c.stopped(status.StopSignal())
+		case status.Signaled():
+			return 128 + int(status.Signal())
+		default:
+			return status.ExitStatus()
+		}
+	}
+}
+
+// end gives back what start took.
+func (c *child) end(foreground bool) {
+	c.mu.Lock()
+	c.over = true
+	c.mu.Unlock()
+	if c.tty < 0 {
+		return
+	}
+	if foreground {
+		c.put(c.own)
+	}
+	if c.keys != nil {
+		signal.Stop(c.keys)
+		close(c.keys)
+	}
+	signal.Reset(syscall.SIGTTOU)
+	_ = unix.Close(c.tty)
+}
+
+// stopped is called when the command was stopped, by the terminal or by a signal.
+func (c *child) stopped(by syscall.Signal) {
+	if by == syscall.SIGTTIN || by == syscall.SIGTTOU {
+		c.mu.Lock()
+		c.asked = true
+		c.mu.Unlock()
+		if c.foreground() == c.own {
+			c.resume()
+			return
+		}
+	}
+	// So are we, and who belongs to us: a shell waits for all of a job to stop.
+	if c.foreground() == c.pid {
+		c.put(c.own)
+	}
+	select {
+	case <-c.resumed:
+	default:
+	}
+	_ = unix.Kill(0, c.halt)
+	select {
+	case <-c.resumed:
+	case <-time.After(noShell):
+		c.resume()
+	}
+}
+
+// noShell is how long after we were to stop we must still run to know that nobody
+// is there to continue us, so that the system has not stopped us.
+const noShell = 100 * time.Millisecond
+
+// resume continues the command, in the foreground if it is ours to give.
+func (c *child) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return
+	}
+	if c.asked && c.foreground() == c.own {
+		c.put(c.pid)
+	}
+	_ = unix.Kill(-c.pid, unix.SIGCONT)
+}
+
+// follow does what a key or a shell asks of us.
+func (c *child) follow(keys <-chan os.Signal) {
+	for s := range keys {
+		if s == syscall.SIGTSTP {
+			c.pass(s) // we stop when the command has
+			continue
+		}
+		c.resume()
+		select {
+		case c.resumed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// startable says what keeps a program from being started, as far as its first line
+// tells.
+func startable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // one may be allowed to start what one may not read
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := f.Read(head)
+	head = head[:n]
+	line, isScript := bytes.CutPrefix(head, []byte("#!"))
+	switch {
+	case n == 0:
+		return errors.New("the file is empty")
+	case !isScript && !bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }):
+		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)
+	case !isScript:
+		return nil
+	}
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	interpreter, _, _ := strings.Cut(strings.Trim(string(line), " \t"), " ")
+	interpreter, _, _ = strings.Cut(interpreter, "\t")
+	if err := unix.Access(interpreter, unix.X_OK); err != nil {
+		what := ""
+		if strings.HasSuffix(interpreter, "\r") {
+			what = "the file has the line ends of Windows"
+		}
+		return hint.Add(fmt.Errorf("the program in its #! line, %q: %w", interpreter, err), what)
+	}
+	return nil
+}
+
+// sameVariable reports whether two names are of one variable.
+func sameVariable(a, b string) bool { return a == b }
