@@ -122,7 +122,7 @@ no flag: a command line is visible to other processes.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.scopesCommand(), c.versionCommand())
+	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.sweepCommand(), c.scopesCommand(), c.versionCommand())
 	return root
 }
 
