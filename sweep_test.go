@@ -72,6 +72,7 @@ func (c *crowd) fault(w http.ResponseWriter, r *http.Request, next http.Handler)
 // Ten thousand PATs (fewer with the race detector) that killed machines left: revoked by four at a time, with
 // about one request each, in bounded memory.
 func TestSweepOfTenThousand(t *testing.T) {
+	t.Parallel()
 	const n = many
 	e := emulator.Start(t)
 	seedMany(e, n, aged)
@@ -82,7 +83,8 @@ func TestSweepOfTenThousand(t *testing.T) {
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, revokes.fault)
 	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
-	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "sweep")
+	step := newStep(t)
+	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "sweep")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +108,10 @@ func TestSweepOfTenThousand(t *testing.T) {
 	}
 	if got := strings.Count(said(cmd), "\nrevoked "); got != n {
 		t.Errorf("the table has %d rows", got)
+	}
+	// A summary has room for 1 MiB.
+	if summary, err := step.Summary(); err != nil || strings.Count(summary, "| revoked |") != 100 || !strings.Contains(summary, fmt.Sprintf("\nand %d more", n-100)) {
+		t.Errorf("%v, summary of %d bytes", err, len(summary))
 	}
 	t.Logf("%d MiB resident, %d lists, %d connections, %s of processor time", used,
 		len(e.Requests(emulator.OpList)), e.Connections(emulator.AzureDevOps), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
@@ -192,6 +198,32 @@ func TestSweepIsToldToStop(t *testing.T) {
 	next := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "sweep")
 	if err := next.Run(); err != nil || len(e.Active()) != 0 {
 		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), said(next))
+	}
+}
+
+// Where the table cannot be written, the PATs are revoked all the same; but what
+// was asked for was not done.
+func TestSweepCannotWriteItsTable(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	seedMany(e, 8, aged)
+	env := map[string]string{}
+	for name, value := range e.Settings(emulator.AccessToken) {
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	env["AZDO_PAT_ACCESS_TOKEN"] = e.AccessToken(func(claims map[string]any) { claims["oid"] = emulator.AgentUserID })
+	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd.Stdout = w
+	err = cmd.Run()
+	text := cmd.Stderr.(*strings.Builder).String()
+	if err == nil || cmd.ProcessState.ExitCode() != 1 || len(e.Active()) != 0 || !strings.Contains(text, "write to standard output: ") {
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), text)
 	}
 }
 
