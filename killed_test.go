@@ -182,7 +182,7 @@ func TestPostIsToldToStop(t *testing.T) {
 	}
 }
 
-func newStep(t *testing.T) *runner.Step {
+func newStep(t testing.TB) *runner.Step {
 	step, err := runner.NewStep(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func newStep(t *testing.T) *runner.Step {
 }
 
 // command starts the program under one of its names, as the runner does.
-func command(t *testing.T, env map[string]string, step *runner.Step, name string, args ...string) *exec.Cmd {
+func command(t testing.TB, env map[string]string, step *runner.Step, name string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -94,6 +94,9 @@ func TestScripts(t *testing.T) {
 					"fault":     fault,
 					"world":     change,
 					"seed":      seed,
+					"aged":      seedAged,
+					"runs":      seedRun,
+					"active":    activeNames,
 					"advance":   advance,
 					"assertion": assertionFile,
 					"usable":    usable,
@@ -240,12 +243,21 @@ func assertionFile(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // set NAME=VALUE… sets variables of the next start; "\n" in a value is a line
-// feed, "$NAME" a variable of the script.
+// feed, "$NAME" a variable of the script, "@github-token" and its like what only
+// the services know.
 func set(ts *testscript.TestScript, neg bool, args []string) {
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok {
 			ts.Fatalf("set: %q has no =", arg)
+		}
+		switch value {
+		case "@github-token":
+			value = of(ts).GitHubToken()
+		case "@github-api":
+			value = of(ts).Env(emulator.AgentUser)["GITHUB_API_URL"]
+		case "@agent-token":
+			value = of(ts).AccessToken(func(claims map[string]any) { claims["oid"] = emulator.AgentUserID })
 		}
 		of(ts).env[name] = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\e`, "\x1b").Replace(value)
 	}
@@ -558,6 +570,8 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 		f = emulator.CommitAndDrop
 	case "commit-answer":
 		f = emulator.CommitAndAnswer(number(1), nil, strings.Join(args[2:], " "))
+	case "limit":
+		f = emulator.GitHubLimit(time.Duration(number(1)) * time.Second)
 	case "throttle":
 		f = emulator.Throttle(time.Duration(number(1)) * time.Second)
 	case "entra":
@@ -675,6 +689,36 @@ func seed(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// aged AGE NAME… plants PATs that were minted some time ago and live for a day.
+func seedAged(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	age, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	from := w.Now(emulator.AzureDevOps).Add(-age)
+	for _, name := range args[1:] {
+		w.Seed(emulator.PAT{Name: name, ValidFrom: from, ValidTo: from.Add(24 * time.Hour)})
+	}
+}
+
+// runs OWNER/REPO ID.ATTEMPT STATUS makes an attempt of a GitHub workflow run.
+func seedRun(ts *testscript.TestScript, neg bool, args []string) {
+	id, attempt, _ := strings.Cut(args[1], ".")
+	n, err := strconv.Atoi(attempt)
+	ts.Check(err)
+	of(ts).Change(func(world *emulator.World) {
+		world.Runs = append(world.Runs, &emulator.Run{Repository: args[0], ID: id, Attempt: n, Status: args[2]})
+	})
+}
+
+// active PATTERN checks the names of the PATs that are active, a line each.
+func activeNames(ts *testscript.TestScript, neg bool, args []string) {
+	var names strings.Builder
+	for _, p := range of(ts).Active() {
+		names.WriteString(p.Name + "\n")
+	}
+	matches(ts, "active PATs", names.String(), args[0], neg)
+}
+
 // advance DURATION moves the services' clock.
 func advance(ts *testscript.TestScript, neg bool, args []string) {
 	d, err := time.ParseDuration(args[0])
@@ -699,7 +743,7 @@ func usable(ts *testscript.TestScript, neg bool, args []string) {
 
 // json NAME PATTERN checks a field of the object on standard output.
 func jsonField(ts *testscript.TestScript, neg bool, args []string) {
-	var object map[string]string
+	var object map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &object); err != nil {
 		ts.Fatalf("standard output is no JSON object: %v", err)
 	}
@@ -707,5 +751,7 @@ func jsonField(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("no field %s in %v", args[0], slices.Sorted(maps.Keys(object)))
 	}
-	matches(ts, "field "+args[0], value, args[1], neg)
+	text := string(value) // as it is, but for strings
+	_ = json.Unmarshal(value, &text)
+	matches(ts, "field "+args[0], text, args[1], neg)
 }

@@ -159,7 +159,7 @@ no flag: a command line is visible to other processes.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.execCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
+	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.execCommand(), c.sweepCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for path, example := range examples {

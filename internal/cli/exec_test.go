@@ -61,9 +61,9 @@ func (c *clock) still() {
 	c.arrived <- struct{}{}
 }
 
-// session is an exec that runs in this process, on a clock of the test's. Its
+// flight is an exec that runs in this process, on a clock of the test's. Its
 // command ends when its standard input does.
-type session struct {
+type flight struct {
 	*testing.T
 	*emulator.Emulator
 	clock   *clock
@@ -74,9 +74,9 @@ type session struct {
 	status  chan int
 }
 
-func newSession(t *testing.T, platform string, env map[string]string, script string, args ...string) *session {
+func newSession(t *testing.T, platform string, env map[string]string, script string, args ...string) *flight {
 	t.Helper()
-	s := &session{T: t, clock: &clock{arrived: make(chan struct{}, 1)}, signals: make(chan os.Signal), status: make(chan int, 1)}
+	s := &flight{T: t, clock: &clock{arrived: make(chan struct{}, 1)}, signals: make(chan os.Signal), status: make(chan int, 1)}
 	s.Emulator = emulator.StartWith(t, emulator.Options{Now: s.clock.now})
 	all := map[string]string{}
 	if platform == "GitHub" {
@@ -117,7 +117,7 @@ func newSession(t *testing.T, platform string, env map[string]string, script str
 	return s
 }
 
-func (s *session) file(name, text string) *os.File {
+func (s *flight) file(name, text string) *os.File {
 	s.Helper()
 	f, err := os.OpenFile(filepath.Join(s.TempDir(), name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err == nil {
@@ -131,7 +131,7 @@ func (s *session) file(name, text string) *os.File {
 }
 
 // said is all that was written so far.
-func (s *session) said() string {
+func (s *flight) said() string {
 	var all strings.Builder
 	for _, f := range []*os.File{s.out, s.log} {
 		text, err := os.ReadFile(f.Name())
@@ -144,7 +144,7 @@ func (s *session) said() string {
 }
 
 // eventually waits until text was written.
-func (s *session) eventually(text string) {
+func (s *flight) eventually(text string) {
 	s.Helper()
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.said(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -154,7 +154,7 @@ func (s *session) eventually(text string) {
 }
 
 // end ends the command and returns the status.
-func (s *session) end() int {
+func (s *flight) end() int {
 	s.Helper()
 	s.stdin.Close()
 	select {
@@ -170,7 +170,7 @@ func (s *session) end() int {
 }
 
 // counted fails the test unless texts were written so many times.
-func (s *session) counted(want map[string]int) {
+func (s *flight) counted(want map[string]int) {
 	s.Helper()
 	all := s.said()
 	for text, times := range want {

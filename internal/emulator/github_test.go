@@ -3,8 +3,11 @@ package emulator_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"azdo-pat/internal/emulator"
 )
@@ -123,5 +126,19 @@ func TestGitHubRun(t *testing.T) {
 	}
 	if a := c.send("GET", base+"widgets/actions/runs/17", "", "Authorization", "Bearer x"); a.Status != 401 {
 		t.Errorf("got %d %s, want 401", a.Status, a.Text)
+	}
+	for name, value := range map[string]string{"User-Agent": "", "X-GitHub-Api-Version": "2021-01-01"} {
+		if a := c.send("GET", base+"widgets/actions/runs/17", "", "Authorization", "Bearer "+c.e.GitHubToken(), name, value); a.Status != 403 && a.Status != 400 {
+			t.Errorf("%s %q: got %d %s", name, value, a.Status, a.Text)
+		}
+	}
+	// Its limit, by its own clock.
+	c.e.Skew(emulator.GitHub, time.Hour)
+	c.e.Intercept(emulator.OpGitHubRun, emulator.GitHubLimit(time.Minute))
+	a := c.send("GET", base+"widgets/actions/runs/17", "", "Authorization", "Bearer "+c.e.GitHubToken())
+	date, err := http.ParseTime(a.Header.Get("Date"))
+	reset, err2 := strconv.ParseInt(a.Header.Get("X-RateLimit-Reset"), 10, 64)
+	if wait := time.Unix(reset, 0).Sub(date); a.Status != 403 || err != nil || err2 != nil || wait < 59*time.Second || wait > 61*time.Second || a.Header.Get("X-RateLimit-Remaining") != "0" {
+		t.Errorf("got %d %v, to wait %s", a.Status, a.Header, wait)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // A page is where a list goes on, and what a continuation token says. It is
 // an offset into the list as it is when the page is asked for: whoever revokes
-// between two pages misses some, so a sweep has to read all pages first.
+// between two pages misses some, so a sweep has to read the list again.
 type page struct {
 	Filter    string `json:"f"`
 	Sort      string `json:"s"`

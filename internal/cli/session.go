@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
+)
+
+// session is the PAT API in the name of the user for longer than one token of
+// Entra lives, about an hour: when the token has ended, it signs in again.
+type session struct {
+	call *call
+	s    *settings.Settings
+
+	mu     sync.Mutex
+	conn   *connection
+	worked bool // the token of conn has been good for something
+}
+
+// signIn starts a session.
+func (c *call) signIn(ctx context.Context, s *settings.Settings) (*session, error) {
+	x := &session{call: c, s: s}
+	return x, x.connect(ctx)
+}
+
+func (x *session) connect(ctx context.Context) error {
+	conn, err := x.call.connect(ctx, x.s)
+	if err == nil {
+		x.conn, x.worked = conn, false
+	}
+	return err
+}
+
+// Next implements [lease.Listing].
+func (x *session) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token, err error) {
+	err = x.do(ctx, func(c *pat.Client) (err error) {
+		tokens, err = c.Next(ctx, at)
+		return err
+	})
+	return tokens, err
+}
+
+// Revoke implements [lease.Listing].
+func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) {
+	err = x.do(ctx, func(c *pat.Client) (err error) {
+		gone, err = c.Revoke(ctx, id)
+		return err
+	})
+	return gone, err
+}
+
+// server is the server's clock, as far as it is known.
+func (x *session) server() time.Time { return x.connection().server() }
+
+func (x *session) connection() *connection {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.conn
+}
+
+// do sends a request, and once more with a new token if that of the session has
+// ended. One that was never good for anything has not ended.
+func (x *session) do(ctx context.Context, send func(*pat.Client) error) error {
+	conn := x.connection()
+	err := send(conn.pats)
+	var refused *pat.Error
+	ended := errors.As(err, &refused) && refused.SignedOut()
+	x.mu.Lock()
+	if conn == x.conn && !ended {
+		x.worked = x.worked || err == nil
+	}
+	if !ended || conn == x.conn && (!x.worked || x.s.Identity == settings.AccessToken) {
+		x.mu.Unlock()
+		return err
+	}
+	if conn == x.conn {
+		x.call.platform.Log().Infof("%v; signing in again", err)
+		if err := x.connect(ctx); err != nil {
+			x.mu.Unlock()
+			return err
+		}
+	}
+	conn = x.conn
+	x.mu.Unlock()
+	return send(conn.pats)
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"azdo-pat/internal/github"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
+)
+
+func (c *call) sweepCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sweep",
+		Short: "Revoke the PATs that killed machines left behind",
+		Long: `sweep looks through the user's active PATs for those that azdo-pat minted and
+nobody revoked, and revokes what is older than --older-than. With a GitHub token
+(AZDO_PAT_GITHUB_TOKEN or GITHUB_TOKEN) it also asks GitHub which runs are over,
+and revokes their PATs whatever their age. Tokens that azdo-pat did not name are
+never touched.
+
+A PAT that is still in use is revoked too once it is old enough: let --older-than
+be longer than your longest job. What was not done in time is done by the next
+sweep.`,
+		Example: `  azdo-pat sweep --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" --dry-run
+
+  azdo-pat sweep --organization contoso … --repository contoso/widgets \
+    --older-than 2h --timeout 1h --output json`,
+		Args: noArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			c.status = c.sweep(cmd.Context(), flags(cmd))
+		},
+	}
+	addFlags(cmd, settings.Sweep)
+	return cmd
+}
+
+func (c *call) sweep(ctx context.Context, given map[string]string) int {
+	s, err := c.load(settings.Sweep, c.source(given, nil))
+	api, err := c.gitHubAPI(s, err)
+	if err != nil {
+		return c.failed("sweep", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, hint.Add(
+		fmt.Errorf("not done within %s", s.Timeout), "run it again: it goes on with what is left; or give timeout a longer duration"))
+	defer cancel()
+	log := c.platform.Log()
+	end := log.Group("azdo-pat sweep: " + s.Organization)
+	r := &sweepReport{call: c, settings: s}
+	tally, err := c.sweepAll(ctx, s, api, r)
+	end()
+	r.close(tally, err == nil)
+	if err != nil {
+		return c.failed("sweep", err)
+	}
+	if r.failed != nil {
+		return c.failed("sweep", fmt.Errorf("write to standard output: %w", r.failed))
+	}
+	return done
+}
+
+// sweepAll signs in and sweeps.
+func (c *call) sweepAll(ctx context.Context, s *settings.Settings, api string, r *sweepReport) (lease.Tally, error) {
+	log := c.platform.Log()
+	sweeper := &lease.Sweeper{
+		OlderThan: s.OlderThan, Repository: s.Repository, DryRun: s.DryRun,
+		Log: log, Report: r.add,
+	}
+	if !s.GitHubToken.IsZero() {
+		sweeper.Runs = &github.Client{
+			HTTP:    &http.Client{Transport: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, CheckRedirect: c.http.CheckRedirect},
+			BaseURL: api, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
+		}
+	}
+	session, err := c.signIn(ctx, s)
+	if err != nil {
+		return lease.Tally{}, err
+	}
+	c.replaced(session.connection().refresh, session.server())
+	sweeper.PATs, sweeper.Server = session, session.server
+	r.begin()
+	tally, err := sweeper.Sweep(ctx)
+	r.conclude(tally)
+	return tally, err
+}
+
+// gitHubAPI is where GitHub's REST API is, as GitHub Actions says. What is wrong
+// with it is told with all else that is wrong with the settings.
+func (c *call) gitHubAPI(s *settings.Settings, err error) (string, error) {
+	address, _ := c.LookupEnv("GITHUB_API_URL")
+	if address == "" {
+		address = "https://api.github.com"
+	}
+	if s == nil || s.GitHubToken.IsZero() {
+		return address, err
+	}
+	base, unsafe := settings.BaseURL(address)
+	if unsafe == nil {
+		return base, err
+	}
+	wrong := &settings.Problems{}
+	if err != nil && !errors.As(err, &wrong) {
+		return "", err
+	}
+	return "", &settings.Problems{List: append(wrong.List, "GITHUB_API_URL, where github-token would go: not "+unsafe.Error())}
+}
+
+// kept says in words what was left alone, and why.
+func kept(t lease.Tally, s *settings.Settings) string {
+	age := brief(s.OlderThan)
+	var parts []string
+	for _, part := range []struct {
+		n   int
+		why string
+	}{
+		{t.Young, "younger than " + age},
+		{t.Running, "of runs that are not over"},
+		{t.Hidden, "younger than " + age + ", of runs that GitHub does not show to this token"},
+		{t.Silent, "younger than " + age + ", of runs about which GitHub did not answer"},
+		{t.Elsewhere, "not of " + s.Repository},
+		{t.Undated, "of an age that the server does not tell"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.why))
+		}
+	}
+	return strings.Join(parts, "; ")
+}

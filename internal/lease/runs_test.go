@@ -1,0 +1,196 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"azdo-pat/internal/github"
+	"azdo-pat/internal/hint"
+)
+
+// Each run is asked about once, however its leases are scattered over the list,
+// and however often that is read.
+func TestOneQuestionPerRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		over := 0
+		for i := range 900 {
+			run := i % 90
+			repository := []string{"octo/tools", "Octo/Tools"}[i/90%2]
+			s.put(leaseOf(repository, run, i), fresh5m)
+			status := "in_progress"
+			if run%2 == 0 {
+				status = "completed"
+				over++
+			} else if run%3 == 0 {
+				status = "404"
+			}
+			s.runs[fmt.Sprintf("%s %d.1", repository, run)] = status
+		}
+		// Old ones are not asked about.
+		s.put(leaseOf("octo/tools", 999, 1), old)
+		tally, err := s.github(s.sweeper()).Sweep(t.Context())
+		// Run 0 is none, whatever is said of it.
+		if err != nil || tally != (Tally{Released: over - 10 + 1, Running: 300, Hidden: 150, Young: 10}) {
+			t.Errorf("%+v, %v", tally, err)
+		}
+		if len(s.asked) != 89 { // run 0 is none
+			t.Errorf("%d runs were asked about", len(s.asked))
+		}
+		for run, n := range s.asked {
+			if n != 1 {
+				t.Errorf("%d questions about %s", n, run)
+			}
+		}
+		if s.most["run"] != 4 || s.most["revoke"] != 4 {
+			t.Errorf("in flight at most %v", s.most)
+		}
+	})
+}
+
+// Questions and revocations go on side by side.
+func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		const n = 400
+		for i := range n {
+			s.put(leaseOf("octo/tools", i+1, i), fresh5m)
+			s.runs[fmt.Sprintf("octo/tools %d.1", i+1)] = "completed"
+		}
+		if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally.Released != n {
+			t.Errorf("%+v, %v", tally, err)
+		}
+		// Four questions and four revocations at a time, and a few round trips
+		// for the list.
+		if took := time.Since(s.start); took > s.rtt*(n/4+20) {
+			t.Errorf("it took %s for %d questions and %d revocations", took, n, n)
+		}
+	})
+}
+
+// What GitHub says when it does not answer, and what follows for it and for what
+// comes after.
+func TestGitHubDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		status string // of the runs 101 to 140; those after are completed
+		asked  int    // questions about the 40, at most
+		tally  Tally
+		warned string
+		err    string
+	}{
+		{name: "not found", status: "404", asked: 40, tally: Tally{Released: 40, Hidden: 40}},
+		{name: "forbidden", status: "403", asked: 4, tally: Tally{Released: 0, Hidden: 80}, warned: "forbid"},
+		{name: "moved", status: "301", asked: 4, tally: Tally{Hidden: 80}, warned: "a redirect"},
+		{name: "limited for an hour", status: "403 3600", asked: 4, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited by the minute", status: "429", asked: 4, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited again and again", status: "429 5", asked: 16, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "out of order", status: "500", asked: 28, tally: Tally{Young: 73, Silent: 7}, warned: "GitHub is not asked any more"},
+		{name: "credentials", status: "401", asked: 4, tally: Tally{Young: 80}, err: "age alone could decide: ask GitHub about run 10"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 80 {
+					s.put(leaseOf("octo/tools", 101+i, i), fresh5m)
+					status := tc.status
+					if i >= 40 {
+						status = "completed"
+					}
+					s.runs[fmt.Sprintf("octo/tools %d.1", 101+i)] = status
+				}
+				s.put(leaseOf("octo/tools", 999, 1), old)
+				tc.tally.Released++
+				tally, err := s.github(s.sweeper()).Sweep(t.Context())
+				if (err == nil) != (tc.err == "") || err != nil && (!strings.HasPrefix(err.Error(), tc.err) || !errors.Is(err, github.ErrCredentials) || !strings.Contains(hint.Of(err), "github-token")) {
+					t.Errorf("%v (%s)", err, hint.Of(err))
+				}
+				if s.requests["run"] > tc.asked+tally.Released-1 || tally != tc.tally {
+					// How many of those in flight come to an end is a matter of order.
+					if tally.Young+tally.Silent != tc.tally.Young+tc.tally.Silent || tally.Silent < mute != (tc.tally.Silent < mute) || s.requests["run"] > tc.asked+4 {
+						t.Errorf("%+v, want %+v, after %d questions", tally, tc.tally, s.requests["run"])
+					}
+				}
+				if tc.warned == "" && len(s.warnings) > 0 || tc.warned != "" && (len(s.warnings) != 1 || !strings.Contains(strings.ToLower(s.warnings[0]), strings.ToLower(tc.warned))) {
+					t.Errorf("warned %q", s.warnings)
+				}
+			})
+		})
+	}
+}
+
+// A short wait is waited for, and what passes, passes.
+func TestGitHubAnswersLater(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"429 5", "403 5", "502", "500"} {
+		t.Run(status, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 20 {
+					s.put(leaseOf("octo/tools", 101+i, i), fresh5m)
+					s.runs[fmt.Sprintf("octo/tools %d.1", 101+i)] = "completed"
+				}
+				s.runs["octo/tools 107.1"] = status
+				time.AfterFunc(600*time.Millisecond, func() {
+					s.mu.Lock()
+					defer s.mu.Unlock()
+					s.runs["octo/tools 107.1"] = "completed"
+				})
+				if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally != (Tally{Released: 20}) || len(s.warnings) > 0 {
+					t.Errorf("%+v, %v, %q", tally, err, s.warnings)
+				}
+			})
+		})
+	}
+}
+
+// A sweep that is stopped waits for no answer of GitHub's.
+func TestQuestionsAreStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 20 {
+			s.put(leaseOf("octo/tools", 101+i/5, i), fresh5m)
+			s.runs[fmt.Sprintf("octo/tools %d.1", 101+i/5)] = "429 8"
+		}
+		ctx, stop := context.WithCancelCause(t.Context())
+		defer stop(nil)
+		time.AfterFunc(3*time.Second, func() { stop(errSignal) })
+		tally, err := s.github(s.sweeper()).Sweep(ctx)
+		if took := time.Since(s.start); took != 3*time.Second || !errors.Is(err, errSignal) || tally != (Tally{Left: 20}) || len(s.warnings) > 0 {
+			t.Errorf("%+v, %v after %s; %q", tally, err, took, s.warnings)
+		}
+	})
+}
+
+// Who may not read one repository may read another.
+func TestForbiddenIsOneRepository(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 30 {
+			s.put(leaseOf("octo/a", i+1, i), fresh5m)
+			s.put(leaseOf("octo/b", i+1, i), fresh5m)
+			s.runs[fmt.Sprintf("octo/a %d.1", i+1)] = "403"
+			s.runs[fmt.Sprintf("octo/b %d.1", i+1)] = "completed"
+		}
+		tally, err := s.github(s.sweeper()).Sweep(t.Context())
+		if err != nil || tally != (Tally{Released: 30, Hidden: 30}) || s.requests["run"] > 34 {
+			t.Errorf("%+v, %v, %d questions", tally, err, s.requests["run"])
+		}
+		if len(s.warnings) != 1 || !strings.Contains(s.warnings[0], "octo/a") || !slices.ContainsFunc(s.warnings, func(w string) bool { return strings.Contains(w, "\ngive github-token the permission") }) {
+			t.Errorf("%q", s.warnings)
+		}
+	})
+}

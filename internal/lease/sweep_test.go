@@ -1,0 +1,674 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/pat"
+)
+
+const old, fresh5m = 7 * time.Hour, 5 * time.Minute
+
+// Pages shift when something is revoked between them, or do not; whatever the
+// server does, each PAT that is to be revoked is, with one request.
+func TestSweepMissesNone(t *testing.T) {
+	t.Parallel()
+	for _, paging := range []paging{byOffset, byLast, bySnapshot} {
+		for _, lag := range []time.Duration{0, 3 * time.Second, time.Hour} {
+			t.Run(fmt.Sprintf("%s, listed %s longer", paging, lag), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newShelf(t)
+					s.paging, s.lag = paging, lag
+					var keep []string
+					doomed := 0
+					for i := range 1234 {
+						switch {
+						case i%10 == 3:
+							keep = append(keep, s.put(fmt.Sprintf("mine %d", i), old))
+						case i%10 == 7:
+							keep = append(keep, s.put(leaseOf("octo/tools", i, i), fresh5m))
+						default:
+							s.put(leaseOf("octo/tools", i, i), old)
+							doomed++
+						}
+					}
+					tally, err := s.sweeper().Sweep(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if left := s.left(); !slices.Equal(left, keep) {
+						t.Errorf("%d are left, want %d", len(left), len(keep))
+					}
+					for id, n := range s.deletes {
+						if n != 1 {
+							t.Errorf("%d requests to revoke %s", n, id)
+						}
+					}
+					want := Tally{Released: doomed, Foreign: 124, Young: 123}
+					if tally != want || len(s.outcomes()) != doomed {
+						t.Errorf("tally %+v, want %+v; %d reported", tally, want, len(s.swept))
+					}
+					if s.most["revoke"] != 4 || s.most["list"] != 1 {
+						t.Errorf("in flight at most: %v", s.most)
+					}
+					// The round trips of the first page, of the revocations by
+					// four, and a few for each further pass; and where a list goes
+					// on showing what is revoked, two looks more at it.
+					took := time.Since(s.start)
+					limit := s.rtt * time.Duration(1+doomed/4+30)
+					if lag > 0 {
+						limit += 2 * (look + 13*s.rtt)
+					}
+					if took > limit {
+						t.Errorf("it took %s, more than %s; %d lists", took, limit, s.requests["list"])
+					}
+				})
+			})
+		}
+	}
+}
+
+// One page needs no second look.
+func TestSweepOfOnePage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 100 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Tally{Released: 100}) || s.requests["list"] != 1 {
+			t.Errorf("%+v, %v, %d lists", tally, err, s.requests["list"])
+		}
+		if took := time.Since(s.start); took != s.rtt*(1+25) {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+func TestSweepJudges(t *testing.T) {
+	t.Parallel()
+	const of = "octo/tools"
+	for _, tc := range []struct {
+		name       string
+		pat        string
+		age        time.Duration
+		repository string
+		status     string // of the run, if GitHub is asked
+		reason     Reason
+		tally      Tally
+	}{
+		{name: "old", pat: leaseOf(of, 1, 1), age: 6 * time.Hour, reason: Old},
+		{name: "not yet", pat: leaseOf(of, 1, 1), age: 6*time.Hour - time.Second, tally: Tally{Young: 1}},
+		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, tally: Tally{Undated: 1}},
+		{name: "undated, and GitHub knows", pat: leaseOf(of, 1, 1), age: -1, status: "completed", reason: RunOver},
+		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", tally: Tally{Hidden: 1}},
+		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", tally: Tally{Undated: 1}},
+		{name: "of a host", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: old, reason: Old},
+		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", tally: Tally{Young: 1}},
+		{name: "of another CI system", pat: "azdo-pat contoso/demo build 7.1 x 0123456789abcdef", age: old, reason: Old},
+
+		{name: "another's", pat: "azdo-pat", age: old, tally: Tally{Foreign: 1}},
+		{name: "another's, nearly ours", pat: "azdo-pat octo/tools run 1.1 build 0123456789ABCDEF", age: old, status: "completed", tally: Tally{Foreign: 1}},
+		{name: "another's, with ours in it", pat: "x azdo-pat octo/tools run 1.1 build 0123456789abcdef", age: old, tally: Tally{Foreign: 1}},
+		{name: "without a name", age: old, tally: Tally{Foreign: 1}},
+
+		{name: "of the repository", pat: leaseOf(of, 1, 1), age: old, repository: "Octo/TOOLS", reason: Old},
+		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, tally: Tally{Elsewhere: 1}},
+		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", tally: Tally{Elsewhere: 1}},
+		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, tally: Tally{Elsewhere: 1}},
+
+		{name: "over", pat: leaseOf(of, 1, 1), age: fresh5m, status: "completed", reason: RunOver},
+		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", tally: Tally{Running: 1}},
+		{name: "running for too long", pat: leaseOf(of, 1, 1), age: old, status: "in_progress", reason: Old},
+		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", tally: Tally{Hidden: 1}},
+		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", tally: Tally{Hidden: 1}},
+		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", tally: Tally{Hidden: 1}},
+		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", tally: Tally{Silent: 1}},
+		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", tally: Tally{Silent: 1}},
+		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", tally: Tally{Young: 1}},
+		// The run id was cut, and what is left of it is another run.
+		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", tally: Tally{Young: 1}},
+		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: Old},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				id := s.put(tc.pat, tc.age)
+				w := s.sweeper()
+				w.Repository = tc.repository
+				w.Server = func() time.Time { return s.start }
+				if tc.status != "" {
+					s.runs[of+" 1.1"] = tc.status
+					s.github(w)
+				}
+				tally, err := w.Sweep(t.Context())
+				if (err != nil) != (tc.status == "401") {
+					t.Error(err)
+				}
+				if tc.reason != "" {
+					tc.tally.Released = 1
+					if len(s.swept) != 1 || s.swept[0].ID != id || s.swept[0].Name != tc.pat || s.swept[0].Reason != tc.reason || s.swept[0].Outcome != Released {
+						t.Errorf("swept %+v", s.swept)
+					}
+				}
+				if tally != tc.tally || len(s.left()) != 1-tc.tally.Released {
+					t.Errorf("tally %+v, want %+v; left %v", tally, tc.tally, s.left())
+				}
+			})
+		})
+	}
+}
+
+// A dry run says what would be revoked, and sends nothing but questions.
+func TestSweepDryRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 250 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.put(leaseOf("octo/tools", 999, 1), fresh5m)
+		s.runs["octo/tools 999.1"] = "completed"
+		w := s.github(s.sweeper())
+		w.DryRun = true
+		tally, err := w.Sweep(t.Context())
+		if err != nil || tally != (Tally{WouldBe: 251}) || len(s.outcomes()) != 251 || s.requests["revoke"] != 0 || s.requests["list"] != 3 {
+			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		}
+		if len(s.left()) != 251 || s.swept[0].Outcome != WouldBe {
+			t.Errorf("%d left, %+v", len(s.left()), s.swept[0])
+		}
+	})
+}
+
+// Somebody else, such as a post step, was first.
+func TestSweepOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.lag = time.Hour
+		s.put(leaseOf("octo/tools", 1, 1), old)
+		s.put(leaseOf("octo/tools", 2, 2), old)
+		s.pats[0].revoked = time.Now()
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err != nil || tally != (Tally{Released: 1, EndedBefore: 1}) || s.outcomes()[s.pats[0].id] != EndedBefore {
+			t.Errorf("%+v, %v, %+v", tally, err, s.swept)
+		}
+	})
+}
+
+// One that cannot be revoked does not keep the others, is tried once, and makes
+// the whole a failure.
+func TestSweepOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 400 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, what string, _ int) (int, time.Duration) {
+			if kind == "revoke" && (what[7] == '3' || what[7] == '8') {
+				return 403, 0 // every fifth
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err == nil || err.Error() != "80 of 400 leases could not be revoked" || hint.Of(err) == "" {
+			t.Errorf("%v (%s)", err, hint.Of(err))
+		}
+		if tally != (Tally{Released: 320, NotReleased: 80}) || s.requests["revoke"] != 400 || len(s.left()) != 80 {
+			t.Errorf("%+v; %v", tally, s.requests)
+		}
+		for _, one := range s.swept {
+			if (one.Outcome == NotReleased) != (one.Err != nil) || one.Err != nil && !strings.Contains(one.Err.Error(), one.ID) {
+				t.Errorf("%+v", one)
+			}
+		}
+	})
+}
+
+// Where all are refused, the rest is not tried.
+func TestSweepGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 1000 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, _ string, n int) (int, time.Duration) {
+			if kind == "revoke" && n > 100 {
+				return 403, 0
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err == nil || !strings.HasPrefix(err.Error(), "8 revocations in a row failed, the last one: revoke PAT 0") || hint.Of(err) == "" {
+			t.Errorf("%v (%s)", err, hint.Of(err))
+		}
+		if tally.Released != 100 || tally.NotReleased < 8 || tally.NotReleased > 11 || tally.Left == 0 || s.requests["revoke"] > 111 {
+			t.Errorf("%+v; %v", tally, s.requests)
+		}
+	})
+}
+
+// What may pass is tried again; not for ever.
+func TestSweepTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 20 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, what string, n int) (int, time.Duration) {
+			if kind == "revoke" && (n%2 == 0 || what == guid(13)) {
+				return 503, 0
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err == nil || tally != (Tally{Released: 19, NotReleased: 1}) {
+			t.Errorf("%+v, %v", tally, err)
+		}
+		if took := time.Since(s.start); took < time.Minute || took > 2*time.Minute {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// What could not be tried again in time is left, and the others are done.
+func TestSweepHasNoTimeForSome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 20 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, what string, n int) (int, time.Duration) {
+			if kind == "revoke" && what == guid(13) {
+				return 503, 0
+			}
+			return 0, 0
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		tally, err := s.sweeper().Sweep(ctx)
+		if tally != (Tally{Released: 19, Left: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
+			t.Errorf("%+v, %v (%s)", tally, err, hint.Of(err))
+		}
+		if took := time.Since(s.start); took > 10*time.Second+interrupted {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// Where one is told to wait, all wait: the limit is the user's.
+func TestSweepIsThrottled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 300 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, _ string, n int) (int, time.Duration) {
+			if kind == "revoke" && n == 50 {
+				return 429, 30 * time.Second
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err != nil || tally != (Tally{Released: 300}) || s.requests["revoke"] != 301 {
+			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		}
+		late := 0
+		for _, sent := range append(s.sent["revoke"], s.sent["list"]...) {
+			at, _ := time.ParseDuration(sent)
+			// The answer came after a list and 12 and a half rounds of four.
+			if at > 1500*time.Millisecond && at < 31*time.Second {
+				late++
+			}
+		}
+		if late > 3 {
+			t.Errorf("%d requests while the server wanted to be left alone", late)
+		}
+	})
+}
+
+// The list waits with them.
+func TestSweepListIsThrottled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.put(leaseOf("octo/tools", 1, 1), old)
+		for i := range 900 {
+			s.put(leaseOf("octo/tools", 1000+i, i), fresh5m)
+		}
+		s.answer = func(kind, _ string, n int) (int, time.Duration) {
+			if kind == "revoke" && n == 1 {
+				return 429, 30 * time.Second
+			}
+			return 0, 0
+		}
+		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Tally{Released: 1, Young: 900}) {
+			t.Errorf("%+v, %v", tally, err)
+		}
+		// The first page and, beside the revocation, the second; after the answer
+		// at most the third.
+		if early := slices.IndexFunc(s.sent["list"], func(sent string) bool { at, _ := time.ParseDuration(sent); return at > 30*time.Second }); early > 3 {
+			t.Errorf("lists at %s", s.sent["list"])
+		}
+	})
+}
+
+// What a page shows that shifted is not taken twice.
+func TestSweepSeesOneTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 150 {
+			s.put(leaseOf("octo/tools", 1, i), fresh5m)
+		}
+		// The answer comes when both are waiting for it.
+		s.runs["octo/tools 1.1"] = "429 5"
+		time.AfterFunc(time.Second, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.runs["octo/tools 1.1"] = "completed"
+		})
+		s.answer = func(kind, what string, n int) (int, time.Duration) {
+			if kind == "list" && n == 2 {
+				for i := range 20 {
+					s.pats = append(s.pats, &shelved{id: guid(1000 + i), name: "a new one", from: time.Now()})
+				}
+			}
+			return 0, 0
+		}
+		tally, err := s.github(s.sweeper()).Sweep(t.Context())
+		if err != nil || tally != (Tally{Released: 150, Foreign: 20}) || len(s.outcomes()) != 150 || s.requests["revoke"] != 150 {
+			t.Errorf("%+v, %v; %v", tally, err, s.requests)
+		}
+	})
+}
+
+// A server that wants to be left alone for longer than there is time is left
+// alone at once.
+func TestSweepIsThrottledForTooLong(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"revoke", "list"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 300 {
+					s.put(leaseOf("octo/tools", i, i), old)
+				}
+				s.answer = func(k, _ string, n int) (int, time.Duration) {
+					if k == kind && (k == "list" && n == 2 || k == "revoke" && n == 50) {
+						return 429, time.Hour
+					}
+					return 0, 0
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				tally, err := s.sweeper().Sweep(ctx)
+				if refused := (*pat.Error)(nil); !errors.As(err, &refused) || refused.Status != 429 || hint.Of(err) == "" {
+					t.Error(err)
+				}
+				if took := time.Since(s.start); took > 5*time.Second || tally.NotReleased != 0 || tally.Left == 0 {
+					t.Errorf("it took %s: %+v", took, tally)
+				}
+			})
+		})
+	}
+}
+
+// A page that fails is asked for again, and not those before it.
+func TestSweepGoesOnWhereTheListFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 450 {
+			s.put(leaseOf("octo/tools", i, i), fresh5m)
+		}
+		s.answer = func(kind, _ string, n int) (int, time.Duration) {
+			if kind == "list" && (n == 3 || n == 4) {
+				return 503, 0
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err != nil || tally != (Tally{Young: 450}) || !slices.Equal(s.pages, []string{"", "100", "200", "300", "400"}) || s.requests["list"] != 7 {
+			t.Errorf("%+v, %v, pages %q", tally, err, s.pages)
+		}
+	})
+}
+
+// A place in the list that the server knows no more.
+func TestSweepStartsTheListAgain(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		age   time.Duration
+		bad   func(n int) bool
+		lists int
+		err   string
+	}{
+		{"once", fresh5m, func(n int) bool { return n == 3 }, 3 + 5, ""},
+		{"again and again", fresh5m, func(n int) bool { return n%3 == 0 }, 6, "status 400"},
+		{"again and again, while something is revoked", old, func(n int) bool { return n == 2 || n == 4 || n == 6 }, 0, ""},
+		{"at its start", fresh5m, func(n int) bool { return true }, 1, "status 400"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 450 {
+					s.put(leaseOf("octo/tools", i, i), tc.age)
+				}
+				s.answer = func(kind, _ string, n int) (int, time.Duration) {
+					if kind == "list" && tc.bad(n) {
+						return 400, 0
+					}
+					return 0, 0
+				}
+				tally, err := s.sweeper().Sweep(t.Context())
+				if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) || tc.lists > 0 && s.requests["list"] != tc.lists {
+					t.Errorf("%v after %d lists", err, s.requests["list"])
+				}
+				if err == nil && tally != (Tally{Young: 450}) && tally != (Tally{Released: 450}) {
+					t.Errorf("%+v", tally)
+				}
+			})
+		})
+	}
+}
+
+// What was found before the list failed is revoked all the same.
+func TestSweepOfAListThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 450 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.answer = func(kind, _ string, n int) (int, time.Duration) {
+			if kind == "list" && n == 3 {
+				return 403, 0
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "list PATs") || tally != (Tally{Released: 200}) || s.requests["list"] != 3 {
+			t.Errorf("%+v, %v", tally, err)
+		}
+	})
+}
+
+// Told to stop, or out of time, it takes no new ones, waits for those in flight,
+// and says what is left.
+func TestSweepIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		rtt  time.Duration
+		took time.Duration
+		want Tally
+	}{
+		// A list, then four at a time: the third four are in flight.
+		{"soon", 2 * time.Second, 8 * time.Second, Tally{Released: 12, Left: 188}},
+		// In flight for too long.
+		{"late", 10 * time.Second, 24501 * time.Millisecond, Tally{Released: 4, Left: 196}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				s.rtt = tc.rtt
+				for i := range 1000 {
+					s.put(leaseOf("octo/tools", i, i), old)
+				}
+				ctx, stop := context.WithCancelCause(t.Context())
+				defer stop(nil)
+				after := tc.rtt*3 + time.Second
+				if tc.name == "late" {
+					after = 2*tc.rtt + time.Millisecond
+				}
+				time.AfterFunc(after, func() { stop(errSignal) })
+				tally, err := s.sweeper().Sweep(ctx)
+				if !errors.Is(err, errSignal) || tally != tc.want || len(s.left()) != 1000-tc.want.Released {
+					t.Errorf("%+v, %v; %d left", tally, err, len(s.left()))
+				}
+				if took := time.Since(s.start); took != tc.took {
+					t.Errorf("it took %s, want %s", took, tc.took)
+				}
+			})
+		})
+	}
+}
+
+// A stop that comes when all is done is none.
+func TestSweepIsStoppedAtItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.put(leaseOf("octo/tools", 1, 1), old)
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+		defer cancel()
+		if tally, err := s.sweeper().Sweep(ctx); err != nil || tally != (Tally{Released: 1}) {
+			t.Errorf("%+v, %v", tally, err)
+		}
+	})
+}
+
+// A long sweep says how far it is.
+func TestSweepSaysHowFarItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 1000 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		s.put("mine", old)
+		if _, err := s.sweeper().Sweep(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := int(time.Since(s.start) / (10 * time.Second)); len(s.logged) != n || n < 2 {
+			t.Errorf("%q in %s", s.logged, time.Since(s.start))
+		}
+		if !strings.HasPrefix(s.logged[0], "so far: 39") {
+			t.Errorf("%q", s.logged)
+		}
+	})
+}
+
+// Who cannot sign in any more need not try for each PAT.
+func TestSweepEndsWithTheSignIn(t *testing.T) {
+	t.Parallel()
+	signIn := errors.New("exchange refused")
+	for _, kind := range []string{"list", "revoke"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 300 {
+					s.put(leaseOf("octo/tools", i, i), old)
+				}
+				w := s.sweeper()
+				w.PATs = &signedOut{w.PATs, kind, signIn}
+				tally, err := w.Sweep(t.Context())
+				if !errors.Is(err, signIn) || tally.NotReleased != 0 || s.requests["revoke"] > 20 {
+					t.Errorf("%+v, %v, %v", tally, err, s.requests)
+				}
+			})
+		})
+	}
+}
+
+// signedOut is an API that needs a new token from the second list or the tenth
+// revocation on, and gets none.
+type signedOut struct {
+	Listing
+	kind string
+	err  error
+}
+
+func (o *signedOut) Next(ctx context.Context, at *pat.Cursor) ([]pat.Token, error) {
+	if o.kind == "list" && at.Begun() {
+		return nil, o.err
+	}
+	return o.Listing.Next(ctx, at)
+}
+
+func (o *signedOut) Revoke(ctx context.Context, id string) (bool, error) {
+	if o.kind == "revoke" && id > guid(10) {
+		return false, o.err
+	}
+	return o.Listing.Revoke(ctx, id)
+}
+
+// A list that grows as fast as it is swept is not read for ever.
+func TestSweepEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		for i := range 150 {
+			s.put(leaseOf("octo/tools", i, i), fresh5m)
+		}
+		s.answer = func(kind, what string, n int) (int, time.Duration) {
+			if kind == "list" && what == "" {
+				s.pats = append(s.pats, &shelved{id: guid(1000 + n), name: leaseOf("octo/tools", n, n), from: time.Now().Add(-old)})
+			}
+			return 0, 0
+		}
+		tally, err := s.sweeper().Sweep(t.Context())
+		if err == nil || err.Error() != "the list of PATs was read 32 times and is still not done" || tally != (Tally{Released: 32, Young: 150}) {
+			t.Errorf("%+v, %v", tally, err)
+		}
+	})
+}
+
+// Memory is bounded by what is remembered, not by how many there are.
+func TestRecentForgets(t *testing.T) {
+	t.Parallel()
+	var r recent[int]
+	for i := range 3*remember + 5 {
+		r.put(fmt.Sprint(i), i)
+		r.put(fmt.Sprint(i), -i) // the same again takes no room
+	}
+	if len(r.values) != remember || len(r.order) != remember {
+		t.Errorf("%d values, %d in order", len(r.values), len(r.order))
+	}
+	for i, want := range map[int]bool{0: false, 2*remember + 4: false, 2*remember + 5: true, 3*remember + 4: true} {
+		if v, ok := r.get(fmt.Sprint(i)); ok != want || ok && v != -i {
+			t.Errorf("%d: %d, %v", i, v, ok)
+		}
+	}
+}
