@@ -193,7 +193,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 // lookAgain ends what unsettled requests have made. When each of them is
 // accounted for, there is no doubt left.
 func (a *acquisition) lookAgain(ctx context.Context) error {
-	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID))
+	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Open)
 	a.ended = append(a.ended, ended...)
 	a.r.Open = max(0, a.r.Open-news(ended))
 	if err == nil {

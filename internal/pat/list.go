@@ -41,6 +41,9 @@ type Filter struct {
 	Ascending bool
 }
 
+// PageSize is the most PATs that the API gives in one page.
+const PageSize = pageSize
+
 const (
 	pageSize   = 100    // the most that the API gives
 	maxEntries = 10_000 // of a page, should a server give more than it is asked for
@@ -83,7 +86,8 @@ func (p *page) tokens() ([]Token, error) {
 var errNoList = errors.New("no list of PATs")
 
 // List returns the PATs of the user, asking for one page of them at a time: what
-// has been ranged over is not kept. An error is the last of the sequence.
+// has been ranged over is not kept. Who goes on after an error has the same page
+// asked for again, but for an error of the list itself, which is its end.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	if f.Show == "" {
 		f.Show = Active
@@ -108,8 +112,10 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 		for range maxPages {
 			status, body, err := c.send(ctx, r)
 			if err != nil {
-				yield(Token{}, err)
-				return
+				if !yield(Token{}, err) {
+					return
+				}
+				continue
 			}
 			var p page
 			var tokens []Token
