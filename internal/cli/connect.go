@@ -22,8 +22,8 @@ import (
 type connection struct {
 	pats   *pat.Client
 	tenant string
-	// skew is how far this machine's clock is ahead of the server's: Entra's, or
-	// where Entra is not asked, Azure DevOps's once it has answered.
+	// skew is how far this machine's clock is ahead of the server's: Azure
+	// DevOps's once it has answered, and until then Entra's if that was asked.
 	skew func() time.Duration
 	// refresh is the refresh token that Entra gave instead of the stored one.
 	refresh secret.Value
@@ -50,6 +50,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 	}
 	conn := &connection{tenant: s.TenantID, now: c.Now}
 	access := s.AccessToken
+	clock := &wire.Clock{Next: client.Transport, Now: c.Now}
 	if s.Identity != settings.AccessToken {
 		x := c.exchange(s, client)
 		if _, file := x.Source.(*assertion.File); file {
@@ -65,12 +66,11 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		}
 		conn.tenant = x.Tenant
 		access = token.Access
-		conn.skew, conn.refresh = token.Skew, token.Refresh
+		clock.Guess, conn.refresh = token.Skew(), token.Refresh
 	} else {
 		identity("identity: %s", s.Identity)
-		clock := &wire.Clock{Next: client.Transport, Now: c.Now}
-		client.Transport, conn.skew = clock, clock.Skew
 	}
+	client.Transport, conn.skew = clock, clock.Skew
 	conn.pats = c.pats(s, client, access)
 	return conn, nil
 }

@@ -106,13 +106,13 @@ func TestCreateThatFails(t *testing.T) {
 		{name: "a revocation that fails for a while", creates: []create{{err: err500}}, revokes: []error{err500Revoke},
 			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "a list that fails for good", creates: []create{{err: err500}}, lists: []error{err403List, err403List},
-			did: []string{"record intended in doubt", "list", "list"}, err: "a PAT named", left: []string{"#1"}},
+			did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "a PAT named"},
 		{name: "a list that fails at first", creates: []create{{err: err500}}, lists: []error{err403List},
-			did: []string{"record intended in doubt", "list", "list", "revoke #1", "record over"}, err: "500"},
+			did: []string{"record intended in doubt", "list", "revoke #1", "list", "record over"}, err: "500"},
 		{name: "a revocation that fails for good", creates: []create{{err: err500}}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"record intended in doubt", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
 		{name: "the last look fails", creates: []create{{commit: time.Nanosecond, err: err500}}, lists: []error{nil, err403List},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #2", "list", "revoke #1", "record over #2"}), err: "list PATs"},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "revoke #2", "list", "record over #2"}), err: "list PATs"},
 
 		// An answer that cannot be relied on is not tried again, and what it
 		// names is not all that may be there.

@@ -99,7 +99,7 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	defer stop()
 
 	err := wire.Retry(ctx, l.Log, "minting", a.attempt)
-	if err == nil && a.tooLong() {
+	if a.misjudged() && (err == nil || endRefused(err)) {
 		err = a.again(ctx)
 	}
 	if err == nil {
@@ -197,7 +197,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 // lookAgain ends what unsettled requests have made. When each of them is
 // accounted for, there is no doubt left.
 func (a *acquisition) lookAgain(ctx context.Context) error {
-	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID))
+	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Open)
 	a.ended = append(a.ended, ended...)
 	a.r.Open = max(0, a.r.Open-news(ended))
 	if err == nil {
@@ -219,20 +219,36 @@ func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
 	return a.PATs.Create(patient, a.asked)
 }
 
-// tooLong reports whether the PAT will live longer than asked, since the clock by
-// which its end was reckoned turned out to be ahead of the server's. That can
-// only be where nobody told the server's clock before.
-func (a *acquisition) tooLong() bool {
-	return a.asked.ValidTo.Sub(a.Server()) > a.want.Lifetime+time.Minute
+// misjudged reports whether the clock by which the PAT's end was reckoned has
+// turned out not to be Azure DevOps's, now that it has answered: the PAT would
+// live longer than asked, or shorter. Its answer tells the time twice, by its
+// Date and by when the PAT begins. Where the two contradict each other, as when
+// somebody in between dates the answer, they prove nothing.
+func (a *acquisition) misjudged() bool {
+	off := func(now time.Time) bool {
+		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > time.Minute
+	}
+	begin := a.token.ValidFrom
+	return off(a.Server()) && (begin.IsZero() || off(begin))
 }
 
-// again ends the PAT and mints another, now that the server's clock is known.
+// endRefused reports whether a create failed for the end that it asked for.
+func endRefused(err error) bool {
+	var refused *pat.Error
+	return errors.As(err, &refused) && refused.Code == "invalidValidTo"
+}
+
+// again ends the PAT, if there is one, and mints another, now that the server's
+// clock is known.
 func (a *acquisition) again(ctx context.Context) error {
-	a.Log.Infof("PAT %s would live until %s, which by the server's clock is longer than asked; minting it again", a.r.ID, stamp(a.asked.ValidTo))
-	if _, err := a.end(ctx, a.r.ID); err != nil {
-		return err
+	a.Log.Infof("the PAT was asked to end at %s, which by the server's clock is %s from now instead of %s; minting it again",
+		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(a.Server()).Round(time.Second), a.want.Lifetime)
+	if a.r.ID != "" {
+		if _, err := a.end(ctx, a.r.ID); err != nil {
+			return err
+		}
+		a.ended = append(a.ended, Ended{ID: a.r.ID})
 	}
-	a.ended = append(a.ended, Ended{ID: a.r.ID})
 	a.token, a.r.ID, a.r.Stage = pat.Token{}, "", Intended
 	return wire.Retry(ctx, a.Log, "minting", a.attempt)
 }
@@ -243,7 +259,7 @@ func (a *acquisition) verify() error {
 	if err := wider(t, a.asked.Scopes, a.asked.ValidTo); err != nil {
 		return err
 	}
-	if !t.ValidTo.After(a.Server()) {
+	if !t.ValidTo.After(a.Server()) && !t.ValidTo.After(t.ValidFrom) {
 		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
 	}
 	if early := a.asked.ValidTo.Sub(t.ValidTo); early > slack {

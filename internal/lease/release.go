@@ -1,8 +1,11 @@
 package lease
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +41,7 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		if failed = err; !r.Doubt {
 			if gone && r.Name != "" {
 				// It is gone, and that is that, unless the id was a wrong one.
-				named, _ := l.endNamed(ctx, r.Name, append(ids(ended), r.ID))
+				named, _ := l.endNamed(ctx, r.Name, append(ids(ended), r.ID), 0)
 				ended = append(ended, named...)
 			}
 			return ended, failed
@@ -56,7 +59,7 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 	}
 	for first := true; ; first = false {
 		now := l.Now() // what comes after a look is for the next one
-		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID))
+		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID), missing)
 		ended = append(ended, named...)
 		missing -= news(named)
 		if failed = and(failed, err); failed != nil {
@@ -104,31 +107,43 @@ func news(ended []Ended) (n int) {
 	return n
 }
 
+// readings is how often a long list is read at most.
+const readings = 6
+
 // endNamed revokes every active PAT of exactly that name but those of some ids:
 // the lease's own, and what is revoked already and may be listed for a while.
-func (l *Lessor) endNamed(ctx context.Context, name string, except []string) ([]Ended, error) {
+// Want is how many are likely to be there. What was found is ended even if the
+// list cannot be read to its end.
+func (l *Lessor) endNamed(ctx context.Context, name string, except []string, want int) ([]Ended, error) {
 	if name == "" {
 		return nil, errNameless
 	}
 	var found []pat.Token
-	err := wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
-		found = found[:0]
-		for t, err := range l.PATs.List(ctx, pat.Filter{}) {
-			if err != nil {
-				return err
-			}
-			known := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
-			if t.DisplayName == name && !slices.ContainsFunc(except, known) {
-				found = append(found, t)
-			}
+	keep := func(t pat.Token) {
+		same := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
+		if t.DisplayName == name && !slices.ContainsFunc(except, same) &&
+			!slices.ContainsFunc(found, func(f pat.Token) bool { return same(f.ID) }) {
+			found = append(found, t)
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	}
+	var failed error
+	var before []byte
+	for range readings {
+		var list []byte
+		var length int
+		if list, length, failed = l.read(ctx, keep); failed != nil {
+			break
+		}
+		// The pages of a list are no picture of one moment: when others end their
+		// PATs meanwhile, as all jobs of a matrix do at once, what comes after
+		// moves up, and past the page that is asked for next. Nothing was missed
+		// where two readings agree.
+		if length < pat.PageSize || len(found) >= want || bytes.Equal(list, before) {
+			break
+		}
+		before = list
 	}
 	var ended []Ended
-	var failed error
 	for _, t := range found {
 		gone, err := l.end(ctx, t.ID)
 		if err == nil {
@@ -138,6 +153,38 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string) ([]
 		}
 	}
 	return ended, failed
+}
+
+// read reads the list of active PATs, and returns what tells it from another one,
+// and its length. After an error it goes on where it was.
+func (l *Lessor) read(ctx context.Context, each func(pat.Token)) (sum []byte, length int, err error) {
+	h := sha256.New()
+	next, stop := iter.Pull2(l.PATs.List(ctx, pat.Filter{}))
+	defer func() { stop() }()
+	broken := false
+	err = wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
+		for {
+			t, err, ok := next()
+			switch {
+			case !ok && broken: // it does not go on after an error
+				stop()
+				h.Reset()
+				next, stop = iter.Pull2(l.PATs.List(ctx, pat.Filter{}))
+				length = 0
+			case !ok:
+				return nil
+			case err != nil:
+				broken = true
+				return err
+			default:
+				each(t)
+				h.Write([]byte(t.ID + "\n"))
+				length++
+			}
+			broken = false
+		}
+	})
+	return h.Sum(nil), length, err
 }
 
 // moment is a time that two goroutines share. The first one that is stored stays.

@@ -47,7 +47,7 @@ func TestRelease(t *testing.T) {
 		{name: "a list that fails on its second page", record: Record{Name: leaseName}, active: []string{leaseName, leaseName}, lists: []error{err500List},
 			did: []string{"list", "list", "revoke #1", "revoke #2"}, ended: "#1 #2"},
 		{name: "a list that is refused", record: Record{Name: leaseName}, active: []string{leaseName, leaseName}, lists: []error{err403List},
-			did: []string{"list"}, err: "list PATs", left: []string{"#1", "#2"}},
+			did: []string{"list", "revoke #1"}, ended: "#1", err: "list PATs", left: []string{"#2"}},
 		// The others used to be left where one could not be revoked.
 		{name: "one of several that is refused", record: Record{Name: leaseName}, active: []string{leaseName, leaseName, leaseName}, revokes: []error{nil, err403Revoke},
 			did: []string{"list", "revoke #1", "revoke #2", "revoke #3"}, ended: "#1 #3", err: "not yours", left: []string{"#2"}},

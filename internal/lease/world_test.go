@@ -40,6 +40,9 @@ type world struct {
 	// change changes the PATs that are minted, renew those that are renewed.
 	change, renew func(*pat.Token)
 	skew          time.Duration // of this machine's clock, ahead of the server's
+	// What this machine takes the skew to be before and after the first answer to
+	// a create; nil: what it is.
+	guess, date *time.Duration
 
 	mu       sync.Mutex
 	journal  []string
@@ -77,7 +80,7 @@ func (w *world) process() *process { return &process{w, make(chan struct{})} }
 func (p *process) lessor() *Lessor {
 	return &Lessor{
 		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
-		Server: func() time.Time { return time.Now().Add(-p.skew) },
+		Server: func() time.Time { return time.Now().Add(-p.believed()) },
 		Sleep: func(ctx context.Context, d time.Duration) {
 			t := time.NewTimer(d)
 			defer t.Stop()
@@ -87,6 +90,19 @@ func (p *process) lessor() *Lessor {
 			}
 		},
 	}
+}
+
+// believed is what the process takes the skew to be.
+func (p *process) believed() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.created == 0 && p.guess != nil {
+		return *p.guess
+	}
+	if p.created > 0 && p.date != nil {
+		return *p.date
+	}
+	return p.skew
 }
 
 // kill ends the process, as SIGKILL would: it does nothing from now on. What it
@@ -182,6 +198,9 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	}
 	p.created++
 	p.asked = append(p.asked, c)
+	if !c.ValidTo.After(time.Now().Add(-p.skew)) {
+		script = create{commit: never, err: errEnd}
+	}
 	n := 0
 	if script.commit >= 0 {
 		p.minted++
@@ -381,6 +400,7 @@ var (
 	err429    = &pat.Error{Op: "create", Status: 429, RetryAfter: 30 * time.Second}
 	errUnsent = &pat.Error{Op: "create", Unsent: true, Err: errors.New("connection refused"), Message: "connection refused"}
 	errPolicy = &pat.Error{Op: "create", Status: 200, Code: "patLifespanPolicyViolation"}
+	errEnd    = &pat.Error{Op: "create", Status: 200, Code: "invalidValidTo"}
 	errHTML   = &pat.Error{Op: "create", Status: 203, Message: "an HTML page"}
 	err401    = &pat.Error{Op: "create", Status: 401}
 

@@ -41,6 +41,9 @@ type Filter struct {
 	Ascending bool
 }
 
+// PageSize is the most PATs that the API gives in one page.
+const PageSize = pageSize
+
 const (
 	pageSize   = 100    // the most that the API gives
 	maxEntries = 10_000 // of a page, should a server give more than it is asked for
@@ -152,14 +155,18 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 }
 
 // List returns the PATs of the user, asking for one page of them at a time: what
-// has been ranged over is not kept. An error is the last of the sequence.
+// has been ranged over is not kept. Who goes on after an error has the same page
+// asked for again, but for an error of the list itself, which is its end.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		for at := NewCursor(f); !at.Done(); {
 			tokens, err := c.Next(ctx, at)
 			if err != nil {
-				yield(Token{}, err)
-				return
+				var refused *Error
+				if !yield(Token{}, err) || errors.As(err, &refused) && refused.Unreadable {
+					return
+				}
+				continue
 			}
 			for _, t := range tokens {
 				if !yield(t, nil) {

@@ -14,14 +14,56 @@ import (
 func ids(t *testing.T, c *Client, f Filter) (got []string, err error) {
 	t.Helper()
 	for token, e := range c.List(t.Context(), f) {
-		if err != nil {
-			t.Fatal("the sequence goes on after an error")
+		if e != nil {
+			return got, e
 		}
-		if err = e; e == nil {
-			got = append(got, token.ID)
-		}
+		got = append(got, token.ID)
 	}
-	return got, err
+	return got, nil
+}
+
+// After an error the same page is asked for again, and not those before it, if
+// anybody wants to go on at all.
+func TestListGoesOn(t *testing.T) {
+	var asked []string
+	fails := 2
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		token := r.URL.Query().Get("continuationToken")
+		asked = append(asked, token)
+		switch {
+		case token == "a" && fails > 0:
+			fails--
+			answer(w, 503, `{"message":"later"}`)
+		case token == "a":
+			answer(w, 200, `{"patTokens":[{"authorizationId":"2"}]}`)
+		default:
+			answer(w, 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`)
+		}
+	})
+	var got []string
+	failed := 0
+	for token, err := range c.List(t.Context(), Filter{}) {
+		if err != nil {
+			failed++
+			continue
+		}
+		got = append(got, token.ID)
+	}
+	if strings.Join(got, " ") != "1 2" || strings.Join(asked, ",") != ",a,a,a" || failed != 2 {
+		t.Errorf("got %q by asking for %q, %d errors", got, asked, failed)
+	}
+}
+
+// An error of the list itself is its end.
+func TestListThatIsNoneEnds(t *testing.T) {
+	c := answering(t, 200, `{"patTokens":7}`)
+	n := 0
+	for range c.List(t.Context(), Filter{}) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d errors", n)
+	}
 }
 
 func TestListPages(t *testing.T) {

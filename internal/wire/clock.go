@@ -11,8 +11,11 @@ import (
 type Clock struct {
 	Next http.RoundTripper
 	Now  func() time.Time
+	// Guess is the skew as long as no answer has told it.
+	Guess time.Duration
 
 	mu   sync.Mutex
+	told bool
 	skew time.Duration
 }
 
@@ -24,16 +27,19 @@ func (c *Clock) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.mu.Lock()
-		c.skew = c.Now().Sub(date).Truncate(time.Second)
+		c.told, c.skew = true, c.Now().Sub(date).Truncate(time.Second)
 		c.mu.Unlock()
 	}
 	return resp, nil
 }
 
 // Skew is how far this machine's clock is ahead, to the second; negative: it is
-// behind. Zero as long as no answer told.
+// behind. It is Guess as long as no answer told.
 func (c *Clock) Skew() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.told {
+		return c.Guess
+	}
 	return c.skew
 }

@@ -14,15 +14,16 @@ func TestClock(t *testing.T) {
 	var failed error
 	c := &Clock{
 		Next: roundTripper(func(*http.Request) (*http.Response, error) { return answer, failed }),
-		Now:  func() time.Time { return now },
+		Now:  func() time.Time { return now }, Guess: time.Minute,
 	}
 	for _, tc := range []struct {
 		name, date string
 		err        error
 		want       time.Duration
 	}{
-		{"nobody told", "", nil, 0},
+		{"nobody told", "", nil, time.Minute},
 		{"behind", "Sun, 22 Nov 2026 12:10:00 GMT", nil, -10 * time.Minute},
+		{"in time", "Sun, 22 Nov 2026 12:00:00 GMT", nil, 0},
 		{"ahead", "Sun, 22 Nov 2026 11:00:00 GMT", nil, time.Hour},
 		{"nonsense changes nothing", "yesterday", nil, time.Hour},
 		{"no answer changes nothing", "Sun, 22 Nov 2026 12:00:00 GMT", errors.New("reset"), time.Hour},

@@ -1,0 +1,91 @@
+package lease
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"azdo-pat/internal/pat"
+)
+
+// The PAT's end is reckoned by Azure DevOps's clock, which is known for sure only
+// when it has answered. What was reckoned by another one is set right.
+func TestEndByTheServersClock(t *testing.T) {
+	t.Parallel()
+	const (
+		once  = "record intended,create,mask #1,record minted #1"
+		twice = once + ",revoke #1,record intended,create,mask #2,record minted #2"
+		after = "record intended,create,record intended,create,mask #1,record minted #1"
+	)
+	is := func(d time.Duration) *time.Duration { return &d }
+	for _, tc := range []struct {
+		name        string
+		skew        time.Duration // of this machine, ahead of Azure DevOps
+		guess, date *time.Duration
+		change      func(*pat.Token)
+		did         string
+		life        time.Duration // of the PAT that is left
+	}{
+		{"known before", 10 * time.Minute, nil, nil, nil, once, lifetime},
+		{"nobody told, and this machine is ahead", 10 * time.Minute, is(0), nil, nil, twice, lifetime},
+		{"nobody told, and this machine is behind", -10 * time.Minute, is(0), nil, nil, twice, lifetime},
+		{"a little off does no harm", -50 * time.Second, is(0), nil, nil, once, lifetime - 50*time.Second},
+		{"behind for longer than the PAT was to live", -2 * time.Hour, is(0), nil, nil, after, lifetime},
+		{"Entra is a day ahead", 0, is(-24 * time.Hour), nil, nil, twice, lifetime},
+		{"Entra is a day behind", 0, is(24 * time.Hour), nil, nil, after, lifetime},
+		{"the answer is dated a day ahead", 0, nil, is(-24 * time.Hour), nil, once, lifetime},
+		{"the answer is dated a day behind", 0, nil, is(24 * time.Hour), nil, once, lifetime},
+		{"the PAT does not tell when it begins", 10 * time.Minute, is(0), nil, func(t *pat.Token) { t.ValidFrom = time.Time{} }, twice, lifetime},
+		{"the PAT begins when it is nobody's now", 0, nil, nil, func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(-12 * time.Hour) }, once, lifetime},
+		{"a policy shortens it", 0, nil, nil, func(t *pat.Token) { t.ValidTo = t.ValidFrom.Add(lifetime / 2) }, once, lifetime / 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, skew: tc.skew, guess: tc.guess, date: tc.date, change: tc.change}
+				l, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.did(strings.Split(tc.did, ",")...)
+				w.left(short(l.Token.ID))
+				if life := l.Token.ValidTo.Sub(time.Now().Add(-tc.skew)); life != tc.life {
+					t.Errorf("it lives for %s, want %s", life, tc.life)
+				}
+				if again := slices.ContainsFunc(w.logged, func(s string) bool { return strings.HasSuffix(s, "minting it again") }); again != (tc.did != once) {
+					t.Errorf("logged %q", w.logged)
+				}
+			})
+		})
+	}
+}
+
+// An end that is refused by a server whose clock agrees is no matter of clocks.
+func TestEndThatIsRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, creates: []create{{commit: never, err: errEnd}}}
+		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err == nil || !strings.Contains(err.Error(), "invalidValidTo") {
+			t.Errorf("error %v", err)
+		}
+		w.did("record intended", "create", "record over")
+	})
+}
+
+// What cannot be ended is not minted again.
+func TestAgainFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		guess := time.Duration(0)
+		w := &world{T: t, skew: time.Hour, guess: &guess, revokes: []error{err403Revoke, err403Revoke}}
+		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err == nil || !strings.Contains(err.Error(), "could not be revoked") {
+			t.Errorf("error %v", err)
+		}
+		w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "revoke #1")
+		w.left("#1")
+		w.release()
+		w.left()
+	})
+}
