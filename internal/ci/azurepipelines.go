@@ -206,7 +206,10 @@ func (p *AzurePipelines) WithIssues() {
 // the same in every run of a pipeline: what tells the runs apart goes into the
 // key too. None of it is a secret.
 func (p *AzurePipelines) Origin(label string) Origin {
-	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/"),
+	// One word, whatever the project is called, so that it cannot look like a run
+	// of GitHub's.
+	project := strings.Join(strings.Fields(strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/")), "-")
+	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", project,
 		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")}
 	if job := p.get("SYSTEM_JOBID"); job != "" {
 		o.Key, o.Derived = key(secret.Value{}, p.get("SYSTEM_COLLECTIONID"), p.get("SYSTEM_TEAMPROJECTID"), p.get("SYSTEM_PLANID"), p.get("BUILD_BUILDID"),

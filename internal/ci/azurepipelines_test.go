@@ -241,7 +241,7 @@ func TestPipelinesOrigin(t *testing.T) {
 		{"", "DefaultCollection/demo build 4711.1 Job", []string{"SYSTEM_COLLECTIONURI", "https://tfs.example/tfs/DefaultCollection"}},
 		{"", "demo build 4711.1 Job", []string{"SYSTEM_COLLECTIONURI", ""}},
 		{"", "demo build 4711.1 Job", []string{"SYSTEM_COLLECTIONURI", "%"}},
-		{"", "contoso/my project build 4711.2 a b", []string{"SYSTEM_TEAMPROJECT", "my project", "SYSTEM_JOBNAME", "a  b", "SYSTEM_JOBATTEMPT", "2"}},
+		{"", "contoso/my-project build 4711.2 a b", []string{"SYSTEM_TEAMPROJECT", "my project", "SYSTEM_JOBNAME", "a  b", "SYSTEM_JOBATTEMPT", "2"}},
 	} {
 		got := newPipelineStep(t, false, tc.variables...).Origin(tc.label)
 		if got.Source != tc.want || !got.Derived || !nameForm.MatchString(got.DisplayName()) {
@@ -335,5 +335,16 @@ func TestPipelinesPrepare(t *testing.T) {
 	s.stream = null
 	if err := s.Prepare(s.Origin("")); err == nil || !strings.Contains(err.Error(), "null device") {
 		t.Error(err)
+	}
+}
+
+// Guards against a project whose name makes a lease look like one of another's
+// GitHub run, which sweep would ask GitHub about.
+func TestPipelineLooksLikeNoRun(t *testing.T) {
+	t.Parallel()
+	o := newPipelineStep(t, false, "SYSTEM_TEAMPROJECT", "tools run 5.1 x").Origin("")
+	n, ok := ParseName(o.DisplayName())
+	if !ok || n.RunID != "" || n.Repository != "" {
+		t.Errorf("%q is %+v, %t", o.DisplayName(), n, ok)
 	}
 }
