@@ -31,7 +31,6 @@ func init() {
 // job in the foreground. When the job stops, it says so and reads what to do: fg
 // or bg.
 func playShell(args []string) int {
-	signal.Ignore(syscall.SIGTTOU)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if os.Getenv("SHELL_STDIN") != "" { // as in a pipeline
@@ -47,6 +46,7 @@ func playShell(args []string) int {
 		fmt.Println(err)
 		return 1
 	}
+	signal.Ignore(syscall.SIGTTOU) // not before: the job would inherit it
 	job, in := cmd.Process.Pid, bufio.NewScanner(os.Stdin)
 	foreground := func(group int) { _ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, group) }
 	for {
@@ -189,7 +189,7 @@ const (
 func TestExecOnTerminal(t *testing.T) {
 	t.Parallel()
 	s := onTerminal(t, nil, playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5")
-	s.await("ready, group true", 1)
+	s.await("ready, group true, foreground true", 1)
 	s.press("hello\n")
 	s.await("read hello", 1)
 	for times := 1; times <= 3; times++ {
@@ -210,6 +210,19 @@ func TestExecOnTerminal(t *testing.T) {
 	status, all := s.ended()
 	if status != 5 || len(s.Active()) != 0 || strings.Count(all, "got interrupt") != 3 || strings.Count(all, "got quit") != 1 || strings.Contains(all, "stopped by") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(s.Active()), all)
+	}
+}
+
+// A script has the terminal again when exec has ended.
+func TestExecInScript(t *testing.T) {
+	t.Parallel()
+	s := onTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, playing(t, "azdo-pat"), playing(t, "command"))
+	s.await("ready, group true, foreground true", 1)
+	s.press(ctrlD)
+	s.await("is revoked", 1)
+	s.press("hello\n")
+	if status, all := s.ended(); status != 0 || !strings.Contains(all, "read by the script: hello") {
+		t.Errorf("status %d\n%s", status, all)
 	}
 }
 
@@ -263,16 +276,22 @@ func TestExecInPipeline(t *testing.T) {
 
 	s = onTerminal(t, map[string]string{"SHELL_STDIN": "pipe", "SHELL_STDOUT": "pipe"},
 		playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5", "quit")
-	s.await("ready, group true", 1)
+	s.await("ready, group true, foreground false", 1)
 	s.press(ctrlZ)
 	s.await("shell: stopped", 1)
+	all, _ := s.said.now()
+	_, pid, _ := strings.Cut(all, "pid ")
+	pid, _, _ = strings.Cut(pid, "\r")
+	if state, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || !strings.Contains(string(state), ") T ") {
+		t.Errorf("the command is not stopped: %s, %v", state, err)
+	}
 	s.press("fg\n")
 	s.await("got continued", 1)
 	s.press(ctrlC)
 	s.await("got interrupt", 1)
 	s.await("is revoked", 1)
 	s.press(ctrlBackslash)
-	if _, all := s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || strings.Count(all, "stopped by a signal (interrupt)") != 1 {
+	if _, all = s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || strings.Count(all, "stopped by a signal (interrupt)") != 1 {
 		t.Errorf("%s", all)
 	}
 }

@@ -66,14 +66,7 @@ func (f *Filter) Write(p []byte) (int, error) {
 		for end := i - length + m.enough - 1; end-2 >= i && end < len(text) && !m.triple(text[end-2:end+1]); end += m.enough - 2 {
 			i, state, length = end-1, 0, 0
 		}
-		class := m.class[text[i]]
-		for state != 0 && m.next[state*m.classes+class] == 0 {
-			state = m.shorter[state]
-			length = int(m.longest[state])
-		}
-		if state = m.next[state*m.classes+class]; state != 0 {
-			length++
-		}
+		state, length = m.step(state, length, text[i])
 		if length >= m.enough {
 			f.pass(text[from:max(from, i+1-length)])
 			if !f.written {
@@ -148,6 +141,20 @@ func newParts(texts []string, enough int) *parts {
 		}
 	}
 	return m
+}
+
+// step returns the state, and the length of the part that it is reached with, after
+// one more byte.
+func (m *parts) step(state int32, length int, b byte) (int32, int) {
+	class := m.class[b]
+	for state != 0 && m.next[state*m.classes+class] == 0 {
+		state = m.shorter[state]
+		length = int(m.longest[state])
+	}
+	if state = m.next[state*m.classes+class]; state == 0 {
+		return 0, 0
+	}
+	return state, length + 1
 }
 
 func (m *parts) number(a, b, c byte) int32 {

@@ -178,6 +178,36 @@ func TestFilterIsBounded(t *testing.T) { // not parallel: it counts allocations
 	}
 }
 
+// After each byte of a text the automaton knows the longest part that the text ends
+// with. Texts of two letters repeat themselves in every way there is.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	letters := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "abc"[random.IntN(25)/12]
+		}
+		return string(b)
+	}
+	for range 300 {
+		texts := []string{letters(12), letters(8), letters(20)}
+		m := newParts(texts, 4)
+		text := letters(100)
+		state, length := int32(0), 0
+		for i := range len(text) {
+			state, length = m.step(state, length, text[i])
+			longest := i + 1
+			for !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, text[i+1-longest:i+1]) }) {
+				longest--
+			}
+			if length != longest {
+				t.Fatalf("of %q in %q: after %d bytes %d, want %d", texts, text, i+1, length, longest)
+			}
+		}
+	}
+}
+
 // FuzzFilter: however a text with pieces of a PAT in it is split, the result is
 // the same, nothing of the PAT or its encodings is in it, and what is not of the
 // PAT is all there.

@@ -322,6 +322,26 @@ func TestExecOutlivesItsPAT(t *testing.T) {
 	s.counted(map[string]int{"::warning": 1, "expired by itself at": 1})
 }
 
+// A PAT of which it is not known whether it was renewed is not taken for expired.
+func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
+	t.Parallel()
+	s := newSession(t, "GitHub", nil, "cat")
+	s.Intercept(emulator.OpUpdate, emulator.CommitAndAnswer(200, nil, "what?"))
+	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
+	s.clock.fly(12 * time.Minute)
+	s.eventually("if the server has renewed it all the same")
+	s.clock.mu.Lock()
+	s.clock.ahead += 10 * time.Minute
+	s.clock.mu.Unlock()
+	if len(s.Active()) != 1 {
+		t.Fatalf("%d PATs", len(s.Active()))
+	}
+	if status := s.end(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	s.counted(map[string]int{"is not known to be revoked and lives until " + s.Active()[0].ValidTo.Format(time.RFC3339): 1, "expired by itself": 0})
+}
+
 // Told to stop in the middle of a renewal, exec does not wait for it.
 func TestExecIsToldToStopWhileItRenews(t *testing.T) {
 	t.Parallel()
