@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -36,22 +37,28 @@ func (p *Problems) Error() string {
 }
 
 var (
-	guid         = regexp.MustCompile(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)
-	domain       = form{253, regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])$`)}
-	organization = form{50, regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)}
-	clientID     = form{200, regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/~-]*$`)}
-	upn          = form{255, regexp.MustCompile(`^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`)}
+	guid         = form{36, compiled(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)}
+	domain       = form{253, compiled(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])$`)}
+	organization = form{50, compiled(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)}
+	clientID     = form{200, compiled(`^[A-Za-z0-9][A-Za-z0-9._:/~-]*$`)}
+	upn          = form{255, compiled(`^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`)}
 )
 
 // form is what a text may look like, and how many bytes it may have. Counting
 // in the expression would make it, and the program's start, slow.
 type form struct {
 	most int
-	form *regexp.Regexp
+	form func() *regexp.Regexp
+}
+
+// compiled is an expression that is compiled when it is needed: no command needs
+// all of them.
+func compiled(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
 // MatchString reports whether text has the form.
-func (f form) MatchString(text string) bool { return len(text) <= f.most && f.form.MatchString(text) }
+func (f form) MatchString(text string) bool { return len(text) <= f.most && f.form().MatchString(text) }
 
 // IsGUID reports whether text has the form of a GUID, in either case.
 func IsGUID(text string) bool { return guid.MatchString(text) }
@@ -303,8 +310,8 @@ func (c *check) oneOf(name, text string, allowed ...string) string {
 }
 
 var (
-	variable   = form{200, regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)}
-	repository = form{140, regexp.MustCompile(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)}
+	variable   = form{200, compiled(`^[A-Za-z_][A-Za-z0-9_]*$`)}
+	repository = form{140, compiled(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)}
 )
 
 // env takes the names of variables, separated as scopes are.
