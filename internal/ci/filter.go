@@ -28,7 +28,7 @@ type Filter struct {
 }
 
 // ErrLong is the error of a credential that is longer than any PAT.
-var ErrLong = errors.New("it is longer than any PAT")
+var ErrLong = errors.New("the PAT is longer than any PAT")
 
 // longestPAT bounds, in bytes, the memory that a filter takes: twelve times the
 // usual PAT.

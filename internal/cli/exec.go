@@ -150,7 +150,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	}
 	running, out, err := x.start()
 	if err != nil {
-		return fault, x.lessor().Undo(ctx, x.lease, fmt.Errorf("%q could not be started: %w", x.shown(), err))
+		return fault, x.lessor().Undo(ctx, x.lease, fmt.Errorf("%s could not be started: %w", x.shown(), err))
 	}
 	x.bound(0)
 	x.started.Store(true)

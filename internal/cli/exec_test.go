@@ -74,7 +74,15 @@ type flight struct {
 	status  chan int
 }
 
-func newSession(t *testing.T, platform string, env map[string]string, script string, args ...string) *flight {
+func newSession(t *testing.T, platform, script string) *flight {
+	t.Helper()
+	s := begin(t, platform, script, func(*emulator.Emulator) {})
+	s.eventually("runs\n")
+	return s
+}
+
+// begin starts a flight whose command may never run.
+func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulator)) *flight {
 	t.Helper()
 	s := &flight{T: t, clock: &clock{arrived: make(chan struct{}, 1)}, signals: make(chan os.Signal), status: make(chan int, 1)}
 	s.Emulator = emulator.StartWith(t, emulator.Options{Now: s.clock.now})
@@ -89,9 +97,7 @@ func newSession(t *testing.T, platform string, env map[string]string, script str
 		s.Change(func(w *emulator.World) { w.AllowReusedAssertions = true })
 		all["AZDO_PAT_FEDERATED_TOKEN_FILE"] = s.file("token.jwt", s.Assertion()).Name()
 	}
-	for name, value := range env {
-		all[name] = value
-	}
+	prepare(s.Emulator)
 	var environ []string
 	for name, value := range all {
 		environ = append(environ, name+"="+value)
@@ -104,7 +110,7 @@ func newSession(t *testing.T, platform string, env map[string]string, script str
 	t.Cleanup(func() { w.Close(); stdin.Close() })
 	go func() {
 		s.status <- Run(context.Background(), World{
-			Args:      append(append([]string{"azdo-pat", "exec"}, args...), "--", "/bin/sh", "-c", "echo runs; "+script),
+			Args:      []string{"azdo-pat", "exec", "--", "/bin/sh", "-c", "echo runs; " + script},
 			LookupEnv: func(name string) (string, bool) { value, ok := all[name]; return value, ok },
 			Environ:   func() []string { return environ },
 			Stdin:     stdin, Stdout: s.out, Stderr: s.log,
@@ -113,7 +119,6 @@ func newSession(t *testing.T, platform string, env map[string]string, script str
 			Catch: func() (<-chan os.Signal, func()) { return s.signals, func() {} },
 		})
 	}()
-	s.eventually("runs\n")
 	return s
 }
 
@@ -185,7 +190,7 @@ func (s *flight) counted(want map[string]int) {
 // runs: it may have told the runner to heed none.
 func TestExecRenews(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", nil, "echo ::stop-commands::theirs; cat; exit 3")
+	s := newSession(t, "GitHub", "echo ::stop-commands::theirs; cat; exit 3")
 	for range 5 * 4 {
 		s.clock.fly(15 * time.Minute)
 		s.clock.still()
@@ -223,7 +228,7 @@ func TestExecRenews(t *testing.T) {
 // At a terminal nothing is said as long as all is well: it is the command's.
 func TestExecRenewsQuietly(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "terminal", nil, "cat")
+	s := newSession(t, "terminal", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.Times(1, emulator.Answer(503, nil, "")))
 	s.clock.fly(50 * time.Minute)
 	s.clock.still()
@@ -240,7 +245,7 @@ func TestExecRenewsQuietly(t *testing.T) {
 // lives, the release included; then there is one warning, and the PAT dies.
 func TestExecWithAStaleAssertion(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "terminal", nil, "cat; exit 4")
+	s := newSession(t, "terminal", "cat; exit 4")
 	s.clock.fly(55 * time.Minute)
 	s.clock.still()
 	if n := len(s.Requests(emulator.OpUserFIC)); n != 1 || len(s.Active()) != 1 {
@@ -259,7 +264,7 @@ func TestExecWithAStaleAssertion(t *testing.T) {
 // A renewal that is refused is one warning, and the command's status is its own.
 func TestExecIsNotRenewed(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", nil, "cat")
+	s := newSession(t, "GitHub", "cat")
 	s.Change(func(w *emulator.World) {
 		w.Organization(emulator.OrganizationName).Policies = emulator.Policies{MaxLifetime: 20 * time.Minute, RefuseLongLived: true}
 	})
@@ -284,7 +289,7 @@ func TestExecRenewedWider(t *testing.T) {
 	for _, tc := range []struct{ command, status int }{{0, 1}, {3, 3}} {
 		t.Run(fmt.Sprint(tc.command), func(t *testing.T) {
 			t.Parallel()
-			s := newSession(t, "GitHub", nil, fmt.Sprintf("cat; exit %d", tc.command))
+			s := newSession(t, "GitHub", fmt.Sprintf("cat; exit %d", tc.command))
 			s.Intercept(emulator.OpUpdate, emulator.RewritePAT(func(pat map[string]any) { pat["scope"] = "app_token" }))
 			s.clock.fly(11 * time.Minute)
 			s.eventually("::error")
@@ -308,7 +313,7 @@ func TestExecRenewedWider(t *testing.T) {
 // A PAT that has expired by itself is as good as revoked. (Promise 5.)
 func TestExecOutlivesItsPAT(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", nil, "cat")
+	s := newSession(t, "GitHub", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.Answer(403, nil, ""))
 	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
 	s.clock.fly(12 * time.Minute)
@@ -325,7 +330,7 @@ func TestExecOutlivesItsPAT(t *testing.T) {
 // A PAT of which it is not known whether it was renewed is not taken for expired.
 func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", nil, "cat")
+	s := newSession(t, "GitHub", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.CommitAndAnswer(200, nil, "what?"))
 	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
 	s.clock.fly(12 * time.Minute)
@@ -342,10 +347,22 @@ func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 	s.counted(map[string]int{"is not known to be revoked and lives until " + s.Active()[0].ValidTo.Format(time.RFC3339): 1, "expired by itself": 0})
 }
 
+// A PAT that cannot be masked in the command's output is not given to it.
+func TestExecWithAnEndlessPAT(t *testing.T) {
+	t.Parallel()
+	s := begin(t, "GitHub", "cat", func(e *emulator.Emulator) {
+		e.Intercept(emulator.OpCreate, emulator.RewritePAT(func(pat map[string]any) { pat["token"] = strings.Repeat("x", 2000) }))
+	})
+	if status := s.end(); status != 1 || len(s.Active()) != 0 {
+		t.Errorf("status %d, %d PATs", status, len(s.Active()))
+	}
+	s.counted(map[string]int{"sh could not be started: the PAT is longer than any PAT; the PAT was revoked": 1, "runs\n": 0})
+}
+
 // Told to stop in the middle of a renewal, exec does not wait for it.
 func TestExecIsToldToStopWhileItRenews(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", nil, `trap "exit 5" TERM; while :; do read x || break; done; exit 6`)
+	s := newSession(t, "GitHub", `trap "exit 5" TERM; while :; do read x || break; done; exit 6`)
 	gate := emulator.NewGate()
 	defer gate.Open()
 	s.Intercept(emulator.OpUpdate, gate.Before)

@@ -1,5 +1,5 @@
-// Package lease acquires and releases PATs so that none outlives its use
-// unseen.
+// Package lease acquires, renews and releases PATs so that none outlives its
+// use unseen.
 //
 // A lease is a PAT together with what is needed to end it. Before the request
 // that mints is sent, the intent is on record: the display name that the PAT
