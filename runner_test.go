@@ -30,13 +30,20 @@ import (
 
 // The test binary is the program, under the two names that an image has it.
 func TestMain(m *testing.M) {
-	switch filepath.Base(os.Args[0]) {
+	name := filepath.Base(os.Args[0])
+	switch name {
 	case "azdo-pat", "post":
 		main()
 	}
-	// These tests wait more than they compute.
-	_ = flag.Set("test.parallel", "8")
-	os.Exit(m.Run())
+	if start := starters[name]; start != nil {
+		fmt.Fprintln(os.Stderr, start(os.Args[1:]))
+		os.Exit(1)
+	}
+	// These tests wait more than they compute, most of all for what never comes.
+	_ = flag.Set("test.parallel", "48")
+	status := m.Run()
+	os.RemoveAll(builtDir)
+	os.Exit(status)
 }
 
 // TestScripts runs the scripts in testdata/script: the real main against the
