@@ -2,108 +2,15 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
 )
-
-// minting are the requests that a mint makes, in order.
-var minting = []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpT2, emulator.OpUserFIC, emulator.OpCreate}
-
-// Whatever signal ends mint, and at whichever request, before or after it took
-// effect: the post step leaves nothing behind, with the saved state alone, with
-// inputs and environment alone, and with both. (Promises 2 and 6.)
-func TestKilledAtEveryRequest(t *testing.T) {
-	modes := []string{"state", "inputs", "both"}
-	turn := 0
-	for _, op := range minting {
-		for _, when := range []string{"before", "after"} {
-			for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT} {
-				// Where nothing can have been minted one kind of post step is enough.
-				turn++
-				with := modes[turn%3:][:1]
-				if op == emulator.OpCreate {
-					with = modes
-				}
-				for _, mode := range with {
-					t.Run(fmt.Sprintf("%s %s %v post with %s", op, when, signal, mode), func(t *testing.T) {
-						t.Parallel()
-						killedAt(t, op, when, signal, mode)
-					})
-				}
-			}
-		}
-	}
-}
-
-func killedAt(t *testing.T, op, when string, signal syscall.Signal, mode string) {
-	e := emulator.Start(t)
-	gate := emulator.NewGate()
-	defer gate.Open()
-	if when == "before" {
-		e.Intercept(op, gate.Before)
-	} else {
-		e.Intercept(op, gate.After)
-	}
-	step := newStep(t)
-	env := e.Env(emulator.AgentUser)
-	mint := command(t, env, step, "azdo-pat", "mint")
-	if err := mint.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-gate.Arrived()
-	if op == emulator.OpCreate && when == "after" {
-		// The gate is reached with the PAT made.
-		if len(e.Active()) != 1 {
-			t.Fatal("the server has not committed")
-		}
-	}
-	told := time.Now()
-	if err := mint.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	err := mint.Wait()
-	if took := time.Since(told); took > 5*time.Second {
-		t.Errorf("it took %s to stop", took)
-	}
-	if err == nil {
-		t.Errorf("mint succeeded although it was stopped")
-	}
-	e.ClearFaults()
-	if signal != syscall.SIGKILL {
-		// Told to stop, mint itself leaves no PAT that the server has made.
-		if n := len(e.Active()); n != 0 {
-			t.Errorf("%d PATs left by mint:\n%s", n, said(mint))
-		}
-	}
-	// What the server commits later still is the post step's to end.
-	gate.Open()
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := command(t, postEnv(env, state, mode), newStep(t), "post", "mint")
-	if err := post.Run(); err != nil {
-		t.Errorf("post: %v\n%s", err, said(post))
-	}
-	if text := said(post); strings.Contains(text, "::warning") || strings.Contains(text, "::error") {
-		t.Errorf("post complains:\n%s", text)
-	}
-	if n := len(e.Active()); n != 0 {
-		t.Errorf("%d PATs left by post:\n%s", n, said(post))
-	}
-	if v := e.Violations(); len(v) > 0 {
-		t.Error(v)
-	}
-}
 
 // A PAT that the server makes only after mint has gone is waited for by the post
 // step.
@@ -180,58 +87,6 @@ func TestPostIsToldToStop(t *testing.T) {
 	if n := len(e.Active()); n != 0 {
 		t.Errorf("%d PATs left:\n%s", n, said(post))
 	}
-}
-
-func newStep(t testing.TB) *runner.Step {
-	step, err := runner.NewStep(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return step
-}
-
-// command starts the program under one of its names, as the runner does.
-func command(t testing.TB, env map[string]string, step *runner.Step, name string, args ...string) *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(self, args...)
-	cmd.Args[0] = "/" + name
-	cmd.Stdout, cmd.Stderr = new(strings.Builder), new(strings.Builder)
-	for key, value := range env {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	for key, value := range step.Env() {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
-		cmd.Env = append(cmd.Env, "GOCOVERDIR="+dir)
-	}
-	return cmd
-}
-
-// said is what a program wrote, without its masks.
-func said(cmd *exec.Cmd) string {
-	text := cmd.Stdout.(*strings.Builder).String() + cmd.Stderr.(*strings.Builder).String()
-	return string(unmasked.ReplaceAll([]byte(text), nil))
-}
-
-// postEnv is the environment of a post step: the job's own, with the state, the
-// inputs, or both.
-func postEnv(env, state map[string]string, mode string) map[string]string {
-	post := map[string]string{}
-	for key, value := range env {
-		if mode != "state" || !strings.HasPrefix(key, "INPUT_") {
-			post[key] = value
-		}
-	}
-	if mode != "inputs" {
-		for key, value := range state {
-			post[key] = value
-		}
-	}
-	return post
 }
 
 // A standard output that nobody reads does not hold the program for longer than

@@ -42,9 +42,15 @@ func TestMain(m *testing.M) {
 	if play := plays[name]; play != nil {
 		os.Exit(play(os.Args[1:]))
 	}
-	// These tests wait more than they compute.
-	_ = flag.Set("test.parallel", "8")
-	os.Exit(m.Run())
+	if start := starters[name]; start != nil {
+		fmt.Fprintln(os.Stderr, start(os.Args[1:]))
+		os.Exit(1)
+	}
+	// These tests wait more than they compute, most of all for what never comes.
+	_ = flag.Set("test.parallel", "48")
+	status := m.Run()
+	os.RemoveAll(builtDir)
+	os.Exit(status)
 }
 
 // plays are programs of the tests, by name.
