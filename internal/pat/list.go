@@ -159,7 +159,11 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 // asked for again, but for an error of the list itself, which is its end.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		for at := NewCursor(f); !at.Done(); {
+		at := NewCursor(f)
+		for range maxPages + 1 { // the last one for the error that there are more
+			if at.Done() {
+				return
+			}
 			tokens, err := c.Next(ctx, at)
 			if err != nil {
 				var refused *Error
