@@ -15,8 +15,12 @@ import (
 )
 
 // built is the program as a release has it, without what the tests are built
-// with: go build, once, into a folder that goes with the tests.
+// with: go build, once, into a folder that goes with the tests. Where it is
+// counted which statements run, it is the test binary, which counts.
 var built = sync.OnceValues(func() (string, error) {
+	if os.Getenv("GOCOVERDIR") != "" {
+		return os.Executable()
+	}
 	dir, err := os.MkdirTemp("", "azdo-pat-built-")
 	if err != nil {
 		return "", err
@@ -57,6 +61,9 @@ func command(t testing.TB, env map[string]string, step *runner.Step, name string
 		for key, value := range step.Env() {
 			cmd.Env = append(cmd.Env, key+"="+value)
 		}
+	}
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		cmd.Env = append(cmd.Env, "GOCOVERDIR="+dir)
 	}
 	return cmd
 }
