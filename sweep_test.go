@@ -175,7 +175,8 @@ func TestSweepIsToldToStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := cmd.Wait()
-	if took := time.Since(told); err == nil || took > 5*time.Second || cmd.ProcessState.ExitCode() != 1 {
+	// It goes on for 4.5 seconds; the rest is for a slow machine.
+	if took := time.Since(told); err == nil || took > 8*time.Second || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v after %s", err, took)
 	}
 	var object struct {
@@ -234,7 +235,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	e := emulator.Start(t)
 	seedMany(e, 20, aged)
 	env := e.Env(emulator.AgentUser)
-	env["INPUT_TIMEOUT"] = "1s"
+	env["INPUT_TIMEOUT"] = "4s"
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, emulator.After(4, gate.Before))
@@ -243,16 +244,16 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(1500*time.Millisecond, gate.Open)
+	time.AfterFunc(4500*time.Millisecond, gate.Open)
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 12*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	for _, want := range []string{
 		"8 revoked, 12 not got to",
-		"::error title=azdo-pat sweep failed::not done within 1s%0Arun it again: it goes on with what is left; or give timeout a longer duration",
+		"::error title=azdo-pat sweep failed::not done within 4s%0Arun it again: it goes on with what is left; or give timeout a longer duration",
 	} {
 		if text := said(cmd); !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

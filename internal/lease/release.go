@@ -62,6 +62,9 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID), missing)
 		ended = append(ended, named...)
 		missing -= news(named)
+		if cut := (*unread)(nil); !first && failed == nil && errors.As(err, &cut) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return ended, nil // nor is there time for another look: the one before is the last
+		}
 		if failed = and(failed, err); failed != nil {
 			return ended, failed
 		}
@@ -143,6 +146,9 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 		}
 		before = list
 	}
+	if failed != nil && len(found) == 0 {
+		return nil, &unread{failed}
+	}
 	var ended []Ended
 	for _, t := range found {
 		gone, err := l.end(ctx, t.ID)
@@ -154,6 +160,12 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 	}
 	return ended, failed
 }
+
+// unread is the error of a list that could not be read to its end, and showed
+// nothing to end until then.
+type unread struct{ error }
+
+func (u *unread) Unwrap() error { return u.error }
 
 // read reads the list of active PATs, and returns what tells it from another one,
 // and its length. After an error it goes on where it was.

@@ -263,3 +263,20 @@ func TestReleaseOfSeveralIsInterrupted(t *testing.T) {
 		w.did("list", "revoke #1", "revoke #2")
 	})
 }
+
+// Where the time ends in the middle of a further look, the one before it was the
+// last; in the middle of the first, nothing is known.
+func TestTimeEndsWhileLooking(t *testing.T) {
+	t.Parallel()
+	for timeout, complains := range map[time.Duration]bool{time.Second: true, 5 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{T: t, slowness: 1500 * time.Millisecond}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			ended, err := w.process().lessor().Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()})
+			if len(ended) != 0 || (err != nil) != complains {
+				t.Errorf("within %s: ended %v, %v", timeout, ended, err)
+			}
+		})
+	}
+}
