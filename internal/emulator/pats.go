@@ -89,6 +89,17 @@ func (e *Emulator) Seed(p PAT) PAT {
 	return p
 }
 
+// End revokes a PAT as its owner does by hand.
+func (e *Emulator) End(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.pats {
+		if p.ID == id {
+			p.Revoked = true
+		}
+	}
+}
+
 func (p *PAT) active(now time.Time) bool { return !p.Revoked && now.Before(p.ValidTo) }
 
 // newPAT makes a token of 84 characters in the form that Azure DevOps has used
