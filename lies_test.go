@@ -107,7 +107,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	if len(e.Requests(at.op)) == 0 {
 		return false
 	}
-	if took > timeout+6*time.Second {
+	if took > timeout+9*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if status, err := statusOf(err); err != nil || status != 1 {
