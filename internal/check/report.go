@@ -42,6 +42,9 @@ func (r *Row) Pass(format string, args ...any) { r.Mark, r.Seen = Tick, fmt.Spri
 
 // Fail is for a step that went wrong; fix says what to do.
 func (r *Row) Fail(fix, format string, args ...any) {
+	if fix == "" {
+		fix = "this may pass: run check again; if it stays, see whether this machine may reach the host (firewall, proxy), and how the service is"
+	}
 	r.Mark, r.Seen, r.Fix = Cross, fmt.Sprintf(format, args...), fix
 }
 

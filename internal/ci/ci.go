@@ -135,6 +135,12 @@ type Origin struct {
 	Derived bool
 }
 
+// Alone is the origin with a key of its own, which no other process works out.
+func (o Origin) Alone(random io.Reader) Origin {
+	o.Key, o.Derived = randomKey(random), false
+	return o
+}
+
 // maxDisplayName is the longest display name, in characters.
 const maxDisplayName = 128
 

@@ -82,11 +82,31 @@ func Run(ctx context.Context, w World) int {
 	root.SetArgs(args)
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
+	err := unknownTopic(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
+	if err != nil {
 		c.platform.Log().Error("azdo-pat wrong command line", usageHint(err, root, args))
 		return usage
 	}
 	return c.status
+}
+
+// unknownTopic finds fault with what cobra's own commands would take in silence:
+// help for a command that there is not, completion for another shell.
+func unknownTopic(root *cobra.Command, args []string) error {
+	if len(args) < 2 || args[0] != "help" && args[0] != "completion" || strings.HasPrefix(args[1], "-") {
+		return nil
+	}
+	path := args[1:]
+	if args[0] == "completion" {
+		path = args[:2]
+	}
+	if cmd, left, err := root.Find(path); err == nil && cmd != root && len(left) == 0 {
+		return nil
+	}
+	return fmt.Errorf("unknown argument of %s %s", root.Name(), args[0])
 }
 
 // call is one run of the program.
@@ -100,7 +120,11 @@ type call struct {
 	// caller's runs.
 	connected bool
 	started   atomic.Bool
-	status    int
+	// ran tells that a command of the caller's has run, ending that all that is
+	// left to do is to revoke.
+	ran, ending atomic.Bool
+	log         *stream // to which the platform's log goes in a CI system
+	status      int
 }
 
 // bound gives what follows a bound of its own. Zero: none.
@@ -115,9 +139,29 @@ func (c *call) bound(d time.Duration) {
 }
 
 func (c *call) options(json bool) ci.Options {
-	return ci.Options{LookupEnv: c.LookupEnv,
-		Stdout: &stream{Writer: c.Stdout, told: c.told}, Stderr: &stream{Writer: c.Stderr, told: c.told},
-		Random: c.Random, JSON: json, Host: c.Host}
+	stdout := &stream{Writer: c.Stdout, told: c.told, ending: &c.ending}
+	stderr := &stream{Writer: c.Stderr, told: c.told, ending: &c.ending}
+	if c.log = stdout; json {
+		c.log = stderr
+	}
+	return ci.Options{LookupEnv: c.LookupEnv, Stdout: stdout, Stderr: stderr, Random: c.Random, JSON: json, Host: c.Host}
+}
+
+// keep keeps a credential out of the log. Where all that is left to do is to
+// revoke, a mask that cannot be written is no reason not to: nor can anything
+// else be written there.
+func (c *call) keep(v secret.Value) error {
+	if err := c.platform.Mask(v); err != nil && !c.ending.Load() {
+		return err
+	}
+	return nil
+}
+
+// aloud says on standard error what the log did not take.
+func (c *call) aloud(text string) {
+	if _, terminal := c.platform.(*ci.Terminal); !terminal && c.log.failed.Load() {
+		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(ci.Harmless(c.platform.Log().Scrub(text)), "\n", "\n  "))
+	}
 }
 
 // actionArgs checks the input command, which action.yml passes as the argument.
@@ -343,7 +387,7 @@ func (c *call) mask(s *settings.Settings) error {
 		given = append(given, p.IDToken().Token)
 	}
 	for _, v := range given {
-		if err := c.platform.Mask(v); err != nil {
+		if err := c.keep(v); err != nil {
 			return err
 		}
 	}
@@ -355,9 +399,11 @@ func (c *call) failed(command string, err error) int {
 	var wrong *settings.Problems
 	if errors.As(err, &wrong) {
 		c.platform.Log().Error("azdo-pat "+command+": wrong settings", err)
+		c.aloud(command + ": wrong settings: " + ci.Explain(err))
 		return usage
 	}
 	c.platform.Log().Error("azdo-pat "+command+" failed", err)
+	c.aloud(command + " failed: " + ci.Explain(err))
 	return fault
 }
 

@@ -142,15 +142,18 @@ type quiet struct{ *ci.Log }
 func (q quiet) Infof(format string, args ...any) { q.Debugf(format, args...) }
 
 // aside returns where to say what happens on the way, and how to keep what is
-// fetched there out of the log. While a command of the caller's runs, no mask is
-// written: the command may have told the runner to heed no logging commands
-// (stop-commands), to which a mask is text like any other.
+// fetched there out of the log. Once a command of the caller's runs, and when it
+// has run, no mask is written: the command may have told the runner to heed no
+// logging commands (stop-commands), to which a mask is text like any other.
 func (c *call) aside() (speaker, func(secret.Value) error) {
 	log := c.platform.Log()
-	if c.started.Load() {
+	switch {
+	case c.started.Load():
 		return quiet{log}, log.Hide
+	case c.ran.Load():
+		return log, log.Hide
 	}
-	return log, c.platform.Mask
+	return log, c.keep
 }
 
 // credentials makes the identity that the settings name.

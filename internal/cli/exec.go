@@ -153,6 +153,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		return fault, x.lessor().Undo(ctx, x.lease, fmt.Errorf("%s could not be started: %w", x.shown(), err))
 	}
 	x.bound(0)
+	x.ran.Store(true)
 	x.started.Store(true)
 	x.keep(ctx)
 
@@ -171,6 +172,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 			if !slices.Contains(stopping, signal) {
 				continue
 			}
+			x.ending.Store(true)
 			release()
 			if cause == nil {
 				cause = fmt.Errorf("stopped by a signal (%s)", signal)

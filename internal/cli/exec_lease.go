@@ -27,7 +27,9 @@ type tenure struct {
 func (x *execution) acquire(ctx context.Context) error {
 	ctx, cancel := within(ctx, x.s.Timeout)
 	defer cancel()
-	conn, _, minted, err := x.obtain(ctx, x.s, unrecorded)
+	// No later process looks for this lease, but another one of the same step
+	// must not take it for its own.
+	conn, _, minted, err := x.obtain(ctx, x.s, x.platform.Origin(x.s.Name).Alone(x.Random), unrecorded)
 	if err != nil {
 		return err
 	}
@@ -107,6 +109,7 @@ func (x *execution) keep(ctx context.Context) {
 func (x *execution) release(ctx context.Context) (report func() int) {
 	x.stopKeeping()
 	<-x.kept
+	x.ending.Store(true)
 	record := x.lease.Record
 	log := x.platform.Log()
 	switch {

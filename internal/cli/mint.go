@@ -71,10 +71,11 @@ func (c *call) mint(ctx context.Context, given map[string]string) int {
 // acquire mints and hands over. When it fails, nothing is left.
 func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
 	log := c.platform.Log()
-	if err := c.platform.Prepare(c.platform.Origin(s.Name)); err != nil {
+	origin := c.platform.Origin(s.Name)
+	if err := c.platform.Prepare(origin); err != nil {
 		return nil, err
 	}
-	conn, lessor, minted, err := c.obtain(ctx, s, func(r lease.Record) error { return c.platform.Record(r.String()) })
+	conn, lessor, minted, err := c.obtain(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
-func (c *call) obtain(ctx context.Context, s *settings.Settings, record func(lease.Record) error) (*connection, *lease.Lessor, *lease.Lease, error) {
+func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origin, record func(lease.Record) error) (*connection, *lease.Lessor, *lease.Lease, error) {
 	log := c.platform.Log()
 	for _, u := range pat.Unknown(s.Scopes) {
 		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
@@ -113,7 +114,6 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, record func(lea
 	}
 	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
-	origin := c.platform.Origin(s.Name)
 	r := lease.Record{
 		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
 	}

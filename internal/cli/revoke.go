@@ -39,6 +39,7 @@ the same setting name, acquired in an earlier step of the same job.`,
 }
 
 func (c *call) revoke(ctx context.Context, given map[string]string) int {
+	c.ending.Store(true)
 	s, err := c.load(settings.Revoke, c.source(given, nil))
 	if err != nil {
 		return c.failed("revoke", err)
@@ -57,6 +58,7 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 // post is the action's post step: revoke, by what mint recorded, or else by
 // what can be worked out again from the inputs and the environment.
 func (c *call) post(ctx context.Context, args []string) int {
+	c.ending.Store(true)
 	log := c.platform.Log()
 	record, saved := c.recorded()
 	switch {
@@ -216,6 +218,7 @@ func (c *call) ended(command string, s *settings.Settings, err error) int {
 		title = "wrong settings"
 	}
 	c.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
+	c.aloud(command + ": " + title + ": " + ci.Explain(err))
 	if p, ok := c.platform.(*ci.AzurePipelines); ok {
 		p.WithIssues()
 	}

@@ -13,6 +13,10 @@ import (
 // told to stop.
 const unread = time.Second
 
+// pressing is how long a write is waited for where there is a PAT to revoke: a
+// word that nobody hears is no reason to let it live.
+const pressing = 3 * time.Second
+
 // errUnread is what a write ends with that was not waited for any longer.
 var errUnread = errors.New("nobody reads it")
 
@@ -21,13 +25,23 @@ var errUnread = errors.New("nobody reads it")
 // stop and still has a PAT to revoke.
 type stream struct {
 	io.Writer
-	told  <-chan struct{} // closed when the program was told to stop
-	stuck atomic.Bool     // a write is still going on that nobody waits for
+	told   <-chan struct{} // closed when the program was told to stop
+	ending *atomic.Bool    // all that is left to do is to revoke
+	stuck  atomic.Bool     // a write is still going on that nobody waits for
+	failed atomic.Bool     // something could not be written
 }
 
 // Write implements [io.Writer]. What it was given is written in the end if
 // somebody reads after all, but nothing that comes later.
 func (s *stream) Write(p []byte) (int, error) {
+	n, err := s.write(p)
+	if err != nil {
+		s.failed.Store(true)
+	}
+	return n, err
+}
+
+func (s *stream) write(p []byte) (int, error) {
 	if s.stuck.Load() {
 		return 0, errUnread
 	}
@@ -41,15 +55,22 @@ func (s *stream) Write(p []byte) (int, error) {
 		n, err := s.Writer.Write(p)
 		done <- written{n, err}
 	}()
+	var late <-chan time.Time
+	if s.ending.Load() {
+		late = time.After(pressing)
+	}
+	patience := time.Duration(0)
 	select {
 	case w := <-done:
 		return w.n, w.err
+	case <-late:
 	case <-s.told:
+		patience = unread
 	}
 	select {
 	case w := <-done:
 		return w.n, w.err
-	case <-time.After(unread):
+	case <-time.After(patience):
 		s.stuck.Store(true)
 		return 0, errUnread
 	}

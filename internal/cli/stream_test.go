@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ func TestStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told, pipe := make(chan struct{}), make(full)
-		s := &stream{Writer: pipe, told: told}
+		s := &stream{Writer: pipe, told: told, ending: new(atomic.Bool)}
 		begin := time.Now()
 		// As long as nobody is in a hurry it is waited for.
 		time.AfterFunc(time.Hour, func() { close(told) })
@@ -40,7 +41,7 @@ func TestStreamThatIsRead(t *testing.T) {
 		told := make(chan struct{})
 		close(told)
 		var text strings.Builder
-		s := &stream{Writer: &text, told: told}
+		s := &stream{Writer: &text, told: told, ending: new(atomic.Bool)}
 		line := []byte("a\n")
 		for range 3 {
 			if n, err := s.Write(line); n != 2 || err != nil {
@@ -54,10 +55,10 @@ func TestStreamThatIsRead(t *testing.T) {
 		// Slowly, but in time.
 		pipe := make(full)
 		time.AfterFunc(unread/2, func() { close(pipe) })
-		if n, err := (&stream{Writer: pipe, told: told}).Write(line); n != 2 || err != nil {
+		if n, err := (&stream{Writer: pipe, told: told, ending: new(atomic.Bool)}).Write(line); n != 2 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
-		broken := &stream{Writer: failing{}, told: told}
+		broken := &stream{Writer: failing{}, told: told, ending: new(atomic.Bool)}
 		if _, err := broken.Write(line); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("error %v", err)
 		}

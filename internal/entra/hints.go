@@ -15,7 +15,7 @@ func (e *Error) Hint() string {
 func say(text string) func(*Error) string { return func(*Error) string { return text } }
 
 var (
-	signIn = say("check the user account: its name, its password, and that it is enabled and not locked")
+	signIn = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
 	factor = say("the account needs a second factor, which no job can give; use another identity, such as an agent user")
 	reseed = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
 	access = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or admit the runner's network")
