@@ -9,10 +9,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/wire"
 )
@@ -26,7 +26,7 @@ type GitHub struct {
 	Audience string
 }
 
-var pending = regexp.MustCompile(`(?i)\bpending\b`)
+var pending = lazyregexp.New(`(?i)\bpending\b`)
 
 const askingGitHub = "ask GitHub for an assertion"
 
@@ -81,7 +81,7 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 		detail = strings.ReplaceAll(answer.Message, cmp.Or(g.Token.Reveal(), "***"), "***")
 	}
 	e := wire.Refused(askingGitHub, resp, detail)
-	e.Passes = pending.Match(body[:min(len(body), 4096)])
+	e.Passes = pending().Match(body[:min(len(body), 4096)])
 	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/pat"
 )
 
@@ -172,11 +172,11 @@ const IDToken = `permissions:
 
 // notInName is what the name of a federated credential is not to hold: it is
 // part of a URL.
-var notInName = regexp.MustCompile(`[^A-Za-z0-9]+`)
+var notInName = lazyregexp.New(`[^A-Za-z0-9]+`)
 
 // credentialName makes a name of a subject; Entra takes 120 characters.
 func credentialName(subject string) string {
-	name := "azdo-pat-" + strings.Trim(notInName.ReplaceAllString(subject, "-"), "-")
+	name := "azdo-pat-" + strings.Trim(notInName().ReplaceAllString(subject, "-"), "-")
 	return strings.Trim(name[:min(len(name), 120)], "-")
 }
 
@@ -201,11 +201,11 @@ func asciiJSON(v any) string {
 }
 
 // plainWord is what a shell takes as it is written.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+var plainWord = lazyregexp.New(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
 // shell quotes a word for a POSIX shell.
 func shell(word string) string {
-	if plainWord.MatchString(word) {
+	if plainWord().MatchString(word) {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"

@@ -9,10 +9,10 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
@@ -42,13 +42,13 @@ func NewAzurePipelines(o Options) *AzurePipelines {
 
 // macro is how a variable that is not defined arrives: the agent replaces
 // "$(NAME)" in a step's env only where it knows the name.
-var macro = regexp.MustCompile(`^\$\([^()]*\)$`)
+var macro = lazyregexp.New(`^\$\([^()]*\)$`)
 
 // LookupEnv reads the environment, in which a variable that the pipeline does
 // not define counts as unset.
 func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
 	v, ok := p.env(name)
-	if macro.MatchString(strings.TrimSpace(v)) {
+	if macro().MatchString(strings.TrimSpace(v)) {
 		return "", false
 	}
 	return v, ok

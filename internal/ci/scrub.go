@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
@@ -20,7 +21,10 @@ import (
 // encodings in which a server could send them back, and whatever has the form
 // of a JWT or of a PAT.
 type scrubber struct {
-	known    map[string]bool
+	known map[string]bool
+	// unread are tokens of which the forms and pieces are not worked out yet. In
+	// most runs nothing that is said looks like one, and the job waits.
+	unread   []string
 	forms    []string
 	replacer *strings.Replacer
 	// spellings match credentials with characters that encodings change.
@@ -31,12 +35,18 @@ type scrubber struct {
 	later  []string
 }
 
-// shortest is the length below which an encoded part of a credential says too
-// little to be hidden, and would hide too much else.
-const shortest = 6
+const (
+	// shortest is the length below which an encoded part of a credential says too
+	// little to be hidden, and would hide too much else.
+	shortest = 6
+	// encoded is the length of a text in which a piece of an encoded credential
+	// could be: longer than an id. Only then the pieces of all encodings are
+	// worked out.
+	encoded = 40
+)
 
 // tokenForm is what an Azure DevOps PAT (both generations) and a JWT look like.
-var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
+var tokenForm = lazyregexp.New(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
 // add makes a credential known.
 func (s *scrubber) add(v secret.Value) {
@@ -47,13 +57,28 @@ func (s *scrubber) add(v secret.Value) {
 		s.known = map[string]bool{}
 	}
 	s.known[v.Reveal()] = true
-	s.forms = append(s.forms, v.Reveal())
-	for _, form := range encodings(v.Reveal()) {
-		if len(form) >= shortest && !slices.Contains(s.forms, form) {
-			s.forms = append(s.forms, form)
-			s.later = append(s.later, form)
-		}
+	s.unread = append(s.unread, v.Reveal())
+	if len(v.Reveal()) < encoded || !invariant(v.Reveal()) {
+		s.read()
 	}
+}
+
+// read works out the forms and pieces of what was added.
+func (s *scrubber) read() {
+	for _, text := range s.unread {
+		s.forms = append(s.forms, text)
+		for _, form := range encodings(text) {
+			if len(form) >= shortest && !slices.Contains(s.forms, form) {
+				s.forms = append(s.forms, form)
+				s.later = append(s.later, form)
+			}
+		}
+		if r := spelling(text); r != nil {
+			s.spellings = append(s.spellings, r)
+		}
+		s.pieces.add(text)
+	}
+	s.unread = nil
 	// Where several match, the longest must win.
 	slices.SortStableFunc(s.forms, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var pairs []string
@@ -61,31 +86,80 @@ func (s *scrubber) add(v secret.Value) {
 		pairs = append(pairs, form, "***")
 	}
 	s.replacer = strings.NewReplacer(pairs...)
-	if r := spelling(v.Reveal()); r != nil {
-		s.spellings = append(s.spellings, r)
-	}
-	s.pieces.add(v.Reveal())
 }
 
-// run is a text in which a piece of an encoded credential could be: longer than
-// an id. Only then the pieces of all encodings are worked out.
-var run = regexp.MustCompile(`[A-Za-z0-9+/_=-]{40}`)
+// unreadIn reports whether a text could hold anything of a token that is unread:
+// a piece of it, its encoded form (which is longer than an id), or, where a text
+// was cut, the beginning of either.
+func (s *scrubber) unreadIn(text string) bool {
+	if len(s.unread) == 0 {
+		return false
+	}
+	if strings.Contains(text, "…") || hasRun(text, encoded, inEncoding) || hasRun(text, encoded, inToken) {
+		return true
+	}
+	n := 0
+	for i := range len(text) {
+		if n++; !inToken(text[i]) {
+			n = 0
+		}
+		if n >= piece && slices.ContainsFunc(s.unread, func(token string) bool { return strings.Contains(token, text[i+1-piece:i+1]) }) {
+			return true
+		}
+	}
+	return false
+}
 
 func (s *scrubber) clean(text string) string {
+	if s.unreadIn(text) {
+		s.read()
+	}
 	if s.replacer != nil {
 		text = s.cutOff(s.replacer.Replace(text))
 	}
 	for _, r := range s.spellings {
 		text = r.ReplaceAllLiteralString(text, "***")
 	}
-	if run.MatchString(text) {
+	if len(s.later) > 0 && hasRun(text, encoded, inEncoding) {
 		for _, form := range s.later {
 			s.pieces.add(form)
 		}
 		s.later = nil
 	}
 	text = s.pieces.hide(text)
-	return tokenForm.ReplaceAllString(text, "***")
+	// Without one of these there is none.
+	if strings.Contains(text, "eyJ") || hasRun(text, 52, alphanumeric) {
+		text = tokenForm().ReplaceAllString(text, "***")
+	}
+	return text
+}
+
+// hasRun reports whether so many characters of a kind are somewhere in a row.
+func hasRun(text string, length int, kind func(byte) bool) bool {
+	n := 0
+	for i := range len(text) {
+		if n++; !kind(text[i]) {
+			n = 0
+		}
+		if n == length {
+			return true
+		}
+	}
+	return false
+}
+
+// inToken are the characters that no encoding for URLs, JSON or markup changes.
+func inToken(c byte) bool {
+	return alphanumeric(c) || c == '.' || c == '_' || c == '~' || c == '-'
+}
+
+func alphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// inEncoding are the characters of hexadecimal and of base64 in its variants.
+func inEncoding(c byte) bool {
+	return alphanumeric(c) || c == '+' || c == '/' || c == '_' || c == '=' || c == '-'
 }
 
 // cutOff replaces what is left of a credential where a long text was cut: most
@@ -111,9 +185,12 @@ func (s *scrubber) cutOff(text string) string {
 // invariant reports whether a text has only characters that no encoding for
 // URLs, JSON or markup changes.
 func invariant(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._~-", r)
-	})
+	for i := range len(text) {
+		if !inToken(text[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // entities are the names of characters in markup.
@@ -194,7 +271,7 @@ func escaped(text string) []string {
 	}
 }
 
-var escape = regexp.MustCompile("%[0-9A-F]{2}")
+var escape = lazyregexp.New("%[0-9A-F]{2}")
 
 // lowerEscapes writes %2F as %2f, as .NET does.
-func lowerEscapes(text string) string { return escape.ReplaceAllStringFunc(text, strings.ToLower) }
+func lowerEscapes(text string) string { return escape().ReplaceAllStringFunc(text, strings.ToLower) }

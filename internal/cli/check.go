@@ -14,7 +14,7 @@ import (
 )
 
 func (c *call) checkCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "check",
 		Short: "Try every step up to the mint, and say what is missing and how to fix it",
 		Long: `check goes the whole way that mint goes and mints nothing: settings, platform,
@@ -40,8 +40,6 @@ names, and no credential.`,
 			c.status = c.check(cmd.Context(), flags(cmd))
 		},
 	}
-	addFlags(cmd, settings.Check)
-	return cmd
 }
 
 func (c *call) check(ctx context.Context, given map[string]string) int {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/entra"
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
@@ -239,7 +239,7 @@ func (k *checkup) sawToken(token secret.Value) {
 }
 
 // ours is what mint calls a PAT.
-var ours = regexp.MustCompile(`^azdo-pat .* [0-9a-f]{16}$`)
+var ours = lazyregexp.New(`^azdo-pat .* [0-9a-f]{16}$`)
 
 // aPage is how many PATs are looked at, at most.
 const aPage = 100
@@ -267,7 +267,7 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 				return err
 			}
 			count++
-			if ours.MatchString(t.DisplayName) {
+			if ours().MatchString(t.DisplayName) {
 				leases++
 			}
 			if from := t.ValidFrom; !from.IsZero() && (oldest.IsZero() || from.Before(oldest)) {

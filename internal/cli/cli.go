@@ -78,7 +78,7 @@ func Run(ctx context.Context, w World) int {
 		}
 	}
 	args = joined(args)
-	root := c.root()
+	root := c.root(func(name string) bool { return slices.Contains(args, name) })
 	root.SetArgs(args)
 	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
@@ -181,9 +181,11 @@ func (c *call) actionArgs(args []string) ([]string, error) {
 var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
 
 // Root is the command line with its help, for those who write it down.
-func Root() *cobra.Command { return (&call{}).root() }
+func Root() *cobra.Command { return (&call{}).root(func(string) bool { return true }) }
 
-func (c *call) root() *cobra.Command {
+// root has flags only for the commands that are named: a job waits while they are
+// made, and only one command runs.
+func (c *call) root(named func(string) bool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "azdo-pat",
 		Short: "Azure DevOps personal access tokens that live no longer than the job",
@@ -204,6 +206,11 @@ no flag: a command line is visible to other processes.`,
 		SilenceErrors: true,
 	}
 	root.AddCommand(c.mintCommand(), c.revokeCommand(), c.execCommand(), c.sweepCommand(), c.checkCommand(), c.scopesCommand(), c.versionCommand())
+	for _, cmd := range root.Commands() {
+		if named(cmd.Name()) {
+			addFlags(cmd, settings.Command(cmd.Name()))
+		}
+	}
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for path, example := range examples {
@@ -271,21 +278,29 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
-	values := map[string][]string{
-		"on-revoke-failure": {settings.Warn, settings.Fail},
-		"output":            {settings.Text, settings.JSON},
-		"scopes":            scopeNames(),
-	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		complete := cobra.FixedCompletions(values[f.Name], cobra.ShellCompDirectiveNoFileComp)
-		switch {
-		case strings.HasSuffix(f.Name, "-file"):
+		if strings.HasSuffix(f.Name, "-file") {
 			return // files, as the shell has them
-		case f.NoOptDefVal != "":
-			complete = cobra.FixedCompletions([]string{"true", "false"}, cobra.ShellCompDirectiveNoFileComp)
 		}
-		_ = cmd.RegisterFlagCompletionFunc(f.Name, complete)
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return values(f), cobra.ShellCompDirectiveNoFileComp
+		})
 	})
+}
+
+// values are those that a flag can have, where they can be listed.
+func values(f *pflag.Flag) []string {
+	switch {
+	case f.Name == "on-revoke-failure":
+		return []string{settings.Warn, settings.Fail}
+	case f.Name == "output":
+		return []string{settings.Text, settings.JSON}
+	case f.Name == "scopes":
+		return scopeNames()
+	case f.NoOptDefVal != "":
+		return []string{"true", "false"}
+	}
+	return nil
 }
 
 // joined lets the value of a flag that can stand alone follow it after a space

@@ -23,7 +23,7 @@ import (
 )
 
 func (c *call) execCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG…]",
 		Short: "Run a command with a PAT in its environment",
 		Long: `exec mints a PAT, runs COMMAND with it in the variable AZURE_DEVOPS_EXT_PAT, or in
@@ -59,8 +59,6 @@ In a CI system the PAT is replaced by *** in what COMMAND writes.`,
 			c.status = c.exec(cmd.Context(), flags(cmd), args)
 		},
 	}
-	addFlags(cmd, settings.Exec)
-	return cmd
 }
 
 // programs completes the name of a command, and leaves what follows to the shell.

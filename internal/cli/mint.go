@@ -15,7 +15,7 @@ import (
 )
 
 func (c *call) mintCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "mint",
 		Short: "Mint a PAT and hand it to the CI system, or to standard output",
 		Long: `mint exchanges the job's OIDC identity for a user token, mints a PAT with it and
@@ -39,8 +39,6 @@ revoke with the id that --output json shows.`,
 			c.status = c.mint(cmd.Context(), flags(cmd))
 		},
 	}
-	addFlags(cmd, settings.Mint)
-	return cmd
 }
 
 func (c *call) mint(ctx context.Context, given map[string]string) int {

@@ -16,7 +16,7 @@ import (
 )
 
 func (c *call) revokeCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "revoke",
 		Short: "Revoke a PAT that mint handed over",
 		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that has
@@ -34,8 +34,6 @@ the same setting name, acquired in an earlier step of the same job.`,
 			c.status = c.revoke(cmd.Context(), flags(cmd))
 		},
 	}
-	addFlags(cmd, settings.Revoke)
-	return cmd
 }
 
 func (c *call) revoke(ctx context.Context, given map[string]string) int {

@@ -17,7 +17,7 @@ import (
 )
 
 func (c *call) sweepCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "sweep",
 		Short: "Revoke the PATs that killed machines left behind",
 		Long: `sweep looks through the user's active PATs for those that azdo-pat minted and
@@ -39,8 +39,6 @@ sweep.`,
 			c.status = c.sweep(cmd.Context(), flags(cmd))
 		},
 	}
-	addFlags(cmd, settings.Sweep)
-	return cmd
 }
 
 func (c *call) sweep(ctx context.Context, given map[string]string) int {

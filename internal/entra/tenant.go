@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/wire"
 )
@@ -33,8 +33,8 @@ var ErrNowhere = errors.New("the organization is nowhere")
 const askingTenant = "ask the organization for its tenant"
 
 var (
-	tenantGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	authURI    = regexp.MustCompile(`(?i)\bauthorization_uri="?([^",\s]+)"?`)
+	tenantGUID = lazyregexp.New(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	authURI    = lazyregexp.New(`(?i)\bauthorization_uri="?([^",\s]+)"?`)
 )
 
 const noTenant = "00000000-0000-0000-0000-000000000000"
@@ -74,15 +74,15 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 
 func tenantOf(h http.Header) string {
 	for _, challenge := range h.Values("WWW-Authenticate") {
-		for _, m := range authURI.FindAllStringSubmatch(challenge, -1) {
+		for _, m := range authURI().FindAllStringSubmatch(challenge, -1) {
 			if u, err := url.Parse(m[1]); err == nil {
-				if last := path.Base(u.Path); tenantGUID.MatchString(last) {
+				if last := path.Base(u.Path); tenantGUID().MatchString(last) {
 					return strings.ToLower(last)
 				}
 			}
 		}
 	}
-	if t := h.Get("X-VSS-ResourceTenant"); tenantGUID.MatchString(t) {
+	if t := h.Get("X-VSS-ResourceTenant"); tenantGUID().MatchString(t) {
 		return strings.ToLower(t)
 	}
 	return ""

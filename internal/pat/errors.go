@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/wire"
 )
@@ -157,7 +158,7 @@ const maxMessage = 300
 
 // credential is what a credential looks like: a PAT of today, a PAT of before
 // July 2024, a JWT.
-var credential = compiled(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+var credential = lazyregexp.New(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 
 // outside makes an outside text fit for an error: one line, nothing secret,
 // not too long. The credential of the client and token are taken out whatever
@@ -176,7 +177,7 @@ func (c *Client) outside(text, token string) string {
 }
 
 // notInCode is what no code has.
-var notInCode = compiled(`[^A-Za-z0-9_.]+`)
+var notInCode = lazyregexp.New(`[^A-Za-z0-9_.]+`)
 
 // code makes an [Error.Code] of what the server wrote: the first that is not
 // empty, as the specification spells it.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/wire"
 )
 
@@ -84,7 +85,7 @@ func (c *Client) failure(resp *http.Response, body []byte) *Error {
 }
 
 // numbered is a numbered error of Azure DevOps, such as "TF400813".
-var numbered = compiled(`\b(?:TF|VS)[0-9]{5,7}\b`)
+var numbered = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}\b`)
 
 // serviceErrorHeader returns the detail that Azure DevOps at times gives in a
 // header alone.

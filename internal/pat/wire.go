@@ -6,11 +6,10 @@ import (
 	"html"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
 )
 
@@ -106,18 +105,12 @@ func readTime(text string) time.Time {
 	return time.Time{}
 }
 
-// Compiling all of this package's expressions takes longer than all else that
-// it does in a mint, and only an answer that is not as it should be needs one.
-func compiled(expression string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
-}
-
 // In what is not the JSON it was to be. Every PAT so far has had at least 52
 // characters; something shorter may be no credential, and who masks a word
 // masks it everywhere.
 var (
-	idInText    = compiled(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
-	tokenInText = compiled(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
+	idInText    = lazyregexp.New(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	tokenInText = lazyregexp.New(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
 )
 
 const zero = "00000000-0000-0000-0000-000000000000"
@@ -228,7 +221,7 @@ func bare(body []byte) []byte {
 // isHTML reports whether a body is a page.
 func isHTML(body []byte) bool { return bytes.HasPrefix(bare(body), []byte("<")) }
 
-var titled = compiled(`(?is)<title[^>]*>([^<]{1,200})`)
+var titled = lazyregexp.New(`(?is)<title[^>]*>([^<]{1,200})`)
 
 // looksLike says in a few words what a body is that was to be something else.
 func looksLike(body []byte) string {

@@ -6,10 +6,8 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -35,33 +33,6 @@ func (p *Problems) Error() string {
 	}
 	return fmt.Sprintf("%d settings are wrong:\n  %s", len(p.List), strings.Join(p.List, "\n  "))
 }
-
-var (
-	guid         = form{36, compiled(`^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`)}
-	domain       = form{253, compiled(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])$`)}
-	organization = form{50, compiled(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)}
-	clientID     = form{200, compiled(`^[A-Za-z0-9][A-Za-z0-9._:/~-]*$`)}
-	upn          = form{255, compiled(`^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`)}
-)
-
-// form is what a text may look like, and how many bytes it may have. Counting
-// in the expression would make it, and the program's start, slow.
-type form struct {
-	most int
-	form func() *regexp.Regexp
-}
-
-// compiled is an expression that is compiled when it is needed: no command needs
-// all of them.
-func compiled(expression string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
-}
-
-// MatchString reports whether text has the form.
-func (f form) MatchString(text string) bool { return len(text) <= f.most && f.form().MatchString(text) }
-
-// IsGUID reports whether text has the form of a GUID, in either case.
-func IsGUID(text string) bool { return guid.MatchString(text) }
 
 // check gathers what is wrong.
 type check struct {
@@ -188,14 +159,14 @@ func Organization(text string) (string, error) {
 			return "", errors.New("not the URL of an organization")
 		}
 	}
-	if !organization.MatchString(name) {
+	if !organization.matches(name) {
 		return "", errors.New("not the name of an organization")
 	}
 	return name, nil
 }
 
 func (c *check) tenant(text string) string {
-	if text != "" && !guid.MatchString(text) && !domain.MatchString(text) {
+	if text != "" && !guid.matches(text) && !domain.matches(text) {
 		c.wrong("tenant-id", text, "the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com")
 	}
 	return text
@@ -309,16 +280,11 @@ func (c *check) oneOf(name, text string, allowed ...string) string {
 	return text
 }
 
-var (
-	variable   = form{200, compiled(`^[A-Za-z_][A-Za-z0-9_]*$`)}
-	repository = form{140, compiled(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)}
-)
-
 // env takes the names of variables, separated as scopes are.
 func (c *check) env(text string) []string {
 	names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	for _, name := range names {
-		if !variable.MatchString(name) {
+		if !variable.matches(name) {
 			c.wrong("env", text, "names of variables, separated by white space or commas, such as AZURE_DEVOPS_EXT_PAT")
 			return nil
 		}
@@ -330,7 +296,7 @@ func (c *check) env(text string) []string {
 }
 
 func (c *check) repository(text string) string {
-	if text != "" && !repository.MatchString(text) {
+	if text != "" && !repository.matches(text) {
 		c.wrong("repository", text, "a GitHub repository as OWNER/REPO")
 	}
 	return text
@@ -408,10 +374,10 @@ func (c *check) identity(s *Settings) {
 			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))
 		s.Identity = ""
 	}
-	if s.AgentID != "" && !clientID.MatchString(s.AgentID) {
+	if s.AgentID != "" && !clientID.matches(s.AgentID) {
 		c.wrong("agent-id", s.AgentID, "the client id of the agent identity")
 	}
-	if s.AgentUser != "" && !guid.MatchString(s.AgentUser) && !upn.MatchString(s.AgentUser) {
+	if s.AgentUser != "" && !guid.matches(s.AgentUser) && !upn.matches(s.AgentUser) {
 		c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
 	}
 	if strings.ContainsFunc(s.Username, unicode.IsControl) {
@@ -428,7 +394,7 @@ func (c *check) assertion(s *Settings) {
 	switch {
 	case s.ClientID == "":
 		c.need("client-id", "the application that trusts this job's assertion: the agent identity blueprint, or the app registration")
-	case !clientID.MatchString(s.ClientID):
+	case !clientID.matches(s.ClientID):
 		c.wrong("client-id", s.ClientID, "the client id of an application")
 	}
 	if s.FederatedTokenFile != "" {
@@ -442,7 +408,7 @@ func (c *check) assertion(s *Settings) {
 		switch {
 		case s.ServiceConnection == "":
 			c.need("service-connection-id", "the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
-		case !guid.MatchString(s.ServiceConnection):
+		case !guid.matches(s.ServiceConnection):
 			c.wrong("service-connection-id", s.ServiceConnection, "the id (a GUID) of a service connection, which is in the address of its page")
 		}
 	}

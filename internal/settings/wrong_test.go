@@ -181,7 +181,7 @@ func TestRightValues(t *testing.T) {
 func TestAgentUserHasNoControlCharacters(t *testing.T) {
 	t.Parallel()
 	for _, r := range "\x00\x1b\x7f\u0085\u00a0\u200b\u2028\u202e" {
-		if found := "a" + string(r) + "b@contoso.com"; upn.MatchString(found) {
+		if found := "a" + string(r) + "b@contoso.com"; upn.matches(found) {
 			t.Errorf("%q is taken for a user principal name", found)
 		}
 	}
