@@ -178,6 +178,7 @@ func (x *execution) revoked(within time.Duration) {
 // A signal that tells exec to stop ends the PAT at once, though the command takes
 // its time; the command gets it once, each time, and its status is passed on.
 func TestExecIsToldToStop(t *testing.T) {
+	t.Parallel()
 	// Who started this may have been told to ignore it (nohup), and so would exec.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {

@@ -90,6 +90,7 @@ func (p *pipelineJob) left(after string, cmd *exec.Cmd) {
 // Whatever signal ends mint around the request that mints, a revoke in the same
 // job leaves nothing behind, also where the job's folder is gone. (Promise 2.)
 func TestPipelineKilled(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"before", "after"} {
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT} {
 			for _, folder := range []string{"there", "gone"} {

@@ -62,6 +62,7 @@ var plays = map[string]func(args []string) (status int){}
 // script runs twice, the second time with debug logging; after every start of
 // the program the canary looks for credentials in all that it wrote.
 func TestScripts(t *testing.T) {
+	t.Parallel() // many of them wait, and others can compute meanwhile
 	for _, debug := range []string{"", "1"} {
 		t.Run("debug="+debug, func(t *testing.T) {
 			t.Parallel()
