@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -225,6 +226,8 @@ func kills() (all []kill) {
 	for n := range 8 {
 		add(byAgentUser, point{after: time.Duration(n) * 5 * time.Millisecond}, nil)
 	}
+	// In any order, the same each time: those that wait long stand together.
+	rand.New(rand.NewPCG(0, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
 }
 

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	// These tests wait more than they compute, most of all for what never comes.
-	_ = flag.Set("test.parallel", "48")
+	_ = flag.Set("test.parallel", "80")
 	status := m.Run()
 	os.RemoveAll(builtDir)
 	os.Exit(status)
@@ -58,61 +58,61 @@ var plays = map[string]func(args []string) (status int){}
 
 // TestScripts runs the scripts in testdata/script: the real main against the
 // emulator, as GitHub's runner, Azure Pipelines' agent or a person at a terminal
-// would start it. Every
-// script runs twice, the second time with debug logging; after every start of
-// the program the canary looks for credentials in all that it wrote.
-func TestScripts(t *testing.T) {
-	t.Parallel() // many of them wait, and others can compute meanwhile
-	for _, debug := range []string{"", "1"} {
-		t.Run("debug="+debug, func(t *testing.T) {
-			t.Parallel()
-			testscript.Run(t, testscript.Params{
-				Dir:                "testdata/script",
-				RequireUniqueNames: true,
-				Setup: func(env *testscript.Env) error {
-					w, err := newWorld(env, debug)
-					if err != nil {
-						return err
-					}
-					env.Values["world"] = w
-					return nil
-				},
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
-					"job":       job,
-					"pipeline":  pipeline,
-					"jobof":     jobOf,
-					"token":     accessToken,
-					"terminal":  terminal,
-					"set":       set,
-					"unset":     unset,
-					"main":      mainStep,
-					"post":      postStep,
-					"azdo-pat":  program,
-					"status":    status,
-					"result":    result,
-					"plant":     plant,
-					"output":    output,
-					"nooutput":  noOutput,
-					"state":     state,
-					"summary":   summary,
-					"log":       log,
-					"pats":      pats,
-					"requests":  requests,
-					"fault":     fault,
-					"world":     change,
-					"seed":      seed,
-					"aged":      seedAged,
-					"runs":      seedRun,
-					"active":    activeNames,
-					"advance":   advance,
-					"assertion": assertionFile,
-					"usable":    usable,
-					"json":      jsonField,
-					"secret":    copySecret,
-				},
-			})
-		})
-	}
+// would start it. After every start of the program the canary looks for
+// credentials in all that it wrote.
+func TestScripts(t *testing.T) { runScripts(t, "") }
+
+// Debug logging changes nothing but what is logged, and shows no credential
+// either. (A test of its own, so that the waiting in both is done at once.)
+func TestScriptsWithDebugLog(t *testing.T) { runScripts(t, "1") }
+
+func runScripts(t *testing.T, debug string) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                "testdata/script",
+		RequireUniqueNames: true,
+		Setup: func(env *testscript.Env) error {
+			w, err := newWorld(env, debug)
+			if err != nil {
+				return err
+			}
+			env.Values["world"] = w
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"job":       job,
+			"pipeline":  pipeline,
+			"jobof":     jobOf,
+			"token":     accessToken,
+			"terminal":  terminal,
+			"set":       set,
+			"unset":     unset,
+			"main":      mainStep,
+			"post":      postStep,
+			"azdo-pat":  program,
+			"status":    status,
+			"result":    result,
+			"plant":     plant,
+			"output":    output,
+			"nooutput":  noOutput,
+			"state":     state,
+			"summary":   summary,
+			"log":       log,
+			"pats":      pats,
+			"requests":  requests,
+			"fault":     fault,
+			"world":     change,
+			"seed":      seed,
+			"aged":      seedAged,
+			"runs":      seedRun,
+			"active":    activeNames,
+			"advance":   advance,
+			"assertion": assertionFile,
+			"usable":    usable,
+			"json":      jsonField,
+			"secret":    copySecret,
+		},
+	})
 }
 
 // world is what one script plays in.

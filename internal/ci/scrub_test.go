@@ -44,7 +44,7 @@ func TestTokensAreReadInTime(t *testing.T) {
 	}
 	between := []string{" ", "…", ".", "/", ":", "\n", "-", "4ab5764f-4193-4f1d-b995-64144880b7d7", "https://login.microsoftonline.com/", "Bearer ", "x"}
 	changed := 0
-	for range 3_000 {
+	for range 1_000 {
 		var late, early scrubber
 		for _, token := range tokens {
 			late.add(secret.New(token))
@@ -67,7 +67,7 @@ func TestTokensAreReadInTime(t *testing.T) {
 			changed++
 		}
 	}
-	if changed < 1_000 || changed > 2_900 {
+	if changed < 300 || changed > 970 {
 		t.Errorf("%d of the texts held something", changed)
 	}
 }

@@ -130,8 +130,14 @@ func FuzzErrorBody(f *testing.F) {
 		if err == nil && !gone && (status != 200 && status != 204 || len(bare([]byte(body))) > 0 && !json.Valid(bare([]byte(body)))) {
 			t.Errorf("revoked by %d %q", status, body)
 		}
+		failed := 0
 		for token, err := range c.List(t.Context(), Filter{}) {
 			check(err, Token{})
+			if err != nil {
+				if failed++; failed == 3 {
+					break // the same page is asked for ten thousand times
+				}
+			}
 			if err == nil && status/100 != 2 {
 				t.Errorf("listed %+v by %d", token, status)
 			}
