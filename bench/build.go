@@ -22,7 +22,7 @@ type bench struct {
 	dir   string // temporary
 	image image
 
-	program, stock, start string // files
+	start string // file
 }
 
 // An image is the sizes, in bytes, of the image for this machine's architecture.
@@ -31,14 +31,16 @@ type image struct {
 	unpacked, packed int64 // all that is pulled: layer, configuration and manifest
 }
 
+func (b *bench) file(program string) string { return filepath.Join(b.dir, program) }
+
 // build makes the image of the action as a release does, takes the program out
-// of it, and builds the two other programs.
+// of it, and builds the other programs.
 func (b *bench) build(ctx context.Context) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	b.program, b.stock, b.start = filepath.Join(b.dir, "azdo-pat"), filepath.Join(b.dir, "stock"), filepath.Join(b.dir, "start")
+	b.start = b.file("start")
 	dir := filepath.Join(b.dir, "image")
 	small := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid="}
 	for _, command := range []struct {
@@ -46,7 +48,8 @@ func (b *bench) build(ctx context.Context) error {
 		args []string
 	}{
 		{root, []string{"run", "-buildvcs=false", "./internal/release", "image", "-out", dir}},
-		{filepath.Join(root, "bench", "stock"), append(small, "-o", b.stock, ".")},
+		{filepath.Join(root, "bench", "stock"), append(small, "-o", b.file(stock), ".")},
+		{root, append(small, "-o", b.file(bare), "./bench/bare")},
 		{root, append(small, "-o", b.start, "./bench/start")},
 	} {
 		cmd := exec.CommandContext(ctx, "go", command.args...)
@@ -141,7 +144,7 @@ func (b *bench) weigh(img v1.Image) error {
 }
 
 func (b *bench) write(program io.Reader) error {
-	f, err := os.OpenFile(b.program, os.O_CREATE|os.O_WRONLY, 0o755)
+	f, err := os.OpenFile(b.file(azdoPAT), os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err
 	}

@@ -33,19 +33,27 @@ func main() {
 	}
 }
 
-// subjects are what is measured. The first and the second do the same job.
+// subjects are what is measured. The first three do the same job.
 var subjects = []subject{
-	{"azdo-pat, agent user", false, emulator.AgentUser, 7},
-	{"stock SDKs, agent user", true, emulator.AgentUser, 7},
-	{"azdo-pat, refresh token", false, emulator.RefreshToken, 5},
-	{"azdo-pat, password", false, emulator.Password, 5},
-	{"azdo-pat, access token", false, emulator.AccessToken, 3},
+	{"azdo-pat, agent user", azdoPAT, emulator.AgentUser, 7},
+	{"stock SDKs, agent user", stock, emulator.AgentUser, 7},
+	{"bare net/http, agent user", bare, emulator.AgentUser, 7},
+	{"azdo-pat, refresh token", azdoPAT, emulator.RefreshToken, 5},
+	{"azdo-pat, password", azdoPAT, emulator.Password, 5},
+	{"azdo-pat, access token", azdoPAT, emulator.AccessToken, 3},
 }
+
+// The programs, by the names of their files.
+const (
+	azdoPAT = "azdo-pat"
+	stock   = "stock"
+	bare    = "bare"
+)
 
 // A subject is a program with an identity.
 type subject struct {
 	name     string
-	stock    bool
+	program  string
 	identity emulator.Identity
 	// floor is how many round trips are the least: two for the first
 	// handshake, and one for each request.
@@ -71,7 +79,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir}
-	fmt.Fprintln(stderr, "building the image, the program in it, and the one to compare with")
+	fmt.Fprintln(stderr, "building the image, the program in it, and those to compare with")
 	if err := b.build(ctx); err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 		return m, err
 	}
 	file := filepath.Join(dir, "cost")
-	args := []string{b.start, file, b.program, "/azdo-pat", "mint"}
+	args := []string{b.start, file, b.file(s.program), "/" + s.program}
 	env := e.JobEnv(e.StartJob(emulator.Job{}), s.identity)
 	env["INPUT_LIFETIME"] = "15m"
 	env["RUNNER_TEMP"] = dir
@@ -110,8 +110,9 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	// and the test's own.
 	nowhere := filepath.Join(dir, "nowhere")
 	env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = nowhere, nowhere
-	if s.stock {
-		args = []string{b.start, file, b.stock, "/stock"}
+	if s.program == azdoPAT {
+		args = append(args, "mint")
+	} else {
 		env["SSL_CERT_FILE"] = env["INPUT_CA-FILE"]
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
