@@ -219,6 +219,7 @@ var lies = []lie{
 	{name: "deep inside", fault: whole(200, kindJSON, repeated("", "[", 4_000_000, "")), heavy: true},
 	{name: "a list of nothing", fault: whole(400, kindJSON, repeated(`{"error":[`, "0,", 500_000, "0]}")), heavy: true, settles: true},
 	{name: "a million PATs", fault: whole(200, kindJSON, repeated(`{"patTokens":[`, "{},", 1_300_000, "{}]}")), heavy: true},
+	{name: "a PAT for a million organizations", fault: whole(200, kindJSON, repeated(`{"continuationToken":"round","patTokens":[{"targetAccounts":[`, `"",`, 1_380_000, `""]}]}`)), heavy: true},
 	{name: "a long token", fault: whole(200, kindJSON, func() string { return longToken(900_000) }), heavy: true},
 	{name: "a bomb", fault: func(string) emulator.Fault {
 		return emulator.Answer(200, http.Header{"Content-Type": {kindJSON}, "Content-Encoding": {"gzip"}}, bomb())

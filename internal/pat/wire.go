@@ -3,6 +3,8 @@ package pat
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"html"
 	"io"
 	"net/http"
@@ -72,8 +74,36 @@ type patToken struct {
 	Scope           string   `json:"scope"`
 	ValidFrom       string   `json:"validFrom"`
 	ValidTo         string   `json:"validTo"`
-	TargetAccounts  []string `json:"targetAccounts"`
+	TargetAccounts  accounts `json:"targetAccounts"`
 	Token           string   `json:"token"`
+}
+
+// accounts are the ids of organizations, but no more than anybody has: more than
+// one is too many already, and a million take many times the room of their text.
+type accounts []string
+
+const maxAccounts = 1000
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *accounts) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	switch begin, err := d.Token(); {
+	case err != nil:
+		return err
+	case begin == nil:
+		return nil
+	case begin != json.Delim('['):
+		return errors.New("no list of organizations")
+	}
+	*a = accounts{} // none is not the same as null, which means all
+	for d.More() && len(*a) < maxAccounts {
+		var id string
+		if err := d.Decode(&id); err != nil {
+			return err
+		}
+		*a = append(*a, id)
+	}
+	return nil
 }
 
 // token returns what the server said as it said it, but for dates that cannot
