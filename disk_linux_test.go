@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -146,5 +147,24 @@ func init() {
 			return err
 		}
 		return syscall.Exec(args[1], args[2:], os.Environ())
+	}
+}
+
+// A pipe without a reader in the place of the runner's file: nothing is minted, and
+// mint does not wait for ever.
+func TestStateIsAPipe(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	file := step.Env()["GITHUB_STATE"]
+	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+	if status, err := statusOf(cmd.Run()); err != nil || status != 1 {
+		t.Errorf("it ended with %d, %v", status, err)
+	}
+	if n := len(e.Requests()); n != 0 {
+		t.Errorf("%d requests", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -121,6 +122,9 @@ func TestNobodyReadsStandardOutput(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 15*time.Second {
 		t.Errorf("it took %s", took)
+	}
+	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: ended, since its time was up; does anybody read its output?\n" {
+		t.Errorf("standard error has %q", text)
 	}
 	state, err := step.State()
 	if err != nil {

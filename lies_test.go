@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -326,4 +327,50 @@ func bomb() string {
 	}
 	z.Close()
 	return b.String()
+}
+
+// A server that speaks without being asked, on a connection that nobody uses yet:
+// net/http would log that, on a stream from which the runner reads commands.
+func TestUnasked(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	entra, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer entra.Close()
+	heard := make(chan struct{})
+	hear := sync.OnceFunc(func() { close(heard) })
+	go func() {
+		for {
+			conn, err := entra.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				fmt.Fprint(conn, "##[error]evil ##vso[task.setvariable variable=evil]1\r\n::error::evil\r\n")
+				wait(conn) // net/http hangs up
+				hear()
+			}()
+		}
+	}()
+	// GitHub answers when that has been heard.
+	e.Intercept(emulator.OpGitHubOIDC, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		<-heard
+		next.ServeHTTP(w, r)
+	})
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_AUTHORITY-HOST"] = "http://" + entra.Addr().String()
+	env["INPUT_TIMEOUT"] = "1s"
+	cmd := command(t, env, newStep(t), "azdo-pat", "mint")
+	if status, err := statusOf(cmd.Run()); err != nil || status != 1 {
+		t.Errorf("it ended with %d, %v", status, err)
+	}
+	if text := cmd.Stderr.(*strings.Builder).String(); text != "" {
+		t.Errorf("standard error has %q", text)
+	}
+	if text := cmd.Stdout.(*strings.Builder).String(); strings.Contains(text, "##[error]") || strings.Contains(text, "##vso") || strings.Contains(text, "\n::error::evil") {
+		t.Errorf("standard output has %q", text)
+	}
 }

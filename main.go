@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
+	stdlog "log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -22,6 +24,9 @@ const memory = 24 << 20
 
 func main() {
 	debug.SetMemoryLimit(memory)
+	// net/http logs what a server sends without being asked, as it came: a line
+	// that GitHub would read a logging command from.
+	stdlog.SetOutput(io.Discard)
 	os.Exit(run())
 }
 
@@ -36,11 +41,26 @@ func run() int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Random: rand.Reader, Now: time.Now, After: time.After, Host: host,
 		Bound: func(d time.Duration) func() {
-			timer := time.AfterFunc(d, func() { os.Exit(1) })
+			timer := time.AfterFunc(d, func() { giveUp("its time was up") })
 			return func() { timer.Stop() }
 		},
 		Catch: listen(stop),
 	})
+}
+
+// giveUp ends the program, whatever it is doing: mostly it waits for somebody to
+// read what it writes. The word of it may not be read either.
+func giveUp(why string) {
+	said := make(chan struct{})
+	go func() {
+		fmt.Fprintf(os.Stderr, "azdo-pat: ended, since %s; does anybody read its output?\n", why)
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(50 * time.Millisecond):
+	}
+	os.Exit(1)
 }
 
 // listen ends the program when it is told to stop: by stop, and if that takes too
@@ -58,7 +78,7 @@ func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func(
 		defer mu.Unlock()
 		if caught == nil {
 			stop(fmt.Errorf("stopped by a signal (%s)", s))
-			time.AfterFunc(cli.LastWord, func() { os.Exit(1) })
+			time.AfterFunc(cli.LastWord, func() { giveUp("it was told to stop and did not in time") })
 			return
 		}
 		select {

@@ -41,7 +41,12 @@ revoke with the id that --output json shows.`,
 	}
 }
 
+// firstWord is how long the first word may take.
+const firstWord = 10 * time.Second
+
 func (c *call) mint(ctx context.Context, given map[string]string) int {
+	// A pipe in the place of a file would hold this for ever.
+	c.bound(firstWord)
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
