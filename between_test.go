@@ -141,6 +141,9 @@ func TestProxyInBetween(t *testing.T) {
 					delete(env, "INPUT_TOKEN-SERVICE-URL")
 				}
 				text := complains(t, env, at.step, at.host, tc.says)
+				if !strings.Contains(text, " through the proxy "+proxy.Addr().String()) {
+					t.Errorf("it does not name the proxy:\n%s", text)
+				}
 				if strings.Contains(text, "opensesame") {
 					t.Errorf("the proxy's password is in the log:\n%s", text)
 				}

@@ -101,6 +101,10 @@ func serviceErrorHeader(h http.Header) string {
 // all of it. A [*url.Error] repeats the address with its query, so only its
 // cause is kept.
 func (c *Client) unanswered(ctx context.Context, err error) *Error {
+	through := ""
+	if proxy := wire.Proxy(err); proxy != "" {
+		through = "no answer through the proxy " + proxy + ": "
+	}
 	for {
 		var u *url.Error
 		if !errors.As(err, &u) {
@@ -108,7 +112,7 @@ func (c *Client) unanswered(ctx context.Context, err error) *Error {
 		}
 		err = u.Err
 	}
-	e := &Error{Message: c.outside(err.Error(), ""), Err: err}
+	e := &Error{Message: through + c.outside(err.Error(), ""), Err: err}
 	// A context may be cancelled with a cause, which is then all that net/http
 	// returns.
 	if done := ctx.Err(); done != nil && !errors.Is(err, done) {

@@ -22,6 +22,8 @@ type Error struct {
 	Doing string
 	// Host is who was asked, with the port where it is not the usual one.
 	Host string
+	// Proxy is through which proxy, where there was no answer; empty: none.
+	Proxy string
 	// Status is the HTTP status, zero where there was no answer.
 	Status int
 	// Detail is what came back in words, one bounded line. Never a raw body.
@@ -42,6 +44,9 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "%s: ", e.Doing)
 	if e.Status == 0 {
 		fmt.Fprintf(&b, "no answer from %s", e.Host)
+		if e.Proxy != "" {
+			b.WriteString(" through the proxy " + e.Proxy)
+		}
 	} else {
 		fmt.Fprintf(&b, "%s answered %d", e.Host, e.Status)
 	}
@@ -73,13 +78,31 @@ func (e *Error) Hint() string { return e.Advice }
 // NoAnswer makes the error of a request that got none. The URL that net/http
 // puts into its errors is left out: a query can hold more than a log should.
 func NoAnswer(doing, host string, err error) *Error {
-	e := &Error{Doing: doing, Host: host, Err: err}
+	e := &Error{Doing: doing, Host: host, Proxy: Proxy(err), Err: err}
 	cause := err
 	for in := (*url.Error)(nil); errors.As(cause, &in); {
 		cause = in.Err
 	}
 	e.Detail, e.Advice = explain(cause)
 	return e
+}
+
+// Proxy is the host of the proxy through which a request went, by the error that
+// net/http made of it; empty: none. Its user and password are left out.
+func Proxy(err error) string {
+	var in *url.Error
+	if !errors.As(err, &in) {
+		return ""
+	}
+	u, err := url.Parse(in.URL)
+	if err != nil {
+		return ""
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return outside.Line(proxy.Host, 100)
 }
 
 // Refused makes the error of an answer that was not the one asked for. Where
