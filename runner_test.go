@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,6 +49,7 @@ func TestMain(m *testing.M) {
 	}
 	// These tests wait more than they compute, most of all for what never comes.
 	_ = flag.Set("test.parallel", "80")
+	debug.SetGCPercent(400) // there is memory, and no time
 	status := m.Run()
 	os.RemoveAll(builtDir)
 	os.Exit(status)
@@ -329,7 +331,7 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 var unmasked = regexp.MustCompile(`(?m)^(::add-mask::|##vso\[task\.setsecret\]|##vso\[task\.setvariable variable=token;issecret=true;isoutput=true\]).*\n`)
 
 func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []string) {
-	path, err := os.Executable()
+	path, err := built()
 	ts.Check(err)
 	cmd := exec.Command(path, args...)
 	cmd.Args[0] = "/" + name

@@ -67,7 +67,9 @@ func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 	}
 	// A host that answers no HEAD is one that can be reached.
 	if err != nil && !connected {
-		return path, NoAnswer(doing, host, err)
+		failed := NoAnswer(doing, host, err)
+		failed.Proxy = "" // the path has it
+		return path, failed
 	}
 	return path, nil
 }
