@@ -106,13 +106,14 @@ func TestNobodyReadsStandardOutput(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	// Full, so that the first line waits.
-	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := w.Write(make([]byte, 4096)); err != nil {
-			break
+	for err == nil {
+		if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
 		}
+		_, err = w.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
 	}
 	cmd.Stdout = w
 	begin := time.Now()
