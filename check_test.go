@@ -76,7 +76,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 		want   string
 	}{
 		"by a signal": {"", true, "stopped by a signal (interrupt)"},
-		"by the time": {"1s", false, "not done within 1s"},
+		"by the time": {"5s", false, "not done within 5s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

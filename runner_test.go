@@ -48,7 +48,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	// These tests wait more than they compute, most of all for what never comes.
-	_ = flag.Set("test.parallel", "80")
+	parallel := "64"
+	if raced { // then they compute, too
+		parallel = "32"
+	}
+	_ = flag.Set("test.parallel", parallel)
 	debug.SetGCPercent(400) // there is memory, and no time
 	status := m.Run()
 	os.RemoveAll(builtDir)
