@@ -226,8 +226,9 @@ http:
 	t.Cleanup(func() {
 		_ = registry.Process.Kill()
 		_ = registry.Wait()
-		// Docker has the layers all the same; the manifest it must have asked for.
-		log.has(t, `"GET /v2/azdo-pat/manifests/sha256:\S+ \S+ 200`)
+		// Docker has the layers all the same, and the manifest too once it has pulled
+		// it; whether the registry has that digest it must have asked.
+		log.has(t, `"(?:GET|HEAD) /v2/azdo-pat/manifests/sha256:\S+ \S+ 200`)
 	})
 	const listening = `listening on (127\.0\.0\.1:\d+)`
 	log.await(t, listening)

@@ -12,6 +12,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -51,7 +54,26 @@ func tryEngine(args ...string) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// defaultGateway is this machine's address on Docker's default bridge.
+// defaultGateway is this machine's address on Docker's default bridge. An engine
+// that finds the bridge there already may not tell the address, so the bridge is
+// asked for it.
 var defaultGateway = sync.OnceValues(func() (string, error) {
-	return tryEngine("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+	name, err := tryEngine("network", "inspect", "--format", `{{index .Options "com.docker.network.bridge.name"}}`, "bridge")
+	if err != nil {
+		return "", err
+	}
+	bridge, err := net.InterfaceByName(name)
+	if err != nil {
+		return "", err
+	}
+	addresses, err := bridge.Addrs()
+	if err != nil {
+		return "", err
+	}
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() {
+			return prefix.Addr().String(), nil
+		}
+	}
+	return "", fmt.Errorf("the bridge %s has no IPv4 address, but %v", name, addresses)
 })

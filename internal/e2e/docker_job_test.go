@@ -60,7 +60,7 @@ func walk(w *world) {
 		t.Errorf("outputs %q, want %q", got, names)
 	}
 	if pats := w.PATs(); len(pats) != 1 || pats[0].Token != outputs["token"] || pats[0].ID != outputs["authorization-id"] {
-		t.Error("the outputs are not of the PAT that was made")
+		t.Fatal("the outputs are not of the PAT that was made")
 	}
 
 	// All but the PAT itself may leave the job.
