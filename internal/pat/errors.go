@@ -84,7 +84,7 @@ func (e *Error) Error() string {
 	if e.Code != "" && !strings.Contains(e.Message, e.Code) {
 		b.WriteString(": " + e.Code)
 	}
-	if x, ok := patTokenErrors[e.Code]; ok {
+	if x, ok := patTokenErrors()[e.Code]; ok {
 		b.WriteString(": " + x.means)
 	} else if e.SignedOut() {
 		b.WriteString(": not signed in")
@@ -136,7 +136,7 @@ func (e *Error) NotFound() bool {
 		return true
 	}
 	// Another page's 404, or one for another reason, says nothing of the PAT.
-	_, other := patTokenErrors[e.Code]
+	_, other := patTokenErrors()[e.Code]
 	return e.Status == http.StatusNotFound && !e.foreign && !other
 }
 
@@ -185,7 +185,7 @@ func (c *Client) code(text, otherwise, token string) string {
 	if text == "" {
 		text = otherwise
 	}
-	for known := range patTokenErrors {
+	for known := range patTokenErrors() {
 		if strings.EqualFold(known, text) {
 			return known
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // Texts that stand in more than one hint.
@@ -27,8 +28,8 @@ func (e *Error) Hint() string {
 		return usersOnly
 	case e.Code == "InvalidAccessException":
 		return signIn + "; " + usersOnly
-	case patTokenErrors[e.Code].hint != "":
-		return patTokenErrors[e.Code].hint
+	case patTokenErrors()[e.Code].hint != "":
+		return patTokenErrors()[e.Code].hint
 	case e.Code == "TF400813":
 		return membership
 	case e.Code == "TF400733" || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
@@ -75,61 +76,64 @@ func organizationPolicy(name string) string {
 // patTokenErrors explains every patTokenError of the specification (7.2,
 // SessionTokenError) but "none". The specification names them and leaves their
 // descriptions empty; where Microsoft's documentation says nothing either, the
-// explanation says no more than the name does.
-var patTokenErrors = map[string]explanation{
-	// What the caller asked for.
-	"displayNameRequired": {"a PAT needs a display name", "set `name`"},
-	"invalidDisplayName":  {"the display name is not taken", "change `name`"},
-	"invalidValidTo": {"the end of the PAT is not taken",
-		"change `lifetime` (a PAT lives at most one year), and look at this machine's clock: an end in the past is no end"},
-	"invalidScope":           {"a scope is not taken", "compare `scopes` with the list that `azdo-pat scopes` prints"},
-	"invalidTargetAccounts":  {"the organization that the PAT is for is not taken", "check `organization`"},
-	"invalidAuthorizationId": {"the id of the PAT is not taken", "check `authorization-id`"},
-	"authorizationNotFound":  {"there is no PAT of that id", "check `authorization-id`; the PAT may be revoked already, or another user's"},
-	"tokenNotFound":          {"there is no such PAT", "check `authorization-id`; the PAT may be revoked already, or another user's"},
-	"expiredPatCannotBeExtended": {"the PAT has expired and cannot be extended",
-		"mint a new one, with a longer `lifetime`"},
+// explanation says no more than the name does. Only errors need it, so it is made
+// when the first one does.
+var patTokenErrors = sync.OnceValue(func() map[string]explanation {
+	return map[string]explanation{
+		// What the caller asked for.
+		"displayNameRequired": {"a PAT needs a display name", "set `name`"},
+		"invalidDisplayName":  {"the display name is not taken", "change `name`"},
+		"invalidValidTo": {"the end of the PAT is not taken",
+			"change `lifetime` (a PAT lives at most one year), and look at this machine's clock: an end in the past is no end"},
+		"invalidScope":           {"a scope is not taken", "compare `scopes` with the list that `azdo-pat scopes` prints"},
+		"invalidTargetAccounts":  {"the organization that the PAT is for is not taken", "check `organization`"},
+		"invalidAuthorizationId": {"the id of the PAT is not taken", "check `authorization-id`"},
+		"authorizationNotFound":  {"there is no PAT of that id", "check `authorization-id`; the PAT may be revoked already, or another user's"},
+		"tokenNotFound":          {"there is no such PAT", "check `authorization-id`; the PAT may be revoked already, or another user's"},
+		"expiredPatCannotBeExtended": {"the PAT has expired and cannot be extended",
+			"mint a new one, with a longer `lifetime`"},
 
-	// Policies.
-	"disablePatCreationPolicyViolation": {"the organization restricts who may create PATs",
-		organizationPolicy("Restrict personal access token (PAT) creation") +
-			`; if "Allow creation of PAT with packaging scope only" is ticked there, a PAT with nothing but vso.packaging scopes may be made`},
-	"fullScopePatPolicyViolation": {"the tenant forbids PATs with full access",
-		"ask for single `scopes` instead of app_token: " + entraPolicy("Restrict full-scoped personal access token creation")},
-	"patLifespanPolicyViolation": {"the PAT would live longer than the tenant allows",
-		"shorten `lifetime`: " + entraPolicy("Enforce maximum personal access token lifespan")},
-	"globalPatPolicyViolation": {"the tenant forbids PATs for all organizations",
-		entraPolicy("Restrict global personal access token creation") + "; azdo-pat asks for one organization only, so please report this"},
-	"globalPATCreationBlocked": {"Azure DevOps makes no PATs for all organizations any more",
-		"azdo-pat asks for one organization only, so please report this"},
-	"sshPolicyDisabled": {"SSH authentication is switched off in the organization",
-		"a Project Collection Administrator can change it (Organization settings → Policies, \"SSH authentication\")"},
-	"failedToReadTenantPolicy": {"Azure DevOps could not read the tenant's policies", trouble},
-	"failedToReadOrgPolicy":    {"Azure DevOps could not read the organization's policies", trouble},
+		// Policies.
+		"disablePatCreationPolicyViolation": {"the organization restricts who may create PATs",
+			organizationPolicy("Restrict personal access token (PAT) creation") +
+				`; if "Allow creation of PAT with packaging scope only" is ticked there, a PAT with nothing but vso.packaging scopes may be made`},
+		"fullScopePatPolicyViolation": {"the tenant forbids PATs with full access",
+			"ask for single `scopes` instead of app_token: " + entraPolicy("Restrict full-scoped personal access token creation")},
+		"patLifespanPolicyViolation": {"the PAT would live longer than the tenant allows",
+			"shorten `lifetime`: " + entraPolicy("Enforce maximum personal access token lifespan")},
+		"globalPatPolicyViolation": {"the tenant forbids PATs for all organizations",
+			entraPolicy("Restrict global personal access token creation") + "; azdo-pat asks for one organization only, so please report this"},
+		"globalPATCreationBlocked": {"Azure DevOps makes no PATs for all organizations any more",
+			"azdo-pat asks for one organization only, so please report this"},
+		"sshPolicyDisabled": {"SSH authentication is switched off in the organization",
+			"a Project Collection Administrator can change it (Organization settings → Policies, \"SSH authentication\")"},
+		"failedToReadTenantPolicy": {"Azure DevOps could not read the tenant's policies", trouble},
+		"failedToReadOrgPolicy":    {"Azure DevOps could not read the organization's policies", trouble},
 
-	// Whoever asked for it.
-	"accessDenied":   {"the user may not manage PATs here", signIn + "; or " + membership},
-	"userIdRequired": {"the Entra token names no user", signIn},
-	"invalidUserId":  {"the user is not known here", membership},
-	"invalidUserType": {"an account of this kind cannot have PATs",
-		usersOnly},
-	"invalidClient":             {"the application that asked for the Entra token is not taken", "check `client-id`; " + signIn},
-	"invalidClientType":         {"an application of this kind is not taken", "check `client-id`; " + signIn},
-	"invalidClientId":           {"the application that asked for the Entra token is not known", "check `client-id`; " + signIn},
-	"hostAuthorizationNotFound": {"there is no authorization for this organization", "check `organization` and `tenant-id`; " + signIn},
-	"invalidToken":              {"a token is not taken", signIn},
-	"invalidTokenType":          {"a token of this kind is not taken", signIn},
-	"invalidAudience":           {"the token is for another audience", signIn},
-	"invalidSubject":            {"the subject of the token is not taken", signIn},
-	"invalidSource":             {"the request's source is not taken", sourceHint},
-	"invalidSourceIP":           {"the request's source address is not taken", sourceHint},
-	"sourceNotSupported":        {"the request's source is not supported", sourceHint},
+		// Whoever asked for it.
+		"accessDenied":   {"the user may not manage PATs here", signIn + "; or " + membership},
+		"userIdRequired": {"the Entra token names no user", signIn},
+		"invalidUserId":  {"the user is not known here", membership},
+		"invalidUserType": {"an account of this kind cannot have PATs",
+			usersOnly},
+		"invalidClient":             {"the application that asked for the Entra token is not taken", "check `client-id`; " + signIn},
+		"invalidClientType":         {"an application of this kind is not taken", "check `client-id`; " + signIn},
+		"invalidClientId":           {"the application that asked for the Entra token is not known", "check `client-id`; " + signIn},
+		"hostAuthorizationNotFound": {"there is no authorization for this organization", "check `organization` and `tenant-id`; " + signIn},
+		"invalidToken":              {"a token is not taken", signIn},
+		"invalidTokenType":          {"a token of this kind is not taken", signIn},
+		"invalidAudience":           {"the token is for another audience", signIn},
+		"invalidSubject":            {"the subject of the token is not taken", signIn},
+		"invalidSource":             {"the request's source is not taken", sourceHint},
+		"invalidSourceIP":           {"the request's source address is not taken", sourceHint},
+		"sourceNotSupported":        {"the request's source is not supported", sourceHint},
 
-	// The server's own.
-	"deploymentHostNotSupported": {"the address is not an organization's", "check `organization` and `token-service-url`"},
-	"failedToIssueAccessToken":   {"Azure DevOps could not issue the token", trouble},
-	"failedToUpdateAccessToken":  {"Azure DevOps could not update the token", trouble},
-	"duplicateHash":              {"Azure DevOps already has a token of the same hash", trouble},
-}
+		// The server's own.
+		"deploymentHostNotSupported": {"the address is not an organization's", "check `organization` and `token-service-url`"},
+		"failedToIssueAccessToken":   {"Azure DevOps could not issue the token", trouble},
+		"failedToUpdateAccessToken":  {"Azure DevOps could not update the token", trouble},
+		"duplicateHash":              {"Azure DevOps already has a token of the same hash", trouble},
+	}
+})
 
 const sourceHint = "if the tenant allows sign-ins from some addresses only (Conditional Access), add this machine's"

@@ -36,11 +36,11 @@ func TestEveryPatTokenErrorIsExplained(t *testing.T) {
 		t.Fatalf("the enumeration is %q", enum)
 	}
 	for _, code := range enum {
-		if x, ok := patTokenErrors[code]; code != "none" && (!ok || x.means == "" || x.hint == "") {
+		if x, ok := patTokenErrors()[code]; code != "none" && (!ok || x.means == "" || x.hint == "") {
 			t.Errorf("%s is not explained", code)
 		}
 	}
-	for code := range patTokenErrors {
+	for code := range patTokenErrors() {
 		if !slices.Contains(enum, code) {
 			t.Errorf("%s is not in the specification", code)
 		}
@@ -49,7 +49,7 @@ func TestEveryPatTokenErrorIsExplained(t *testing.T) {
 
 // Explanations are parts of a sentence in an error; hints are one line.
 func TestExplanationsReadWell(t *testing.T) {
-	for code, x := range patTokenErrors {
+	for code, x := range patTokenErrors() {
 		for _, text := range []string{x.means, x.hint} {
 			if strings.ContainsAny(text, "\n\r") || strings.HasSuffix(text, ".") || strings.TrimSpace(text) != text {
 				t.Errorf("%s: %q", code, text)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"azdo-pat/internal/outside"
@@ -74,10 +75,9 @@ var scopeTable = []area{
 // which of them includes which.
 var undocumented = []string{"drop", "drop_write", "drop_manage", "buildcache", "buildcache_write"}
 
-// known has every scope in the order of [Known], and byName their places in it.
-var known, byName = scopes()
-
-func scopes() ([]Scope, map[string]int) {
+// known returns every scope in the order of [Known], and their places in it by
+// name. It is worked out when it is asked for: most commands name no scope.
+var known = sync.OnceValues(func() ([]Scope, map[string]int) {
 	var list []Scope
 	place := map[string]int{}
 	add := func(s Scope) {
@@ -101,12 +101,13 @@ func scopes() ([]Scope, map[string]int) {
 	}
 	add(Scope{Name: FullAccess, Area: "Full access", Documented: true})
 	return list, place
-}
+})
 
 // Known returns the scopes that this package knows, grouped by area, always in
 // the same order. The caller may change the result.
 func Known() []Scope {
-	list := slices.Clone(known)
+	list, _ := known()
+	list = slices.Clone(list)
 	for i := range list {
 		list[i].Includes = slices.Clone(list[i].Includes)
 	}
@@ -180,6 +181,7 @@ type Stranger struct {
 // they may be newer than this program. The server decides.
 func Unknown(scopes []string) []Stranger {
 	var list []Stranger
+	_, byName := known()
 	for _, name := range scopes {
 		if _, ok := byName[name]; !ok {
 			list = append(list, Stranger{name, nearest(name)})
@@ -202,7 +204,8 @@ func nearest(name string) []string {
 		distance int
 	}
 	var near []candidate
-	for _, s := range known {
+	all, _ := known()
+	for _, s := range all {
 		to := bareName(s.Name)
 		most := max(len(to)/4, min(2, len(to)/2))
 		if d := distance(name, to); d <= most {
@@ -245,7 +248,8 @@ func Covers(asked []string, granted string) bool {
 		if name == granted || name == FullAccess {
 			return true
 		}
-		if at, ok := byName[name]; ok && Covers(known[at].Includes, granted) {
+		all, byName := known()
+		if at, ok := byName[name]; ok && Covers(all[at].Includes, granted) {
 			return true
 		}
 	}

@@ -133,6 +133,7 @@ func TestKnown(t *testing.T) {
 	if last := list[len(list)-1]; last.Name != FullAccess || !last.Documented {
 		t.Errorf("the last is %+v", last)
 	}
+	_, byName := known()
 	if at := byName["vso.drop"]; list[at].Documented || !list[0].Documented {
 		t.Error("the undocumented are not told apart")
 	}
