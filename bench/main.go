@@ -63,6 +63,35 @@ type subject struct {
 // distances are how long a round trip takes.
 var distances = []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
 
+// A way leads to the services.
+type way struct {
+	rtt time.Duration
+	// plain is without TLS, so that what the handshakes take is seen. Only the
+	// agent user's mint by azdo-pat and the bare program goes it: MSAL insists
+	// on TLS.
+	plain bool
+}
+
+func ways() []way {
+	all := []way{{plain: true}}
+	for _, rtt := range distances {
+		all = append(all, way{rtt: rtt})
+	}
+	return all
+}
+
+func (w way) String() string {
+	if w.plain {
+		return "round trips of 0s, without TLS"
+	}
+	return "round trips of " + w.rtt.String()
+}
+
+// goes is whether a subject is measured on this way.
+func (w way) goes(s subject) bool {
+	return !w.plain || s.identity == emulator.AgentUser && s.program != stock
+}
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -84,20 +113,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	// The first run of all finds nothing in memory.
-	if _, err := b.round(ctx, 0, 0); err != nil {
+	if _, err := b.round(ctx, way{}, 0); err != nil {
 		return err
 	}
-	results := map[time.Duration][]result{}
-	for _, rtt := range distances {
-		fmt.Fprintf(stderr, "round trips of %s: ", rtt)
-		results[rtt] = make([]result, len(subjects))
+	versions := map[string]result{}
+	for range *n {
+		for _, program := range []string{azdoPAT, bare} {
+			m, err := b.version(ctx, program)
+			if err != nil {
+				return err
+			}
+			versions[program] = append(versions[program], m)
+		}
+	}
+	results := map[way][]result{}
+	for _, w := range ways() {
+		fmt.Fprintf(stderr, "%s: ", w)
+		results[w] = make([]result, len(subjects))
 		for i := range *n {
-			measured, err := b.round(ctx, rtt, i)
+			measured, err := b.round(ctx, w, i)
 			if err != nil {
 				return err
 			}
 			for s, m := range measured {
-				results[rtt][s] = append(results[rtt][s], m)
+				results[w][s] = append(results[w][s], m)
 			}
 			fmt.Fprint(stderr, ".")
 		}
@@ -105,6 +144,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	_, err = fmt.Fprintf(stdout, "%s, %s/%s, %d cores; %d runs at each distance.\n\n%s\n%s",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *n,
-		times(results), weights(results, b.image))
+		times(results), weights(results, versions, b.image))
 	return err
 }

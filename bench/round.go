@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -23,7 +24,7 @@ import (
 	"azdo-pat/internal/runner"
 )
 
-// A measure is what one mint took.
+// A measure is what one run of a program took.
 type measure struct {
 	Wall, User, System time.Duration
 	Peak               int64 // bytes
@@ -32,9 +33,9 @@ type measure struct {
 	requests, connections int
 }
 
-// round runs each subject once, beginning with another one each time, so that
-// what happens to the machine happens to all of them.
-func (b *bench) round(ctx context.Context, rtt time.Duration, first int) (measured []measure, err error) {
+// round runs each subject that goes this way once, beginning with another one
+// each time, so that what happens to the machine happens to all of them.
+func (b *bench) round(ctx context.Context, w way, first int) (measured []measure, err error) {
 	// The services anew, so that what they remember of the rounds before takes
 	// no time.
 	var fronts []net.Listener
@@ -44,12 +45,12 @@ func (b *bench) round(ctx context.Context, rtt time.Duration, first int) (measur
 		}
 	}()
 	e, err := emulator.New(emulator.Options{
-		TLS: true, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
+		TLS: !w.plain, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
 		Front: func(_ emulator.Service, address string) (string, error) {
-			if rtt == 0 {
+			if w.rtt == 0 {
 				return address, nil
 			}
-			l, err := link.Listen("127.0.0.1:0", address, rtt)
+			l, err := link.Listen("127.0.0.1:0", address, w.rtt)
 			if err != nil {
 				return "", err
 			}
@@ -62,15 +63,18 @@ func (b *bench) round(ctx context.Context, rtt time.Duration, first int) (measur
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	var served atomic.Int64
-	e.Intercept(emulator.Anything, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	e.Intercept(emulator.Anything, func(answer http.ResponseWriter, r *http.Request, next http.Handler) {
 		began := time.Now()
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(answer, r)
 		served.Add(int64(time.Since(began)))
 	})
 
 	measured = make([]measure, len(subjects))
 	for i := range subjects {
 		i = (i + first) % len(subjects)
+		if !w.goes(subjects[i]) {
+			continue
+		}
 		before, open := len(e.Requests()), connections(e)
 		served.Store(0)
 		if measured[i], err = b.mint(ctx, e, subjects[i]); err != nil {
@@ -101,8 +105,7 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	if err != nil {
 		return m, err
 	}
-	file := filepath.Join(dir, "cost")
-	args := []string{b.start, file, b.file(s.program), "/" + s.program}
+	var args []string
 	env := e.JobEnv(e.StartJob(emulator.Job{}), s.identity)
 	env["INPUT_LIFETIME"] = "15m"
 	env["RUNNER_TEMP"] = dir
@@ -111,19 +114,13 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	nowhere := filepath.Join(dir, "nowhere")
 	env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = nowhere, nowhere
 	if s.program == azdoPAT {
-		args = append(args, "mint")
+		args = []string{"mint"}
 	} else {
 		env["SSL_CERT_FILE"] = env["INPUT_CA-FILE"]
 	}
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = dir
-	for _, variables := range []map[string]string{env, step.Env()} {
-		for name, value := range variables {
-			cmd.Env = append(cmd.Env, name+"="+value)
-		}
-	}
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return m, fmt.Errorf("%w\n%s", err, said)
+	maps.Copy(env, step.Env())
+	if m, err = b.execute(ctx, dir, env, s.program, args...); err != nil {
+		return m, err
 	}
 	outputs, err := step.Outputs()
 	if err != nil {
@@ -131,6 +128,30 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	}
 	if !slices.ContainsFunc(e.Active(), func(p emulator.PAT) bool { return p.Token == outputs["token"] }) {
 		return m, errors.New("it has handed over no PAT")
+	}
+	return m, nil
+}
+
+// version has a program say which it is, and nothing else.
+func (b *bench) version(ctx context.Context, program string) (m measure, err error) {
+	dir, err := os.MkdirTemp(b.dir, "version")
+	if err != nil {
+		return m, err
+	}
+	return b.execute(ctx, dir, nil, program, "version")
+}
+
+// execute runs a program in a directory, with nothing else in its environment.
+func (b *bench) execute(ctx context.Context, dir string, env map[string]string, program string, args ...string) (m measure, err error) {
+	file := filepath.Join(dir, "cost")
+	cmd := exec.CommandContext(ctx, b.start, append([]string{file, b.file(program), "/" + program}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = []string{}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return m, fmt.Errorf("%s %s: %w\n%s", program, args, err, said)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {

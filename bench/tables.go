@@ -33,7 +33,7 @@ func (r result) least() time.Duration {
 }
 
 // times are the wall times as ratios.
-func times(results map[time.Duration][]result) string {
+func times(results map[way][]result) string {
 	var t table
 	head := []string{"program and identity", "requests, connections", "floor", "round trips"}
 	for _, rtt := range distances {
@@ -43,12 +43,12 @@ func times(results map[time.Duration][]result) string {
 	t.rule()
 	near, far := distances[1], distances[len(distances)-1]
 	for i, s := range subjects {
-		one := results[far][i][0]
+		one := results[way{rtt: far}][i][0]
 		// What a longer way adds is round trips alone, whatever else takes time.
-		trips := float64(results[far][i].wall()-results[near][i].wall()) / float64(far-near)
+		trips := float64(results[way{rtt: far}][i].wall()-results[way{rtt: near}][i].wall()) / float64(far-near)
 		row := []string{s.name, fmt.Sprintf("%d, %d", one.requests, one.connections), fmt.Sprint(s.floor), fmt.Sprintf("%.1f", trips)}
 		for _, rtt := range distances {
-			r := results[rtt][i]
+			r := results[way{rtt: rtt}][i]
 			text := fmt.Sprintf("%s (%s)", ms(r.wall()), ms(r.least()))
 			if rtt > 0 {
 				text = fmt.Sprintf("**%.2f** %s", float64(r.wall())/float64(s.floor)/float64(rtt), text)
@@ -59,23 +59,24 @@ func times(results map[time.Duration][]result) string {
 	}
 	row := []string{"stock SDKs ÷ azdo-pat, agent user", "", "", ""}
 	for _, rtt := range distances {
-		row = append(row, fmt.Sprintf("**%.2f**", float64(results[rtt][1].wall())/float64(results[rtt][0].wall())))
+		r := results[way{rtt: rtt}]
+		row = append(row, fmt.Sprintf("**%.2f**", float64(r[1].wall())/float64(r[0].wall())))
 	}
 	t.row(row...)
 	return t.String()
 }
 
 // weights are what the program costs beside round trips.
-func weights(results map[time.Duration][]result, i image) string {
-	near := results[0]
+func weights(results map[way][]result, versions map[string]result, i image) string {
+	near, plain := results[way{}], results[way{plain: true}]
 	own := func(m measure) time.Duration { return m.Wall - m.served }
 	cpu := func(m measure) time.Duration { return m.User + m.System }
 	var all result // what is in use at the peak does not depend on the distance
 	for _, rtt := range distances {
-		all = append(all, results[rtt][0]...)
+		all = append(all, results[way{rtt: rtt}][0]...)
 	}
-	ratio := func(of func(measure) time.Duration) string {
-		return fmt.Sprintf("%s (**%.2f**)", ms(median(near[0], of)), float64(median(near[0], of))/float64(median(near[2], of)))
+	ratio := func(r, to result, of func(measure) time.Duration) string {
+		return fmt.Sprintf("%s (**%.2f**)", ms(median(r, of)), float64(median(r, of))/float64(median(to, of)))
 	}
 	peak := func(m measure) int64 { return m.Peak }
 	most := slices.MaxFunc(all, func(a, b measure) int { return cmp.Compare(a.Peak, b.Peak) }).Peak
@@ -84,8 +85,11 @@ func weights(results map[time.Duration][]result, i image) string {
 	t.row("azdo-pat, agent user", "figure", "goal")
 	t.rule()
 	t.row("wall time without a way", ms(near[0].wall()), "")
-	t.row("of it the program's own (÷ bare net/http)", ratio(own), "under 10 ms")
-	t.row("CPU time, user and system (÷ bare net/http)", ratio(cpu), "")
+	t.row("of it the program's own (÷ bare net/http)", ratio(near[0], near[2], own), "under 10 ms")
+	t.row("CPU time, user and system (÷ bare net/http)", ratio(near[0], near[2], cpu), "")
+	t.row("without TLS, the program's own (÷ bare net/http)", ratio(plain[0], plain[2], own), "")
+	t.row("without TLS, CPU time (÷ bare net/http)", ratio(plain[0], plain[2], cpu), "")
+	t.row("start and end alone (÷ bare net/http)", ratio(versions[azdoPAT], versions[bare], func(m measure) time.Duration { return m.Wall }), "")
 	t.row("peak resident memory, median and most", mb(median(all, peak))+", "+mb(most), "under 20 MB")
 	t.row("binary, linux/"+runtime.GOARCH, mb(i.binary), "")
 	t.row("image, unpacked", mb(i.unpacked), "under 10 MB")
