@@ -48,9 +48,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	// These tests wait more than they compute, most of all for what never comes.
-	parallel := "64"
+	parallel := "40"
 	if raced { // then they compute, too
-		parallel = "32"
+		parallel = "20"
 	}
 	_ = flag.Set("test.parallel", parallel)
 	debug.SetGCPercent(400) // there is memory, and no time

@@ -84,14 +84,22 @@ func TestSweepOfTenThousand(t *testing.T) {
 	e.Intercept(emulator.OpRevoke, revokes.fault)
 	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
 	step := newStep(t)
-	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "sweep")
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_TIMEOUT"] = "10m" // by default it is for a machine that has nothing else to do
+	cmd := command(t, env, step, "azdo-pat", "sweep")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-gate.Arrived() // the last one
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-gate.Arrived(): // the last one
+	case err := <-ended:
+		t.Fatalf("it ended before the last one: %v\n%s", err, last(said(cmd), 20))
+	}
 	used := peak(t, cmd.Process.Pid)
 	gate.Open()
-	if err := cmd.Wait(); err != nil {
+	if err := <-ended; err != nil {
 		t.Fatalf("%v\n%s", err, last(said(cmd), 20))
 	}
 	if left := len(e.Active()); left != 50 {
@@ -244,7 +252,10 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(4500*time.Millisecond, gate.Open)
+	go func() { // its time has begun before it asked for anything
+		<-gate.Arrived()
+		time.AfterFunc(4500*time.Millisecond, gate.Open)
+	}()
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v", err)
 	}
