@@ -108,6 +108,9 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	if len(e.Requests(at.op)) == 0 {
 		return false
 	}
+	if n := strangers.Load(); n > 0 {
+		t.Errorf("%d requests went to a stranger", n)
+	}
 	if strings.Contains(said(cmd), "its time was up") {
 		return false // it did not come to say so itself
 	}
@@ -126,9 +129,6 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	host := strings.TrimPrefix(e.URL(at.host), "http://")
 	if text := complaint.String(); !strings.Contains(text, host) || !strings.Contains(text, at.step) || len(text) > 4000 {
 		t.Errorf("%q does not name %s and %q:\n%s", text, host, at.step, said(cmd))
-	}
-	if n := strangers.Load(); n > 0 {
-		t.Errorf("%d requests went to a stranger", n)
 	}
 	if len(e.Active()) == 0 {
 		return true
