@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"strings"
 
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
 
@@ -23,7 +22,8 @@ type Source interface {
 const maxLength = 64 << 10
 
 // Claims are the parts of an assertion that a federated credential in Entra is
-// matched against. They are not secret. Each is one line, made harmless.
+// matched against. They are not secret. Each is exactly what the assertion says,
+// whatever characters that has: show it with outside.Exact.
 type Claims struct {
 	Issuer         string
 	Subject        string
@@ -47,10 +47,10 @@ func Parse(v secret.Value) (Claims, error) {
 		return Claims{}, err
 	}
 	return Claims{
-		Issuer:         Line(payload.Issuer),
-		Subject:        Line(payload.Subject),
-		Audience:       Line(payload.Audience),
-		JobWorkflowRef: Line(payload.JobWorkflowRef),
+		Issuer:         Text(payload.Issuer),
+		Subject:        Text(payload.Subject),
+		Audience:       Text(payload.Audience),
+		JobWorkflowRef: Text(payload.JobWorkflowRef),
 	}, nil
 }
 
@@ -71,12 +71,11 @@ func Decode(v secret.Value, payload any) error {
 	return nil
 }
 
-// Line shows a claim that should be a string, or a list of them, as one line
-// made harmless.
-func Line(claim any) string {
+// Text is a claim that should be a string, or a list of them, as it is.
+func Text(claim any) string {
 	switch c := claim.(type) {
 	case string:
-		return outside.Line(c, 400)
+		return c
 	case []any:
 		var all []string
 		for _, one := range c {
@@ -84,7 +83,7 @@ func Line(claim any) string {
 				all = append(all, s)
 			}
 		}
-		return outside.Line(strings.Join(all, ", "), 400)
+		return strings.Join(all, ", ")
 	}
 	return ""
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"unicode"
-	"unicode/utf8"
 
 	"azdo-pat/internal/secret"
 )
@@ -32,8 +30,8 @@ func TestParse(t *testing.T) {
 		"nothing":           {`{}`, Claims{}},
 		"null":              {`null`, Claims{}},
 		"the last one wins": {`{"sub":"a","sub":"b"}`, Claims{Subject: "b"}},
-		"made harmless":     {`{"sub":"a\r\n::error::b\u202e\u0000c","aud":["x\ny","z"]}`, Claims{Subject: "a ::error::b c", Audience: "x y, z"}},
-		"bounded":           {`{"sub":"` + strings.Repeat("é", 1000) + `"}`, Claims{Subject: strings.Repeat("é", 399) + "…"}},
+		"left as it is":     {`{"sub":" a\r\n::error::b  \u202e\u0000c\ud83d\ude00"}`, Claims{Subject: " a\r\n::error::b  \u202e\x00c😀"}},
+		"not cut":           {`{"sub":"` + strings.Repeat("é", 1000) + `"}`, Claims{Subject: strings.Repeat("é", 1000)}},
 		"other claims stay": {`{"sub":"a","password":"hunter2","iat":1e400000000}`, Claims{Subject: "a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,11 +103,6 @@ func FuzzParse(f *testing.F) {
 			c, err := Parse(secret.New(token))
 			if err != nil && (!errors.Is(err, ErrNotJWT) || c != (Claims{})) {
 				t.Fatalf("%+v, %v", c, err)
-			}
-			for _, claim := range []string{c.Issuer, c.Subject, c.Audience, c.JobWorkflowRef} {
-				if utf8.RuneCountInString(claim) > 400 || !utf8.ValidString(claim) || strings.ContainsFunc(claim, func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }) {
-					t.Errorf("the claim %q", claim)
-				}
 			}
 		}
 		if v, err := usable(text); err == nil && strings.ContainsFunc(v.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {

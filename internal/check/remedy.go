@@ -12,6 +12,7 @@ import (
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lazyregexp"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
 )
 
@@ -120,6 +121,10 @@ func (j Job) consent() []string {
 
 // Scopes says how to consent to what an existing consent lacks.
 func (j Job) Scopes(missing ...string) string {
+	if j.Client == "" {
+		// The caller got the token elsewhere, for an application that is not known here.
+		return "get the access token with the delegated permissions vso.pats and vso.pats_manage of Azure DevOps (or user_impersonation)"
+	}
 	lines := []string{"the consent lacks " + strings.Join(missing, " and ") + ": an administrator must add to it"}
 	if j.Agent != "" {
 		return strings.Join(append(lines,
@@ -187,13 +192,9 @@ func asciiJSON(v any) string {
 	text, _ := json.Marshal(v) // structs of strings: it cannot fail
 	var b strings.Builder
 	for _, r := range string(text) {
-		switch {
-		case r > 0xFFFF:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
-		case r < ' ', r > '~', r == '\'', r == '#', r == '`':
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
+		if r < ' ' || r > '~' || r == '\'' || r == '#' || r == '`' {
+			b.WriteString(outside.Escape(r))
+		} else {
 			b.WriteRune(r)
 		}
 	}
@@ -203,17 +204,41 @@ func asciiJSON(v any) string {
 // plainWord is what a shell takes as it is written.
 var plainWord = lazyregexp.New(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// shell quotes a word for a POSIX shell.
+// shell quotes a word for a POSIX shell. A word that a log cannot show is printed
+// by the command, from the octal numbers of its bytes.
 func shell(word string) string {
-	if plainWord().MatchString(word) {
+	switch {
+	case plainWord().MatchString(word):
 		return word
+	case !outside.NeedsEscape(word):
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	var b strings.Builder
+	for _, c := range []byte(word) {
+		if plainWord().Match([]byte{c}) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+	}
+	return `"$(printf '` + b.String() + `')"`
 }
 
 // powershell quotes a word for PowerShell, where five characters are single
-// quotes, each of which stands for itself if there are two.
+// quotes, each of which stands for itself if there are two. In a word that a log
+// cannot show every character but the plainest is escaped.
 func powershell(word string) string {
+	if outside.NeedsEscape(word) {
+		var b strings.Builder
+		for _, r := range word {
+			if plainWord().MatchString(string(r)) {
+				b.WriteRune(r)
+			} else {
+				fmt.Fprintf(&b, "`u{%x}", r)
+			}
+		}
+		return `"` + b.String() + `"`
+	}
 	for _, quote := range []string{"'", "‘", "’", "‚", "‛"} {
 		word = strings.ReplaceAll(word, quote, quote+quote)
 	}

@@ -6,13 +6,14 @@
 package check
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"azdo-pat/internal/outside"
 )
 
 // Mark is how a step went.
@@ -96,7 +97,11 @@ func (r *Report) Clean(f func(string) string) {
 		*text = f(*text)
 	}
 	for _, row := range r.Rows {
-		row.Seen, row.Fix = f(row.Seen), f(row.Fix)
+		fix := row.Fix
+		row.Seen, row.Fix = f(row.Seen), f(fix)
+		if row.Fix != fix {
+			row.Fix += "\n\n(*** stands for what equals or looks like a credential: put it in yourself)"
+		}
 	}
 	for i := range r.Findings {
 		r.Findings[i].Text = f(r.Findings[i].Text)
@@ -156,7 +161,7 @@ func (r *Report) Markdown() string {
 }
 
 // JSON is the report as one object on one line, which cannot hold a logging
-// command: to JSON an escaped "#" is the same.
+// command.
 func (r *Report) JSON() ([]byte, error) {
 	type row struct {
 		Name string `json:"name"`
@@ -204,10 +209,20 @@ func (r *Report) JSON() ([]byte, error) {
 		report.Findings = append(report.Findings, finding(f))
 	}
 	line, err := json.Marshal(report)
-	return bytes.ReplaceAll(line, []byte("##"), []byte(`#\u0023`)), err
+	return outside.JSON(line), err
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine makes one line of several. Within a line, spaces are left alone: they
+// can be part of a value.
+func oneLine(text string) string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}
 
 func indented(text string) string {
 	var b strings.Builder

@@ -258,8 +258,6 @@ func (p pipeline) annotate(level level, title, text string) {
 		}
 		return
 	}
-	if runes := []rune(text); len(runes) > 4000 {
-		text = string(runes[:4000]) + "…"
-	}
+	text = annotation(text, p.line)
 	_, _ = io.WriteString(p.w, loggingCommand("task.logissue type="+issues[level], text))
 }

@@ -183,7 +183,8 @@ refresh token: dies
 soon
 ##vso[task.logissue type=warning]clock is off: by 50%AZP25 %0Aor so; # #vso[a.b]
 ##vso[task.logissue type=error]azdo-pat mint failed: no ]%0Ado this
-##vso[task.logissue type=warning]long: ` + strings.Repeat("x", 4000-len("long: ")) + `…
+long: ` + strings.Repeat("x", 5000) + `
+##vso[task.logissue type=warning]long: ` + strings.Repeat("x", 4000-len("long: ")) + `… (cut: the lines of the log before this one have all of it)
 ##vso[task.complete result=SucceededWithIssues;]
 `
 	if got := s.stdout.String(); got != want {

@@ -14,7 +14,6 @@
 package ci
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -76,7 +75,7 @@ func (r Result) fields() []field {
 }
 
 // writeJSON writes the result as one object on one line, which cannot hold a
-// logging command: to JSON an escaped "#" is the same.
+// logging command.
 func (r Result) writeJSON(w io.Writer) error {
 	object := map[string]string{}
 	for _, f := range r.fields() {
@@ -86,7 +85,7 @@ func (r Result) writeJSON(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", bytes.ReplaceAll(line, []byte("##"), []byte(`#\u0023`)))
+	_, err = fmt.Fprintf(w, "%s\n", outside.JSON(line))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package ci
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/outside"
 )
 
 func TestHarmless(t *testing.T) {
@@ -98,6 +100,36 @@ func FuzzHarmless(f *testing.F) {
 	})
 }
 
+// What is to be copied reaches the log to the last character, and as no command.
+func FuzzExact(f *testing.F) {
+	for _, seed := range append(hostile, "two  spaces", " x ", `"x"`, `\u200d`, "👩\u200d💻", "a###b", "x#", "\xff", "e\u0301", "\U000e0041", "\u3164", "") {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // JSON holds none
+		}
+		line := "subject: " + outside.Exact(text)
+		if got := Harmless(line); got != line || strings.Contains(line, "\n") {
+			t.Fatalf("%q is shown as %q, which becomes %q", text, line, got)
+		}
+		got := strings.TrimPrefix(line, "subject: ")
+		if strings.HasPrefix(got, `"`) {
+			if err := json.Unmarshal([]byte(got), &got); err != nil {
+				t.Fatalf("%q is shown as %q: %v", text, line, err)
+			}
+		}
+		if got != text {
+			t.Fatalf("%q is shown as %q, which is read as %q", text, line, got)
+		}
+		marshalled, _ := json.Marshal(text)
+		line = string(outside.JSON(marshalled))
+		if err := json.Unmarshal([]byte(line), &got); err != nil || got != text || Harmless(line) != line {
+			t.Fatalf("%q is %s in JSON, which is read as %q, %v", text, line, got, err)
+		}
+	})
+}
+
 // What is written about the same failure, line by line.
 func TestGitHubLog(t *testing.T) {
 	t.Parallel()
@@ -177,17 +209,26 @@ func TestDebug(t *testing.T) {
 	}
 }
 
-// An annotation holds 4,096 characters; what is longer would be dropped.
+// An annotation holds 4,096 of .NET's characters; what is longer would be dropped.
+// The log has all of it.
 func TestLongAnnotations(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)
-	s.Log().Warning(strings.Repeat("t", 500), strings.Repeat("ä%\n", 3000))
+	s.Log().Warning(strings.Repeat("t", 500), strings.Repeat("ä%\n", 3000)+"😀😀😀")
 	all := commands(s.stdout.String())
 	if len(all) != 1 || all[0].name != "warning" {
 		t.Fatalf("%d commands", len(all))
 	}
-	if n := utf8.RuneCountInString(all[0].data); n > 4096 || n < 4000 || !strings.HasSuffix(all[0].data, "…") {
-		t.Errorf("%d characters, the end is %q", n, all[0].data[len(all[0].data)-8:])
+	if n := utf8.RuneCountInString(all[0].data); n > 4096 || n < 4000 || !strings.HasSuffix(all[0].data, cutNote) {
+		t.Errorf("%d characters, the end is %q", n, all[0].data[len(all[0].data)-80:])
+	}
+	if before, _, _ := strings.Cut(s.stdout.String(), "::warning"); before != strings.Repeat("ä%\n", 3000)+"😀😀😀\n" {
+		t.Errorf("%d bytes before the annotation", len(before))
+	}
+	s = newStep(t, false)
+	s.Log().Warning("t", strings.Repeat("😀", 2001))
+	if all := commands(s.stdout.String()); len(all) != 1 || all[0].data != strings.Repeat("😀", 2000)+cutNote {
+		t.Errorf("%+v", all)
 	}
 	if n := utf8.RuneCountInString(all[0].props["title"]); n != 100 {
 		t.Errorf("a title of %d characters", n)

@@ -232,10 +232,7 @@ func (g github) endGroup()          { g.action.EndGroup() }
 
 func (g github) annotate(level level, title, text string) {
 	a := g.action.WithFieldsMap(map[string]string{"title": title})
-	// An annotation holds 4,096 characters.
-	if runes := []rune(text); len(runes) > 4000 {
-		text = string(runes[:4000]) + "…"
-	}
+	text = annotation(text, g.line)
 	switch level {
 	case notice:
 		a.Noticef("%s", text)

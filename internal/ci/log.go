@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf16"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
@@ -72,6 +73,28 @@ func Explain(err error) string {
 
 func (l *Log) annotate(level level, title, text string) {
 	l.do(func() { l.write.annotate(level, outside.Line(l.clean(title), 100), l.clean(text)) })
+}
+
+// An annotation holds 4,096 of .NET's characters, in both CI systems.
+const (
+	maxAnnotation = 4000
+	cutNote       = "… (cut: the lines of the log before this one have all of it)"
+)
+
+// annotation is what an annotation can hold of a text. If that is not all, all of
+// it is written to the log first.
+func annotation(text string, line func(string)) string {
+	units := 0
+	for i, r := range text {
+		if units += utf16.RuneLen(r); units <= maxAnnotation {
+			continue
+		}
+		for whole := range strings.Lines(text) {
+			line(strings.TrimSuffix(whole, "\n"))
+		}
+		return text[:i] + cutNote
+	}
+	return text
 }
 
 // Group folds what is said until the returned function is called.

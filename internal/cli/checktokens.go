@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -133,16 +134,24 @@ func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
 		row.Pass("not readable: %v", err)
 		return
 	}
-	k.issuer = assertion.Line(claims["iss"])
-	aud := assertion.Line(claims["aud"])
-	seen := fmt.Sprintf("issuer %s, subject %s, audience %s, %s", k.issuer, assertion.Line(claims["sub"]), aud, k.until(claims))
-	if aud != k.s.Audience {
-		seen += fmt.Sprintf("; the setting audience is %s", k.s.Audience)
+	escaped := false
+	claim := func(name string) string {
+		text := assertion.Text(claims[name])
+		escaped = escaped || outside.NeedsEscape(text)
+		return outside.Exact(text)
+	}
+	k.issuer = claim("iss")
+	seen := fmt.Sprintf("issuer %s, subject %s, audience %s, %s", k.issuer, claim("sub"), claim("aud"), k.until(claims))
+	if assertion.Text(claims["aud"]) != k.s.Audience {
+		seen += fmt.Sprintf("; the setting audience is %s", outside.Exact(k.s.Audience))
 	}
 	for _, name := range []string{"repository", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
-		if claim := assertion.Line(claims[name]); claim != "" {
-			seen += fmt.Sprintf("; %s %s", name, claim)
+		if text := claim(name); text != "" {
+			seen += fmt.Sprintf("; %s %s", name, text)
 		}
+	}
+	if escaped {
+		seen += " " + escapedNote
 	}
 	row.Pass("%s", seen)
 }
@@ -185,38 +194,47 @@ func (k *checkup) sawClock() {
 	}
 }
 
-// sawToken says what the user's token is good for. Only Azure DevOps is meant
-// to read it, so that one which cannot be read is none the worse.
+// tokenClaims are those of the user's token.
+type tokenClaims map[string]any
+
+// text is the first of several claims that is there.
+func (c tokenClaims) text(names ...string) (text string) {
+	for _, name := range names {
+		text = cmp.Or(text, assertion.Text(c[name]))
+	}
+	return text
+}
+
+func (c tokenClaims) user() string { return c.text("upn", "unique_name", "preferred_username") }
+
+// sawToken says what the user's token is good for, once it was used for the list.
+// Only Azure DevOps is meant to read it, so that one which cannot be read is none
+// the worse.
 func (k *checkup) sawToken(token secret.Value) {
 	row := k.row.user
 	if token.IsZero() {
 		row.Skip("not tried: there is no token")
 		return
 	}
-	var claims map[string]any
+	var claims tokenClaims
 	if err := assertion.Decode(token, &claims); err != nil {
 		row.Skip("not readable; only Azure DevOps is meant to read it")
 		return
 	}
-	claim := func(names ...string) (text string) {
-		for _, name := range names {
-			text = cmp.Or(text, assertion.Line(claims[name]))
-		}
-		return text
-	}
-	upn, scp, tid, aud := claim("upn", "unique_name", "preferred_username"), claim("scp"), claim("tid"), claim("aud")
-	k.job.User = cmp.Or(upn, k.job.User)
+	claim := claims.text
+	upn, scp, tid, aud := claims.user(), claim("scp"), claim("tid"), claim("aud")
 	var parts []string
 	for _, p := range [][2]string{
 		{"idtyp", claim("idtyp")}, {"upn", upn}, {"oid", claim("oid")}, {"application", claim("appid", "azp")},
 		{"scp", scp}, {"tid", tid}, {"aud", aud},
 	} {
-		parts = append(parts, p[0]+" "+cmp.Or(p[1], "not given"))
+		parts = append(parts, p[0]+" "+cmp.Or(outside.Exact(p[1]), "not given"))
 	}
 	seen := strings.Join(parts, ", ") + ", " + k.until(claims)
+	granted := strings.Fields(scp)
 	var missing []string
 	for _, want := range []string{"vso.pats", "vso.pats_manage"} {
-		if !slices.Contains(strings.Fields(scp), want) {
+		if !slices.Contains(granted, want) {
 			missing = append(missing, want)
 		}
 	}
@@ -227,11 +245,12 @@ func (k *checkup) sawToken(token secret.Value) {
 		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
 	case !slices.Contains([]string{check.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
 		row.Fail("get the token for the scope "+check.AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
-	case settings.IsGUID(tenant) && !strings.EqualFold(tid, tenant):
+	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
 		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
 	case ends && !end.After(k.server()):
 		row.Fail("bring a fresh token along", "over: %s", seen)
-	case len(missing) > 0:
+	// user_impersonation may do: the list tells, if anything does.
+	case len(missing) > 0 && k.row.list.Mark != check.Tick && (k.listRefused || !slices.Contains(granted, "user_impersonation")):
 		row.Fail(k.job.Scopes(missing...), "without %s: %s", strings.Join(missing, " and "), seen)
 	default:
 		row.Pass("%s", seen)
@@ -255,6 +274,10 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 	if token.IsZero() {
 		row.Skip("not tried: there is no token")
 		return
+	}
+	var claims tokenClaims
+	if assertion.Decode(token, &claims) == nil {
+		k.job.User = cmp.Or(claims.user(), k.job.User)
 	}
 	start := k.Now()
 	pats := k.pats(k.s, k.client, token)
@@ -282,6 +305,8 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 	row.Took = k.Now().Sub(start)
 	support := k.heard.support(k.s.TokenServiceURL)
 	if err != nil {
+		refused := (*pat.Error)(nil)
+		k.listRefused = errors.As(err, &refused) && (refused.SignedOut() || refused.Status == http.StatusForbidden)
 		row.Fail(k.job.Remedy(err), "%v%s", err, support)
 		return
 	}

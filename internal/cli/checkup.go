@@ -33,6 +33,8 @@ type checkup struct {
 	heard  *heard
 	theirs string // the organization's tenant, where it is known
 	issuer string // of the assertion
+	// listRefused tells that Azure DevOps refused to list the user's PATs.
+	listRefused bool
 
 	hosts []*host
 	row   struct{ settings, platform, clock, tenant, assertion, user, list, scopes *check.Row }
@@ -123,8 +125,8 @@ func (k *checkup) walk(ctx context.Context) {
 	k.askTenant(ctx)
 	token := k.userToken(ctx)
 	k.sawClock()
-	k.sawToken(token)
 	k.askList(ctx, token)
+	k.sawToken(token)
 	k.sawScopes()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"azdo-pat/internal/assertion"
@@ -12,6 +13,7 @@ import (
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
@@ -62,7 +64,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		identity("identity: %s%s", s.Identity, who(s))
 		token, err := x.Token(ctx)
 		if err != nil {
-			return nil, presented(err)
+			return nil, c.presented(err)
 		}
 		conn.tenant = x.Tenant
 		access = token.Access
@@ -184,21 +186,34 @@ func who(s *settings.Settings) string {
 
 // presented adds to Entra's refusal what the job presented, as values to paste
 // into a federated credential.
-func presented(err error) error {
+func (c *call) presented(err error) error {
 	var refused *entra.Error
 	if !errors.As(err, &refused) || refused.Presented == (assertion.Claims{}) {
 		return err
 	}
 	p := refused.Presented
-	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s", p.Issuer, p.Subject, p.Audience)
+	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s",
+		outside.Exact(p.Issuer), outside.Exact(p.Subject), outside.Exact(p.Audience))
 	if p.JobWorkflowRef != "" {
-		text += "\n  job_workflow_ref: " + p.JobWorkflowRef
+		text += "\n  job_workflow_ref: " + outside.Exact(p.JobWorkflowRef)
+	}
+	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, outside.NeedsEscape) {
+		text += "\n" + escapedNote
+	}
+	if c.platform.Log().Scrub(text) != text {
+		text += "\n" + maskedNote
 	}
 	if h := hint.Of(err); h != "" {
 		text = h + "\n" + text
 	}
 	return hint.Add(err, text)
 }
+
+// What is said where a value is not shown as it is.
+const (
+	escapedNote = `(a value in double quotes is a JSON string: characters that a log cannot show are escaped, as in \u200d)`
+	maskedNote  = "(*** stands for what equals or looks like a credential: take the value from the assertion itself)"
+)
 
 func (c *call) clockWarning(skew time.Duration) {
 	if skew.Abs() <= tooMuch {

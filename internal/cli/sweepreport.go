@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -194,5 +193,5 @@ func slug(text string) string { return strings.ReplaceAll(text, " ", "-") }
 // quoted is v in JSON, in one line that cannot hold a logging command.
 func quoted(v any) string {
 	text, _ := json.Marshal(v) // strings
-	return string(bytes.ReplaceAll(text, []byte("##"), []byte(`#\u0023`)))
+	return string(outside.JSON(text))
 }

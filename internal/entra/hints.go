@@ -1,6 +1,10 @@
 package entra
 
-import "fmt"
+import (
+	"fmt"
+
+	"azdo-pat/internal/outside"
+)
 
 // Hint says what to change, by the first code that is known.
 func (e *Error) Hint() string {
@@ -27,10 +31,10 @@ var (
 var hints = map[int]func(*Error) string{
 	700213: (*Error).noMatch, 7002138: (*Error).noMatch, 70021: (*Error).noMatch,
 	700211: func(e *Error) string {
-		return fmt.Sprintf("no federated credential of client %s has the issuer %q; in the agent flow a wrong tenant-id or agent-id says the same", e.Client, e.Presented.Issuer)
+		return fmt.Sprintf("no federated credential of client %s has the issuer %s; in the agent flow a wrong tenant-id or agent-id says the same", e.Client, outside.Exact(e.Presented.Issuer))
 	},
 	700212: func(e *Error) string {
-		return fmt.Sprintf("the audience presented was %q; the federated credential and the setting audience must both say api://AzureADTokenExchange", e.Presented.Audience)
+		return fmt.Sprintf("the audience presented was %s; the federated credential and the setting audience must both say api://AzureADTokenExchange", outside.Exact(e.Presented.Audience))
 	},
 	70025: func(e *Error) string {
 		return fmt.Sprintf("client %s has no federated credential: check client-id, then add one with the values presented", e.Client)

@@ -3,9 +3,75 @@
 package outside
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
+
+// Exact returns text for one line of a log, so that a reader can copy all of it.
+// It is text itself where a log can show every character; otherwise a JSON
+// string in double quotes that escapes the others. Neither form has "##" in it,
+// so it cannot become a logging command within a line.
+func Exact(text string) string {
+	if !NeedsEscape(text) {
+		return text
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	last := rune(0)
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case !showable(r) || r == '#' && last == '#':
+			b.WriteString(Escape(r))
+		default:
+			b.WriteRune(r)
+		}
+		last = r
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// NeedsEscape reports whether [Exact] writes text as a JSON string.
+func NeedsEscape(text string) bool {
+	return !utf8.ValidString(text) || strings.TrimSpace(text) != text || strings.HasPrefix(text, `"`) ||
+		strings.Contains(text, "##") || strings.ContainsFunc(text, func(r rune) bool { return !showable(r) })
+}
+
+// showable reports whether a reader sees a character, and a log leaves it alone.
+func showable(r rune) bool {
+	return unicode.IsPrint(r) && r != unicode.ReplacementChar && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// JSON returns JSON text that means the same and cannot become a logging command:
+// what a log cannot show is escaped, and so is a "#" after another.
+func JSON(text []byte) []byte {
+	var b bytes.Buffer
+	last := rune(0)
+	for _, r := range string(text) {
+		if r > '~' && !showable(r) || r == '#' && last == '#' {
+			b.WriteString(Escape(r))
+		} else {
+			b.WriteRune(r)
+		}
+		last = r
+	}
+	return b.Bytes()
+}
+
+// Escape is a character as JSON escapes it.
+func Escape(r rune) string {
+	if r > 0xFFFF {
+		r -= 0x10000
+		return fmt.Sprintf(`\u%04x\u%04x`, 0xD800+r>>10, 0xDC00+r&0x3FF)
+	}
+	return fmt.Sprintf(`\u%04x`, r)
+}
 
 // Line returns text as one line of at most limit runes. Control characters,
 // line and paragraph separators, invisible format characters (which can turn
