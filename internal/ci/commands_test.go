@@ -10,8 +10,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"azdo-pat/internal/dotnet"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/runner"
 )
 
 func TestHarmless(t *testing.T) {
@@ -216,21 +218,21 @@ func TestLongAnnotations(t *testing.T) {
 	s := newStep(t, false)
 	s.Log().Warning(strings.Repeat("t", 500), strings.Repeat("ä%\n", 3000)+"😀😀😀")
 	all := commands(s.stdout.String())
-	if len(all) != 1 || all[0].name != "warning" {
+	if len(all) != 1 || all[0].Name != "warning" {
 		t.Fatalf("%d commands", len(all))
 	}
-	if n := utf8.RuneCountInString(all[0].data); n > 4096 || n < 4000 || !strings.HasSuffix(all[0].data, cutNote) {
-		t.Errorf("%d characters, the end is %q", n, all[0].data[len(all[0].data)-80:])
+	if n := utf8.RuneCountInString(all[0].Data); n > 4096 || n < 4000 || !strings.HasSuffix(all[0].Data, cutNote) {
+		t.Errorf("%d characters, the end is %q", n, all[0].Data[len(all[0].Data)-80:])
 	}
 	if before, _, _ := strings.Cut(s.stdout.String(), "::warning"); before != strings.Repeat("ä%\n", 3000)+"😀😀😀\n" {
 		t.Errorf("%d bytes before the annotation", len(before))
 	}
 	s = newStep(t, false)
 	s.Log().Warning("t", strings.Repeat("😀", 2001))
-	if all := commands(s.stdout.String()); len(all) != 1 || all[0].data != strings.Repeat("😀", 2000)+cutNote {
+	if all := commands(s.stdout.String()); len(all) != 1 || all[0].Data != strings.Repeat("😀", 2000)+cutNote {
 		t.Errorf("%+v", all)
 	}
-	if n := utf8.RuneCountInString(all[0].props["title"]); n != 100 {
+	if n := utf8.RuneCountInString(all[0].Properties["title"]); n != 100 {
 		t.Errorf("a title of %d characters", n)
 	}
 }
@@ -257,7 +259,7 @@ func FuzzAnnotations(f *testing.F) {
 		got := commands(output)
 		var names []string
 		for _, c := range got {
-			names = append(names, c.name)
+			names = append(names, c.Name)
 		}
 		if want := []string{"group", "debug", "notice", "warning", "error", "endgroup"}; !slices.Equal(names, want) || vso(output) {
 			t.Fatalf("title %q, text %q: commands %q in\n%s", title, text, names, output)
@@ -265,18 +267,18 @@ func FuzzAnnotations(f *testing.F) {
 		long := utf8.RuneCountInString(text)+utf8.RuneCountInString(title) > 1000
 		if clean := Harmless(text); !long && !strings.Contains(log.Scrub(text), "***") {
 			for i, want := range map[int]string{1: clean, 2: clean, 3: clean} {
-				if got[i].data != want {
-					t.Errorf("%s says %q, want %q", got[i].name, got[i].data, want)
+				if got[i].Data != want {
+					t.Errorf("%s says %q, want %q", got[i].Name, got[i].Data, want)
 				}
 			}
-			if got[4].data != Harmless(Explain(hint.Add(errors.New(text), title))) && !strings.Contains(log.Scrub(title), "***") {
-				t.Errorf("error says %q of %q, %q", got[4].data, text, title)
+			if got[4].Data != Harmless(Explain(hint.Add(errors.New(text), title))) && !strings.Contains(log.Scrub(title), "***") {
+				t.Errorf("error says %q of %q, %q", got[4].Data, text, title)
 			}
 		}
 		for _, c := range got {
-			for name := range c.props {
+			for name := range c.Properties {
 				if name != "title" {
-					t.Errorf("%s has the property %q, from %q", c.name, name, title)
+					t.Errorf("%s has the property %q, from %q", c.Name, name, title)
 				}
 			}
 		}
@@ -289,8 +291,8 @@ func FuzzAnnotations(f *testing.F) {
 		log.Debugf("%s", text)
 		log.Notice(title, text)
 		log.Error(title, errors.New(text))
-		for _, line := range lines(stderr.String()) {
-			if _, ok := commandIn(line); ok || vso(line) || !strings.HasPrefix(line, "azdo-pat: ") {
+		for _, line := range dotnet.Lines(stderr.String()) {
+			if _, ok := runner.ParseLine(line); ok || vso(line) || !strings.HasPrefix(line, "azdo-pat: ") {
 				t.Errorf("title %q, text %q: line %q", title, text, line)
 			}
 		}

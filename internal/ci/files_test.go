@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
@@ -122,7 +123,22 @@ func TestValuesWithLineBreaks(t *testing.T) {
 	}
 }
 
-// Whatever does not break a line comes back as it is.
+// The runner would read such a value as another one.
+func TestInvalidText(t *testing.T) {
+	t.Parallel()
+	for _, s := range []Platform{newStep(t, false), newPipelineStep(t, false)} {
+		r := minted
+		r.DisplayName = "a\xffb"
+		if err := errors.Join(s.Prepare(s.Origin("")), s.HandOver(r)); !errors.Is(err, ErrInvalidText) {
+			t.Errorf("HandOver: %v", err)
+		}
+		if err := s.Record("a\xc3"); !errors.Is(err, ErrInvalidText) {
+			t.Errorf("Record: %v", err)
+		}
+	}
+}
+
+// Whatever is one line of valid text comes back as it is.
 func FuzzOutputs(f *testing.F) {
 	for _, seed := range []string{"a", "a=b", "a<<b", "", delimiter, "a\nb", "\r", "\u2028", "%0A", "\xff"} {
 		f.Add(seed, seed)
@@ -132,7 +148,8 @@ func FuzzOutputs(f *testing.F) {
 		r := minted
 		r.DisplayName = name
 		if err := s.HandOver(r); err != nil {
-			if !errors.Is(err, ErrMultiline) || !strings.ContainsAny(name, "\r\n\x00") && !strings.Contains(name, delimiter) {
+			multiline := strings.ContainsAny(name, "\r\n\x00") || strings.Contains(name, delimiter)
+			if errors.Is(err, ErrMultiline) != multiline || errors.Is(err, ErrInvalidText) == utf8.ValidString(name) && !multiline {
 				t.Fatalf("HandOver(%q): %v", name, err)
 			}
 		} else if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 5 || got[2] != (pair{"display-name", name}) || got[4].value != newPAT {

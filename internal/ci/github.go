@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sethvargo/go-githubactions"
 
@@ -149,12 +150,19 @@ func (g *GitHub) appendTo(name string, write func()) error {
 // ErrMultiline is what a value with a line break is refused with.
 var ErrMultiline = errors.New("a value with a line break cannot be handed over")
 
+// ErrInvalidText refuses a value that the CI system would read as another one:
+// both runner and agent replace bytes that are not UTF-8.
+var ErrInvalidText = errors.New("a value that is not valid UTF-8 cannot be handed over")
+
 // delimiter is go-githubactions' for every value of a command file.
 const delimiter = "_GitHubActionsFileCommandDelimeter_"
 
 func oneLine(value string) error {
 	if strings.ContainsAny(value, "\r\n\x00") || strings.Contains(value, delimiter) {
 		return ErrMultiline
+	}
+	if !utf8.ValidString(value) {
+		return ErrInvalidText
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestGitHubJSON(t *testing.T) {
 	talk(t, s)
 	object(t, s.stdout.String())
 	all := commands(s.stderr.String())
-	if len(all) < 6 || all[0].name != "add-mask" || all[0].data != newPAT || all[1].name != "add-mask" || all[2].name != "add-mask" {
+	if len(all) < 6 || all[0].Name != "add-mask" || all[0].Data != newPAT || all[1].Name != "add-mask" || all[2].Name != "add-mask" {
 		t.Errorf("standard error %q", s.stderr.String())
 	}
 	if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 5 || got[4] != (pair{"token", newPAT}) {

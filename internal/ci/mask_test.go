@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/runner"
 	"azdo-pat/internal/secret"
 )
 
@@ -31,7 +32,7 @@ func TestMask(t *testing.T) {
 			s.Log().Infof("and then: %s", text)
 			s.Log().Error("failed", errors.New(text))
 			first, rest, _ := strings.Cut(s.stdout.String(), "\n")
-			if c, ok := commandIn(first); !ok || c.name != "add-mask" || c.data != text || len(c.props) > 0 {
+			if c, ok := runner.ParseLine(first); !ok || c.Name != "add-mask" || c.Data != text || len(c.Properties) > 0 {
 				t.Errorf("the first line is %q, understood as %+v", first, c)
 			}
 			if want := "and then: ***\n::error title=failed::***\n"; rest != want {

@@ -6,9 +6,12 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"azdo-pat/internal/dotnet"
 )
 
 // Step is one step of a job: its command files.
@@ -39,27 +42,44 @@ func (s *Step) Env() map[string]string {
 }
 
 // Outputs reads the step's outputs.
-func (s *Step) Outputs() (map[string]string, error) { return s.pairs("GITHUB_OUTPUT") }
+func (s *Step) Outputs() (map[string]string, error) {
+	pairs, err := s.pairs("GITHUB_OUTPUT")
+	for i, pair := range pairs {
+		if pair.Name == "" {
+			return Fold(pairs[:i]), errors.New("GITHUB_OUTPUT: an output without a name")
+		}
+	}
+	return Fold(pairs), err
+}
 
 // State reads the step's state and returns it as the variables that the post
 // step of the same step has.
 func (s *Step) State() (map[string]string, error) {
 	pairs, err := s.pairs("GITHUB_STATE")
 	state := map[string]string{}
-	for name, value := range pairs {
+	for name, value := range Fold(pairs) {
 		state["STATE_"+name] = value
 	}
 	return state, err
 }
 
+// maxSummary is the largest summary, in bytes, that the runner uploads.
+const maxSummary = 1 << 20
+
 // Summary reads the step's summary.
 func (s *Step) Summary() (string, error) {
 	text, err := os.ReadFile(s.Env()["GITHUB_STEP_SUMMARY"])
-	return string(text), err
+	if len(text) > maxSummary {
+		return "", fmt.Errorf("GITHUB_STEP_SUMMARY: %d bytes are too many", len(text))
+	}
+	return dotnet.Decode(string(text)), err
 }
 
-func (s *Step) pairs(file string) (map[string]string, error) {
+func (s *Step) pairs(file string) ([]Pair, error) {
 	text, err := os.ReadFile(s.Env()[file])
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +90,29 @@ func (s *Step) pairs(file string) (map[string]string, error) {
 	return pairs, err
 }
 
-// ParsePairs reads a command file as the runner does: NAME=VALUE, or
-// NAME<<DELIMITER, lines, DELIMITER. Only a line feed ends a line. A later
-// value of a name replaces an earlier one. What comes before a malformed line
-// counts, and is returned with the error.
-func ParsePairs(text string) (map[string]string, error) {
-	pairs := map[string]string{}
+// Pair is a name and its value in a command file.
+type Pair struct{ Name, Value string }
+
+// Fold is what outputs and state are of these pairs: names that differ in case
+// only are one, which keeps the spelling of the first and the value of the last.
+func Fold(pairs []Pair) map[string]string {
+	folded, spelling := map[string]string{}, map[string]string{}
+	for _, pair := range pairs {
+		key := strings.ToUpper(pair.Name)
+		if _, ok := spelling[key]; !ok {
+			spelling[key] = pair.Name
+		}
+		folded[spelling[key]] = pair.Value
+	}
+	return folded
+}
+
+// ParsePairs reads a command file as the runner does on Linux: NAME=VALUE, or
+// NAME<<DELIMITER, lines, DELIMITER. Only a line feed ends a line. What comes
+// before a malformed line counts, and is returned with the error.
+func ParsePairs(file string) ([]Pair, error) {
+	var pairs []Pair
+	text := dotnet.Decode(file)
 	for text != "" {
 		var line string
 		line, text, _ = strings.Cut(text, "\n")
@@ -85,7 +122,7 @@ func ParsePairs(text string) (map[string]string, error) {
 		equals, heredoc := strings.Index(line, "="), strings.Index(line, "<<")
 		switch {
 		case equals >= 0 && (heredoc < 0 || equals < heredoc):
-			pairs[line[:equals]] = line[equals+1:]
+			pairs = append(pairs, Pair{line[:equals], line[equals+1:]})
 		case heredoc > 0 && line[heredoc+2:] != "":
 			name, delimiter := line[:heredoc], line[heredoc+2:]
 			var value []string
@@ -100,7 +137,7 @@ func ParsePairs(text string) (map[string]string, error) {
 				}
 				value, text = append(value, next), rest
 			}
-			pairs[name] = strings.Join(value, "\n")
+			pairs = append(pairs, Pair{name, strings.Join(value, "\n")})
 		default:
 			return pairs, fmt.Errorf("a malformed line: %q", line)
 		}

@@ -1,26 +1,25 @@
 package runner
 
 import (
-	"cmp"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
+
+	"azdo-pat/internal/dotnet"
 )
 
 // encoders are the forms of a value that the runner masks beside the value
-// itself. One that gives "" has none for this value.
-var encoders = []func(string) string{
-	func(s string) string { return shifted(s, 0) },
-	func(s string) string { return shifted(s, 1) },
-	func(s string) string { return shifted(s, 2) },
-	strings.NewReplacer(`"`, `\"`).Replace, // as an argument on a command line
-	strings.NewReplacer(`'`, `''`).Replace, // in an expression of a workflow
-	jsonEscape,
-	uriEscape,
-	strings.NewReplacer("<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "&", "&amp;").Replace, // in XML
+// itself.
+var encoders = []dotnet.Encoder{
+	dotnet.TextEncoder(func(s string) string { return shifted(s, 0) }),
+	dotnet.TextEncoder(func(s string) string { return shifted(s, 1) }),
+	dotnet.TextEncoder(func(s string) string { return shifted(s, 2) }),
+	dotnet.TextEncoder(strings.NewReplacer(`"`, `\"`).Replace), // as an argument on a command line
+	dotnet.TextEncoder(strings.NewReplacer(`'`, `''`).Replace), // in an expression of a workflow
+	dotnet.TextEncoder(dotnet.EscapeJSON),
+	dotnet.TextEncoder(dotnet.EscapeURI),
+	dotnet.TextEncoder(strings.NewReplacer("<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&apos;", "&", "&amp;").Replace), // in XML
 	unquoted,
 	beforeAmpersand,
 	afterAmpersand,
@@ -35,118 +34,74 @@ func shifted(s string, n int) string {
 	return base64.StdEncoding.EncodeToString([]byte(s))
 }
 
-// jsonEscape is the inside of a JSON string. Unlike encoding/json it leaves <, >
-// and & alone.
-func jsonEscape(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if short := strings.IndexRune("\"\\\b\f\n\r\t", r); short >= 0 {
-			b.WriteString(`\` + `"\bfnrt`[short:short+1])
-		} else if r < 0x20 || r == 0x85 || r == 0x2028 || r == 0x2029 {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// uriEscape escapes all that is not unreserved in a URI.
-func uriEscape(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c < utf8.RuneSelf && (c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("-_.~", c) >= 0) {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
-
 // unquoted is a longer value without the quotation marks around it.
-func unquoted(s string) string {
-	if len(s) > 8 && strings.HasPrefix(s, `"`) && strings.HasSuffix(s, `"`) {
+func unquoted(s []uint16) []uint16 {
+	if len(s) > 8 && s[0] == '"' && s[len(s)-1] == '"' {
 		return s[1 : len(s)-1]
 	}
-	return ""
+	return nil
 }
 
 // PowerShell shows a command that failed in two parts, and these are they. Short
 // ones are no masks.
 
-func beforeAmpersand(s string) string {
-	end := strings.Index(s, "&+") + 2
+func beforeAmpersand(s []uint16) []uint16 {
+	end := ampersandPlus(s) + 2
 	if end < 2 {
-		end = strings.LastIndex(s, "&") + 1
+		end = lastAmpersand(s) + 1
 	}
 	return long(s[:end])
 }
 
-func afterAmpersand(s string) string {
-	if i := strings.Index(s, "&+"); i >= 0 {
-		return long(s[min(i+3, len(s)):]) // the character behind it is coloured
+func afterAmpersand(s []uint16) []uint16 {
+	if i := ampersandPlus(s); i >= 0 {
+		return long(s[min(i+3, len(s)):]) // the unit after it is coloured
 	}
-	if i := strings.LastIndex(s, "&"); i >= 0 {
+	if i := lastAmpersand(s); i >= 0 {
 		return long(s[i+1:])
 	}
-	return ""
+	return nil
 }
 
-func long(s string) string {
+func ampersandPlus(s []uint16) int {
+	for i := range len(s) - 1 {
+		if s[i] == '&' && s[i+1] == '+' {
+			return i
+		}
+	}
+	return -1
+}
+
+func lastAmpersand(s []uint16) int {
+	for i, u := range slices.Backward(s) {
+		if u == '&' {
+			return i
+		}
+	}
+	return -1
+}
+
+func long(s []uint16) []uint16 {
 	if len(s) < 6 {
-		return ""
+		return nil
 	}
 	return s
 }
 
 // addMask masks a value, each of its lines, and all their encodings.
 func (l *Log) addMask(value string) {
+	l.masks.Encoders = encoders
 	if strings.TrimSpace(value) == "" {
 		return
 	}
-	if l.masks == nil {
-		l.masks = map[string]bool{}
-	}
-	values := []string{value}
+	l.masks.Add(value)
 	for line := range strings.FieldsFuncSeq(value, func(r rune) bool { return r == '\r' || r == '\n' }) {
-		values = append(values, strings.TrimSpace(line))
+		l.masks.Add(strings.TrimSpace(line))
 	}
-	for _, one := range values {
-		l.masks[one] = true
-		for _, encode := range encoders {
-			l.masks[encode(one)] = true
-		}
-	}
-	delete(l.masks, "")
 }
 
-// Mask replaces what is masked so far. Masked stretches that overlap or touch
-// become one.
-func (l *Log) Mask(text string) string {
-	type stretch struct{ start, end int }
-	var found []stretch
-	for mask := range l.masks {
-		for from := 0; ; from++ {
-			i := strings.Index(text[from:], mask)
-			if i < 0 {
-				break
-			}
-			from += i
-			found = append(found, stretch{from, from + len(mask)})
-		}
-	}
-	slices.SortFunc(found, func(a, b stretch) int { return cmp.Compare(a.start, b.start) })
-	var b strings.Builder
-	end := 0
-	for i, f := range found {
-		if i == 0 || f.start > end {
-			b.WriteString(text[end:f.start] + "***")
-		}
-		end = max(end, f.end)
-	}
-	return b.String() + text[end:]
-}
+// Mask replaces what is masked so far.
+func (l *Log) Mask(text string) string { return l.masks.Mask(text) }
 
 // Masked reports whether a job output with this value would be dropped.
 func (l *Log) Masked(value string) bool { return l.Mask(value) != value }

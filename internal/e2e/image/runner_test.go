@@ -68,7 +68,7 @@ func (j *job) read(t *testing.T, name string) map[string]string {
 	if err != nil {
 		t.Fatalf("%s: %v in\n%s", name, err, content)
 	}
-	return pairs
+	return runner.Fold(pairs)
 }
 
 // step starts the image as the runner starts it for a step, and returns what
