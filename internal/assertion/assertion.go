@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // Source gets a fresh assertion with every call. A call makes one attempt;
@@ -94,11 +96,23 @@ func usable(text string) (secret.Value, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return secret.Value{}, errors.New("it is empty")
+		return secret.Value{}, errEmpty
 	case len(text) > maxLength:
 		return secret.Value{}, fmt.Errorf("it is longer than %d KiB", maxLength>>10)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return secret.Value{}, ErrNotJWT
 	}
 	return secret.New(text), nil
+}
+
+var errEmpty = errors.New("it is empty")
+
+// unusable makes the error of an answer whose assertion is none. One that is
+// missing may be there the next time.
+func unusable(doing string, resp *http.Response, why error) error {
+	e := wire.Refused(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why))
+	if errors.Is(why, errEmpty) {
+		e.Passes, e.Limit = true, wire.Repeats
+	}
+	return e
 }

@@ -1,11 +1,8 @@
 package assertion
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -26,7 +23,10 @@ type AzurePipelines struct {
 	ServiceConnection string       // GUID
 }
 
-const askingPipelines = "ask Azure Pipelines for an assertion"
+const (
+	askingPipelines = "ask Azure Pipelines for an assertion"
+	notAccepted     = "SYSTEM_ACCESSTOKEN is not accepted: it must be this job's own $(System.AccessToken), which ends with the job"
+)
 
 // Assertion implements [Source].
 func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
@@ -56,18 +56,18 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	if err != nil {
 		return secret.Value{}, wire.NoAnswer(askingPipelines, u.Host, err)
 	}
-	if resp.StatusCode != http.StatusOK || wire.IsHTML(resp.Header) {
+	if resp.StatusCode != http.StatusOK || wire.NoContent(body) {
 		return secret.Value{}, a.refused(resp, body)
 	}
 	var answer struct {
 		OIDCToken string `json:"oidcToken"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return secret.Value{}, wire.Refused(askingPipelines, resp, "the answer is not JSON")
+	if err := wire.Decode(body, &answer); err != nil {
+		return secret.Value{}, wire.Refused(askingPipelines, resp, "the answer is not that of an assertion")
 	}
 	v, err := usable(answer.OIDCToken)
 	if err != nil {
-		return secret.Value{}, wire.Refused(askingPipelines, resp, fmt.Sprintf("no assertion in the answer: %v", err))
+		return secret.Value{}, unusable(askingPipelines, resp, err)
 	}
 	return v, nil
 }
@@ -75,42 +75,30 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 // refused explains a refusal: an error of Azure DevOps' in one of the forms that
 // it has for them, or its sign-in page.
 func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
-	detail := strings.ReplaceAll(message(body), cmp.Or(a.Token.Reveal(), "***"), "***")
-	page := wire.IsHTML(resp.Header)
-	if page {
-		detail = "a page for people, not an answer"
+	said := wire.ReadAnswer(resp.Header, body, a.Token)
+	e := said.Refused(askingPipelines, resp)
+	// A 203 is Azure DevOps' sign-in page, too.
+	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
+		e = wire.NoContentError(askingPipelines, resp, body, "an assertion")
 	}
-	e := wire.Refused(askingPipelines, resp, detail)
+	text := strings.ToLower(said.Message)
 	switch { // the first is an answer since March 2026, whose status nobody has published
-	case strings.Contains(detail, "explicit reference to service connection"):
+	case strings.Contains(text, "explicit reference to service connection"):
 		e.Advice = "a task of this stage must name the service connection " + a.ServiceConnection +
 			" in one of its inputs, as AzureCLI@2 does in azureSubscription; a task that never runs (condition: false) is enough"
-	case page && resp.StatusCode < 400, resp.StatusCode == http.StatusUnauthorized:
-		e.Advice = "SYSTEM_ACCESSTOKEN is not accepted: it must be this job's own $(System.AccessToken), which ends with the job"
+	case said.Challenge != nil:
+		e.Advice = said.Challenge.Hint()
+	case said.Code == wire.CodeConditionalAccess:
+		e.Advice, e.Final = wire.ConditionalAccess, true
+	case said.Anonymous():
+		e.Advice, e.Final = notAccepted, true
+	case said.HTML && resp.StatusCode < 400, resp.StatusCode == http.StatusUnauthorized:
+		e.Advice = notAccepted
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
 		e.Advice = "service-connection-id must be the id of a service connection of this project (" + a.ServiceConnection +
 			" was asked for), and this pipeline must be authorized to use it: see Security on the service connection's page"
 	}
 	return e
-}
-
-// message is what an error of Azure DevOps says: {"message": …}, or {"value": …}
-// with a text or {"Message": …}.
-func message(body []byte) string {
-	var answer struct {
-		Message string          `json:"message"`
-		Value   json.RawMessage `json:"value"`
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		return ""
-	}
-	var text string
-	var object struct {
-		Message string `json:"message"`
-	}
-	_ = json.Unmarshal(answer.Value, &text)
-	_ = json.Unmarshal(answer.Value, &object)
-	return cmp.Or(answer.Message, text, object.Message)
 }
 
 // Available reports whether Azure Pipelines can vouch for the job: nil, or why

@@ -60,7 +60,6 @@ func TestPipelinesRefusals(t *testing.T) {
 		signIn    = "SYSTEM_ACCESSTOKEN is not accepted"
 		which     = "service-connection-id must be the id"
 		reference = "a task of this stage must name the service connection " + connection
-		page      = "a page for people, not an answer"
 		unnamed   = "There is no explicit reference to service connection " + connection + " from current stage Build.Job.__default."
 	)
 	html := "Content-Type: text/html; charset=utf-8"
@@ -71,19 +70,27 @@ func TestPipelinesRefusals(t *testing.T) {
 		passes bool
 	}{
 		"expired":          {saying(401, `{"message":"TF400813: no"}`), "answered 401 Unauthorized: TF400813: no", signIn, false},
-		"sign-in page":     {saying(203, "<html>", html), "answered 203 Non-Authoritative Information: " + page, signIn, false},
-		"sign-in page, OK": {saying(200, "<html>", html), "answered 200 OK: " + page, signIn, false},
+		"sign-in page":     {saying(203, "<html>", html), "answered 203 Non-Authoritative Information: the answer is an HTML page where an assertion was due", signIn, true},
+		"sign-in page, OK": {saying(200, "<html>", html), "answered 200 OK: the answer is an HTML page where an assertion was due", signIn, true},
 		"forbidden":        {saying(403, `{"message":"no"}`), "answered 403 Forbidden: no", which, false},
 		"not there":        {saying(404, `{"message":"no such endpoint"}`), "answered 404 Not Found: no such endpoint", which, false},
 		"unreferenced":     {saying(403, `{"count":151,"value":"`+unnamed+`"}`), "answered 403 Forbidden: " + unnamed, reference, false},
 		"unreferenced, so": {saying(400, `{"message":"`+unnamed+`"}`), "answered 400 Bad Request: " + unnamed, reference, false},
 		"GET":              {saying(405, `{"count":1,"value":{"Message":"no GET"}}`), "answered 405 Method Not Allowed: no GET", "", false},
 		"broken":           {saying(500, ""), "answered 500 Internal Server Error", "", true},
-		"gateway":          {saying(502, "<html>", html), "answered 502 Bad Gateway: " + page, "", true},
+		"gateway":          {saying(502, "<html>", html), "answered 502 Bad Gateway: an HTML page", "", true},
 		"too many":         {saying(429, `{"message":"TF400733"}`), "answered 429 Too Many Requests: TF400733", "", true},
 		"hostile words":    {saying(400, `{"message":"a\r\n##vso[a.b]\u202e"}`), "answered 400 Bad Request: a ##vso[a.b]", "", false},
-		"not JSON":         {saying(200, "x"), "answered 200 OK: the answer is not JSON", "", false},
-		"no token":         {saying(200, `{"value":"eyJ.eyJ.x"}`), "answered 200 OK: no assertion in the answer: it is empty", "", false},
+		"not JSON":         {saying(200, "x"), "answered 200 OK: the answer is not JSON where an assertion was due", "", true},
+		"no token":         {saying(200, `{"value":"eyJ.eyJ.x"}`), "answered 200 OK: no assertion in the answer: it is empty", "", true},
+		"empty":            {saying(200, ""), "answered 200 OK: the answer is empty where an assertion was due", "", true},
+		"half":             {saying(200, `{"oidcToken":"eyJ`), "answered 200 OK: the answer is JSON of another form, or cut off, where an assertion was due", "", true},
+		"anonymous":        {saying(500, `{"message":"TF400813: Resource not available for anonymous access. Client authentication required."}`), "answered 500 Internal Server Error: TF400813: Resource not available for anonymous access. Client authentication required.", signIn, false},
+		"nobody":           {saying(403, "", "X-TFS-ServiceError: TF400813%3A+The+user+%27%27+is+not+authorized"), "answered 403 Forbidden: TF400813: The user '' is not authorized", signIn, false},
+		"policy":           {saying(403, "\xef\xbb\xbf"+`{"message":"VS403463: blocked"}`), "answered 403 Forbidden: VS403463: blocked", "a Conditional Access policy", false},
+		"policy, a page":   {saying(200, "<html><title>VS403463: blocked</title>", html), `answered 200 OK: the answer is an HTML page titled "VS403463: blocked" where an assertion was due`, "a Conditional Access policy", false},
+		"challenge":        {saying(401, "", `Www-Authenticate: Bearer error="insufficient_claims", claims="e30="`), "answered 401 Unauthorized: insufficient_claims", "the token was revoked", false},
+		"a support id":     {saying(404, `{"message":"no"}`, "X-VSS-E2EID: 33333333-0000-4000-8000-000000000003"), "answered 404 Not Found: no (X-VSS-E2EID 33333333-0000-4000-8000-000000000003)", which, false},
 		"a line inside":    {saying(200, `{"oidcToken":"eyJ\r\nX: 1"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,15 +1,11 @@
 package assertion
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lazyregexp"
@@ -54,18 +50,21 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	if err != nil {
 		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
 	}
+	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
+		return secret.Value{}, wire.NoContentError(askingGitHub, resp, body, "an assertion")
+	}
 	if resp.StatusCode != http.StatusOK {
 		return secret.Value{}, g.refused(resp, body)
 	}
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return secret.Value{}, wire.Refused(askingGitHub, resp, "the answer is not JSON")
+	if err := wire.Decode(body, &answer); err != nil {
+		return secret.Value{}, wire.Refused(askingGitHub, resp, "the answer is not that of an assertion")
 	}
 	v, err := usable(answer.Value)
 	if err != nil {
-		return secret.Value{}, wire.Refused(askingGitHub, resp, fmt.Sprintf("no assertion in the answer: %v", err))
+		return secret.Value{}, unusable(askingGitHub, resp, err)
 	}
 	return v, nil
 }
@@ -73,14 +72,8 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 // refused explains a refusal. Right after a job's start the endpoint can say
 // that the job is pending: that passes.
 func (g *GitHub) refused(resp *http.Response, body []byte) error {
-	var answer struct {
-		Message string `json:"message"`
-	}
-	detail := ""
-	if json.Unmarshal(body, &answer) == nil {
-		detail = strings.ReplaceAll(answer.Message, cmp.Or(g.Token.Reveal(), "***"), "***")
-	}
-	e := wire.Refused(askingGitHub, resp, detail)
+	a := wire.ReadAnswer(resp.Header, body, g.Token)
+	e := a.Refused(askingGitHub, resp)
 	e.Passes = pending().Match(body[:min(len(body), 4096)])
 	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"

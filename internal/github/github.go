@@ -3,7 +3,6 @@
 package github
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,6 +91,9 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 	if err != nil {
 		return false, wire.NoAnswer(doing, req.URL.Host, err)
 	}
+	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
+		return false, wire.NoContentError(doing, resp, body, "a run")
+	}
 	if resp.StatusCode != http.StatusOK {
 		return false, c.refused(doing, resp, body)
 	}
@@ -100,7 +102,7 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 		Attempt json.Number `json:"run_attempt"`
 		Status  string      `json:"status"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := wire.Decode(body, &answer); err != nil {
 		return false, wire.Refused(doing, resp, "the answer is not that of a run")
 	}
 	if answer.ID.String() != run.ID || answer.Attempt.String() != run.Attempt || answer.Status == "" {
@@ -111,15 +113,9 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 
 // refused explains a refusal.
 func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
-	var answer struct {
-		Message string `json:"message"`
-	}
-	detail := ""
-	if json.Unmarshal(body, &answer) == nil {
-		detail = strings.ReplaceAll(answer.Message, cmp.Or(c.Token.Reveal(), "***"), "***")
-	}
-	e := wire.Refused(doing, resp, detail)
-	wait, limited := c.limit(resp, detail)
+	a := wire.ReadAnswer(resp.Header, body, c.Token)
+	e := a.Refused(doing, resp)
+	wait, limited := c.limit(resp, a.Message)
 	switch s := resp.StatusCode; {
 	case limited:
 		e.Err, e.After, e.Passes = ErrLimited, wait, true

@@ -87,7 +87,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "not a member", status: 401, settled: true,
 			body: `{"$id":"1","message":"TF400813: The user 'a@contoso' is not authorized to access this resource.","typeKey":"UnauthorizedRequestException"}`,
-			err:  "status 401: not signed in: TF400813: The user 'a@contoso' is not authorized to access this resource.",
+			err:  "status 401: TF400813: The user 'a@contoso' is not authorized to access this resource.",
 			code: "TF400813",
 			hint: "Conditional Access",
 		},
@@ -172,7 +172,7 @@ func TestAnswersToCreate(t *testing.T) {
 			code:    "TF400733", hint: "limits the rate",
 		},
 		{
-			name: "throttled, with another status", status: 403, settled: true,
+			name: "throttled, with another status", status: 403, settled: true, passing: true,
 			body: `{"message":"TF400733: blocked"}`, err: "status 403: TF400733: blocked", code: "TF400733", hint: "limits the rate",
 		},
 		{

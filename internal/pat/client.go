@@ -218,12 +218,12 @@ type call struct {
 // byID returns the query that names a PAT.
 func byID(id string) url.Values { return url.Values{"authorizationId": {id}} }
 
-// send sends a request and returns the status and body of its answer: one of
-// the 2xx but 203, for anything else is an error. What was read before an error
+// send sends a request and returns the status, body and header of its answer:
+// one of the 2xx but 203, for anything else is an error. What was read before an error
 // is returned with it.
-func (c *Client) send(ctx context.Context, r call) (status int, body []byte, err error) {
+func (c *Client) send(ctx context.Context, r call) (status int, body []byte, header http.Header, err error) {
 	if r.method != http.MethodPost && r.op != "list" && !isID(r.id) {
-		return 0, nil, c.refused(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
+		return 0, nil, nil, c.refused(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
 	}
 	query := url.Values{"api-version": {apiVersion}}
 	for k, v := range r.query {
@@ -238,14 +238,14 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, err
 	if ctx.Err() != nil {
 		e := c.unanswered(ctx, context.Cause(ctx))
 		e.Unsent = true
-		return 0, nil, c.refused(r, e)
+		return 0, nil, nil, c.refused(r, e)
 	}
 	ctx, unsent := watch(ctx)
 	req, err := c.sdk.CreateRequestMessage(ctx, r.method, c.endpoint+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
 	if err != nil {
 		e := c.unanswered(ctx, err)
 		e.Unsent, e.Err = true, errRequest
-		return 0, nil, c.refused(r, e)
+		return 0, nil, nil, c.refused(r, e)
 	}
 	// Without it net/http cannot send the body a second time, as it would by
 	// itself after some ends of an HTTP/2 stream: what became of a create is to
@@ -258,7 +258,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, err
 			e = c.unanswered(ctx, err)
 			e.Unsent = unsent(err)
 		}
-		return e.Status, nil, c.refused(r, e)
+		return e.Status, nil, nil, c.refused(r, e)
 	}
 	defer resp.Body.Close()
 	limit := maxBody
@@ -268,16 +268,17 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, err
 	body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	switch {
 	case errors.Is(err, wire.ErrTooLarge), len(body) > limit:
-		return resp.StatusCode, body, c.refused(r, &Error{
+		return resp.StatusCode, body, resp.Header, c.refused(r, &Error{
 			Status: resp.StatusCode, Unreadable: true,
 			Message: fmt.Sprintf("the answer is larger than %d MiB", limit>>20),
+			Support: wire.SupportIDs(resp.Header, c.token),
 		})
 	case err != nil:
 		e := c.unanswered(ctx, err)
 		e.Status = resp.StatusCode
-		return resp.StatusCode, body, c.refused(r, e)
+		return resp.StatusCode, body, resp.Header, c.refused(r, e)
 	}
-	return resp.StatusCode, body, nil
+	return resp.StatusCode, body, resp.Header, nil
 }
 
 // refused fills in what an error of a call does not know of itself.

@@ -11,6 +11,7 @@ import (
 
 	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
 	"azdo-pat/internal/wire"
 )
 
@@ -48,7 +49,15 @@ type Error struct {
 	// Err is the cause, of no answer or of half an answer.
 	Err error
 
+	// Challenge is the demand for another token, if the answer makes one.
+	Challenge *wire.Challenge
+	// Support has the ids that Azure DevOps' support asks for, as one line.
+	Support string
+
 	foreign bool // the body is none of Azure DevOps's: neither empty nor JSON
+	// noContent says that a 2xx (203 included) holds no answer at all: its body is
+	// empty, a page, or broken JSON.
+	noContent bool
 }
 
 // The causes of a call of which no request can be made.
@@ -92,6 +101,9 @@ func (e *Error) Error() string {
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
 	}
+	if e.Support != "" {
+		b.WriteString(" (" + e.Support + ")")
+	}
 	return b.String()
 }
 
@@ -101,12 +113,32 @@ func (e *Error) Error() string {
 func (e *Error) Passing() bool {
 	var inner *Error
 	switch {
-	case wire.PassingStatus(e.Status):
+	case e.Code == codeThrottled:
+		return true
+	case e.denied():
+		return false
+	case wire.PassingStatus(e.Status), e.repeatable():
 		return true
 	case errors.As(e.Err, &inner):
 		return inner.Passing()
 	}
 	return e.Err != nil && !errors.Is(e.Err, errRequest) && wire.PassingTransport(e.Err)
+}
+
+// repeatable reports whether the answer had no content and the request can be
+// sent again without harm: an update sets the same end and scopes again, while a
+// create would make a second PAT. What follows a revocation is for
+// [Client.Revoke] to say.
+func (e *Error) repeatable() bool {
+	return e.noContent && !e.denied() && (e.Op == "get" || e.Op == "list" || e.Op == "update")
+}
+
+// Attempts is how many attempts the request is worth, for [wire.Retry].
+func (e *Error) Attempts() int {
+	if e.repeatable() && !wire.PassingStatus(e.Status) {
+		return wire.Repeats
+	}
+	return 0
 }
 
 // Wait is RetryAfter, for [wire.Retry].
@@ -140,10 +172,46 @@ func (e *Error) NotFound() bool {
 	return e.Status == http.StatusNotFound && !e.foreign && !other
 }
 
-// SignedOut reports whether the answer is that to somebody unknown, or to one
-// whose token has ended.
+// Numbered errors that decide what to do.
+const (
+	codeThrottled  = "TF400733"
+	codeDenied     = "TF400813"
+	codeNoMember   = "TF401444"
+	codeForbidden  = "TF30063"
+	codeNoIdentity = "TF14045"
+	codeNoProject  = "VS800075"
+	codeCondAccess = wire.CodeConditionalAccess
+)
+
+// anonymous reports whether Azure DevOps did not take the token.
+func (e *Error) anonymous() bool { return wire.Anonymous(e.Message) }
+
+// signInAs is the account in TF401444, TENANT\TENANT\OBJECT-ID or TENANT\UPN.
+var signInAs = lazyregexp.New(`(?i)\bat least once as (?:[^\s\\]+\\)*([^\s\\]+) in a web browser`)
+
+// invalidIdentity is said where Azure DevOps' own id of an identity is due.
+var invalidIdentity = lazyregexp.New(`(?i)\bidentity with id .{1,100} is invalid\b`)
+
+// denied reports whether the answer is about what this user may do, whatever its
+// status. Neither another attempt nor another token will change it.
+func (e *Error) denied() bool {
+	switch e.Code {
+	case codeDenied, codeNoMember, codeForbidden, codeNoIdentity, codeNoProject, codeCondAccess:
+		return true
+	}
+	return e.anonymous()
+}
+
+// SignedOut reports whether the token was not accepted: there was none in
+// Azure DevOps' eyes, it has ended, or another one is demanded.
 func (e *Error) SignedOut() bool {
 	s := e.Status
+	switch {
+	case e.Challenge != nil, e.anonymous():
+		return true
+	case e.denied():
+		return false
+	}
 	return s == http.StatusNonAuthoritativeInfo || s >= 300 && s <= 399 || s == http.StatusUnauthorized
 }
 
@@ -156,24 +224,11 @@ func (e *Error) untrusted() bool {
 // maxMessage bounds, in runes, what is repeated of an outside text.
 const maxMessage = 300
 
-// credential is what a credential looks like: a PAT of today, a PAT of before
-// July 2024, a JWT.
-var credential = lazyregexp.New(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-
-// outside makes an outside text fit for an error: one line, nothing secret,
-// not too long. The credential of the client and token are taken out whatever
-// they look like.
+// outside makes an outside text fit for an error: one line, nothing secret, not
+// too long. The credential of the client and token are removed whatever they look
+// like.
 func (c *Client) outside(text, token string) string {
-	// First all of it becomes a line, and so does a credential that is none:
-	// what is taken out must not come about, or be cut in two, afterwards.
-	line := func(s string) string { return outside.Line(s, len(s)) }
-	text = line(text)
-	for _, s := range []string{c.token.Reveal(), token} {
-		if s = line(s); s != "" {
-			text = strings.ReplaceAll(text, s, "***")
-		}
-	}
-	return outside.Line(credential().ReplaceAllString(text, "***"), maxMessage)
+	return wire.Hide(text, c.token, secret.New(token))
 }
 
 // notInCode is what no code has.

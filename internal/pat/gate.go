@@ -2,17 +2,14 @@ package pat
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync/atomic"
 
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/wire"
 )
 
@@ -45,56 +42,27 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // failure reads an answer that is not a success.
 func (c *Client) failure(resp *http.Response, body []byte) *Error {
-	e := &Error{Status: resp.StatusCode, RetryAfter: wire.RetryAfter(resp.Header, c.now())}
-	body = bare(body)
+	e := &Error{
+		Status: resp.StatusCode, RetryAfter: wire.RetryAfter(resp.Header, c.now()),
+		noContent: resp.StatusCode == http.StatusNonAuthoritativeInfo && wire.NoContent(body),
+	}
 	var r result
-	// A field of the wrong type does not hide the others.
-	var mistyped *json.UnmarshalTypeError
-	err := c.decode(body, &r)
-	isJSON := err == nil || errors.As(err, &mistyped)
-	e.foreign = len(body) > 0 && !isJSON
-	text, code := "", ""
-	switch {
-	case isJSON && r.failed():
-		text, code = r.PatTokenErrorMessage, *r.PatTokenError
-		if text == "" {
-			text = r.text()
-		}
-	case isJSON:
-		text = r.text()
-	}
-	if text == "" {
-		text = serviceErrorHeader(resp.Header)
-	}
-	if text == "" && e.foreign {
-		mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-		if text = looksLike(body); mediaType == "text/plain" && !isHTML(body) {
-			text = string(body)
+	_ = wire.Decode(body, &r) // a field of the wrong type does not hide the others
+	token := salvage(r.PatToken, wire.Bare(body)).Secret
+	a := wire.ReadAnswer(resp.Header, body, c.token, token)
+	e.Challenge, e.Support, e.foreign = a.Challenge, a.Support, !a.JSON && !a.Empty
+	code := a.Code
+	if e.Message = a.Message; r.failed() {
+		code = *r.PatTokenError
+		if r.PatTokenErrorMessage != "" {
+			e.Message = c.outside(r.PatTokenErrorMessage, token.Reveal())
 		}
 	}
-	if to, err := url.Parse(resp.Header.Get("Location")); text == "" && err == nil && to.Host != "" {
-		text = "a redirect to " + to.Host
+	if to, err := url.Parse(resp.Header.Get("Location")); e.Message == "" && err == nil && to.Host != "" {
+		e.Message = c.outside("a redirect to "+to.Host, "")
 	}
-	token := salvage(r.PatToken, body).Secret.Reveal()
-	e.Message = c.outside(text, token)
-	if code == "" {
-		code = numbered().FindString(e.Message)
-	}
-	e.Code = c.code(code, r.TypeKey, token)
+	e.Code = c.code(code, a.TypeKey, token.Reveal())
 	return e
-}
-
-// numbered is a numbered error of Azure DevOps, such as "TF400813".
-var numbered = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}\b`)
-
-// serviceErrorHeader returns the detail that Azure DevOps at times gives in a
-// header alone.
-func serviceErrorHeader(h http.Header) string {
-	text := h.Get("X-TFS-ServiceError")
-	if plain, err := url.QueryUnescape(text); err == nil {
-		return plain
-	}
-	return text
 }
 
 // unanswered makes an error of a request to which there was no answer, or not

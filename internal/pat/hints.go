@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"azdo-pat/internal/outside"
+	"azdo-pat/internal/wire"
 )
 
 // Texts that stand in more than one hint.
@@ -15,6 +18,7 @@ const (
 		"give it the service principal's own Entra token instead of a PAT"
 	signIn = "the Entra token must be a user's, for Azure DevOps (499b84ac-1321-427f-aa17-267ca6975798), from the tenant that the organization is connected to, " +
 		"and its application or agent identity needs consent to both vso.pats and vso.pats_manage"
+	notTaken   = "Azure DevOps did not accept the Entra token: it is empty, has ended, was revoked, or came to the wrong host; " + signIn
 	membership = "add the user to the organization (Organization settings → Users, Basic access); " +
 		"if it is a member, a Conditional Access policy may keep this sign-in out: look at the user's sign-in log in Entra"
 	trouble  = "try again later; https://status.dev.azure.com tells of known trouble"
@@ -24,15 +28,31 @@ const (
 // Hint returns what the reader can change, or "".
 func (e *Error) Hint() string {
 	switch s := e.Status; {
+	case e.Challenge != nil:
+		return e.Challenge.Hint()
 	case e.Code == "InvalidAccessException" && strings.Contains(strings.ToLower(e.Message), "service principal"):
 		return usersOnly
 	case e.Code == "InvalidAccessException":
 		return signIn + "; " + usersOnly
 	case patTokenErrors()[e.Code].hint != "":
 		return patTokenErrors()[e.Code].hint
-	case e.Code == "TF400813":
-		return membership
-	case e.Code == "TF400733" || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+	case e.anonymous():
+		return notTaken
+	case e.Code == codeNoMember:
+		return e.addUser()
+	case e.Code == codeDenied:
+		return membership + "; the consent may also lack one of vso.pats and vso.pats_manage"
+	case e.Code == codeCondAccess:
+		return wire.ConditionalAccess
+	case e.Code == codeForbidden:
+		return "the user has no permission for this in the organization: " + membership
+	case e.Code == codeNoIdentity:
+		return "Azure DevOps does not know the identity: " + membership
+	case e.Code == codeNoProject:
+		return "there is no such project, or the user may not see it: check `organization` and `token-service-url`, and the user's projects"
+	case invalidIdentity().MatchString(e.Message):
+		return "an id of Entra was used where Azure DevOps expects its own: azdo-pat sends no such id, so check `token-service-url`; or " + membership
+	case e.Code == codeThrottled || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		return "Azure DevOps limits the rate of requests, of a user and of an organization: let fewer jobs run at once, or " + trouble
 	case e.SignedOut():
 		return signIn
@@ -56,6 +76,17 @@ func (e *Error) Hint() string {
 		return "check `token-service-url`, and HTTPS_PROXY and NO_PROXY if this machine reaches the internet by a proxy"
 	}
 	return ""
+}
+
+// addUser is the hint for an account that is not in the organization. What the
+// server proposes, to sign in in a browser, is impossible for an agent user.
+func (e *Error) addUser() string {
+	who := "the account"
+	if m := signInAs().FindStringSubmatch(e.Message); m != nil {
+		who += " " + outside.Line(m[1], maxName)
+	}
+	return who + " is not yet a user of this organization: an administrator must add it (Organization settings → Users → Add users, access level Basic); " +
+		"signing in in a browser, as the message proposes, is not possible for an agent user"
 }
 
 // explanation is what a patTokenError means and what to do about it.

@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // Show says which PATs a list shows.
@@ -122,32 +125,30 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 		"isSortAscending":     {strconv.FormatBool(at.filter.Ascending)},
 		"$top":                {strconv.Itoa(pageSize)},
 	}}
-	fail := func(status int, message string, body []byte) ([]Token, error) {
-		return nil, c.refused(r, &Error{
-			Status: status, Unreadable: true, foreign: isHTML(body), Message: c.outside(message, ""),
-		})
+	fail := func(message string) ([]Token, error) {
+		return nil, c.refused(r, &Error{Status: http.StatusOK, Unreadable: true, Message: message})
 	}
 	sum := maphash.String(at.seed, at.next)
 	if _, again := at.seen[sum]; again {
-		return fail(http.StatusOK, "the list of PATs goes round in a circle: a continuation token came twice", nil)
+		return fail("the list of PATs goes round in a circle: a continuation token came twice")
 	}
 	if len(at.seen) == maxPages {
-		return fail(http.StatusOK, "the list of PATs has no end: more than "+strconv.Itoa(maxPages)+" pages", nil)
+		return fail("the list of PATs has no end: more than " + strconv.Itoa(maxPages) + " pages")
 	}
 	if at.next != "" {
 		r.query.Set("continuationToken", at.next)
 	}
-	status, body, err := c.send(ctx, r)
+	status, body, header, err := c.send(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	var p page
 	var list []Token
-	if err = c.decode(body, &p); err == nil {
+	if err = wire.Decode(body, &p); err == nil {
 		list, err = p.tokens()
 	}
 	if err != nil {
-		return fail(status, "the answer is "+looksLike(body)+" where a list of PATs was due", body)
+		return nil, c.refused(r, c.unreadable(status, header, body, " where a list of PATs was due", secret.Value{}))
 	}
 	at.seen[sum] = struct{}{}
 	at.next, at.done = p.ContinuationToken, p.ContinuationToken == ""
@@ -156,7 +157,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 
 // List returns the PATs of the user, asking for one page of them at a time: what
 // has been ranged over is not kept. Who goes on after an error has the same page
-// asked for again, but for an error of the list itself, which is its end.
+// asked for again, except after an error of the list itself, which is its end.
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		at := NewCursor(f)
@@ -167,7 +168,7 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 			tokens, err := c.Next(ctx, at)
 			if err != nil {
 				var refused *Error
-				if !yield(Token{}, err) || errors.As(err, &refused) && refused.Unreadable {
+				if !yield(Token{}, err) || errors.As(err, &refused) && refused.Unreadable && !refused.noContent {
 					return
 				}
 				continue

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // Revoke ends a PAT. It succeeds only if the server confirms it; gone says that
@@ -20,9 +22,9 @@ import (
 // active ones. What a second revocation answers is documented nowhere.
 func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	r := call{op: "revoke", method: http.MethodDelete, id: id, query: byID(id)}
-	status, body, err := c.send(ctx, r)
+	status, body, header, err := c.send(ctx, r)
 	if err == nil {
-		err = c.confirmed(r, status, body)
+		err = c.confirmed(r, status, body, header)
 	}
 	var e *Error
 	switch {
@@ -39,10 +41,10 @@ func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
 }
 
 // confirmed returns nil if a 2xx confirms a revocation.
-func (c *Client) confirmed(r call, status int, body []byte) error {
-	doubt := &Error{Status: status, Unreadable: true}
+func (c *Client) confirmed(r call, status int, body []byte, header http.Header) error {
+	doubt := &Error{Status: status, Unreadable: true, Support: wire.SupportIDs(header, c.token)}
 	var res result
-	unread := c.decode(body, &res)
+	unread := wire.Decode(body, &res)
 	// Some other JSON than an object has no patTokenError either.
 	if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(unread, &mistyped) && mistyped.Field == "" {
 		unread = nil
@@ -50,16 +52,16 @@ func (c *Client) confirmed(r call, status int, body []byte) error {
 	switch {
 	case status != http.StatusOK && status != http.StatusNoContent:
 		doubt.Message = "the answer does not say that the PAT is revoked"
-	case len(bare(body)) == 0:
+	case len(wire.Bare(body)) == 0:
 		return nil
 	case unread != nil:
-		doubt.foreign = isHTML(body)
-		doubt.Message = c.outside("the answer is "+looksLike(body)+" and does not confirm the revocation", "")
+		doubt = c.unreadable(status, header, body, " and does not confirm the revocation", secret.Value{})
 	case res.failed():
 		return c.refused(r, &Error{
 			Status:  status,
 			Code:    c.code(*res.PatTokenError, "", ""),
 			Message: c.outside(res.PatTokenErrorMessage, ""),
+			Support: wire.SupportIDs(header, c.token),
 		})
 	case res.TypeKey != "":
 		doubt.Code, doubt.Message = c.code(res.TypeKey, "", ""), c.outside(res.text(), "")

@@ -5,14 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"html"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"azdo-pat/internal/lazyregexp"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // createRequest is PatTokenCreateRequest. AllOrgs is always false: PATs for all
@@ -172,7 +172,7 @@ func isToken(text string) bool {
 
 // one sends a request that is answered with one PAT.
 func (c *Client) one(ctx context.Context, r call) (Token, error) {
-	status, body, err := c.send(ctx, r)
+	status, body, header, err := c.send(ctx, r)
 	if err != nil {
 		return salvage(nil, body), err
 	}
@@ -181,12 +181,14 @@ func (c *Client) one(ctx context.Context, r call) (Token, error) {
 		t := salvage(res.PatToken, body)
 		return t, c.refused(r, &Error{
 			Status: status, Unreadable: true, foreign: isHTML(body),
+			Support: wire.SupportIDs(header, c.token),
 			Code:    c.code(code, "", t.Secret.Reveal()),
 			Message: c.outside(message, t.Secret.Reveal()),
 		})
 	}
-	if err := c.decode(body, &res); err != nil {
-		return doubt("the answer is "+looksLike(body)+" where a PAT was due", "")
+	if err := wire.Decode(body, &res); err != nil {
+		t := salvage(res.PatToken, body)
+		return t, c.refused(r, c.unreadable(status, header, body, " where a PAT was due", t.Secret))
 	}
 	if res.failed() {
 		if res.PatToken == nil {
@@ -195,6 +197,7 @@ func (c *Client) one(ctx context.Context, r call) (Token, error) {
 				Status:  status,
 				Code:    c.code(*res.PatTokenError, "", token),
 				Message: c.outside(res.PatTokenErrorMessage, token),
+				Support: wire.SupportIDs(header, c.token),
 			})
 		}
 		return doubt("the answer carries both a PAT and an error", *res.PatTokenError)
@@ -219,6 +222,20 @@ func (c *Client) one(ctx context.Context, r call) (Token, error) {
 	return t, nil
 }
 
+// unreadable makes the error of a 2xx that is something else than was due.
+func (c *Client) unreadable(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
+	a := wire.ReadAnswer(header, body, c.token, token)
+	e := &Error{
+		Status: status, Unreadable: true, foreign: a.HTML, noContent: wire.NoContent(body),
+		Code: a.Code, Challenge: a.Challenge, Support: a.Support,
+		Message: c.outside("the answer is "+wire.LooksLike(body)+due, token.Reveal()),
+	}
+	if a.Code != "" && !strings.Contains(e.Message, a.Code) {
+		e.Message = outside.Line(e.Message+": "+a.Message, maxMessage)
+	}
+	return e
+}
+
 // salvage returns what an answer that cannot be relied on tells of a PAT: its
 // id and its secret, each only if it can be one.
 func salvage(p *patToken, body []byte) Token {
@@ -238,35 +255,5 @@ func salvage(p *patToken, body []byte) Token {
 	return t
 }
 
-// decode reads JSON by way of the SDK, which takes a byte order mark off it.
-func (c *Client) decode(body []byte, v any) error {
-	return c.sdk.UnmarshalBody(&http.Response{Body: io.NopCloser(bytes.NewReader(body))}, v)
-}
-
-// bare returns body without a byte order mark and surrounding white space.
-func bare(body []byte) []byte {
-	return bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-}
-
 // isHTML reports whether a body is a page.
-func isHTML(body []byte) bool { return bytes.HasPrefix(bare(body), []byte("<")) }
-
-var titled = lazyregexp.New(`(?is)<title[^>]*>([^<]{1,200})`)
-
-// looksLike says in a few words what a body is that was to be something else.
-func looksLike(body []byte) string {
-	body = bare(body)
-	switch {
-	case len(body) == 0:
-		return "empty"
-	case isHTML(body):
-		if m := titled().FindSubmatch(body); m != nil {
-			return `an HTML page titled "` + strings.TrimSpace(html.UnescapeString(string(m[1]))) + `"`
-		}
-		return "an HTML page"
-	case body[0] == '{' || body[0] == '[':
-		return "JSON of another form, or cut off,"
-	default:
-		return "not JSON"
-	}
-}
+func isHTML(body []byte) bool { return bytes.HasPrefix(wire.Bare(body), []byte("<")) }

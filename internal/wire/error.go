@@ -32,6 +32,12 @@ type Error struct {
 	After time.Duration
 	// Passes marks an answer that passes although its status does not say so.
 	Passes bool
+	// Final marks an answer that will not pass although its status says so.
+	Final bool
+	// Limit is how many attempts the request is worth; 0: any number.
+	Limit int
+	// Support has the ids that the service's support asks for, as one line.
+	Support string
 	// Err is the cause where there was no answer.
 	Err error
 	// Advice is what the reader can change.
@@ -55,6 +61,9 @@ func (e *Error) Error() string {
 			b.WriteString(part.mark + part.text)
 		}
 	}
+	if e.Support != "" {
+		b.WriteString(" (" + e.Support + ")")
+	}
 	return b.String()
 }
 
@@ -66,11 +75,14 @@ func (e *Error) Passing() bool {
 	if e.Status == 0 {
 		return PassingTransport(e.Err)
 	}
-	return e.Passes || PassingStatus(e.Status)
+	return !e.Final && (e.Passes || PassingStatus(e.Status))
 }
 
 // Wait is how long the server asked to wait.
 func (e *Error) Wait() time.Duration { return e.After }
+
+// Attempts is how many attempts the request is worth, for [Retry].
+func (e *Error) Attempts() int { return e.Limit }
 
 // Hint is what the reader can change.
 func (e *Error) Hint() string { return e.Advice }
@@ -110,7 +122,8 @@ func Proxy(err error) string {
 func Refused(doing string, resp *http.Response, detail string) *Error {
 	e := &Error{
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
-		Detail: outside.Line(detail, 300), After: RetryAfter(resp.Header, time.Now()),
+		Detail: outside.Line(detail, maxMessage), After: RetryAfter(resp.Header, time.Now()),
+		Support: SupportIDs(resp.Header),
 	}
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -19,6 +20,20 @@ const (
 	firstWait   = 500 * time.Millisecond
 	longestWait = 10 * time.Second
 )
+
+// Repeats is how many attempts a request is worth whose answers have no content.
+// They may be a fault that passes, or a page for people that will always come.
+const Repeats = 4
+
+// attemptsOf is how many attempts an error makes worth while: what its method
+// Attempts() int says, or any number.
+func attemptsOf(err error) int {
+	var limited interface{ Attempts() int }
+	if errors.As(err, &limited) && limited.Attempts() > 0 {
+		return limited.Attempts()
+	}
+	return math.MaxInt
+}
 
 // Log says what is being waited for, while it is being waited for.
 type Log interface {
@@ -93,7 +108,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 		if _, asked := Passing(last); asked > 0 {
 			wait = asked
 		}
-		if deadline, ok := ctx.Deadline(); stop || ok && time.Until(deadline) <= wait {
+		if deadline, ok := ctx.Deadline(); stop || attempts >= attemptsOf(last) || ok && time.Until(deadline) <= wait {
 			return 0, true
 		}
 		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))
