@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"html"
 	"strings"
 	"time"
 
@@ -66,11 +65,27 @@ func minutes(d time.Duration) string {
 // span is a duration for people, to the second.
 func span(d time.Duration) string { return d.Round(time.Second).String() }
 
-// cell is a text in a cell of a Markdown table, as code, so that nothing in it
-// is markup.
+// cell is a text in a cell of a Markdown table, as code. A "|" would end the cell,
+// inside of code too.
 func cell(text string) string { return code(strings.ReplaceAll(text, "|", "¦")) }
 
+// code is a text as Markdown code, in which nothing is a link, a mention or markup.
+// In HTML's <code> GitHub would still make links of www.… and of e-mail addresses.
 func code(text string) string {
-	return "<code>" + strings.NewReplacer("`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "~", "&#126;", ":", "&#58;", "@", "&#64;", "#", "&#35;", "\\", "&#92;").
-		Replace(html.EscapeString(outside.Line(text, 600))) + "</code>"
+	text = outside.Line(text, 600)
+	if text == "" {
+		return ""
+	}
+	longest, run := 0, 0 // of backticks in a row
+	for _, r := range text {
+		if run++; r != '`' {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	if strings.HasPrefix(text, "`") || strings.HasSuffix(text, "`") {
+		text = " " + text + " " // Markdown takes these away
+	}
+	fence := strings.Repeat("`", longest+1)
+	return fence + text + fence
 }
