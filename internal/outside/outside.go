@@ -5,6 +5,7 @@ package outside
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -113,4 +114,34 @@ func cut(line string, limit int) string {
 		runes = runes[:limit-1]
 	}
 	return strings.TrimRight(string(runes), " ") + "…"
+}
+
+// Invisible reports whether a character shows nothing of itself, or looks like
+// a space without being one.
+func Invisible(r rune) bool {
+	return !strconv.IsPrint(r) || r == '\u2800' ||
+		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+// Quote returns text as a Go string literal in which every invisible character
+// is escaped, as in "\u200b". With ascii every character beyond ASCII is: where
+// only ASCII is allowed, one of these may look like an allowed one.
+func Quote(text string, ascii bool) string {
+	if ascii {
+		return strconv.QuoteToASCII(text)
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		one := text[:size]
+		text = text[size:]
+		quoted := strconv.Quote(one)
+		if Invisible(r) {
+			quoted = strconv.QuoteToASCII(one)
+		}
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	b.WriteByte('"')
+	return b.String()
 }

@@ -51,3 +51,26 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]string{ // ASCII alone, or not
+		"contoso":             {`"contoso"`, `"contoso"`},
+		"con\u200btoso":       {`"con\u200btoso"`, `"con\u200btoso"`},
+		"\ufeffx\u2060":       {`"\ufeffx\u2060"`, `"\ufeffx\u2060"`},
+		"a\u00a0b c":          {`"a\u00a0b c"`, `"a\u00a0b c"`},
+		"a\u3164\u115fb":      {`"a\u3164\u115fb"`, `"a\u3164\u115fb"`},
+		"a\ufe0f\u2800":       {`"a\ufe0f\u2800"`, `"a\ufe0f\u2800"`},
+		"\u202egpj\U000e0041": {`"\u202egpj\U000e0041"`, `"\u202egpj\U000e0041"`},
+		"müller":              {`"m\u00fcller"`, `"müller"`},
+		"сontoso":             {`"\u0441ontoso"`, `"сontoso"`},
+		"a\x1b\n\"\\":         {`"a\x1b\n\"\\"`, `"a\x1b\n\"\\"`},
+		"a\xffb\ufffd":        {`"a\xffb\ufffd"`, `"a\xffb` + "\ufffd" + `"`},
+	} {
+		for i, ascii := range []bool{true, false} {
+			if got := Quote(text, ascii); got != want[i] {
+				t.Errorf("Quote(%q, %t) = %s, want %s", text, ascii, got, want[i])
+			}
+		}
+	}
+}

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"unicode"
 
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
 )
 
 // FullAccess is the scope that includes every other.
@@ -153,7 +153,10 @@ func ParseScopes(text string) ([]string, error) {
 		case isScope(entry):
 			list = append(list, entry)
 		case len(wrong) < maxWrong:
-			quoted := strconv.Quote(outside.Line(entry, 40))
+			quoted := outside.Quote(entry, true)
+			if len(entry) > 40 || secret.Resembles(entry) {
+				quoted = "one that is not shown since it may be a credential"
+			}
 			if near := nearest(entry); len(near) > 0 {
 				quoted += " (" + strings.Join(near, ", ") + "?)"
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
@@ -45,7 +46,7 @@ type check struct {
 
 // wrong says of a setting what was found and what is allowed.
 func (c *check) wrong(name, found, allowed string) {
-	c.problems = append(c.problems, fmt.Sprintf("%s: found %s; allowed: %s", c.as(name), quote(name, found), allowed))
+	c.problems = append(c.problems, fmt.Sprintf("%s: found %s; allowed: %s", c.as(name), show(name, found), allowed))
 }
 
 func (c *check) need(name, why string) {
@@ -54,16 +55,6 @@ func (c *check) need(name, why string) {
 		also = " (or AZDO_PAT_" + key(name) + ")"
 	}
 	c.problems = append(c.problems, fmt.Sprintf("%s%s: not set; %s", c.missing(name), also, why))
-}
-
-// quote repeats what the caller wrote, but nothing before an "@" that may be
-// the user or the password of a URL, however the URL was misspelt. Only a user
-// principal name has an "@" of its own.
-func quote(name, found string) string {
-	if i := strings.LastIndex(found, "@"); i >= 0 && (name != "agent-user" || strings.ContainsAny(found, `:/\`)) {
-		found = "***" + found[i:]
-	}
-	return strconv.Quote(outside.Line(found, 120))
 }
 
 func (c *check) settings(r *raw) *Settings {
@@ -84,11 +75,11 @@ func (c *check) settings(r *raw) *Settings {
 		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
 		TokenServiceURL:    c.url("token-service-url", r.TokenServiceURL),
 		CAFile:             c.roots(r.CAFile),
-		Timeout:            c.duration("timeout", r.Timeout, 1, math.MaxInt64, "a Go duration above zero, such as 90s or 2m"),
+		Timeout:            c.duration("timeout", r.Timeout, 1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
 		SkipRevoke:         c.bool("skip-revoke", r.SkipRevoke),
 		OnRevokeFailure:    c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
 	}
-	if strings.ContainsFunc(s.Audience, unicode.IsControl) || strings.ContainsFunc(s.Audience, unicode.IsSpace) {
+	if strings.ContainsFunc(s.Audience, func(r rune) bool { return r == ' ' || outside.Invisible(r) }) {
 		c.wrong("audience", s.Audience, "the audience of the federated credential, without white space")
 	}
 	c.identity(s)
@@ -97,7 +88,7 @@ func (c *check) settings(r *raw) *Settings {
 	case Mint, Exec, Check:
 		s.AllowFullAccess = c.bool("allow-full-access", r.AllowFullAccess)
 		s.Scopes = c.scopes(r.Scopes, s.AllowFullAccess)
-		s.Lifetime = c.duration("lifetime", r.Lifetime, ShortestLifetime, LongestLifetime, "a Go duration from 5m to 24h, such as 30m or 1h30m")
+		s.Lifetime = c.duration("lifetime", r.Lifetime, ShortestLifetime, LongestLifetime, "a duration from 5m to 24h, such as 30m, 1h30m or 1d")
 	}
 	switch c.command {
 	case Mint, Sweep, Check:
@@ -107,7 +98,7 @@ func (c *check) settings(r *raw) *Settings {
 	case Exec:
 		s.Env = c.env(r.Env)
 	case Sweep:
-		s.OlderThan = c.duration("older-than", r.OlderThan, 0, math.MaxInt64, "a Go duration of zero or more, such as 6h or 90m")
+		s.OlderThan = c.duration("older-than", r.OlderThan, 0, math.MaxInt64, "a duration of zero or more, such as 6h, 90m or 2d")
 		s.Repository = c.repository(r.Repository)
 		s.DryRun = c.bool("dry-run", r.DryRun)
 		s.GitHubToken = c.credential("github-token", r.GitHubToken)
@@ -166,24 +157,84 @@ func Organization(text string) (string, error) {
 }
 
 func (c *check) tenant(text string) string {
-	if text != "" && !guid.matches(text) && !domain.matches(text) {
+	if text != "" && !guid.matches(text) && (isToken(text) || !domain.matches(text)) {
 		c.wrong("tenant-id", text, "the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com")
 	}
 	return text
 }
 
-// credential refuses what can be no credential: a line break at the end is the
-// most common slip when a secret is stored, and the service's "wrong password"
-// would not tell. The value is never repeated.
+// credential refuses what can be no credential. The service's "wrong password"
+// would not tell of a slip in storing it. The value is never repeated; what is
+// returned of a wrong one is what must be masked.
 func (c *check) credential(name string, v secret.Value) secret.Value {
-	if strings.ContainsFunc(v.Reveal(), unicode.IsControl) {
-		c.problems = append(c.problems, c.as(name)+": holds a line break or another control character; store it again without")
+	fault := credentialFault(name, v)
+	if fault == "" {
+		return v
 	}
-	return v
+	c.problems = append(c.problems, c.as(name)+": "+fault)
+	return bare(v)
+}
+
+// credentialFault says what is wrong with a credential; empty: nothing.
+func credentialFault(name string, v secret.Value) string {
+	text := v.Reveal()
+	password := name == "password" // it may hold spaces, quotes and letters of any script
+	switch {
+	case v.IsZero():
+		return ""
+	case strings.HasPrefix(text, "\ufeff"), strings.HasPrefix(text, "\xef\xbb\xbf"):
+		return "starts with a byte order mark; store it again without, as UTF-8"
+	case !utf8.ValidString(text):
+		return "is no UTF-8 text (UTF-16, perhaps); store it again as UTF-8"
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "holds a line break or another control character; store it again without"
+	case v.TooShort():
+		return fmt.Sprintf("has fewer than %d characters, so that it is no credential", secret.MinLength)
+	case quoted(text), !password && strings.ContainsAny(text[:1], "\"'`"):
+		return "is in quotes; store it again without"
+	case len(text) > len("bearer ") && strings.EqualFold(text[:len("bearer ")], "bearer "):
+		return `starts with "Bearer "; store what follows it alone`
+	}
+	for _, r := range text {
+		switch {
+		case r == ' ' && password:
+		case unicode.IsSpace(r) && !password:
+			return "holds white space; store it again without"
+		case outside.Invisible(r):
+			return fmt.Sprintf("holds the invisible character %s; store it again without", strings.Trim(strconv.QuoteToASCII(string(r)), `"`))
+		case r > '~' && !password:
+			return "holds a character that no token has; store it again"
+		}
+	}
+	return ""
+}
+
+// quoted reports whether a text is between two quotes of a kind.
+func quoted(text string) bool {
+	return len(text) > 1 && strings.ContainsAny(text[:1], "\"'`") && text[len(text)-1] == text[0]
+}
+
+// bare is what of a wrong credential may be a right one, for a mask of it hides
+// the whole too. Of several lines it is the longest.
+func bare(v secret.Value) secret.Value {
+	longest := ""
+	for _, line := range strings.FieldsFunc(strings.ToValidUTF8(v.Reveal(), "\n"), unicode.IsControl) {
+		line = strings.TrimFunc(line, func(r rune) bool { return outside.Invisible(r) || strings.ContainsRune(" \"'`", r) })
+		if len(line) > len("bearer ") && strings.EqualFold(line[:len("bearer ")], "bearer ") {
+			line = strings.TrimSpace(line[len("bearer "):])
+		}
+		if len(line) > len(longest) {
+			longest = line
+		}
+	}
+	if short := secret.New(longest); !short.TooShort() {
+		return short
+	}
+	return secret.Value{}
 }
 
 func (c *check) path(name, text string) string {
-	if strings.ContainsFunc(text, unicode.IsControl) {
+	if isToken(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) {
 		c.wrong(name, text, "the path of a file")
 	}
 	return text
@@ -216,13 +267,16 @@ func (c *check) url(name, text string) string {
 func BaseURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil, u.Hostname() == "", u.User != nil, strings.ContainsAny(text, "?#"):
+	case err != nil, u.Hostname() == "", u.User != nil, strings.ContainsAny(text, "?#"), strings.ContainsFunc(text, hidden):
 		return "", errors.New("an https URL without user, query and fragment")
 	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
 		return strings.TrimRight(text, "/"), nil
 	}
 	return "", errors.New("an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
 }
+
+// hidden are the characters that no URL has, and that a reader does not see.
+func hidden(r rune) bool { return r == ' ' || outside.Invisible(r) }
 
 // SafeURL reports whether a request with a credential may go to a URL: https,
 // or http on this machine.
@@ -251,11 +305,27 @@ func lower(host string) string {
 }
 
 func (c *check) duration(name, text string, least, most time.Duration, allowed string) time.Duration {
-	d, err := time.ParseDuration(text)
+	d, err := parseDuration(text)
 	if err != nil || d < least || d > most {
 		c.wrong(name, text, allowed)
 	}
 	return d
+}
+
+// day is that of a duration such as "30d", which has nothing to do with a calendar.
+const day = 24 * time.Hour
+
+// parseDuration reads a Go duration, or whole days.
+func parseDuration(text string) (time.Duration, error) {
+	digits, ok := strings.CutSuffix(text, "d")
+	if !ok {
+		return time.ParseDuration(text)
+	}
+	days, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || days > uint64(math.MaxInt64/day) {
+		return 0, errors.New("not a number of days")
+	}
+	return time.Duration(days) * day, nil
 }
 
 // bool takes what YAML writes for a boolean.
@@ -366,7 +436,7 @@ func (c *check) identity(s *Settings) {
 	}
 	switch {
 	case c.src.Saved != nil && len(given) == 0:
-		c.problems = append(c.problems, "saved identity: found "+quote("", string(c.src.Saved.Identity))+"; allowed: one that mint recorded")
+		c.problems = append(c.problems, "saved identity: found "+show("", string(c.src.Saved.Identity))+"; allowed: one that mint recorded")
 	case len(given) == 0:
 		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", "))
 	case len(given) > 1:
@@ -380,7 +450,7 @@ func (c *check) identity(s *Settings) {
 	if s.AgentUser != "" && !guid.matches(s.AgentUser) && !upn.matches(s.AgentUser) {
 		c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
 	}
-	if strings.ContainsFunc(s.Username, unicode.IsControl) {
+	if strings.ContainsFunc(s.Username, outside.Invisible) {
 		c.wrong("username", s.Username, "the user principal name of the service account")
 	}
 }

@@ -20,8 +20,10 @@ var (
 	guid         = form{36, isGUID}
 	domain       = form{253, isDomain}
 	organization = form{50, isLabel}
-	clientID     = form{200, func(text string) bool {
-		return text != "" && of(text[:1], "") && of(text, "._:/~-")
+	// clientID is a GUID, or the URI of an application, which Entra takes too.
+	clientID = form{200, func(text string) bool {
+		scheme, rest, isURI := strings.Cut(text, "://")
+		return isGUID(text) || isURI && (scheme == "api" || scheme == "https") && rest != "" && of(rest[:1], "") && of(rest, "._:/~-")
 	}}
 	upn = form{255, func(text string) bool {
 		user, host, at := strings.Cut(text, "@")

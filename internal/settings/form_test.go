@@ -18,7 +18,7 @@ func TestForms(t *testing.T) {
 		"guid":         {guid, `^[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}$`, []string{"4ab5764f-4193-4f1d-b995-64144880B7D7", "4ab5764f-4193-4f1d-b995-64144880b7d7-"}},
 		"domain":       {domain, `^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])$`, []string{"contoso.onmicrosoft.com", "a.b.c0", "a.b", "x-y.co"}},
 		"organization": {organization, `^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`, []string{"contoso", "c-0", "a"}},
-		"client id":    {clientID, `^[A-Za-z0-9][A-Za-z0-9._:/~-]*$`, []string{"api://x.y/~z_1", "4ab5764f-4193-4f1d-b995-64144880b7d7"}},
+		"client id":    {clientID, `^([0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}|(api|https)://[A-Za-z0-9][A-Za-z0-9._:/~-]*)$`, []string{"api://x.y/~z_1", "https://x.y/z", "4ab5764f-4193-4f1d-b995-64144880b7d7"}},
 		"upn":          {upn, `^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`, []string{"agent@contoso.com", "ä.ö+x_agent#EXT#@contoso.com", "a@b"}},
 		"variable":     {variable, `^[A-Za-z_][A-Za-z0-9_]*$`, []string{"AZURE_DEVOPS_EXT_PAT", "_", "a1"}},
 		"repository":   {repository, `^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`, []string{"contoso/widgets", "a/.b", "A-1/b_2"}},

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -162,8 +161,16 @@ func TestWrongOrganization(t *testing.T) {
 		"https:/user:hunter2@dev.azure.com/contoso":           `"***@dev.azure.com/contoso"`,
 		`https:\\user:hunter2@dev.azure.com/contoso`:          `"***@dev.azure.com/contoso"`,
 		"hunter2://user:hunter2@dev.azure.com/contoso":        `"***@dev.azure.com/contoso"`,
-		"con\u202etoso\n::error::x":                           `"con toso ::error::x"`,
-		"https://dev.azure.com/" + strings.Repeat("long", 99): fmt.Sprintf("%q", ("https://dev.azure.com/" + strings.Repeat("long", 99))[:119]+"…"),
+		"con\u202etoso\n::error::x":                           `"con\u202etoso\n::error::x"`,
+		"https://dev.azure.com/" + strings.Repeat("long", 99): "a value of 418 characters, not shown since it may be a credential",
+		"contoso\u200b":                         `"contoso\u200b"`,
+		"\ufeffcontoso":                         `"\ufeffcontoso"`,
+		"con\u00adtoso":                         `"con\u00adtoso"`,
+		"cont\u043eso":                          `"cont\u043eso"`, // a Cyrillic letter
+		"con\u3164toso":                         `"con\u3164toso"`,
+		"S3cret\u200b":                          `a value of 7 characters with \u200b (invisible) in it, not shown since it may be a credential`,
+		"https://dev.azure.com/contoso\u2060":   `"https://dev.azure.com/contoso\u2060"`,
+		"https://dev.azure.com/contoso?hunter2": `"https://dev.azure.com/contoso?***"`,
 	} {
 		t.Run(found, func(t *testing.T) {
 			t.Parallel()

@@ -222,8 +222,8 @@ func TestOtherVariablesAreNotRead(t *testing.T) {
 // White space around a value is a slip, but in a password it may be meant.
 func TestWhiteSpaceAround(t *testing.T) {
 	t.Parallel()
-	s := loaded(t, Mint, Source{LookupEnv: byPassword.with("AZDO_PAT_ORGANIZATION", "\n contoso\t\n", "AZDO_PAT_PASSWORD", " a b ").lookup})
-	if s.Organization != "contoso" || s.Password.Reveal() != " a b " {
+	s := loaded(t, Mint, Source{LookupEnv: byPassword.with("AZDO_PAT_ORGANIZATION", "\n contoso\t\n", "AZDO_PAT_PASSWORD", " a  b ").lookup})
+	if s.Organization != "contoso" || s.Password.Reveal() != " a  b " {
 		t.Errorf("organization %q, password of %d bytes", s.Organization, len(s.Password.Reveal()))
 	}
 	s = loaded(t, Mint, Source{LookupEnv: byRefresh.with("AZDO_PAT_REFRESH_TOKEN", someRefresh+"\n").lookup})

@@ -13,11 +13,11 @@ import (
 // What the messages say is allowed.
 const (
 	variables    = "names of variables, separated by white space or commas, such as AZURE_DEVOPS_EXT_PAT"
-	ages         = "a Go duration of zero or more, such as 6h or 90m"
+	ages         = "a duration of zero or more, such as 6h, 90m or 2d"
 	repositories = "a GitHub repository as OWNER/REPO"
 
-	lifetimes  = "a Go duration from 5m to 24h, such as 30m or 1h30m"
-	timeouts   = "a Go duration above zero, such as 90s or 2m"
+	lifetimes  = "a duration from 5m to 24h, such as 30m, 1h30m or 1d"
+	timeouts   = "a duration above zero and up to 365d, such as 90s, 2m or 1d"
 	booleans   = "true or false"
 	tenants    = "the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com"
 	agentUsers = "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)"
@@ -59,6 +59,8 @@ func TestWrongValues(t *testing.T) {
 		{"tenant-id", "https://contoso.com", tenants},
 		{"tenant-id", "127.0.0.1", tenants},
 		{"client-id", "a b", apps},
+		{"client-id", "blueprint", apps},
+		{"client-id", someGUID + "\u200b", apps},
 		{"client-id", "-a", apps},
 		{"client-id", "a?b", apps},
 		{"client-id", long + "x", apps},
@@ -81,7 +83,19 @@ func TestWrongValues(t *testing.T) {
 		{"lifetime", "0", lifetimes},
 		{"lifetime", "-1h", lifetimes},
 		{"lifetime", "60", lifetimes},
-		{"lifetime", "1d", lifetimes},
+		{"lifetime", "2d", lifetimes},
+		{"lifetime", "0d", lifetimes},
+		{"lifetime", "-1d", lifetimes},
+		{"lifetime", "+1d", lifetimes},
+		{"lifetime", "d", lifetimes},
+		{"lifetime", "1 d", lifetimes},
+		{"lifetime", "1D", lifetimes},
+		{"lifetime", "0.5d", lifetimes},
+		{"lifetime", "0d30m", lifetimes},
+		{"lifetime", "1d0h", lifetimes},
+		{"lifetime", "213504d", lifetimes}, // one more than 2⁶⁴ ns
+		{"lifetime", "99999999999999999999d", lifetimes},
+		{"lifetime", "1\u200bh", lifetimes},
 		{"lifetime", "1 h", lifetimes},
 		{"lifetime", "1h30", lifetimes},
 		{"lifetime", "9999999999h", lifetimes},
@@ -104,6 +118,9 @@ func TestWrongValues(t *testing.T) {
 		{"timeout", "0s", timeouts},
 		{"timeout", "-1s", timeouts},
 		{"timeout", "120", timeouts},
+		{"timeout", "0d", timeouts},
+		{"timeout", "366d", timeouts},
+		{"timeout", "8760h0m0.000000001s", timeouts},
 		{"output", "yaml", "text or json"},
 		{"output", "JSON", "text or json"},
 		{"env", "A B=c", variables},
@@ -112,7 +129,8 @@ func TestWrongValues(t *testing.T) {
 		{"env", ", ,", "at least one name of a variable, such as AZURE_DEVOPS_EXT_PAT"},
 		{"older-than", "-1s", ages},
 		{"older-than", "6", ages},
-		{"older-than", "1d", ages},
+		{"older-than", "-1d", ages},
+		{"older-than", "106752d", ages}, // more than a duration can hold
 		{"repository", "contoso", repositories},
 		{"repository", "contoso/a/b", repositories},
 		{"repository", "https://github.com/contoso/a", repositories},
@@ -129,7 +147,7 @@ func TestWrongValues(t *testing.T) {
 				if strings.HasPrefix(level, "INPUT_") {
 					as = tc.name
 				}
-				only(t, got, fmt.Sprintf("%s: found %s; allowed: %s", as, quote(tc.name, tc.found), tc.allowed))
+				only(t, got, fmt.Sprintf("%s: found %s; allowed: %s", as, show(tc.name, tc.found), tc.allowed))
 			})
 		}
 	}
@@ -149,6 +167,12 @@ func TestRightValues(t *testing.T) {
 		{"lifetime", "5m", "5m0s"},
 		{"lifetime", "300s", "5m0s"},
 		{"lifetime", "24h", "24h0m0s"},
+		{"lifetime", "1d", "24h0m0s"},
+		{"lifetime", " 01d\n", "24h0m0s"},
+		{"older-than", "30d", "720h0m0s"},
+		{"older-than", "0d", "0s"},
+		{"older-than", "106751d", "2562024h0m0s"},
+		{"timeout", "365d", "8760h0m0s"},
 		{"lifetime", "1440m", "24h0m0s"},
 		{"lifetime", "0.5h", "30m0s"},
 		{"timeout", "1ns", ""},
@@ -207,7 +231,7 @@ func TestFullAccess(t *testing.T) {
 // All that is wrong comes in one error, each by its own name.
 func TestSeveralWrongSettings(t *testing.T) {
 	t.Parallel()
-	e := byAgent.with("INPUT_LIFETIME", "1d", "AZURE_TENANT_ID", "x", "AZDO_PAT_SCOPES", "", "AZDO_PAT_ORGANIZATION", "",
+	e := byAgent.with("INPUT_LIFETIME", "1d1h", "AZURE_TENANT_ID", "x", "AZDO_PAT_SCOPES", "", "AZDO_PAT_ORGANIZATION", "",
 		"INPUT_AGENT-USER", "nobody", "AZURE_CLIENT_ID", "a b", "AZDO_PAT_CLIENT_ID", "")
 	_, err := Load(Mint, Source{LookupEnv: e.lookup, Flags: map[string]string{"timeout": "soon", "authority-host": "x"}})
 	want := []string{
@@ -219,7 +243,7 @@ func TestSeveralWrongSettings(t *testing.T) {
 		`agent-user: found "nobody"; allowed: ` + agentUsers,
 		`AZURE_CLIENT_ID: found "a b"; allowed: ` + apps,
 		"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
-		`lifetime: found "1d"; allowed: ` + lifetimes,
+		`lifetime: found "1d1h"; allowed: ` + lifetimes,
 	}
 	if got := strings.Join(want, "\n  "); err == nil || err.Error() != got {
 		t.Errorf("got\n%v\nwant\n%s", err, got)
@@ -295,8 +319,8 @@ func TestLeaseOfTheJob(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "")
 	loaded(t, Revoke, Source{LookupEnv: e.lookup, Lease: true})
-	only(t, problems(t, Revoke, Source{LookupEnv: e.with("AZDO_PAT_AUTHORIZATION_ID", "x").lookup, Lease: true}),
-		`AZDO_PAT_AUTHORIZATION_ID: found "x"; allowed: the GUID that mint handed over as authorization-id`)
+	only(t, problems(t, Revoke, Source{LookupEnv: e.with("AZDO_PAT_AUTHORIZATION_ID", "4ab5").lookup, Lease: true}),
+		`AZDO_PAT_AUTHORIZATION_ID: found "4ab5"; allowed: the GUID that mint handed over as authorization-id`)
 }
 
 // Azure Pipelines vouches in the name of a service connection, unless a token
@@ -307,8 +331,8 @@ func TestServiceConnection(t *testing.T) {
 	src := Source{LookupEnv: e.lookup, ServiceConnection: true, Assertion: func() error { return nil }}
 	only(t, problems(t, Mint, src), "--service-connection-id (or AZDO_PAT_SERVICE_CONNECTION_ID): not set; "+
 		"the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
-	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "azdo-pat").lookup
-	only(t, problems(t, Mint, src), `AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: found "azdo-pat"; allowed: the id (a GUID) of a service connection, which is in the address of its page`)
+	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "4ab5764f").lookup
+	only(t, problems(t, Mint, src), `AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: found "4ab5764f"; allowed: the id (a GUID) of a service connection, which is in the address of its page`)
 	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", someGUID).lookup
 	loaded(t, Mint, src)
 	src.LookupEnv = byAgent.lookup
@@ -327,7 +351,7 @@ func TestWrongSecrets(t *testing.T) {
 	}{
 		{"refresh-token", byRefresh, someRefresh}, {"password", byPassword, somePassword}, {"access-token", byAccess, someAccess},
 	} {
-		for _, wrong := range []string{tc.text + "\n" + tc.text, "\x00" + tc.text, tc.text + "\x1b[0m", tc.text[:4] + "\u0085" + tc.text} {
+		for _, wrong := range []string{tc.text + "\n" + tc.text, "\x00" + tc.text, tc.text + "\x1b[0m", tc.text[:5] + "\u0085" + tc.text} {
 			for _, level := range levels(tc.name) {
 				t.Run(fmt.Sprintf("%s/%q", level, wrong), func(t *testing.T) {
 					t.Parallel()
@@ -346,6 +370,102 @@ func TestWrongSecrets(t *testing.T) {
 	e := byPassword.with("AZDO_PAT_PASSWORD", somePassword+"\n")
 	only(t, problems(t, Mint, Source{LookupEnv: e.lookup}),
 		"AZDO_PAT_PASSWORD: holds a line break or another control character; store it again without")
+}
+
+// Each of these was sent to the service once, which called it a wrong password
+// or blamed the consent.
+func TestSlipsInStoringASecret(t *testing.T) {
+	t.Parallel()
+	const (
+		bom    = "starts with a byte order mark; store it again without, as UTF-8"
+		quotes = "is in quotes; store it again without"
+		bearer = `starts with "Bearer "; store what follows it alone`
+		space  = "holds white space; store it again without"
+		utf16  = "is no UTF-8 text (UTF-16, perhaps); store it again as UTF-8"
+		short  = "has fewer than 4 characters, so that it is no credential"
+		letter = "holds a character that no token has; store it again"
+	)
+	for _, tc := range []struct {
+		name string
+		base env
+		good string
+	}{
+		{"refresh-token", byRefresh, someRefresh}, {"password", byPassword, somePassword}, {"access-token", byAccess, someAccess},
+		{"github-token", byAgent, someRefresh},
+	} {
+		isPassword := tc.name == "password"
+		for text, want := range map[string]string{
+			"\ufeff" + tc.good:                bom,
+			"\xef\xbb\xbf" + tc.good:          bom,
+			"\xff\xfe" + tc.good:              utf16,
+			`"` + tc.good + `"`:               quotes,
+			"'" + tc.good + "'":               quotes,
+			"`" + tc.good + "`":               quotes,
+			"Bearer " + tc.good:               bearer,
+			"bearer " + tc.good:               bearer,
+			"a":                               short,
+			"abc":                             short,
+			"äöü":                             short,
+			tc.good + "\u200b":                `holds the invisible character \u200b; store it again without`,
+			tc.good + "\u2060" + tc.good:      `holds the invisible character \u2060; store it again without`,
+			tc.good + "\u3164x":               `holds the invisible character \u3164; store it again without`,
+			tc.good + "\u00a0x":               map[bool]string{true: `holds the invisible character \u00a0; store it again without`, false: space}[isPassword],
+			tc.good + " " + tc.good:           map[bool]string{false: space}[isPassword],
+			`"` + tc.good:                     map[bool]string{false: quotes}[isPassword],
+			tc.good + "é":                     map[bool]string{false: letter}[isPassword],
+			tc.good + "\r\n" + tc.good:        "holds a line break or another control character; store it again without",
+			"-----BEGIN KEY-----\n" + tc.good: "holds a line break or another control character; store it again without",
+		} {
+			t.Run(fmt.Sprintf("%s/%q", tc.name, text), func(t *testing.T) {
+				t.Parallel()
+				src := at(tc.base, tc.name, map[string]string{"AZDO_PAT_" + key(tc.name): text})
+				command := commandOf(tc.name)
+				if tc.name != "github-token" {
+					command = Mint
+				}
+				if want == "" {
+					loaded(t, command, src)
+					return
+				}
+				only(t, problems(t, command, src), "AZDO_PAT_"+key(tc.name)+": "+want)
+				s, _ := Load(command, src)
+				for _, v := range s.Credentials() { // what is masked hides the slip too
+					if v.TooShort() || !strings.Contains(text, v.Reveal()) || strings.ContainsAny(v.Reveal(), "\r\n\ufeff") {
+						t.Errorf("%q is to be masked", v.Reveal())
+					}
+				}
+				if masked := len(s.Credentials()) > 0; masked == (want == short) {
+					t.Errorf("masked: %t", masked)
+				}
+			})
+		}
+	}
+}
+
+// What looks like a credential is not repeated, in whichever setting it stands.
+func TestCredentialsInTheWrongPlace(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"S3cret!", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0." + strings.Repeat("x", 200), strings.Repeat("a2", 26) + "!",
+		strings.Repeat("abcdefgh", 16) + "!",
+	} {
+		for _, name := range settingNames() {
+			if name = strings.ToLower(name); IsSecret(name) || slices.Contains([]string{"name", "username", "ca-file", "audience", "service-connection-id"}, name) {
+				continue
+			}
+			t.Run(name+"/"+text[:4], func(t *testing.T) {
+				t.Parallel()
+				if name == "federated-token-file" && !isToken(text) {
+					t.Skip("a path can be anything")
+				}
+				for _, one := range problems(t, commandOf(name), at(byAgent, name, map[string]string{"--" + name: text})) {
+					if strings.Contains(one, text[:7]) {
+						t.Error(one)
+					}
+				}
+			})
+		}
+	}
 }
 
 // The credentials of wrong settings are there to be masked.
@@ -383,7 +503,7 @@ func TestUserinfoIsNotRepeated(t *testing.T) {
 					command = Revoke
 				}
 				for _, one := range problems(t, command, at(byAgent, name, map[string]string{"--" + name: found})) {
-					if strings.Contains(one, "hunter2") || !strings.Contains(one, "***@") {
+					if strings.Contains(one, "hunter2") || !strings.Contains(one, "***@") && !strings.Contains(one, "not shown") {
 						t.Error(one)
 					}
 				}
