@@ -90,6 +90,14 @@ func Text(claim any) string {
 	return ""
 }
 
+// whyNone says why the CI system's own token is none.
+func whyNone(err error) string {
+	if errors.Is(err, ErrNotJWT) {
+		return "it cannot go into a header"
+	}
+	return err.Error()
+}
+
 // usable makes a secret of what a source brought, if it can be one: a header
 // value cannot hold white space, and nothing that long is an assertion.
 func usable(text string) (secret.Value, error) {
@@ -97,6 +105,8 @@ func usable(text string) (secret.Value, error) {
 	switch {
 	case text == "":
 		return secret.Value{}, errEmpty
+	case secret.New(text).TooShort():
+		return secret.Value{}, fmt.Errorf("it has fewer than %d characters", secret.MinLength)
 	case len(text) > maxLength:
 		return secret.Value{}, fmt.Errorf("it is longer than %d KiB", maxLength>>10)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):

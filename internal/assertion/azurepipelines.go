@@ -117,7 +117,7 @@ func (a *AzurePipelines) Available() error {
 		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines hands it to a script only where it is mapped"), mapping)
 	}
 	if _, err := usable(a.Token.Reveal()); err != nil {
-		return errors.New("SYSTEM_ACCESSTOKEN is none: it cannot go into a header")
+		return errors.New("SYSTEM_ACCESSTOKEN is none: " + whyNone(err))
 	}
 	return nil
 }

@@ -163,11 +163,12 @@ func TestPipelinesAvailable(t *testing.T) {
 		a         AzurePipelines
 		err, hint string
 	}{
-		"both":      {AzurePipelines{URL: "https://x", Token: secret.New("t")}, "", ""},
+		"both":      {AzurePipelines{URL: "https://x", Token: secret.New("token")}, "", ""},
 		"no token":  {AzurePipelines{URL: "https://x"}, "SYSTEM_ACCESSTOKEN is not set", mapping},
-		"no URL":    {AzurePipelines{Token: secret.New("t")}, "SYSTEM_OIDCREQUESTURI is not set", "hand it through"},
+		"no URL":    {AzurePipelines{Token: secret.New("token")}, "SYSTEM_OIDCREQUESTURI is not set", "hand it through"},
 		"neither":   {AzurePipelines{}, "SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set", mapping},
-		"two lines": {AzurePipelines{URL: "https://x", Token: secret.New("a\nb")}, "cannot go into a header", ""},
+		"too short": {AzurePipelines{URL: "https://x", Token: secret.New("abc")}, "SYSTEM_ACCESSTOKEN is none: it has fewer than 4 characters", ""},
+		"two lines": {AzurePipelines{URL: "https://x", Token: secret.New("some\nthing")}, "cannot go into a header", ""},
 	} {
 		err := tc.a.Available()
 		if (err == nil) != (tc.err == "") {

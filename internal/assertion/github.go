@@ -86,7 +86,7 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 func (g *GitHub) Available() error {
 	if g.URL != "" && !g.Token.IsZero() {
 		if _, err := usable(g.Token.Reveal()); err != nil {
-			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: it cannot go into a header")
+			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: " + whyNone(err))
 		}
 		return nil
 	}

@@ -143,6 +143,7 @@ func TestGitHubRefusals(t *testing.T) {
 		"blank value":       {saying(200, `{"value":" \n"}`), "answered 200 OK: no assertion in the answer: it is empty", "", true, 0},
 		"a space inside":    {saying(200, `{"value":"eyJ eyJ"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false, 0},
 		"a line inside":     {saying(200, `{"value":"eyJ\r\nX-Evil: 1"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false, 0},
+		"too short":         {saying(200, `{"value":"eyJ"}`), "answered 200 OK: no assertion in the answer: it has fewer than 4 characters", "", false, 0},
 		"unicode":           {saying(200, `{"value":"eyJ\u00e9"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false, 0},
 		"a long value":      {saying(200, `{"value":"`+strings.Repeat("a", 64<<10+1)+`"}`), "answered 200 OK: no assertion in the answer: it is longer than 64 KiB", "", false, 0},
 		"no content":        {saying(204, ""), "answered 204 No Content: the answer is empty where an assertion was due", "", true, 0},
@@ -296,9 +297,9 @@ func TestAvailable(t *testing.T) {
 		g    GitHub
 		want bool
 	}{
-		"both":     {GitHub{URL: "https://x", Token: secret.New("t")}, true},
+		"both":     {GitHub{URL: "https://x", Token: secret.New("token")}, true},
 		"neither":  {GitHub{}, false},
-		"no URL":   {GitHub{Token: secret.New("t")}, false},
+		"no URL":   {GitHub{Token: secret.New("token")}, false},
 		"no token": {GitHub{URL: "https://x"}, false},
 	} {
 		err := tc.g.Available()

@@ -89,6 +89,9 @@ func (p *AzurePipelines) Mask(v secret.Value) error {
 	if v.IsZero() {
 		return nil
 	}
+	if err := unmaskable(v); err != nil {
+		return err
+	}
 	p.log.hide(v)
 	p.log.mu.Lock()
 	defer p.log.mu.Unlock()

@@ -72,10 +72,10 @@ func TestDetectAzurePipelines(t *testing.T) {
 func TestPipelinesMask(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		newPAT:             newPAT,
-		"100%;a]b %0A":     "100%AZP25;a]b %AZP250A",
-		"##vso[a.b]c":      "##vso[a.b]c",
-		"a\r\nbcd\n\n ef ": "a%0D%0Abcd%0A%0A ef \n##vso[task.setsecret]a\n##vso[task.setsecret]bcd\n##vso[task.setsecret]ef",
+		newPAT:                    newPAT,
+		"100%;a]b %0A":            "100%AZP25;a]b %AZP250A",
+		"##vso[a.b]c":             "##vso[a.b]c",
+		"abcd\r\nefghi\n\n jklm ": "abcd%0D%0Aefghi%0A%0A jklm \n##vso[task.setsecret]abcd\n##vso[task.setsecret]efghi\n##vso[task.setsecret]jklm",
 	} {
 		s := newPipelineStep(t, false)
 		if err := errors.Join(s.Mask(secret.New(text)), s.Mask(secret.New(text))); err != nil {

@@ -89,6 +89,24 @@ func (r Result) writeJSON(w io.Writer) error {
 	return err
 }
 
+// ErrTooShort is what a mask of a value ends with that is no credential: it would
+// hide every such letter of the log.
+var ErrTooShort = fmt.Errorf("mask a credential in the log: it has fewer than %d characters, so that it is none", secret.MinLength)
+
+// unmaskable refuses what would hide more than a credential: CI systems mask each
+// line of a value.
+func unmaskable(v secret.Value) error {
+	if v.TooShort() {
+		return ErrTooShort
+	}
+	for line := range strings.FieldsFuncSeq(v.Reveal(), func(r rune) bool { return r == '\r' || r == '\n' }) {
+		if strings.TrimSpace(line) != "" && secret.New(line).TooShort() {
+			return ErrTooShort
+		}
+	}
+	return nil
+}
+
 // MaskPAT masks a PAT together with the two forms in which it travels in an
 // Authorization header: base64(PAT) and base64(":"+PAT).
 func MaskPAT(p Platform, pat secret.Value) error {

@@ -82,6 +82,9 @@ func (g *GitHub) Mask(v secret.Value) error {
 	if v.IsZero() {
 		return nil
 	}
+	if err := unmaskable(v); err != nil {
+		return err
+	}
 	g.log.hide(v)
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()

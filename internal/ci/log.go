@@ -120,7 +120,13 @@ func (l *Log) hide(v secret.Value) {
 
 // Hide makes the log replace a credential that nobody else sees, so that there is
 // nothing to mask.
-func (l *Log) Hide(v secret.Value) error { l.hide(v); return nil }
+func (l *Log) Hide(v secret.Value) error {
+	if err := unmaskable(v); err != nil {
+		return err
+	}
+	l.hide(v)
+	return nil
+}
 
 // Scrub replaces every credential that the log was told of.
 func (l *Log) Scrub(text string) string {

@@ -31,7 +31,7 @@ func NewTerminal(o Options) *Terminal {
 }
 
 // Mask implements [Platform]: nobody here masks but our own log.
-func (t *Terminal) Mask(v secret.Value) error { t.log.hide(v); return nil }
+func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 
 // Prepare implements [Platform].
 func (t *Terminal) Prepare(Origin) error {

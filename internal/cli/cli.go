@@ -151,7 +151,7 @@ func (c *call) options(json bool) ci.Options {
 // revoke, a mask that cannot be written is no reason not to: nor can anything
 // else be written there.
 func (c *call) keep(v secret.Value) error {
-	if err := c.platform.Mask(v); err != nil && !c.ending.Load() {
+	if err := c.platform.Mask(v); err != nil && (!c.ending.Load() || errors.Is(err, ci.ErrTooShort)) {
 		return err
 	}
 	return nil
@@ -402,6 +402,9 @@ func (c *call) mask(s *settings.Settings) error {
 		given = append(given, p.IDToken().Token)
 	}
 	for _, v := range given {
+		if v.TooShort() { // the job's own, which is refused where it is needed
+			continue
+		}
 		if err := c.keep(v); err != nil {
 			return err
 		}

@@ -185,6 +185,9 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
 	}
+	if got.access.TooShort() || got.refresh.TooShort() {
+		return answer{}, e.failed(leg, client, params, seen.answer, errTooShort)
+	}
 	for _, v := range []secret.Value{got.access, got.refresh} {
 		if err := e.Keep(v); err != nil {
 			return answer{}, err

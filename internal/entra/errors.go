@@ -15,6 +15,7 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/outside"
+	"azdo-pat/internal/secret"
 	"azdo-pat/internal/wire"
 )
 
@@ -70,6 +71,9 @@ func (e *Error) Wait() time.Duration { return e.After }
 // passing are the codes of faults that pass.
 var passing = []int{90033, 90024, 50033, 90055}
 
+// errTooShort is the error of an answer whose token is too short to be one.
+var errTooShort = fmt.Errorf("it has fewer than %d characters", secret.MinLength)
+
 // errUnusable is the error of an answer whose token no header could hold.
 var errUnusable = errors.New("the token has characters that no token has")
 
@@ -98,6 +102,9 @@ func (e *endpoint) failed(leg, client string, params url.Values, resp *http.Resp
 		out.parse(refused.Body, hide(params))
 	} else {
 		out.Description = "the answer holds no usable token"
+		if errors.Is(err, errTooShort) {
+			out.Description += ": " + err.Error()
+		}
 	}
 	return out
 }

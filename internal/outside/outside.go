@@ -119,8 +119,7 @@ func cut(line string, limit int) string {
 // Invisible reports whether a character shows nothing of itself, or looks like
 // a space without being one.
 func Invisible(r rune) bool {
-	return !strconv.IsPrint(r) || r == '\u2800' ||
-		unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return !showable(r) || r == '\u2800'
 }
 
 // Quote returns text as a Go string literal in which every invisible character

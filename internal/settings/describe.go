@@ -27,7 +27,7 @@ var Descriptions = []Description{
 	{"authorization-id", "id of the PAT to revoke, which mint handed over; in Azure Pipelines the lease of the job is found without", false, []Command{Revoke}},
 	{"env", "names of the variables that carry the PAT, separated by white space or commas; repeatable (default AZURE_DEVOPS_EXT_PAT)", false, []Command{Exec}},
 
-	{"older-than", "leave leases alone that are younger: a Go duration (default 6h)", false, sweeping},
+	{"older-than", "leave leases alone that are younger, such as 90m or 2d (default 6h)", false, sweeping},
 	{"repository", "only leases of this GitHub repository, OWNER/REPO (default: all)", false, sweeping},
 	{"dry-run", "say what would be revoked, and revoke nothing (default false)", true, sweeping},
 	{"github-token", "ask GitHub with this token which runs are over, and revoke their leases whatever their age", false, sweeping},
