@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,66 +15,105 @@ import (
 	"azdo-pat/internal/emulator"
 )
 
-// A disk on which there is no room for a further byte: of what cannot be recorded
-// nothing is minted, and what cannot be handed over is revoked.
-func TestDiskIsFull(t *testing.T) {
+// A log that nobody can read: nothing is minted, and the post step has nothing to
+// complain about.
+func TestLogDiskIsFull(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		full   string // the file, or stdout
-		minted int
-		says   string
-		status int
-	}{
-		{"GITHUB_STATE", 0, "keep the record that the post step needs: write to GITHUB_STATE: ", 1},
-		{"GITHUB_OUTPUT", 1, "hand over the PAT: write to GITHUB_OUTPUT: ", 1},
-		{"GITHUB_STEP_SUMMARY", 1, "no summary", 0},
-		{"stdout", 0, "", 1}, // nobody to say it to
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	mint := command(t, env, step, "azdo-pat", "mint")
+	mint.Stdout = full
+	if status, err := statusOf(mint.Run()); err != nil || status != 1 || len(e.PATs()) > 0 {
+		t.Errorf("mint ended with %d, %v, and has minted %d", status, err, len(e.PATs()))
+	}
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil {
+		t.Errorf("post: %v\n%s", err, said(post))
+	}
+}
+
+// What stands in the place of a command file is found before anything is sent, and
+// nothing waits for whoever would read a pipe. Only a summary is not worth failing
+// for.
+func TestNotTheRunnersFile(t *testing.T) {
+	t.Parallel()
+	for place, put := range map[string]func(path, dir string) error{
+		"is a directory":         func(path, _ string) error { return os.Mkdir(path, 0o755) },
+		"is a symbolic link":     func(path, dir string) error { return os.Symlink(filepath.Join(dir, "elsewhere"), path) },
+		"is not a regular file":  func(path, _ string) error { return syscall.Mkfifo(path, 0o600) },
+		"is not a regular file ": func(path, _ string) error { return syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0) },
 	} {
-		for _, mode := range modes {
-			t.Run(tc.full+", post with "+mode, func(t *testing.T) {
+		for _, file := range []string{"GITHUB_STATE", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"} {
+			t.Run(file+" "+place, func(t *testing.T) {
 				t.Parallel()
 				e := emulator.Start(t)
-				step := newStep(t)
-				env := e.Env(emulator.AgentUser)
-				env["INPUT_TIMEOUT"] = "5s"
-				mint := command(t, env, step, "azdo-pat", "mint")
-				full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-				if err != nil {
+				step, dir := newStep(t), t.TempDir()
+				path := step.Env()[file]
+				if err := errors.Join(os.Remove(path), put(path, dir)); err != nil {
 					t.Fatal(err)
 				}
-				defer full.Close()
-				if tc.full == "stdout" {
-					mint.Stdout = full
-				} else if name := step.Env()[tc.full]; os.Remove(name) != nil || os.Symlink("/dev/full", name) != nil {
-					t.Fatal("no link to the full disk")
-				}
+				mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
 				status, err := statusOf(mint.Run())
-				if err != nil || status != tc.status {
-					t.Errorf("mint ended with %d, %v, want %d", status, err, tc.status)
+				wantStatus, wantPATs := 1, 0
+				if file == "GITHUB_STEP_SUMMARY" {
+					wantStatus, wantPATs = 0, 1
 				}
-				if tc.full != "stdout" {
-					if text := said(mint); !strings.Contains(text, tc.says) || !strings.Contains(text, "no space left on device") {
-						t.Errorf("it does not say %q:\n%s", tc.says, text)
-					}
+				if err != nil || status != wantStatus || len(e.PATs()) != wantPATs || wantPATs == 0 && len(e.Requests()) > 0 {
+					t.Errorf("mint ended with %d, %v, %d PATs, %d requests", status, err, len(e.PATs()), len(e.Requests()))
 				}
-				if n := len(e.PATs()); n != tc.minted {
-					t.Errorf("%d PATs were minted, want %d", n, tc.minted)
+				if text := said(mint); !strings.Contains(text, file+" cannot be written: ") || !strings.Contains(text, strings.TrimSpace(place)) {
+					t.Errorf("it does not say why:\n%s", text)
 				}
-				if n := len(e.Active()); n > 0 && tc.status != 0 {
-					t.Errorf("mint leaves %d PATs", n)
-				}
-				var state map[string]string // nothing can be read from a full disk's device
-				if tc.full != "GITHUB_STATE" {
-					if state, err = step.State(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				post := command(t, postEnv(env, state, mode), newStep(t), "post", "mint")
-				if err := post.Run(); err != nil || len(e.Active()) > 0 {
-					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+				if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
+					t.Error("it wrote through the link")
 				}
 			})
 		}
+	}
+}
+
+// What happens to the file of the outputs while the PAT is minted counts as well:
+// what is not handed over is revoked.
+func TestOutputsAreLost(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(path string) error{
+		"it becomes a directory": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o755)) },
+		"it becomes a link":      func(path string) error { return errors.Join(os.Remove(path), os.Symlink(path+".x", path)) },
+		"a value is begun":       func(path string) error { return os.WriteFile(path, []byte("a<<E\n"), 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			step := newStep(t)
+			e.Intercept(emulator.OpCreate, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if err := change(step.Env()["GITHUB_OUTPUT"]); err != nil {
+					t.Error(err)
+				}
+				next.ServeHTTP(w, r)
+			})
+			mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+			status, err := statusOf(mint.Run())
+			if err != nil || status != 1 || len(e.PATs()) != 1 || len(e.Active()) > 0 {
+				t.Errorf("mint ended with %d, %v, %d PATs, %d of them left", status, err, len(e.PATs()), len(e.Active()))
+			}
+			if text := said(mint); !strings.Contains(text, "hand over the PAT: GITHUB_OUTPUT ") || !strings.Contains(text, "; the PAT was revoked") {
+				t.Errorf("it says:\n%s", text)
+			}
+			state, err := step.State()
+			if err != nil || !strings.Contains(state["STATE_lease"], `"stage":"over"`) {
+				t.Errorf("the post step would read %v, %v", state, err)
+			}
+		})
 	}
 }
 
@@ -147,24 +188,5 @@ func init() {
 			return err
 		}
 		return syscall.Exec(args[1], args[2:], os.Environ())
-	}
-}
-
-// A pipe without a reader in the place of the runner's file: nothing is minted, and
-// mint does not wait for ever.
-func TestStateIsAPipe(t *testing.T) {
-	t.Parallel()
-	e := emulator.Start(t)
-	step := newStep(t)
-	file := step.Env()["GITHUB_STATE"]
-	if err := errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
-	if status, err := statusOf(cmd.Run()); err != nil || status != 1 {
-		t.Errorf("it ended with %d, %v", status, err)
-	}
-	if n := len(e.Requests()); n != 0 {
-		t.Errorf("%d requests", n)
 	}
 }

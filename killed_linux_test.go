@@ -429,13 +429,12 @@ func (l *slowReader) String() string {
 }
 
 // commandFile is a command file of the runner of which every write is seen at
-// once, since it is a pipe. Afterwards it is a file again.
+// once.
 type commandFile struct {
 	*killing
-	name string
-	pipe *os.File
-	fd   int
-	done chan struct{}
+	name  string
+	watch *os.File // has something to read after a write
+	done  chan struct{}
 
 	mu   sync.Mutex
 	text []byte
@@ -443,29 +442,24 @@ type commandFile struct {
 
 func (w *killing) watch() *commandFile {
 	name := w.step.Env()[w.path]
-	if err := os.Remove(name); err != nil {
-		w.Fatal(err)
-	}
-	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		w.Fatal(err)
-	}
-	// For writing too, so that opening it waits for nobody and it has no end.
-	pipe, err := os.OpenFile(name, os.O_RDWR, 0)
+	fd, err := syscall.InotifyInit1(syscall.IN_NONBLOCK | syscall.IN_CLOEXEC)
 	if err != nil {
 		w.Fatal(err)
 	}
-	c := &commandFile{killing: w, name: name, pipe: pipe, done: make(chan struct{})}
-	w.Cleanup(func() { pipe.Close() })
-	conn, err := pipe.SyscallConn()
-	if err != nil {
+	if _, err := syscall.InotifyAddWatch(fd, name, syscall.IN_MODIFY); err != nil {
 		w.Fatal(err)
 	}
-	if err := conn.Control(func(fd uintptr) { c.fd = int(fd) }); err != nil {
-		w.Fatal(err)
-	}
+	c := &commandFile{killing: w, name: name, watch: os.NewFile(uintptr(fd), "inotify"), done: make(chan struct{})}
+	w.Cleanup(func() { c.watch.Close() })
 	go func() {
 		defer close(c.done)
-		conn.Read(func(fd uintptr) bool { c.complete(); return false })
+		events := make([]byte, 64<<10)
+		for {
+			if _, err := c.watch.Read(events); err != nil {
+				return
+			}
+			c.complete()
+		}
 	}()
 	if w.torn() {
 		// What would follow the entry must not happen either, however fast the
@@ -485,14 +479,11 @@ func (w *killing) watch() *commandFile {
 func (c *commandFile) complete() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	more := make([]byte, 64<<10)
-	for {
-		n, err := syscall.Read(c.fd, more)
-		if n <= 0 || err != nil {
-			break
-		}
-		c.text = append(c.text, more[:n]...)
+	text, err := os.ReadFile(c.name)
+	if err != nil {
+		return false // it is not there any more
 	}
+	c.text = text
 	if len(c.ends()) < c.entry {
 		return false
 	}
@@ -520,7 +511,7 @@ const fileDelimiter = "_GitHubActionsFileCommandDelimeter_"
 // settle makes a file of it, as the program would have left it.
 func (c *commandFile) settle() {
 	c.complete()
-	c.pipe.SetReadDeadline(time.Unix(1, 0))
+	c.watch.SetReadDeadline(time.Unix(1, 0))
 	<-c.done
 	text := c.text
 	if ends := c.ends(); c.torn() && len(ends) >= c.entry {
@@ -529,9 +520,6 @@ func (c *commandFile) settle() {
 			from = ends[c.entry-2]
 		}
 		text = text[:from+(to-from)*c.part/100]
-	}
-	if err := os.Remove(c.name); err != nil {
-		c.Fatal(err)
 	}
 	if err := os.WriteFile(c.name, text, 0o600); err != nil {
 		c.Fatal(err)

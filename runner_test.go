@@ -149,13 +149,16 @@ func newWorld(env *testscript.Env, debug string) (*world, error) {
 
 func of(ts *testscript.TestScript) *world { return ts.Value("world").(*world) }
 
-// job IDENTITY [NAME=VALUE…] begins a step of the default job.
+// job IDENTITY [NAME=VALUE…] begins a step of the default job, whose command files
+// are $OUTPUT_FILE and $STATE_FILE.
 func job(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
 	w.agent = nil
 	w.env = w.Env(emulator.Identity(args[0]))
 	w.begin(ts)
 	w.main = w.step
+	ts.Setenv("OUTPUT_FILE", w.env["GITHUB_OUTPUT"])
+	ts.Setenv("STATE_FILE", w.env["GITHUB_STATE"])
 	set(ts, false, args[1:])
 }
 

@@ -19,6 +19,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
@@ -138,6 +140,28 @@ func discards(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && os.SameFile(info, null)
+}
+
+// regular reports whether what is written to w goes into a file.
+func regular(w io.Writer) bool {
+	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode().IsRegular()
+}
+
+// unseen reports why a CI system does not see what is written to w.
+func unseen(w io.Writer) error {
+	switch {
+	case discards(w):
+		return errors.New("the log goes to the null device: nobody would see the masks")
+	case regular(w):
+		return hint.Add(errors.New("the log goes to a file: nobody would see the masks"),
+			"do not redirect the output of azdo-pat mint, which hands the PAT over by itself; with --output json standard output may be redirected")
+	}
+	return nil
 }
 
 // Origin says where a PAT comes from.

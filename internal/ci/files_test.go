@@ -1,13 +1,14 @@
 package ci
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -194,19 +195,210 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-func TestFullDisk(t *testing.T) {
+// What is not a regular file is not the runner's. A pipe is not even opened, which
+// would wait for its reader, and nothing is written through a link.
+func TestNotTheRunnersFile(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full here")
+	dir := t.TempDir()
+	elsewhere, link, dangling := filepath.Join(dir, "elsewhere"), filepath.Join(dir, "link"), filepath.Join(dir, "dangling")
+	if err := errors.Join(os.WriteFile(elsewhere, nil, 0o644), os.Symlink(elsewhere, link), os.Symlink(filepath.Join(dir, "nowhere"), dangling)); err != nil {
+		t.Fatal(err)
 	}
-	s := newStep(t, true, outputFile, "/dev/full", stateFile, "/dev/full", summaryFile, "/dev/full")
-	for name, err := range map[string]error{outputFile: s.HandOver(minted), stateFile: s.Record("x"), summaryFile: s.Summary("x")} {
-		if err == nil || !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "write to "+name+": ") || strings.Contains(err.Error(), newPAT) {
-			t.Errorf("%s: %v", name, err)
+	for path, why := range map[string]string{
+		os.DevNull: "is not a regular file",
+		link:       "is a symbolic link, not the runner's file",
+		dangling:   "is a symbolic link, not the runner's file",
+	} {
+		s := newStep(t, true, outputFile, path, stateFile, path, summaryFile, path)
+		for name, err := range map[string]error{outputFile: s.HandOver(minted), stateFile: s.Record("x"), summaryFile: s.Summary("x")} {
+			if want := name + " cannot be written: " + path + " " + why; err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+		if err := s.Prepare(Origin{}); err == nil {
+			t.Errorf("%s: prepared", path)
+		}
+		if s.stdout.Len() > 0 {
+			t.Errorf("handed over on standard output all the same: %q", s.stdout.String())
 		}
 	}
-	if s.stdout.Len() > 0 {
-		t.Errorf("handed over on standard output all the same: %q", s.stdout.String())
+	if text, err := os.ReadFile(elsewhere); err != nil || len(text) > 0 {
+		t.Errorf("written through the link: %q, %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("a file was made through the link")
+	}
+}
+
+// What an earlier command of the step left in a file must not swallow what comes
+// after it: a last line without its end is ended, and what the runner could not
+// read is an error before anything is minted.
+func TestFilesThatOthersBegan(t *testing.T) {
+	t.Parallel()
+	for before, why := range map[string]string{
+		"":                                   "",
+		"\n\n":                               "",
+		"a=1\n":                              "",
+		"a=1":                                "",
+		"a=":                                 "",
+		"a=b<<c":                             "",
+		"\ufeffa=1\n":                        "",
+		"a<<E\nx\nE":                         "",
+		"a<<E\nx\nE\n":                       "",
+		"a<<E\nx\ntoken=y\nE\ntoken=old":     "",
+		"a":                                  "line 1 is not NAME=VALUE",
+		"=a\n":                               "line 1 is not NAME=VALUE",
+		"a=1\nwords\n":                       "line 2 is not NAME=VALUE",
+		"<<E\nE\n":                           "line 1 is not NAME=VALUE",
+		"a<<\n\n":                            "line 1 has no delimiter after <<",
+		"a=1\nb<<E":                          "the value that begins in line 2 has no end",
+		"a<<E\nx\n":                          "the value that begins in line 1 has no end",
+		"a<<E\nx\nE \n":                      "the value that begins in line 1 has no end",
+		"\xff\xfea\x00=\x001\x00":            "it is not in UTF-8",
+		"\xfe\xff\x00a\x00=\x001":            "it is not in UTF-8",
+		"a\x00=\x001\x00\r\x00\n\x00":        "line 2 is not NAME=VALUE",
+		"a=" + strings.Repeat("x", 5<<20):    "it is larger than 4 MiB",
+		"a=" + strings.Repeat("x", 300<<10):  "",
+		delimiter + "<<" + delimiter + "\nx": "the value that begins in line 1 has no end",
+	} {
+		for _, name := range []string{outputFile, stateFile} {
+			s := newStep(t, false)
+			if err := os.WriteFile(s.env[name], []byte(before), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			write, key, value := func() error { return s.HandOver(minted) }, "token", newPAT
+			if name == stateFile {
+				write, key, value = func() error { return s.Record("r") }, recordKey, "r"
+			}
+			prepared, err := s.Prepare(Origin{}), write()
+			if why != "" {
+				for _, err := range []error{prepared, err} {
+					if err == nil || !strings.Contains(err.Error(), name) || !strings.HasSuffix(err.Error(), ": "+why) {
+						t.Errorf("%s holds %.40q: %v, want %s", name, before, err, why)
+					}
+				}
+				if s.file(t, name) != before {
+					t.Errorf("%s holds %.40q: something was written all the same", name, before)
+				}
+				continue
+			}
+			got, broken := pairs(strings.TrimPrefix(s.file(t, name), "\ufeff"))
+			if prepared != nil || err != nil || broken != nil || got[len(got)-1] != (pair{key, value}) {
+				t.Errorf("%s holds %.40q: %v, %v; then the runner reads %.200q, %v", name, before, prepared, err, got, broken)
+			}
+		}
+	}
+}
+
+// What somebody else does to the file between the write and its reading counts.
+func TestReadBack(t *testing.T) {
+	t.Parallel()
+	for why, change := range map[string]func(path string) error{
+		"": func(string) error { return nil },
+		"what was written to F is not there: another file has taken its place": func(path string) error {
+			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, []byte("a=1\n"), 0o644))
+		},
+		"what was written to F is not there: the runner would read another value of a": func(path string) error {
+			return os.WriteFile(path, []byte("a=1\na=2\n"), 0o644)
+		},
+		"F holds what the runner cannot read, and what follows it would be lost: line 2 is not NAME=VALUE": func(path string) error {
+			return os.WriteFile(path, []byte("a=1\nb\n"), 0o644)
+		},
+	} {
+		c := commandFile{"F", filepath.Join(t.TempDir(), "file")}
+		if err := c.add(field{"a", "1"}); err != nil {
+			t.Fatal(err)
+		}
+		f, err := c.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(c.path); err != nil {
+			t.Fatal(err)
+		}
+		err = c.readBack(f, []field{{"a", "1"}})
+		if (err == nil) != (why == "") || err != nil && err.Error() != why {
+			t.Errorf("%v, want %s", err, why)
+		}
+		f.Close()
+	}
+}
+
+// Outputs in the file of another command would be a summary that everybody sees or
+// the environment of all later steps, and the log among them would break them.
+func TestFilesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{outputFile, stateFile} {
+		for _, other := range []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"} {
+			s := newStep(t, false)
+			s.env[other] = s.env[name]
+			if err := s.Prepare(Origin{}); (err == nil) != (name == other) || err != nil && !strings.HasSuffix(err.Error(), " are the same file") {
+				t.Errorf("%s is %s: %v", name, other, err)
+			}
+		}
+		for stream, want := range []string{"standard output is the file of " + name, "standard error is the file of " + name} {
+			s := newStep(t, false)
+			f, err := os.OpenFile(s.env[name], os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Options{LookupEnv: s.lookup, Stdout: &s.stdout, Stderr: &s.stderr}
+			*[]*io.Writer{&o.Stdout, &o.Stderr}[stream] = f
+			if err := NewGitHub(o).Prepare(Origin{}); err == nil || err.Error() != want {
+				t.Errorf("%v, want %s", err, want)
+			}
+			f.Close()
+		}
+	}
+}
+
+// In a file a mask only shows the credential that it should hide. GitHub's runner
+// gets it on the other stream; where it reads neither, mint does not begin.
+func TestLogInAFile(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		variable  string
+		json      bool
+		also      bool // standard error goes to the file, too
+		elsewhere bool // the mask is on standard error
+	}{
+		{"GITHUB_ACTIONS", false, false, true},
+		{"GITHUB_ACTIONS", false, true, false},
+		{"GITHUB_ACTIONS", true, true, false},
+		{"TF_BUILD", false, false, false},
+		{"TF_BUILD", true, true, false},
+	} {
+		f, err := os.Create(filepath.Join(t.TempDir(), "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		stdout, stderr := new(bytes.Buffer), new(bytes.Buffer)
+		s := newStep(t, false)
+		s.env["GITHUB_ACTIONS"] = ""
+		s.env[tc.variable] = "true"
+		o := Options{LookupEnv: s.lookup, Stdout: f, Stderr: stderr, Random: strings.NewReader("randomness"), JSON: tc.json}
+		if tc.json {
+			o.Stdout = stdout
+		}
+		if tc.also {
+			o.Stderr = f
+		}
+		p := Detect(o)
+		if err := MaskPAT(p, secret.New(newPAT)); err != nil {
+			t.Error(err)
+		}
+		p.Log().Infof("the PAT is %s", newPAT)
+		text, err := os.ReadFile(f.Name())
+		if err != nil || string(text) != "the PAT is ***\n" || stdout.Len() > 0 {
+			t.Errorf("%+v: the file holds %q, %v; standard output %q", tc, text, err, stdout)
+		}
+		if masked := strings.Contains(stderr.String(), "::add-mask::"+newPAT+"\n"); masked != tc.elsewhere {
+			t.Errorf("%+v: standard error %q", tc, stderr)
+		}
+		if err := p.Prepare(p.Origin("")); (err == nil) != tc.elsewhere || err != nil && err.Error() != "the log goes to a file: nobody would see the masks" {
+			t.Errorf("%+v: %v", tc, err)
+		}
 	}
 }
 

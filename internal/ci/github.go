@@ -23,8 +23,12 @@ type GitHub struct {
 	log    *Log
 	masked map[string]bool
 	stream io.Writer // where the log and the masks are to go
-	json   io.Writer // nil: the result is not wanted on standard output
-	random io.Reader
+	// masks go where the runner reads: a file in the place of the log would only
+	// keep the credentials. Nil: it reads nowhere.
+	masks   *githubactions.Action
+	streams [2]io.Writer // standard output, standard error
+	json    io.Writer    // nil: the result is not wanted on standard output
+	random  io.Reader
 }
 
 // Options of the platforms.
@@ -53,7 +57,7 @@ func Detect(o Options) Platform {
 
 // NewGitHub returns the platform of a GitHub Actions step.
 func NewGitHub(o Options) *GitHub {
-	g := &GitHub{env: o.LookupEnv, random: o.Random, masked: map[string]bool{}}
+	g := &GitHub{env: o.LookupEnv, random: o.Random, masked: map[string]bool{}, streams: [2]io.Writer{o.Stdout, o.Stderr}}
 	w := o.Stdout
 	if o.JSON {
 		w, g.json = o.Stderr, o.Stdout
@@ -63,6 +67,12 @@ func NewGitHub(o Options) *GitHub {
 		w = o.Stderr // nothing is minted then, and somebody should learn why
 	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
+	switch {
+	case !regular(w):
+		g.masks = g.action
+	case !o.JSON && !regular(o.Stderr) && !discards(o.Stderr): // the runner reads both
+		g.masks = githubactions.New(githubactions.WithWriter(o.Stderr), githubactions.WithGetenv(g.get))
+	}
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
 	return g
 }
@@ -88,10 +98,10 @@ func (g *GitHub) Mask(v secret.Value) error {
 	g.log.hide(v)
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()
-	if g.masked[v.Reveal()] {
+	if g.masked[v.Reveal()] || g.masks == nil {
 		return nil
 	}
-	if err := contained(func() { g.action.AddMask(v.Reveal()) }); err != nil {
+	if err := contained(func() { g.masks.AddMask(v.Reveal()) }); err != nil {
 		return fmt.Errorf("mask a credential in the log: %w", err)
 	}
 	g.masked[v.Reveal()] = true
@@ -107,48 +117,59 @@ const (
 
 // Prepare implements [Platform].
 func (g *GitHub) Prepare(Origin) error {
-	if discards(g.stream) {
-		return errors.New("the log goes to the null device: nobody would see the masks")
+	if discards(g.stream) || g.masks == nil {
+		return unseen(g.stream)
 	}
 	for _, name := range []string{outputFile, stateFile} {
-		if _, err := g.size(name); err != nil {
+		if err := g.file(name).check(); err != nil {
 			return err
+		}
+	}
+	return g.distinct()
+}
+
+// distinct makes sure that outputs and state have files of their own: in the file
+// of another command they would be something else, a summary that everybody sees
+// or the environment of all later steps, and the log among them would break them.
+func (g *GitHub) distinct() error {
+	type place struct {
+		name string
+		info os.FileInfo
+	}
+	var seen []place
+	for _, name := range []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"} {
+		info, err := os.Stat(g.get(name))
+		if err != nil {
+			continue
+		}
+		for _, other := range seen {
+			if os.SameFile(info, other.info) {
+				return fmt.Errorf("%s and %s are the same file", other.name, name)
+			}
+		}
+		seen = append(seen, place{name, info})
+	}
+	for i, w := range g.streams {
+		f, ok := w.(interface{ Stat() (os.FileInfo, error) })
+		if !ok {
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			continue
+		}
+		for _, other := range seen {
+			if os.SameFile(info, other.info) {
+				return hint.Add(fmt.Errorf("%s is the file of %s", []string{"standard output", "standard error"}[i], other.name),
+					"azdo-pat mint writes its outputs there by itself; do not redirect its standard output")
+			}
 		}
 	}
 	return nil
 }
 
-// size opens a command file for appending and tells its size.
-func (g *GitHub) size(name string) (int64, error) {
-	path := g.get(name)
-	if path == "" {
-		return 0, hint.Add(fmt.Errorf("%s is not set", name), "the runner sets it for every step; hand it through to where azdo-pat runs")
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return 0, hint.Add(fmt.Errorf("%s cannot be written: %w", name, err), "the container must run as root, as GitHub requires it of container actions")
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
-}
-
-// appendTo writes to a command file by way of go-githubactions. What is written
-// by half, on a full disk, is taken back: half a line fails the whole step.
-func (g *GitHub) appendTo(name string, write func()) error {
-	before, err := g.size(name)
-	if err != nil {
-		return err
-	}
-	if err := contained(write); err != nil {
-		_ = os.Truncate(g.get(name), before)
-		return fmt.Errorf("write to %s: %w", name, err)
-	}
-	return nil
-}
+// file is a command file.
+func (g *GitHub) file(name string) commandFile { return commandFile{name, g.get(name)} }
 
 // ErrMultiline is what a value with a line break is refused with.
 var ErrMultiline = errors.New("a value with a line break cannot be handed over")
@@ -157,7 +178,7 @@ var ErrMultiline = errors.New("a value with a line break cannot be handed over")
 // both runner and agent replace bytes that are not UTF-8.
 var ErrInvalidText = errors.New("a value that is not valid UTF-8 cannot be handed over")
 
-// delimiter is go-githubactions' for every value of a command file.
+// delimiter ends every value of a command file.
 const delimiter = "_GitHubActionsFileCommandDelimeter_"
 
 func oneLine(value string) error {
@@ -179,7 +200,7 @@ func (g *GitHub) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err
 	}
-	return g.appendTo(stateFile, func() { g.action.SaveState(recordKey, line) })
+	return g.file(stateFile).add(field{recordKey, line})
 }
 
 // Recorded is what the main step recorded, in its post step.
@@ -193,11 +214,7 @@ func (g *GitHub) HandOver(r Result) error {
 			return fmt.Errorf("output %s: %w", f.name, err)
 		}
 	}
-	if err := g.appendTo(outputFile, func() {
-		for _, f := range fields {
-			g.action.SetOutput(f.name, f.value)
-		}
-	}); err != nil {
+	if err := g.file(outputFile).add(fields...); err != nil {
 		return err
 	}
 	if g.json != nil {
@@ -211,7 +228,7 @@ func (g *GitHub) Summary(markdown string) error {
 	if g.get(summaryFile) == "" {
 		return nil
 	}
-	return g.appendTo(summaryFile, func() { g.action.AddStepSummary(g.log.Scrub(markdown)) })
+	return g.file(summaryFile).addText(g.log.Scrub(markdown) + "\n")
 }
 
 // Origin implements [Platform]. The key is derived from the job's own request
