@@ -52,6 +52,23 @@ func TestWrongDate(t *testing.T) {
 	}
 }
 
+// A proxy before all services that dates every answer wrongly.
+func TestEveryDateIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
+		for _, off := range []time.Duration{30 * 24 * time.Hour, 30 * time.Minute, -30 * time.Minute, -time.Hour, -30 * 24 * time.Hour} {
+			t.Run(fmt.Sprintf("%s %s", id, off), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Intercept(emulator.Anything, emulator.Alter(func(a *emulator.Response) {
+					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
+				}))
+				lives(t, e, e.Env(id), time.Hour)
+			})
+		}
+	}
+}
+
 // lives mints, checks how long the PAT lives by the server's clock and what is
 // said of it, and ends it.
 func lives(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {

@@ -27,7 +27,9 @@ import (
 
 	"azdo-pat/internal/agent"
 	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/lease"
 	"azdo-pat/internal/runner"
+	"azdo-pat/internal/wire"
 )
 
 // The test binary is the program, under the two names that an image has it, and
@@ -304,7 +306,7 @@ func program(ts *testscript.TestScript, neg bool, args []string) {
 
 var validTo = regexp.MustCompile(`"validTo":"[^"]*"`)
 
-// post [-nostate] [-noinputs] [-secrets] [-expired] runs the action's post step of the last step.
+// post [-nostate] [-noinputs] [-secrets] [-expired] [-clock AHEAD] runs the action's post step of the last step.
 func postStep(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
 	before := maps.Clone(w.env)
@@ -325,12 +327,27 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 	if slices.Contains(args, "-expired") { // as if the job had outlived the PAT
 		w.env["STATE_lease"] = validTo.ReplaceAllString(w.env["STATE_lease"], `"validTo":"2020-01-01T00:00:00Z"`)
 	}
+	if i := slices.Index(args, "-clock"); i >= 0 { // as if this machine's clock had been set since the mint
+		ahead, err := time.ParseDuration(args[i+1])
+		ts.Check(err)
+		w.env["STATE_lease"] = setClock(ts, w.env["STATE_lease"], ahead)
+	}
 	w.begin(ts)
 	command := "mint"
 	if c := w.env["INPUT_COMMAND"]; c != "" {
 		command = c
 	}
 	w.start(ts, neg, "post", []string{command})
+}
+
+// setClock is a record as it would be if this machine's clock had been set ahead
+// since it was written: all of its own times are earlier.
+func setClock(ts *testscript.TestScript, record string, ahead time.Duration) string {
+	r, err := lease.ParseRecord(record)
+	ts.Check(err)
+	r.Intended = r.Intended.Add(-ahead)
+	r.Skew = wire.Skew{Min: r.Skew.Min - ahead, Max: r.Skew.Max - ahead}
+	return r.String()
 }
 
 // unmasked are the lines that set a mask or the PAT: long, and nothing for a
@@ -599,6 +616,10 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 			header.Set(name, value)
 		}
 		f = emulator.Answer(number(1), header, args[2])
+	case "date": // how far ahead the answers are dated
+		ahead, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		f = emulator.Alter(func(a *emulator.Response) { a.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat)) })
 	case "pat": // JSON object of fields to put into the PAT that is answered
 		var fields map[string]any
 		ts.Check(json.Unmarshal([]byte(args[1]), &fields))

@@ -175,10 +175,10 @@ func expiry(claims map[string]any) (time.Time, bool) {
 }
 
 // server is the services' clock.
-func (k *checkup) server() time.Time { return k.Now().Add(-k.clock.Skew()) }
+func (k *checkup) server() time.Time { return k.Now().Add(-k.clock.Skew().Estimate()) }
 
 func (k *checkup) sawClock() {
-	skew := k.clock.Skew()
+	skew := k.clock.Skew().Estimate().Truncate(time.Second)
 	direction := "ahead of"
 	if skew < 0 {
 		direction = "behind"

@@ -120,6 +120,9 @@ type call struct {
 	// caller's runs.
 	connected bool
 	started   atomic.Bool
+	// clock has heard what the servers said of the time since connect was called
+	// last.
+	clock atomic.Pointer[wire.Clock]
 	// ran tells that a command of the caller's has run, ending that all that is
 	// left to do is to revoke.
 	ran, ending atomic.Bool

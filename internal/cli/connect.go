@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"azdo-pat/internal/assertion"
@@ -24,16 +26,20 @@ import (
 type connection struct {
 	pats   *pat.Client
 	tenant string
-	// skew is how far this machine's clock is ahead of the server's: Azure
-	// DevOps's once it has answered, and until then Entra's if that was asked.
-	skew func() time.Duration
+	// clock is Azure DevOps' once it has answered, and until then Entra's if that
+	// was asked.
+	clock *wire.Clock
+	// user is the object id of the user, and tokenEnds the end of the user's
+	// token, where the token tells them.
+	user      string
+	tokenEnds time.Time
 	// refresh is the refresh token that Entra gave instead of the stored one.
 	refresh secret.Value
 	now     func() time.Time
 }
 
 // server is the server's clock, as far as it is known.
-func (c *connection) server() time.Time { return c.now().Add(-c.skew()) }
+func (c *connection) server() time.Time { return c.now().Add(-c.clock.Skew().Estimate()) }
 
 // tooMuch is the skew from which on it is worth a warning.
 const tooMuch = time.Minute
@@ -46,13 +52,14 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		identity = log.Debugf
 	}
 	c.connected = true
-	client := &http.Client{
-		Transport:     &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf},
-		CheckRedirect: c.http.CheckRedirect,
+	clock := &wire.Clock{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Now: c.Now}
+	if u, err := url.Parse(s.TokenServiceURL); err == nil {
+		clock.Host = u.Host
 	}
-	conn := &connection{tenant: s.TenantID, now: c.Now}
+	c.clock.Store(clock)
+	client := &http.Client{Transport: clock, CheckRedirect: c.http.CheckRedirect}
+	conn := &connection{tenant: s.TenantID, now: c.Now, clock: clock}
 	access := s.AccessToken
-	clock := &wire.Clock{Next: client.Transport, Now: c.Now}
 	if s.Identity != settings.AccessToken {
 		x := c.exchange(s, client)
 		if _, file := x.Source.(*assertion.File); file {
@@ -68,13 +75,40 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		}
 		conn.tenant = x.Tenant
 		access = token.Access
-		clock.Guess, conn.refresh = token.Skew(), token.Refresh
+		conn.refresh = token.Refresh
 	} else {
 		identity("identity: %s", s.Identity)
 	}
-	client.Transport, conn.skew = clock, clock.Skew
+	conn.readToken(access)
 	conn.pats = c.pats(s, client, access)
 	return conn, nil
+}
+
+// tokenSlack is how far the times in a token may be off: Entra dates tokens back
+// by five minutes, and services accept them for that much longer.
+const tokenSlack = 5 * time.Minute
+
+// readToken notes what the user's token tells, where it can be read: only Azure
+// DevOps is meant to. It is valid now, which confines what the time can be.
+func (c *connection) readToken(access secret.Value) {
+	var claims struct {
+		User      string  `json:"oid"`
+		Issued    float64 `json:"iat"`
+		NotBefore float64 `json:"nbf"`
+		Ends      float64 `json:"exp"`
+	}
+	if assertion.Decode(access, &claims) != nil {
+		return
+	}
+	if settings.IsGUID(claims.User) {
+		c.user = strings.ToLower(claims.User)
+	}
+	if claims.Ends > 0 {
+		c.tokenEnds = time.Unix(int64(claims.Ends), 0)
+	}
+	if from := max(claims.Issued, claims.NotBefore); from > 0 && claims.Ends > from {
+		c.clock.Confine(time.Unix(int64(from), 0).Add(-tokenSlack), c.tokenEnds.Add(tokenSlack))
+	}
 }
 
 // exchange is the way from this job to the user's token.
@@ -216,6 +250,7 @@ const (
 )
 
 func (c *call) clockWarning(skew time.Duration) {
+	skew = skew.Truncate(time.Second)
 	if skew.Abs() <= tooMuch {
 		return
 	}

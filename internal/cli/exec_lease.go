@@ -34,7 +34,6 @@ func (x *execution) acquire(ctx context.Context) error {
 		return err
 	}
 	x.conn, x.since, x.lease = conn, x.Now(), minted
-	x.lease.Record.Skew = int(conn.skew() / time.Second)
 	end := "revoked when it ends"
 	if x.s.SkipRevoke {
 		end = "then left to its expiry (skip-revoke)"
@@ -136,7 +135,7 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	record.ValidTo = x.lease.Ends()
 	return func() int {
 		switch {
-		case err != nil && record.Expired(x.Now()) && !record.Doubt:
+		case err != nil && x.lease.Expired(x.Now()) && x.clock.Load().After(record.ValidTo) && !record.Doubt:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		case err != nil:
 			return x.ended("exec", x.s, describe(err, x.s, record))

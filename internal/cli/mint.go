@@ -118,16 +118,17 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
 	r := lease.Record{
-		Name: origin.DisplayName(), Skew: int(conn.skew() / time.Second), Settings: s.Save(),
+		Name: origin.DisplayName(), Skew: conn.clock.Skew(), Settings: s.Save(),
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	lessor := c.lessor(conn)
 	lessor.Record = record
 	minted, err := lessor.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
-	c.clockWarning(conn.skew())
 	if err != nil {
+		c.clockWarning(conn.clock.Skew().Estimate())
 		return nil, nil, nil, err
 	}
+	c.clockWarning(minted.Record.Skew.Estimate())
 	return conn, lessor, minted, nil
 }
 

@@ -99,7 +99,7 @@ func (c *call) post(ctx context.Context, args []string) int {
 	end := log.Group("azdo-pat post: " + s.Organization)
 	ended, err := c.release(ctx, s, record, timeout)
 	end()
-	if err != nil && record.Expired(c.Now()) && !record.Doubt {
+	if err != nil && c.expired(record) && !record.Doubt {
 		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		return done
 	}
@@ -127,6 +127,14 @@ func (c *call) released(s *settings.Settings, record lease.Record, ended []lease
 	if err := c.platform.Summary(revokeSummary(s, ended, record.ServerTime(c.Now()))); err != nil {
 		log.Warning("no summary", err.Error())
 	}
+}
+
+// expired reports whether the PAT has ended by itself: by Azure DevOps' clock, as
+// this machine has known it since the mint, and by every server that has told the
+// time since. A clock may have been set, and a Date may be wrong.
+func (c *call) expired(r lease.Record) bool {
+	clock := c.clock.Load()
+	return r.Expired(c.Now()) && (clock == nil || clock.After(r.ValidTo))
 }
 
 // lateTimeout is how long it is tried to revoke a PAT that has expired.

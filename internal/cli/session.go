@@ -56,6 +56,16 @@ func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) 
 // server is the server's clock, as far as it is known.
 func (x *session) server() time.Time { return x.connection().server() }
 
+// times are what the server's clock can show, the likeliest first.
+func (x *session) times() (times []time.Time) {
+	conn := x.connection()
+	now := conn.now()
+	for _, skew := range conn.clock.Skews() {
+		times = append(times, now.Add(-skew.Estimate()))
+	}
+	return times
+}
+
 func (x *session) connection() *connection {
 	x.mu.Lock()
 	defer x.mu.Unlock()

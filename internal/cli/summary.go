@@ -26,7 +26,7 @@ func (c *call) mintSummary(s *settings.Settings, l *lease.Lease, conn *connectio
 		{"Organization", s.Organization},
 		{"Identity", string(s.Identity) + who(s)},
 		{"Scopes", strings.Join(l.Token.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(conn.server())), stamp(l.Token.ValidTo), end)},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(l.Record.ServerTime(conn.now()))), stamp(l.Token.ValidTo), end)},
 		{"Name", l.Record.Name},
 		{"Id", l.Token.ID},
 	} {

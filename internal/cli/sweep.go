@@ -83,7 +83,7 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, api string, r
 		return lease.Tally{}, err
 	}
 	c.replaced(session.connection().refresh, session.server())
-	sweeper.PATs, sweeper.Server = session, session.server
+	sweeper.PATs, sweeper.Times = session, session.times
 	r.begin()
 	tally, err := sweeper.Sweep(ctx)
 	r.conclude(tally)
@@ -124,7 +124,7 @@ func kept(t lease.Tally, s *settings.Settings) string {
 		{t.Hidden, "younger than " + age + ", of runs that GitHub does not show to this token"},
 		{t.Silent, "younger than " + age + ", of runs about which GitHub did not answer"},
 		{t.Elsewhere, "not of " + s.Repository},
-		{t.Undated, "of an age that the server does not tell"},
+		{t.Undated, "of an age that is not known"},
 	} {
 		if part.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.why))

@@ -169,7 +169,7 @@ func (r *sweepReport) why(s lease.Swept) string {
 
 // age is the age of a lease, to the minute.
 func age(s lease.Swept) string {
-	if s.ValidFrom.IsZero() {
+	if !s.AgeKnown {
 		return "not known"
 	}
 	return brief(s.Age.Round(1e9))

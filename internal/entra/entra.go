@@ -50,10 +50,6 @@ type Token struct {
 	// Refresh is the refresh token that Entra gave instead of the one it was
 	// asked with; the old one stays valid for its own 90 days. Zero: none.
 	Refresh secret.Value
-	// Server is the clock of the server, by the Date header of the answer that
-	// brought the token, and Local this machine's at that moment. Zero where
-	// the server did not tell.
-	Server, Local time.Time
 }
 
 // Credentials is an identity: it makes the requests that lead from an
@@ -115,7 +111,7 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 		}
 		return Token{}, err
 	}
-	return Token{Access: got.access, Refresh: got.refresh, Server: got.date, Local: got.at}, nil
+	return Token{Access: got.access, Refresh: got.refresh}, nil
 }
 
 // vouch gets the assertion and, where it is not known, the tenant.
@@ -152,10 +148,7 @@ func (x *Exchange) vouch(ctx context.Context) (secret.Value, error) {
 type endpoint struct{ *Exchange }
 
 // answer is what the endpoint gave for one request.
-type answer struct {
-	access, refresh secret.Value
-	date, at        time.Time
-}
+type answer struct{ access, refresh secret.Value }
 
 // ask makes one request. Params beyond client_id, client_assertion_type and
 // client_assertion are the grant's own.
@@ -166,7 +159,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", vouched.Reveal())
-	seen := &witness{next: e.HTTP.Transport, now: e.Now}
+	seen := &witness{next: e.HTTP.Transport}
 	config := clientcredentials.Config{
 		ClientID:       client,
 		TokenURL:       e.AuthorityHost + "/" + url.PathEscape(e.Tenant) + "/oauth2/v2.0/token",
@@ -179,8 +172,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	if err != nil {
 		return answer{}, e.failed(leg, client, params, seen.answer, err)
 	}
-	got := answer{access: secret.New(token.AccessToken), at: seen.at}
-	got.date, _ = http.ParseTime(seen.answer.Header.Get("Date"))
+	got := answer{access: secret.New(token.AccessToken)}
 	// The library repeats the refresh token that was sent where none came back.
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
@@ -220,9 +212,7 @@ func (e *endpoint) host() string {
 // library would not tell an answer that broke off from one without a token.
 type witness struct {
 	next   http.RoundTripper
-	now    func() time.Time
 	answer *http.Response // nil: none, or not all of it
-	at     time.Time      // when it came
 }
 
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -230,7 +220,6 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := w.now()
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err == nil && len(body) > maxBody {
@@ -243,17 +232,8 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	w.answer, w.at = resp, at
+	w.answer = resp
 	return resp, nil
-}
-
-// Skew is how far this machine's clock is ahead of the server's (negative:
-// behind), to the second. Zero where the server did not tell.
-func (t Token) Skew() time.Duration {
-	if t.Server.IsZero() {
-		return 0
-	}
-	return t.Local.Sub(t.Server).Truncate(time.Second)
 }
 
 func legNames(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"azdo-pat/internal/wire"
 )
@@ -222,39 +221,6 @@ func TestCredentialsFollowNoRedirect(t *testing.T) {
 	}
 	if n := reached.Load(); n > 0 {
 		t.Errorf("%d requests went where a redirect led", n)
-	}
-}
-
-func TestServerClock(t *testing.T) {
-	t.Parallel()
-	local := time.Date(2026, 11, 5, 12, 0, 0, 700e6, time.UTC)
-	for _, tc := range []struct {
-		name, date string
-		skew       time.Duration
-	}{
-		{"the same", "Thu, 05 Nov 2026 12:00:00 GMT", 0},
-		{"this machine is ahead", "Thu, 05 Nov 2026 11:55:00 GMT", 5 * time.Minute},
-		{"this machine is behind", "Thu, 05 Nov 2026 12:05:01 GMT", -5 * time.Minute},
-		{"it does not tell", "", 0},
-		{"it tells nonsense", "yesterday", 0},
-	} {
-		// What counts is the answer that brought the token.
-		x, _ := newExchange(t, identityAgent, func(n int, _ asked) reply {
-			r := token(n)
-			r.header = map[string]string{"Date": "Thu, 05 Nov 2026 01:00:00 GMT"}
-			if n == 3 {
-				r.header["Date"] = tc.date
-			}
-			return r
-		})
-		x.Now = func() time.Time { return local }
-		got, err := x.Token(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.Skew() != tc.skew || !got.Local.Equal(local) {
-			t.Errorf("%s: skew %s at %s, want %s", tc.name, got.Skew(), got.Local, tc.skew)
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/wire"
 )
 
 func TestAcquire(t *testing.T) {
@@ -42,7 +43,7 @@ func TestAcquire(t *testing.T) {
 			t.Errorf("intent %s\nwant   %s", got, intent)
 		}
 		minted := intent
-		minted.Open = 0
+		minted.Open, minted.Skew = 0, wire.Skew{Min: 5 * time.Minute, Max: 5 * time.Minute}
 		minted.Stage, minted.ID, minted.ValidFrom, minted.ValidTo = Minted, guid(1), now.Add(-5*time.Minute), want.ValidTo
 		if got := l.Record.String(); got != minted.String() || got != w.records[1].String() {
 			t.Errorf("record %s\nwant   %s", got, minted)

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/wire"
 )
 
 // The PAT's end is reckoned by Azure DevOps's clock, which is known for sure only
@@ -38,7 +40,11 @@ func TestEndByTheServersClock(t *testing.T) {
 		{"the answer is dated a day ahead", 0, nil, is(-24 * time.Hour), nil, once, lifetime},
 		{"the answer is dated a day behind", 0, nil, is(24 * time.Hour), nil, once, lifetime},
 		{"the PAT does not tell when it begins", 10 * time.Minute, is(0), nil, func(t *pat.Token) { t.ValidFrom = time.Time{} }, twice, lifetime},
-		{"the PAT begins when it is nobody's now", 0, nil, nil, func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(-12 * time.Hour) }, once, lifetime},
+		{"all answers are dated a month ahead", 0, is(-30 * 24 * time.Hour), is(-30 * 24 * time.Hour), nil, twice, lifetime},
+		{"all answers are dated half an hour back", 0, is(lifetime / 2), is(lifetime / 2), nil, twice, lifetime},
+		{"all answers are dated so far back that the end is past", 0, is(lifetime), is(lifetime), nil, after, lifetime},
+		{"all answers are dated back, and this machine is behind", -10 * time.Minute, is(lifetime / 2), is(lifetime / 2), nil, once, lifetime/2 - 10*time.Minute},
+		{"the PAT begins in the future, by nobody's clock", 0, nil, nil, func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(30 * time.Minute) }, once, lifetime},
 		{"a policy shortens it", 0, nil, nil, func(t *pat.Token) { t.ValidTo = t.ValidFrom.Add(lifetime / 2) }, once, lifetime / 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -58,6 +64,68 @@ func TestEndByTheServersClock(t *testing.T) {
 					t.Errorf("logged %q", w.logged)
 				}
 			})
+		})
+	}
+}
+
+// A PAT that would live for longer than asked, whatever any clock says, is wider.
+func TestLongerThanAsked(t *testing.T) {
+	t.Parallel()
+	ahead, day := -24*time.Hour, 24*time.Hour
+	for _, tc := range []struct {
+		name        string
+		skew        time.Duration
+		guess, date *time.Duration
+		change      func(*pat.Token)
+		want        string
+	}{
+		{"it begins earlier, by nobody's clock", 0, nil, nil, func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(-12 * time.Hour) }, "it lives 12h0m0s longer than asked, until 2000-01-01T01:00:00Z"},
+		{"a little more than a minute", 0, nil, nil, func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(-61 * time.Second) }, "it lives 1m1s longer"},
+		{"all answers are dated ahead, and this machine's clock is wrong", time.Hour, &ahead, &ahead, nil, "it lives 25h0m0s longer"},
+		{"no beginning, and a later end", 0, nil, nil, func(t *pat.Token) { t.ValidFrom, t.ValidTo = time.Time{}, t.ValidTo.Add(day) }, "24h0m0s later than asked"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, skew: tc.skew, guess: tc.guess, date: tc.date, change: tc.change}
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), tc.want) || !strings.HasSuffix(err.Error(), "; the PAT was revoked") {
+					t.Errorf("error %v, want %q", err, tc.want)
+				}
+				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over #1")
+				w.left()
+			})
+		})
+	}
+}
+
+// A minute more is the services' latency, and not wider.
+func TestAMinuteLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, change: func(t *pat.Token) { t.ValidFrom = t.ValidFrom.Add(-time.Minute) }}
+		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err != nil {
+			t.Error(err)
+		}
+		w.left("#1")
+	})
+}
+
+// What is on record of the clock is Azure DevOps', and not what a Date says.
+func TestRecordedSkew(t *testing.T) {
+	t.Parallel()
+	wrong := 24 * time.Hour
+	for _, skew := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{T: t, skew: skew, guess: &skew, date: &wrong, creates: []create{{commit: time.Second, answer: 5 * time.Second}}}
+			r := fresh()
+			r.Skew = wire.Skew{Min: wrong, Max: wrong}
+			if _, err := w.process().lessor().Acquire(t.Context(), r, wanted); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := w.last().Skew, (wire.Skew{Min: skew - time.Second, Max: skew + 4*time.Second}); got != want {
+				t.Errorf("%v, want %v", got, want)
+			}
 		})
 	}
 }

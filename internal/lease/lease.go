@@ -88,6 +88,8 @@ type Lease struct {
 	// latest is the end that was asked for where the answer does not tell
 	// whether the PAT has got it.
 	latest time.Time
+	// The PAT was made between sent and received, by this machine's clock.
+	sent, received time.Time
 }
 
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
@@ -98,9 +100,14 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	stop := context.AfterFunc(ctx, func() { a.stopped.store(time.Now()) })
 	defer stop()
 
+	a.clock = l.Server
 	err := wire.Retry(ctx, l.Log, "minting", a.attempt)
-	if a.misjudged() && (err == nil || endRefused(err)) {
-		err = a.again(ctx)
+	for range corrections {
+		clock := a.betterClock(err)
+		if clock == nil {
+			break
+		}
+		err = a.again(ctx, clock)
 	}
 	if err == nil {
 		err = a.verify()
@@ -118,7 +125,7 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	if err != nil {
 		return nil, a.undo(ctx, err)
 	}
-	return &Lease{Token: a.token, Record: a.r}, nil
+	return &Lease{Token: a.token, Record: a.r, sent: a.sent, received: a.received}, nil
 }
 
 // Undo ends a lease that could not be handed over because of cause. The error
@@ -131,9 +138,13 @@ func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
 // acquisition is one call of Acquire.
 type acquisition struct {
 	*Lessor
-	r       Record
-	want    Want
-	asked   pat.Create
+	r     Record
+	want  Want
+	clock func() time.Time // by which the PAT's end is reckoned
+	asked pat.Create
+	// The request was sent and answered then, by this machine's clock.
+	sent, received time.Time
+
 	token   pat.Token
 	ended   []Ended // what unsettled requests had made
 	stopped moment
@@ -152,9 +163,11 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	a.asked = pat.Create{
 		DisplayName: a.r.Name, Scopes: a.want.Scopes,
-		ValidTo: a.Server().Add(a.want.Lifetime).Truncate(time.Second),
+		ValidTo: a.clock().Add(a.want.Lifetime).Truncate(time.Second),
 	}
+	a.sent = a.Now()
 	token, err := a.create(ctx)
+	a.received = a.Now()
 	var refused *pat.Error
 	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
 	if unsettled {
@@ -169,6 +182,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if token.ID != "" {
 		a.token = token
 		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
+		if from := token.ValidFrom; !from.IsZero() {
+			a.r.Skew = wire.MeasureSkew(a.sent, a.received, from, from)
+		}
 		if !a.r.Doubt {
 			a.r.Stage = Minted
 		}
@@ -219,17 +235,45 @@ func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
 	return a.PATs.Create(patient, a.asked)
 }
 
-// misjudged reports whether the clock by which the PAT's end was reckoned has
-// turned out not to be Azure DevOps's, now that it has answered: the PAT would
-// live longer than asked, or shorter. Its answer tells the time twice, by its
-// Date and by when the PAT begins. Where the two contradict each other, as when
-// somebody in between dates the answer, they prove nothing.
-func (a *acquisition) misjudged() bool {
+// corrections is how often a PAT is minted again because its end was reckoned by
+// a wrong clock.
+const corrections = 2
+
+// betterClock returns the clock by which the PAT is to be minted again, if that
+// by which its end was reckoned has turned out to be wrong; or nil.
+//
+// Azure DevOps' clock is known for sure only when it has answered. It tells the
+// time twice: by when the PAT begins, which decides how long it lives, and by
+// the Date, which a proxy can change. Neither is believed alone: the beginning
+// must agree with the Date or with this machine's clock.
+func (a *acquisition) betterClock(err error) func() time.Time {
 	off := func(now time.Time) bool {
-		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > time.Minute
+		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > wire.Tolerance
 	}
 	begin := a.token.ValidFrom
-	return off(a.Server()) && (begin.IsZero() || off(begin))
+	switch {
+	case err == nil && begin.IsZero():
+		if off(a.Server()) {
+			return a.Server
+		}
+	case err == nil:
+		took := a.received.Sub(a.sent)
+		confirmed := func(now time.Time) bool {
+			since := now.Sub(begin)
+			return since >= -wire.Tolerance && since <= took+wire.Tolerance
+		}
+		if off(begin) && (confirmed(a.Server()) || confirmed(a.Now())) {
+			received := a.received
+			return func() time.Time { return begin.Add(a.Now().Sub(received)) }
+		}
+	case endRefused(err):
+		for _, clock := range []func() time.Time{a.Server, a.Now} {
+			if off(clock()) {
+				return clock
+			}
+		}
+	}
+	return nil
 }
 
 // endRefused reports whether a create failed for the end that it asked for.
@@ -238,11 +282,11 @@ func endRefused(err error) bool {
 	return errors.As(err, &refused) && refused.Code == "invalidValidTo"
 }
 
-// again ends the PAT, if there is one, and mints another, now that the server's
-// clock is known.
-func (a *acquisition) again(ctx context.Context) error {
+// again ends the PAT, if there is one, and mints another one whose end is
+// reckoned by that clock.
+func (a *acquisition) again(ctx context.Context, clock func() time.Time) error {
 	a.Log.Infof("the PAT was asked to end at %s, which by the server's clock is %s from now instead of %s; minting it again",
-		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(a.Server()).Round(time.Second), a.want.Lifetime)
+		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(clock()).Round(time.Second), a.want.Lifetime)
 	if a.r.ID != "" {
 		if _, err := a.end(ctx, a.r.ID); err != nil {
 			return err
@@ -250,16 +294,21 @@ func (a *acquisition) again(ctx context.Context) error {
 		a.ended = append(a.ended, Ended{ID: a.r.ID})
 	}
 	a.token, a.r.ID, a.r.Stage = pat.Token{}, "", Intended
+	a.clock = clock
 	return wire.Retry(ctx, a.Log, "minting", a.attempt)
 }
 
 // verify compares what was granted with what was asked for.
 func (a *acquisition) verify() error {
 	t := a.token
-	if err := wider(t, a.asked.Scopes, a.asked.ValidTo); err != nil {
+	life := t.ValidTo.Sub(t.ValidFrom)
+	if t.ValidFrom.IsZero() {
+		life = t.ValidTo.Sub(a.Server())
+	}
+	if err := wider(t, a.asked.Scopes, a.asked.ValidTo, life-a.want.Lifetime); err != nil {
 		return err
 	}
-	if !t.ValidTo.After(a.Server()) && !t.ValidTo.After(t.ValidFrom) {
+	if life <= 0 {
 		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
 	}
 	if early := a.asked.ValidTo.Sub(t.ValidTo); early > slack {
@@ -275,8 +324,9 @@ func (a *acquisition) verify() error {
 // ErrWider is the error of a PAT that is good for more than was asked for.
 var ErrWider = errors.New("the PAT is wider than asked for")
 
-// wider compares a PAT with the scopes and the end that were asked for.
-func wider(t pat.Token, scopes []string, until time.Time) error {
+// wider compares a PAT with the scopes and the end that were asked for. Longer is
+// how much longer than asked it lives, whatever any clock says.
+func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) error {
 	var how []string
 	if len(t.Scopes) == 0 {
 		how = append(how, "the answer does not say what it is good for")
@@ -294,6 +344,9 @@ func wider(t pat.Token, scopes []string, until time.Time) error {
 	}
 	if late := t.ValidTo.Sub(until); late > slack {
 		how = append(how, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
+	}
+	if longer > wire.Tolerance {
+		how = append(how, fmt.Sprintf("it lives %s longer than asked, until %s", longer.Round(time.Second), stamp(t.ValidTo)))
 	}
 	if len(how) == 0 {
 		return nil

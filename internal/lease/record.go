@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 // Stage is how far a lease has come.
@@ -49,8 +50,9 @@ type Record struct {
 	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.
 	ValidFrom time.Time `json:"validFrom,omitzero"`
 	ValidTo   time.Time `json:"validTo,omitzero"`
-	// Skew is how many seconds this machine's clock is ahead of the server's.
-	Skew     int            `json:"skew,omitempty"`
+	// Skew is how far this machine's clock is ahead of Azure DevOps', by when the
+	// PAT began, or before that as far as it is known.
+	Skew     wire.Skew      `json:"skew,omitzero"`
 	Settings settings.Saved `json:"settings"`
 }
 
@@ -109,13 +111,13 @@ func ParseRecord(text string) (Record, error) {
 	return Record{}, ErrRecord
 }
 
-// Expired reports whether the PAT has ended by itself at a moment of this
-// machine's clock.
+// Expired reports whether it is certain that the PAT has ended by itself at a
+// moment of this machine's clock, if that was not set since the mint.
 func (r Record) Expired(now time.Time) bool {
-	return !r.ValidTo.IsZero() && r.ServerTime(now).After(r.ValidTo)
+	return !r.ValidTo.IsZero() && now.Round(0).Add(-r.Skew.Max).After(r.ValidTo)
 }
 
-// ServerTime is a moment of this machine's clock by the server's.
+// ServerTime is a moment of this machine's clock by Azure DevOps'.
 func (r Record) ServerTime(now time.Time) time.Time {
-	return now.Add(-time.Duration(r.Skew) * time.Second)
+	return now.Add(-r.Skew.Estimate())
 }

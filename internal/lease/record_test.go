@@ -9,6 +9,7 @@ import (
 
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -16,7 +17,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	at := time.Date(2026, 11, 5, 12, 0, 0, 123456789, time.UTC)
 	for name, r := range map[string]Record{
 		"started": {Stage: Started},
-		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: -300, Doubt: true,
+		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: wire.Skew{Min: -300, Max: 5}, Doubt: true,
 			Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso", "ca-file": "C:\\a b\\<c>&\u2028.pem"}}},
 		"minted":     {Stage: Minted, Name: "a \"b\" <c> & d\\e 🔑", ID: guid(1), Intended: at, ValidFrom: at, ValidTo: at.Add(time.Hour)},
 		"handed":     {Stage: Handed, Name: leaseName, ID: guid(1)},
@@ -105,24 +106,29 @@ func TestRecordClock(t *testing.T) {
 	end := time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
 	for _, tc := range []struct {
 		name    string
-		skew    int
+		skew    time.Duration
 		now     time.Time
 		expired bool
 	}{
 		{"before", 0, end.Add(-time.Second), false},
 		{"then", 0, end, false},
 		{"after", 0, end.Add(time.Second), true},
-		{"after, but this machine is ahead", 60, end.Add(time.Minute), false},
-		{"after, and this machine is ahead", 60, end.Add(61 * time.Second), true},
-		{"before, but this machine is behind", -60, end.Add(-59 * time.Second), true},
+		{"after, but this machine is ahead", time.Minute, end.Add(time.Minute), false},
+		{"after, and this machine is ahead", time.Minute, end.Add(61 * time.Second), true},
+		{"before, but this machine is behind", -time.Minute, end.Add(-59 * time.Second), true},
 	} {
-		r := Record{ValidTo: end, Skew: tc.skew}
+		r := Record{ValidTo: end, Skew: wire.Skew{Min: tc.skew, Max: tc.skew}}
 		if got := r.Expired(tc.now); got != tc.expired {
 			t.Errorf("%s: %t", tc.name, got)
 		}
-		if got := r.ServerTime(tc.now); !got.Equal(tc.now.Add(time.Duration(-tc.skew) * time.Second)) {
+		if got := r.ServerTime(tc.now); !got.Equal(tc.now.Add(-tc.skew)) {
 			t.Errorf("%s: server time %s", tc.name, got)
 		}
+	}
+	// Where the skew is not known to the second, the PAT may still live.
+	r := Record{ValidTo: end, Skew: wire.Skew{Min: -time.Hour, Max: 30 * time.Second}}
+	if r.Expired(end.Add(30*time.Second)) || !r.Expired(end.Add(31*time.Second)) {
+		t.Error("expired by the earlier clock")
 	}
 	if (Record{}).Expired(end) {
 		t.Error("expired without an end")
@@ -166,9 +172,9 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 // what comes back of it.
 func FuzzParseRecord(f *testing.F) {
 	f.Add(`{"v":1,"stage":"started"}`)
-	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Doubt: true, Skew: -7,
+	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Doubt: true, Skew: wire.Skew{Min: -7},
 		Settings: settings.Saved{Identity: "x", Values: map[string]string{"a": "b"}}}.String())
-	f.Add(`{"v":1,"stage":"intended","intended":"9999-12-31T23:59:59-23:59","validTo":"0000-01-01T00:00:00+23:59","skew":9223372036854775807}`)
+	f.Add(`{"v":1,"stage":"intended","intended":"9999-12-31T23:59:59-23:59","validTo":"0000-01-01T00:00:00+23:59","skew":{"min":-9223372036854775808,"max":9223372036854775807}}`)
 	f.Add(`{"v":1,"stage":"over","name":"\ud800\u2028\u0000"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := ParseRecord(text)

@@ -19,7 +19,7 @@ func (l *Lessor) Renew(ctx context.Context, lease *Lease, want Want) error {
 	var until time.Time
 	var t pat.Token
 	err := wire.Retry(ctx, l.Log, "renewing", func(ctx context.Context) (err error) {
-		until = l.Server().Add(want.Lifetime).Truncate(time.Second)
+		until = lease.time(l).Add(want.Lifetime).Truncate(time.Second)
 		t, err = l.PATs.Update(ctx, lease.Record.ID, pat.Update{ValidTo: until})
 		var refused *pat.Error
 		if err != nil && !(errors.As(err, &refused) && refused.Settled()) {
@@ -35,11 +35,47 @@ func (l *Lessor) Renew(ctx context.Context, lease *Lease, want Want) error {
 		return fmt.Errorf("the answer speaks of the PAT %s instead of %s", t.ID, lease.Record.ID)
 	}
 	lease.Token.ValidTo, lease.latest = t.ValidTo, time.Time{}
-	lease.Record.ValidTo, lease.Record.Skew = t.ValidTo, int(l.Now().Sub(l.Server())/time.Second)
-	if err := wider(t, want.Scopes, until); err != nil {
+	lease.Record.ValidTo = t.ValidTo
+	_, latest := lease.bounds(l.Now())
+	if err := wider(t, want.Scopes, until, t.ValidTo.Sub(latest)-want.Lifetime); err != nil {
 		return l.endWider(ctx, lease, err)
 	}
 	return l.Record(lease.Record)
+}
+
+// bounds are what Azure DevOps' clock can show, by when the PAT began and the time
+// that has passed here since: a machine that was suspended, or whose clock was
+// set, may not know how much that is.
+func (l *Lease) bounds(now time.Time) (earliest, latest time.Time) {
+	r := l.Record
+	if r.ValidFrom.IsZero() {
+		return now.Add(-r.Skew.Max), now.Add(-r.Skew.Min)
+	}
+	passed := max(now.Sub(l.sent), now.Round(0).Sub(l.sent.Round(0)))
+	return r.ValidFrom.Add(now.Sub(l.received)), r.ValidFrom.Add(passed)
+}
+
+// time is Azure DevOps' clock. A Date that contradicts the PAT's beginning is no
+// clock.
+func (l *Lease) time(by *Lessor) time.Time {
+	earliest, latest := l.bounds(by.Now())
+	if l.Record.ValidFrom.IsZero() {
+		return by.Server()
+	}
+	switch t := by.Server(); {
+	case t.Before(earliest):
+		return earliest
+	case t.After(latest):
+		return latest
+	default:
+		return t
+	}
+}
+
+// Expired reports whether it is certain that the PAT has ended by itself.
+func (l *Lease) Expired(now time.Time) bool {
+	earliest, _ := l.bounds(now)
+	return earliest.After(l.Ends())
 }
 
 // endWider revokes the PAT at once.
@@ -142,8 +178,8 @@ func (k *Keeper) renew(ctx context.Context) error {
 
 // rest is how long the PAT is certain to be good for.
 func (k *Keeper) rest() time.Duration {
-	r := k.Lease.Record
-	return r.ValidTo.Sub(r.ServerTime(k.Now()))
+	_, latest := k.Lease.bounds(k.Now())
+	return k.Lease.Record.ValidTo.Sub(latest)
 }
 
 // wait waits, and reports false if ctx ends meanwhile. The time that a machine

@@ -13,6 +13,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 const quarter = 15 * time.Minute
@@ -29,7 +30,7 @@ func kept(w *world) *Keeper {
 	w.Helper()
 	p := w.process()
 	r := fresh()
-	r.Skew = int(w.skew / time.Second)
+	r.Skew = wire.Skew{Min: w.skew, Max: w.skew}
 	l, err := p.lessor().Acquire(w.Context(), r, Want{Scopes: wanted.Scopes, Lifetime: quarter})
 	if err != nil {
 		w.Fatal(err)
@@ -93,6 +94,49 @@ func TestKeep(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Answers that are dated wrongly change nothing: a renewal is reckoned from when the
+// PAT began and the time that has passed here since.
+func TestKeepWithAWrongDate(t *testing.T) {
+	t.Parallel()
+	for _, date := range []time.Duration{-30 * 24 * time.Hour, time.Hour, -2 * time.Minute} {
+		t.Run(date.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, date: &date}
+				k := kept(w)
+				start := time.Now()
+				if err := w.during(time.Hour-time.Second, k); err != nil {
+					t.Error(err)
+				}
+				var want []string
+				for n := 1; n <= 5; n++ {
+					want = append(want, "update #1 until "+start.Add(time.Duration(n)*10*time.Minute+quarter).Format(time.TimeOnly))
+				}
+				if got := w.updatesSent(); !slices.Equal(got, want) || len(w.warnings) > 0 {
+					t.Errorf("sent %q, want %q; warned %q", got, want, w.warnings)
+				}
+			})
+		})
+	}
+}
+
+// A renewed PAT that ends later than a lifetime from now, by when it began, is wider.
+func TestRenewedForTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t}
+		k := kept(w)
+		k.Lease.Record.ValidFrom = time.Time{} // then a Date is all there is
+		day := -24 * time.Hour
+		w.date = &day
+		time.Sleep(time.Minute)
+		if err := w.process().lessor().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than asked") {
+			t.Errorf("error %v", err)
+		}
+		w.left()
+	})
 }
 
 // What the server says to a renewal decides whether there is another one. There is

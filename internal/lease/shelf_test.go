@@ -60,7 +60,7 @@ type shelf struct {
 
 type shelved struct {
 	id, name string
-	from     time.Time
+	from, to time.Time // zero: not told
 	revoked  time.Time // zero: active
 }
 
@@ -96,7 +96,7 @@ func (s *shelf) sweeper() *Sweeper {
 		PATs: pat.New(pat.Options{
 			HTTP: &http.Client{Transport: s}, BaseURL: "https://vssps.example", Organization: "contoso", Token: secret.New("eyJ.eyJ.x"),
 		}),
-		OlderThan: 6 * time.Hour, Server: time.Now, Log: s,
+		OlderThan: 6 * time.Hour, Times: func() []time.Time { return []time.Time{time.Now()} }, Log: s,
 		Report: func(one Swept) { s.swept = append(s.swept, one) },
 	}
 }
@@ -213,6 +213,9 @@ func (s *shelf) page(token string) string {
 		one := map[string]any{"authorizationId": p.id, "displayName": p.name}
 		if !p.from.IsZero() {
 			one["validFrom"] = p.from.Format(time.RFC3339Nano)
+		}
+		if !p.to.IsZero() {
+			one["validTo"] = p.to.Format(time.RFC3339Nano)
 		}
 		shown = append(shown, one)
 	}

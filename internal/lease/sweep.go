@@ -35,9 +35,9 @@ type Sweeper struct {
 	Repository string
 	// DryRun releases nothing.
 	DryRun bool
-	// Server is the server's clock.
-	Server func() time.Time
-	Log    Log
+	// Times are what Azure DevOps' clock can show now, the likeliest first.
+	Times func() []time.Time
+	Log   Log
 	// Report is told what became of each lease that is to be released, one at a
 	// time, while the sweep goes on.
 	Report func(Swept)
@@ -67,7 +67,8 @@ const (
 type Swept struct {
 	ID, Name  string
 	ValidFrom time.Time     // zero: not known
-	Age       time.Duration // by the server's clock
+	Age       time.Duration // by Azure DevOps' clock
+	AgeKnown  bool
 	Reason    Reason
 	Outcome   Outcome
 	Err       error // NotReleased
@@ -344,16 +345,14 @@ func outdated(err error) bool {
 func (w *sweep) judge(t pat.Token) (c candidate) {
 	name, ours := ci.ParseName(t.DisplayName)
 	c.Swept = Swept{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
-	if !t.ValidFrom.IsZero() {
-		c.Age = w.Server().Sub(t.ValidFrom)
-	}
+	c.Age, c.AgeKnown = w.age(t)
 	switch {
 	case !ours:
 		w.count(&w.tally.Foreign)
 	case w.wasTaken(t.ID):
 	case w.Repository != "" && !strings.EqualFold(name.Repository, w.Repository):
 		w.count(&w.tally.Elsewhere)
-	case !t.ValidFrom.IsZero() && c.Age >= w.OlderThan:
+	case c.AgeKnown && c.Age >= w.OlderThan:
 		c.Reason = Old
 	case w.Runs != nil && name.RunID != "":
 		c.run = github.Run{Repository: name.Repository, ID: name.RunID, Attempt: name.Attempt}
@@ -363,9 +362,27 @@ func (w *sweep) judge(t pat.Token) (c candidate) {
 	return c
 }
 
+// age is how old an active PAT is. A clock that shows a time before it began, or
+// after it ended, is none. Where two can be right, the PAT is as young as either
+// says: it may be in use.
+func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
+	if t.ValidFrom.IsZero() {
+		return 0, false
+	}
+	for _, now := range w.Times() {
+		if now.Before(t.ValidFrom.Add(-wire.Tolerance)) || !t.ValidTo.IsZero() && now.After(t.ValidTo.Add(wire.Tolerance)) {
+			continue
+		}
+		if a := max(0, now.Sub(t.ValidFrom)); !known || a < age {
+			age, known = a, true
+		}
+	}
+	return age, known
+}
+
 // leave counts a lease that is left to its age.
 func (w *sweep) leave(c candidate) {
-	if c.ValidFrom.IsZero() {
+	if !c.AgeKnown {
 		w.count(&w.tally.Undated)
 	} else {
 		w.count(&w.tally.Young)

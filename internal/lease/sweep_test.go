@@ -145,7 +145,7 @@ func TestSweepJudges(t *testing.T) {
 				id := s.put(tc.pat, tc.age)
 				w := s.sweeper()
 				w.Repository = tc.repository
-				w.Server = func() time.Time { return s.start }
+				w.Times = func() []time.Time { return []time.Time{s.start} }
 				if tc.status != "" {
 					s.runs[of+" 1.1"] = tc.status
 					s.github(w)
@@ -162,6 +162,55 @@ func TestSweepJudges(t *testing.T) {
 				}
 				if tally != tc.tally || len(s.left()) != 1-tc.tally.Released {
 					t.Errorf("tally %+v, want %+v; left %v", tally, tc.tally, s.left())
+				}
+			})
+		})
+	}
+}
+
+// How old a PAT is depends on whose clock is right. None is that contradicts the
+// PAT itself, and where two can be right, the PAT may be in use.
+func TestSweepAges(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, tc := range []struct {
+		name     string
+		age      time.Duration // of the PAT, by this machine's clock
+		lifetime time.Duration
+		clocks   []time.Duration // ahead of this machine's
+		want     Tally
+		shown    time.Duration // the age that is reported
+	}{
+		{"one clock", 7 * time.Hour, day, []time.Duration{0}, Tally{Released: 1}, 7 * time.Hour},
+		{"a second old, and the answers are dated a month ahead", time.Second, time.Hour, []time.Duration{30 * day}, Tally{Undated: 1}, 0},
+		{"the same, and this machine's clock can be right", time.Second, time.Hour, []time.Duration{30 * day, 0}, Tally{Young: 1}, 0},
+		{"old, and the answers are dated a month ahead", 7 * time.Hour, day, []time.Duration{30 * day, 0}, Tally{Released: 1}, 7 * time.Hour},
+		{"both can be right", time.Second, day, []time.Duration{8 * time.Hour, 0}, Tally{Young: 1}, 0},
+		{"old by both", 7 * time.Hour, day, []time.Duration{8 * time.Hour, 0}, Tally{Released: 1}, 7 * time.Hour},
+		{"by this machine it has not begun", -5 * time.Hour, day, []time.Duration{12 * time.Hour, 0}, Tally{Released: 1}, 7 * time.Hour},
+		{"dated before it began", time.Hour, day, []time.Duration{-8 * time.Hour}, Tally{Undated: 1}, 0},
+		{"begun in this second", -30 * time.Second, day, []time.Duration{0}, Tally{Young: 1}, 0},
+		{"ended in this minute", day + 30*time.Second, day, []time.Duration{0}, Tally{Released: 1}, day + 30*time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				s.put(leaseOf("octo/tools", 1, 1), 0)
+				s.pats[0].from, s.pats[0].to = s.start.Add(-tc.age), s.start.Add(tc.lifetime-tc.age)
+				w := s.sweeper()
+				w.Times = func() (times []time.Time) {
+					for _, ahead := range tc.clocks {
+						times = append(times, s.start.Add(ahead))
+					}
+					return times
+				}
+				tally, err := w.Sweep(t.Context())
+				if err != nil || tally != tc.want {
+					t.Errorf("%+v, %v; want %+v", tally, err, tc.want)
+				}
+				if tc.want.Released > 0 && (s.swept[0].Age != tc.shown || !s.swept[0].AgeKnown) {
+					t.Errorf("%+v, want an age of %s", s.swept[0], tc.shown)
 				}
 			})
 		})
