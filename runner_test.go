@@ -619,7 +619,9 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 	case "date": // how far ahead the answers are dated
 		ahead, err := time.ParseDuration(args[1])
 		ts.Check(err)
-		f = emulator.Alter(func(a *emulator.Response) { a.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat)) })
+		f = emulator.Alter(func(a *emulator.Response) {
+			a.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		})
 	case "pat": // JSON object of fields to put into the PAT that is answered
 		var fields map[string]any
 		ts.Check(json.Unmarshal([]byte(args[1]), &fields))
