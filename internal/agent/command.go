@@ -5,7 +5,12 @@
 // does. It is never linked into the shipped binary.
 package agent
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"azdo-pat/internal/dotnet"
+)
 
 // A Command is a logging command, ##vso[AREA.EVENT PROPERTIES]DATA.
 type Command struct {
@@ -18,24 +23,22 @@ const prefix = "##vso["
 
 // ParseLine finds the command in a line: the first one, anywhere in it.
 func ParseLine(line string) (Command, bool) {
-	_, rest, found := strings.Cut(line, prefix)
-	info, data, closed := strings.Cut(rest, "]")
-	if !found || !closed {
+	text := dotnet.Units(line)
+	start := dotnet.Index(text, prefix, 0)
+	if start < 0 {
 		return Command{}, false
 	}
-	name, properties, _ := strings.Cut(info, " ")
+	end := slices.Index(text[start:], ']') + start
+	if end < start+len(prefix) {
+		return Command{}, false
+	}
+	name, properties, _ := strings.Cut(dotnet.String(text[start+len(prefix):end]), " ")
 	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '.' })
 	if len(parts) != 2 {
 		return Command{}, false
 	}
-	c := Command{strings.ToLower(parts[0]), strings.ToLower(parts[1]), map[string]string{}, unescape(data)}
-	for _, property := range strings.Split(properties, ";") {
-		key, value, ok := strings.Cut(strings.TrimLeft(property, "="), "=")
-		if ok && key != "" && value != "" {
-			c.Properties[strings.ToLower(key)] = unescape(value)
-		}
-	}
-	return c, true
+	return Command{strings.ToLower(parts[0]), strings.ToLower(parts[1]),
+		dotnet.Properties(properties, ";", unescape), unescape(dotnet.String(text[end+1:]))}, true
 }
 
 // unescape undoes the escapes one after the other, that of the percent sign last.

@@ -3,23 +3,23 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"azdo-pat/internal/dotnet"
 )
 
 // A Job is a job on an agent: its variables, its masks and its folder.
 type Job struct {
-	temp      string
-	variables map[string]variable // by name in lower case
-	masks     map[string]bool
-	result    Result // of the steps so far
-}
-
-type variable struct {
-	name, value      string
-	secret, readOnly bool
+	temp     string
+	defined  variables // as they were set
+	expanded variables // with macros replaced when the current step began
+	warnings []string  // of that, for the log of the current step
+	masker   dotnet.Masker
+	result   Result // of the steps so far
 }
 
 // A Result is how a step or a job ended, the worse the larger.
@@ -37,22 +37,29 @@ func (r Result) String() string { return []string{"Succeeded", "SucceededWithIss
 
 // NewJob begins a job whose folder is below dir. Its variables are given by
 // their names, such as "System.JobId".
-func NewJob(dir string, variables map[string]string) (*Job, error) {
+func NewJob(dir string, given map[string]string) (*Job, error) {
 	temp, err := os.MkdirTemp(dir, "_temp")
 	if err != nil {
 		return nil, err
 	}
-	j := &Job{temp: temp, variables: map[string]variable{}, masks: map[string]bool{}}
+	j := &Job{temp: temp, defined: variables{}, expanded: variables{}, masker: dotnet.Masker{Encoders: encoders, Regexp: password}}
 	j.set(variable{name: "Agent.TempDirectory", value: temp})
 	j.set(variable{name: "TF_BUILD", value: "True"})
-	for name, value := range variables {
-		j.set(variable{name: name, value: value})
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if strings.TrimSpace(name) != "" {
+			j.set(variable{name: name, value: given[name]})
+		}
 	}
+	j.expandVariables()
 	return j, nil
 }
 
-// SetSecret defines a secret variable, such as System.AccessToken.
-func (j *Job) SetSecret(name, value string) { j.set(variable{name: name, value: value, secret: true}) }
+// SetSecret defines a secret variable of the job, such as System.AccessToken.
+func (j *Job) SetSecret(name, value string) {
+	j.addDefined(value)
+	j.store(variable{name: name, value: value, secret: true})
+	j.expandVariables()
+}
 
 // TempDirectory is AGENT_TEMPDIRECTORY.
 func (j *Job) TempDirectory() string { return j.temp }
@@ -67,60 +74,6 @@ func (j *Job) End() error {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(j.temp, entry.Name())))
 	}
 	return err
-}
-
-// set keeps a variable. One that was secret or read-only stays so.
-func (j *Job) set(v variable) {
-	before := j.variables[strings.ToLower(v.name)]
-	v.secret = v.secret || before.secret
-	v.readOnly = v.readOnly || before.readOnly
-	if v.secret {
-		j.addMask(v.value)
-	}
-	j.variables[strings.ToLower(v.name)] = v
-}
-
-// Variable is the value of a variable and whether it is secret. An output
-// variable is called STEP.NAME.
-func (j *Job) Variable(name string) (value string, secret, ok bool) {
-	v, ok := j.variables[strings.ToLower(name)]
-	return v.value, v.secret, ok
-}
-
-// Expand replaces $(NAME) where a variable has that name, once, and leaves it as
-// it is elsewhere.
-func (j *Job) Expand(text string) string {
-	var b strings.Builder
-	for {
-		before, rest, found := strings.Cut(text, "$(")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		name, after, closed := strings.Cut(rest, ")")
-		if v, ok := j.variables[strings.ToLower(name)]; closed && ok {
-			b.WriteString(v.value)
-			text = after
-		} else {
-			b.WriteString("$(")
-			text = rest
-		}
-	}
-}
-
-// Environment is what a script step sees of the variables: those that are not
-// secret, and those that it maps.
-func (j *Job) Environment(mapped map[string]string) map[string]string {
-	env := map[string]string{}
-	for _, v := range j.variables {
-		if !v.secret {
-			env[strings.ToUpper(strings.NewReplacer(".", "_", " ", "_").Replace(v.name))] = v.value
-		}
-	}
-	for name, value := range mapped {
-		env[name] = j.Expand(strings.TrimSpace(value))
-	}
-	return env
 }
 
 // A Line is a line of a log as a person sees it. Its format is that of
@@ -148,19 +101,18 @@ func (r *Record) Text() string {
 	return b.String()
 }
 
-// newlines are what ends a line for the agent, a lone carriage return too.
-var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
-
 // Read reads what a step of that name wrote, on both streams, and does what its
 // commands say.
 func (j *Job) Read(step, output string) *Record {
 	r := &Record{}
-	for raw := range strings.Lines(newlines.Replace(output)) {
-		raw = strings.TrimSuffix(raw, "\n")
+	for _, warning := range j.warnings {
+		r.issue(j, "warning", warning)
+	}
+	for _, raw := range dotnet.Lines(output) {
 		c, ok := ParseLine(raw)
 		if !ok {
 			r.show(j.Mask(raw))
-			if strings.Contains(raw, "##vso") {
+			if dotnet.Index(dotnet.Units(raw), "##vso", 0) >= 0 {
 				r.issue(j, "warning", "'##vso' is in the line, which is no command: "+raw)
 			}
 			continue
@@ -172,6 +124,7 @@ func (j *Job) Read(step, output string) *Record {
 		}
 	}
 	j.result = max(j.result, r.Result)
+	j.expandVariables() // for the next step
 	return r
 }
 
@@ -213,7 +166,7 @@ func (j *Job) do(r *Record, step string, c Command) error {
 	}
 	switch c.Event {
 	case "setsecret":
-		j.addMask(c.Data)
+		j.masker.Add(c.Data)
 	case "setvariable":
 		return j.setVariable(step, c)
 	case "logissue", "issue":
@@ -255,16 +208,16 @@ func (j *Job) setVariable(step string, c Command) error {
 		return errors.New("the property variable is missing")
 	}
 	is := func(property string) bool { return strings.EqualFold(c.Properties[property], "true") }
-	if j.variables[strings.ToLower(name)].readOnly {
+	if j.expanded[strings.ToLower(name)].readOnly {
 		return errors.New(name + " is read-only")
 	}
 	if is("issecret") {
 		if strings.Contains(c.Data, "\n") {
 			return errors.New("a secret of more than one line")
 		}
-		j.addMask(escape(c.Data))
+		j.masker.Add(escape(c.Data))
 	}
-	v := variable{name: name, value: c.Data, secret: is("issecret"), readOnly: is("isreadonly")}
+	v := variable{name: name, value: c.Data, secret: is("issecret"), readOnly: is("isreadonly"), preserveCase: is("preservecase")}
 	if is("isoutput") {
 		if step == "" {
 			return errors.New("the step has no name")
@@ -273,15 +226,4 @@ func (j *Job) setVariable(step string, c Command) error {
 	}
 	j.set(v)
 	return nil
-}
-
-// Outputs are the output variables of a step, by name.
-func (j *Job) Outputs(step string) map[string]string {
-	outputs := map[string]string{}
-	for _, v := range j.variables {
-		if name, ok := strings.CutPrefix(v.name, step+"."); ok {
-			outputs[name] = v.value
-		}
-	}
-	return outputs
 }

@@ -1,69 +1,58 @@
 package agent
 
 import (
-	"cmp"
-	"encoding/json"
-	"fmt"
-	"slices"
+	"encoding/base64"
+	"regexp"
 	"strings"
+
+	"azdo-pat/internal/dotnet"
 )
 
-// addMask masks a value and its escapes for JSON and for URLs. Other encodings,
-// such as base64, are not masked, and a value of several lines is found nowhere:
-// the agent masks a line at a time.
-func (j *Job) addMask(value string) {
-	if value == "" {
+// encoders are the forms of a secret that the agent masks beside the secret
+// itself. Others, such as base64, are not masked, and a secret of several lines is
+// found nowhere: the agent masks a line at a time.
+var encoders = []dotnet.Encoder{
+	dotnet.TextEncoder(dotnet.EscapeJSON),
+	dotnet.TextEncoder(dotnet.EscapeURI),
+	dotnet.TextEncoder(unescapeBackslashes),
+}
+
+// unescapeBackslashes is a secret as it appears where a shell or a program takes
+// its backslashes for escapes.
+func unescapeBackslashes(s string) string {
+	for _, pair := range [][2]string{{`\\`, `\`}, {`\'`, `'`}, {`\"`, `"`}, {`\t`, "\t"}} {
+		s = strings.ReplaceAll(s, pair[0], pair[1])
+	}
+	return s
+}
+
+// password is the password in a URL, by RFC 3986, section 3.2.1. It is masked
+// wherever it appears.
+var password = regexp.MustCompile(`//[^:/?#\n]+:((?:[\p{L}\p{Mn}\p{Nd}\p{Pc}.~\-]|(?:%|%AZP25)[0-9a-fA-F]{2}|[!$&'()*+,;=:])+)@`)
+
+// addDefined masks the value of a secret variable that the pipeline defines: more
+// forms than of one that a step sets.
+func (j *Job) addDefined(value string) {
+	if strings.TrimSpace(value) == "" {
 		return
 	}
-	for _, form := range []string{value, inJSON(value), inURI(value)} {
-		j.masks[form] = true
-	}
-}
-
-func inJSON(s string) string {
-	quoted, _ := json.Marshal(s)
-	return strings.Trim(string(quoted), `"`)
-}
-
-// inURI escapes all that is not unreserved in a URI.
-func inURI(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("-_.~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
-
-// Mask replaces what is masked so far. Masked stretches that overlap or touch
-// become one.
-func (j *Job) Mask(text string) string {
-	type stretch struct{ start, end int }
-	var found []stretch
-	for mask := range j.masks {
-		for from := 0; ; from++ {
-			i := strings.Index(text[from:], mask)
-			if i < 0 {
-				break
+	lines := strings.NewReplacer("\r", "%0D", "\n", "%0A")
+	for _, form := range []string{
+		value, lines.Replace(strings.ReplaceAll(value, "%", "%AZP25")), lines.Replace(value),
+		base64.StdEncoding.EncodeToString([]byte(value)),
+	} {
+		j.masker.Add(form)
+		j.masker.Add(strings.Trim(form, "\r\n "))
+		for _, quote := range []string{"'", `"`} {
+			if strings.HasPrefix(form, quote) && strings.HasSuffix(form, quote) {
+				j.masker.Add(strings.Trim(form, quote))
 			}
-			from += i
-			found = append(found, stretch{from, from + len(mask)})
 		}
 	}
-	slices.SortFunc(found, func(a, b stretch) int { return cmp.Compare(a.start, b.start) })
-	var b strings.Builder
-	end := 0
-	for i, f := range found {
-		if i == 0 || f.start > end {
-			b.WriteString(text[end:f.start] + "***")
-		}
-		end = max(end, f.end)
-	}
-	return b.String() + text[end:]
 }
+
+// Mask replaces what is masked so far.
+func (j *Job) Mask(text string) string { return j.masker.Mask(text) }
 
 // Masked reports whether something in text would be masked.
 func (j *Job) Masked(text string) bool { return j.Mask(text) != text }

@@ -165,12 +165,22 @@ var variables = map[string]string{
 	"token": "token", "authorization-id": "authorizationId", "expires-at": "expiresAt", "display-name": "displayName", "scopes": "scopes",
 }
 
+// macroStart begins a macro, $(NAME). When the next step begins, the agent replaces
+// macros in the values of variables too: $(System.AccessToken) in an output would
+// become the job's token.
+const macroStart = "$("
+
+var errMacro = errors.New("a value with a macro, " + macroStart + "…), cannot be handed over")
+
 // HandOver implements [Platform].
 func (p *AzurePipelines) HandOver(r Result) error {
 	var b strings.Builder
 	for _, f := range r.fields() {
 		if err := oneLine(f.value); err != nil {
 			return fmt.Errorf("output %s: %w", variables[f.name], err)
+		}
+		if strings.Contains(f.value, macroStart) {
+			return fmt.Errorf("output %s: %w", variables[f.name], errMacro)
 		}
 		secrecy := ""
 		if f.name == "token" {
@@ -217,6 +227,7 @@ func (p *AzurePipelines) Origin(label string) Origin {
 	project := strings.Join(strings.Fields(strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/")), "-")
 	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", project,
 		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")}
+	o.Source = strings.ReplaceAll(o.Source, macroStart, "$-(")
 	if job := p.get("SYSTEM_JOBID"); job != "" {
 		o.Key, o.Derived = key(secret.Value{}, p.get("SYSTEM_COLLECTIONID"), p.get("SYSTEM_TEAMPROJECTID"), p.get("SYSTEM_PLANID"), p.get("BUILD_BUILDID"),
 			job, p.get("SYSTEM_STAGEATTEMPT"), p.get("SYSTEM_PHASEATTEMPT"), p.get("SYSTEM_JOBATTEMPT"), label), true

@@ -199,6 +199,56 @@ long: ` + strings.Repeat("x", 5000) + `
 	}
 }
 
+// The agent would replace a macro in an output when the next step begins.
+func TestPipelinesMacroInOutput(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]Result{
+		"authorizationId": {AuthorizationID: "$(System.AccessToken)"},
+		"displayName":     {DisplayName: "azdo-pat a $(x) b"},
+		"scopes":          {Scopes: []string{"vso.code", "$(x)"}},
+		"token":           {Token: secret.New("$(System.AccessToken)")},
+	} {
+		s := newPipelineStep(t, false)
+		want := "output " + name + ": a value with a macro, $(…), cannot be handed over"
+		if err := s.HandOver(r); err == nil || err.Error() != want || s.stdout.Len() > 0 {
+			t.Errorf("%v, want %s; standard output %q", err, want, s.stdout.String())
+		}
+	}
+	got := newPipelineStep(t, false, "SYSTEM_TEAMPROJECT", "run$(a)").Origin("x $(System.AccessToken) $$(").DisplayName()
+	if want := "azdo-pat contoso/run$-(a) build 4711.1 Job x $-(System.AccessToken) $$-( "; !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Whatever a caller names a PAT, the next step reads the outputs as they were
+// handed over.
+func FuzzPipelinesOutputs(f *testing.F) {
+	for _, seed := range append(hostile, "$(System.AccessToken)", "$\u200b(pat.token)", "$(System.Acc$(x)essToken)", "a%AZP25]b;%0D", "$"+delimiter+"(x)") {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, label string) {
+		s := newPipelineStep(t, false)
+		r := minted
+		r.DisplayName = s.Origin(label).DisplayName()
+		if err := s.HandOver(r); err != nil {
+			t.Fatalf("%q: %v", label, err)
+		}
+		job, err := agent.NewJob(t.TempDir(), map[string]string{"x": "y"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.SetSecret("System.AccessToken", "j0b-t0ken")
+		record := job.Read("pat", s.stdout.String())
+		if len(record.Commands) != 5 || len(record.Issues) > 0 {
+			t.Fatalf("%q: %+v", label, record)
+		}
+		got := job.Outputs("pat")
+		if _, secret, _ := job.Variable("pat.displayName"); secret || got["displayName"] != r.DisplayName || got["token"] != newPAT || len(got) != 5 {
+			t.Errorf("%q: the agent read %q, want the name %q", label, got, r.DisplayName)
+		}
+	})
+}
+
 // Whatever is said, the agent sees no command that is not ours.
 func FuzzPipelinesLog(f *testing.F) {
 	for _, seed := range hostile {
