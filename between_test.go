@@ -47,6 +47,7 @@ func TestWrongCertificate(t *testing.T) {
 		{name: "by nobody known", by: unknown, says: "unknown authority"},
 		{name: "a client's", by: known, leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, says: "certificate"},
 		{name: "TLS of yesterday", by: known, serve: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, says: "protocol version"},
+		{name: "for clients with a certificate", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required"},
 		{name: "no TLS", says: "HTTP response to HTTPS client"},
 	} {
 		for _, at := range places[:4] {
@@ -87,7 +88,7 @@ func TestWrongCertificate(t *testing.T) {
 				if at.op == emulator.OpTenant {
 					delete(env, "INPUT_TENANT-ID")
 				}
-				complains(t, env, at.step, host, tc.says)
+				complains(t, env, at.step, host, tc.says, true)
 				// Without TLS an honest server answers 400 to the handshake.
 				if n := requests.Load(); n > 0 {
 					t.Errorf("%d requests were sent", n)
@@ -105,13 +106,16 @@ func TestProxyInBetween(t *testing.T) {
 		name, answer string
 		stall        bool
 		says         string
+		once         bool
 	}{
-		{name: "wants credentials", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 407 Proxy Authentication Required"},
-		{name: "wants credentials, with an endless page", answer: "HTTP/1.1 407 No\r\n\r\n" + strings.Repeat("a", 1<<20), says: "the proxy answered 407"},
-		{name: "does not let it through", answer: "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 403"},
+		{name: "wants credentials", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 407 Proxy Authentication Required", once: true},
+		{name: "wants credentials, with an endless page", answer: "HTTP/1.1 407 No\r\n\r\n" + strings.Repeat("a", 1<<20), says: "the proxy answered 407", once: true},
+		{name: "does not let it through", answer: "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 403", once: true},
 		{name: "has no way", answer: "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 502"},
-		{name: "redirects", answer: "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 302"},
+		{name: "redirects", answer: "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 302", once: true},
 		{name: "answers itself", answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"},
+		{name: "speaks TLS", answer: "\x15\x03\x01\x00\x02\x02\x46", says: "the proxy speaks TLS, and no plain http", once: true},
+		{name: "is no proxy", answer: "SSH-2.0-OpenSSH_9.6\r\n", says: "does not speak HTTP", once: true},
 		{name: "has an endless header", answer: "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20)},
 		{name: "does not answer", stall: true, says: "4s"},
 		{name: "does not go on", answer: "HTTP/1.1 200 OK\r\n\r\n", stall: true, says: "4s"},
@@ -140,7 +144,7 @@ func TestProxyInBetween(t *testing.T) {
 				default:
 					delete(env, "INPUT_TOKEN-SERVICE-URL")
 				}
-				text := complains(t, env, at.step, at.host, tc.says)
+				text := complains(t, env, at.step, at.host, tc.says, tc.once)
 				if !strings.Contains(text, " through the proxy "+proxy.Addr().String()) {
 					t.Errorf("it does not name the proxy:\n%s", text)
 				}
@@ -161,9 +165,9 @@ func TestProxyInBetween(t *testing.T) {
 	}
 }
 
-// complains checks that a mint fails in time, with an error that names the step
-// and the host, and returns what it said.
-func complains(t *testing.T, env map[string]string, step, host, says string) string {
+// complains checks that a mint fails in time, and at once where asking again would
+// not help, with an error that names the step and the host. It returns what it said.
+func complains(t *testing.T, env map[string]string, step, host, says string, once bool) string {
 	t.Helper()
 	mint := command(t, env, newStep(t), "azdo-pat", "mint")
 	begin := time.Now()
@@ -174,6 +178,9 @@ func complains(t *testing.T, env map[string]string, step, host, says string) str
 		t.Errorf("it took %s", took)
 	}
 	text := said(mint)
+	if once && strings.Contains(text, "attempt 2") {
+		t.Errorf("it was tried again:\n%s", text)
+	}
 	_, complaint, _ := strings.Cut(text, "::error ")
 	for _, part := range []string{step, host, says} {
 		if !strings.Contains(complaint, part) {

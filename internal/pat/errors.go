@@ -54,7 +54,8 @@ type Error struct {
 	// Support has the ids that Azure DevOps' support asks for, as one line.
 	Support string
 
-	foreign bool // the body is none of Azure DevOps's: neither empty nor JSON
+	advice  string // what to change, where the error of the connection tells
+	foreign bool   // the body is none of Azure DevOps's: neither empty nor JSON
 	// noContent says that a 2xx (203 included) holds no answer at all: its body is
 	// empty, a page, or broken JSON.
 	noContent bool

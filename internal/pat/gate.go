@@ -73,6 +73,7 @@ func (c *Client) unanswered(ctx context.Context, err error) *Error {
 	if proxy := wire.Proxy(err); proxy != "" {
 		through = "no answer through the proxy " + proxy + ": "
 	}
+	detail, advice, mismatch := wire.Mismatch(err)
 	for {
 		var u *url.Error
 		if !errors.As(err, &u) {
@@ -80,7 +81,10 @@ func (c *Client) unanswered(ctx context.Context, err error) *Error {
 		}
 		err = u.Err
 	}
-	e := &Error{Message: through + c.outside(err.Error(), ""), Err: err}
+	if !mismatch {
+		detail = err.Error()
+	}
+	e := &Error{Message: through + c.outside(detail, ""), Err: err, advice: advice}
 	// A context may be cancelled with a cause, which is then all that net/http
 	// returns.
 	if done := ctx.Err(); done != nil && !errors.Is(err, done) {

@@ -72,6 +72,8 @@ func (e *Error) Hint() string {
 		return "check `authorization-id`"
 	case e.untrusted():
 		return "if a proxy inspects TLS here, name its root certificate with `ca-file`"
+	case e.advice != "":
+		return e.advice
 	case e.Unsent && !errors.Is(e.Err, context.Canceled):
 		return "check `token-service-url`, and HTTPS_PROXY and NO_PROXY if this machine reaches the internet by a proxy"
 	}

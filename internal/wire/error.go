@@ -91,6 +91,10 @@ func (e *Error) Hint() string { return e.Advice }
 // puts into its errors is left out: a query can hold more than a log should.
 func NoAnswer(doing, host string, err error) *Error {
 	e := &Error{Doing: doing, Host: host, Proxy: Proxy(err), Err: err}
+	var mismatch bool
+	if e.Detail, e.Advice, mismatch = Mismatch(err); mismatch {
+		return e
+	}
 	cause := err
 	for in := (*url.Error)(nil); errors.As(cause, &in); {
 		cause = in.Err

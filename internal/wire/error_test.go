@@ -52,7 +52,7 @@ func TestNoAnswer(t *testing.T) {
 		{"unknown authority alone", x509.UnknownAuthorityError{}, "unknown authority", "ca-file", false},
 		{"expired", x509.CertificateInvalidError{Reason: x509.Expired, Detail: "yesterday"}, "expired", "ca-file", false},
 		{"another name", x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a.test"}}, Host: "b.test"}, "not b.test", "ca-file", false},
-		{"hostile words", errors.New("malformed HTTP response \"x\n::add-mask::\x1b[31m\u202e" + strings.Repeat("y", 1000) + "\""), "malformed HTTP response", "", true},
+		{"hostile words", errors.New("malformed HTTP response \"x\n::add-mask::\x1b[31m\u202e" + strings.Repeat("y", 1000) + "\""), "does not speak HTTP", "check the URL", false},
 	} {
 		for _, wrap := range []struct {
 			name string

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sethvargo/go-retry"
@@ -64,8 +65,9 @@ func PassingStatus(status int) bool {
 }
 
 // PassingTransport reports whether a request that got no answer may get one
-// the next time. A name that does not exist, a certificate that is not trusted
-// or a proxy that forbids it will not get better by asking again.
+// the next time. A name that does not exist, a certificate that is not trusted, a
+// proxy that forbids it, another protocol or an answer without bounds will not get
+// better by asking again.
 func PassingTransport(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
@@ -75,7 +77,16 @@ func PassingTransport(err error) bool {
 	if errors.As(err, &refused) {
 		return PassingStatus(refused.status)
 	}
-	return !untrusted(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge)
+	if _, _, mismatch := Mismatch(err); mismatch || untrusted(err) {
+		return false
+	}
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errSwitched) && !headerTooLarge(err)
+}
+
+// headerTooLarge knows net/http's errors for it, which have no name, by their text.
+func headerTooLarge(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "server response headers exceeded") ||
+		strings.Contains(err.Error(), "response header list larger than advertised limit"))
 }
 
 // RetryAfter reads the header of that name: seconds or an HTTP date, reckoned
