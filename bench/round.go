@@ -109,14 +109,12 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	env := e.JobEnv(e.StartJob(emulator.Job{}), s.identity)
 	env["INPUT_LIFETIME"] = "15m"
 	env["RUNNER_TEMP"] = dir
-	// As in the image: no roots of trust but those that the program has itself,
-	// and the test's own.
-	nowhere := filepath.Join(dir, "nowhere")
-	env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = nowhere, nowhere
+	// No roots of trust but the test's own. A file that is none would be refused.
+	if env["INPUT_CA-FILE"] != "" {
+		env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = env["INPUT_CA-FILE"], filepath.Join(dir, "nowhere")
+	}
 	if s.program == azdoPAT {
 		args = []string{"mint"}
-	} else {
-		env["SSL_CERT_FILE"] = env["INPUT_CA-FILE"]
 	}
 	maps.Copy(env, step.Env())
 	if m, err = b.execute(ctx, dir, env, s.program, args...); err != nil {

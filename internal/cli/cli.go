@@ -389,6 +389,11 @@ func (c *call) load(command settings.Command, src settings.Source) (*settings.Se
 	if err := c.mask(s); err != nil {
 		return s, err
 	}
+	if s != nil {
+		for _, text := range s.Warnings {
+			c.platform.Log().Warning("azdo-pat settings", text)
+		}
+	}
 	return s, wrong
 }
 

@@ -144,3 +144,14 @@ func Quote(text string, ascii bool) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// LowerASCII is strings.ToLower for ASCII alone: letters of other scripts can have
+// an ASCII letter for their lower case, and a name with them is another name.
+func LowerASCII(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
+}

@@ -58,11 +58,12 @@ or the default. Secrets have no flag.
 	b.WriteString(`# ENVIRONMENT
 
 **HTTPS_PROXY**, **HTTP_PROXY**, **NO_PROXY**
-: The proxy that requests go through; its user and password may be in the URL.
+: The proxy that requests go through; its user and password may be in the URL,
+where %, #, /, ?, @ and : are percent-encoded. This machine is reached directly.
 
 **SSL_CERT_FILE**, **SSL_CERT_DIR**
-: The roots to trust instead of the system's. Where there are none, those inside
-the program are.
+: The roots to trust instead of the system's. Where the system has none, those
+inside the program are.
 
 **GITHUB_ACTIONS**, **GITHUB_\***, **ACTIONS_ID_TOKEN_REQUEST_URL**, **ACTIONS_ID_TOKEN_REQUEST_TOKEN**
 : Set by GitHub's runner: where the outputs go, and who vouches for the job.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // The shortest and the longest lifetime that can be asked for.
@@ -82,6 +82,7 @@ func (c *check) settings(r *raw) *Settings {
 	if strings.ContainsFunc(s.Audience, func(r rune) bool { return r == ' ' || outside.Invisible(r) }) {
 		c.wrong("audience", s.Audience, "the audience of the federated credential, without white space")
 	}
+	c.environment(s)
 	c.identity(s)
 	c.assertion(s)
 	switch c.command {
@@ -115,6 +116,27 @@ func (c *check) settings(r *raw) *Settings {
 	return s
 }
 
+// environment checks what the network's variables say of proxies and roots. In
+// the post step a file of roots may be gone that was there for the mint: then it
+// is tried without.
+func (c *check) environment(s *Settings) {
+	for _, f := range wire.EnvironmentFaults(c.src.LookupEnv) {
+		found := "what cannot be read, and is not shown since it may hold a password"
+		if f.Found != "" {
+			found = show("ca-file", f.Found)
+		}
+		text := fmt.Sprintf("%s: found %s; allowed: %s", f.Name, found, f.Allowed)
+		if c.command == Post && strings.HasPrefix(f.Name, "SSL_") {
+			s.Warnings = append(s.Warnings, text)
+			continue
+		}
+		c.problems = append(c.problems, text)
+	}
+	if fault := wire.NoProxyFault(c.src.LookupEnv); fault != "" && c.command != Post {
+		s.Warnings = append(s.Warnings, fault)
+	}
+}
+
 // organization takes the bare name or one of the two URL forms.
 func (c *check) organization(text string) string {
 	const forms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
@@ -140,7 +162,7 @@ func Organization(text string) (string, error) {
 		if err != nil || u.Scheme != "https" || u.User != nil || strings.ContainsAny(text, "?#") {
 			return "", errors.New("not the URL of an organization")
 		}
-		host := lower(u.Host)
+		host := outside.LowerASCII(u.Host)
 		path := strings.TrimSuffix(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
 		if sub, ok := strings.CutSuffix(host, ".visualstudio.com"); ok && path == "" {
 			name = sub
@@ -269,7 +291,7 @@ func BaseURL(text string) (string, error) {
 	switch {
 	case err != nil, u.Hostname() == "", u.User != nil, strings.ContainsAny(text, "?#"), strings.ContainsFunc(text, hidden):
 		return "", errors.New("an https URL without user, query and fragment")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && wire.IsLoopback(u.Hostname()):
 		return strings.TrimRight(text, "/"), nil
 	}
 	return "", errors.New("an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
@@ -282,26 +304,7 @@ func hidden(r rune) bool { return r == ' ' || outside.Invisible(r) }
 // or http on this machine.
 func SafeURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
-}
-
-func isLoopback(host string) bool {
-	if lower(host) == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
-}
-
-// lower is strings.ToLower for ASCII alone: letters of other scripts have an
-// ASCII letter for their lower case, and a name with them is not the name.
-func lower(host string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, host)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && wire.IsLoopback(u.Hostname()))
 }
 
 func (c *check) duration(name, text string, least, most time.Duration, allowed string) time.Duration {

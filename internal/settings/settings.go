@@ -171,6 +171,8 @@ type Settings struct {
 	Repository  string
 	DryRun      bool
 	GitHubToken secret.Value
+	// Warnings are what is odd and yet allowed, a sentence each.
+	Warnings []string
 }
 
 // Credentials are the secrets that the caller handed in.

@@ -56,7 +56,7 @@ func NewClient(o Options) (*http.Client, error) {
 		return nil, err
 	}
 	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxyOf,
 		OnProxyConnectResponse: proxyAnswer,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust.pool, Time: trust.now},

@@ -114,7 +114,7 @@ func Proxy(err error) string {
 	if err != nil {
 		return ""
 	}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	proxy, err := proxyOf(&http.Request{URL: u})
 	if err != nil || proxy == nil {
 		return ""
 	}

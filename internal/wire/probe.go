@@ -53,7 +53,7 @@ func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 		return Path{}, NoAnswer(doing, host, err)
 	}
 	var seen tracer
-	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+	if proxy, err := proxyOf(req); err == nil && proxy != nil {
 		seen.path.Proxy = outside.Line(proxy.Host, 200) // and never its user and password
 	}
 	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(ctx, seen.trace())))
