@@ -190,7 +190,7 @@ func kills() (all []kill) {
 	request(byPassword, emulator.OpCreate, 1, nil)
 	request(byAccessToken, emulator.OpCreate, 1, modes)
 	request(inSomeTenant, emulator.OpTenant, 1, nil)
-	request(leftAlive, emulator.OpCreate, 1, []string{"state", "both"})
+	request(leftAlive, emulator.OpCreate, 1, modes)
 	request(withAnswerLost, emulator.OpList, 1, modes)
 	request(withAnswerLost, emulator.OpRevoke, 1, modes)
 	request(withAnswerLost, emulator.OpCreate, 2, modes)

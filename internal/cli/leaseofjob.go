@@ -18,9 +18,12 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 	origin := job.Origin(s.Name)
 	over := lease.Record{Stage: lease.Over, Name: origin.DisplayName()}
 	record, known := c.recordedBy(job, origin, over)
-	if s.SkipRevoke && !(known && record.Stage == lease.Intended) { // what nobody got is not meant
+	if s.SkipRevoke && known && record.Stage == lease.Handed {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
 		return done
+	}
+	if s.SkipRevoke {
+		log.Infof("nothing on record says that a mint with skip-revoke handed a PAT over, so that it is revoked")
 	}
 	if record.Stage == lease.Minted {
 		// It is there, and a list may not show it at once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,10 +60,12 @@ func (c *call) post(ctx context.Context, args []string) int {
 	c.ending.Store(true)
 	log := c.platform.Log()
 	record, saved := c.recorded()
+	none := saved == nil || record.Stage == lease.Started || record.Stage == lease.Over
 	switch {
-	case len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
-		// Main had the same argument, so that it was no mint. It has recorded
-		// nothing either, and whatever state there is was planted.
+	case none && len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
+		// Main had the same argument, so that it was no mint. Where a PAT is on
+		// record it was one: in a nested composite action the arguments can be
+		// another step's.
 		log.Infof("%q mints nothing, so there is nothing to revoke", args[0])
 		return done
 	case saved != nil && record.Stage == lease.Started:
@@ -77,11 +80,17 @@ func (c *call) post(ctx context.Context, args []string) int {
 		if wrong := (*settings.Problems)(nil); saved == nil && errors.As(err, &wrong) {
 			err = hint.Add(err, "mint left no state, and with these settings its PAT cannot be looked for; a mint with the same settings minted nothing")
 		}
+		if saved != nil && s != nil {
+			err = describe(err, s, record)
+		}
 		return c.ended("post", s, err)
 	}
-	if s.SkipRevoke && (saved == nil || record.Stage == lease.Handed) {
+	if s.SkipRevoke && record.Stage == lease.Handed {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
 		return done
+	}
+	if s.SkipRevoke {
+		log.Infof("nothing on record says that anybody got the PAT, so that it is revoked in spite of skip-revoke")
 	}
 	if saved == nil {
 		origin := c.platform.Origin(s.Name)
@@ -96,10 +105,15 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if record.Expired(c.Now()) {
 		timeout = min(timeout, lateTimeout)
 	}
+	moved := c.hostsDiffer(s, saved)
 	end := log.Group("azdo-pat post: " + s.Organization)
 	ended, err := c.release(ctx, s, record, timeout)
 	end()
-	if err != nil && c.expired(record) && !record.Doubt {
+	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone }) {
+		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", saved.Values[tokenServiceURL], s.TokenServiceURL),
+			"give the input token-service-url of the step that mints, or none")
+	}
+	if err != nil && !moved && c.expired(record) && !record.Doubt {
 		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		return done
 	}
@@ -108,6 +122,24 @@ func (c *call) post(ctx context.Context, args []string) int {
 	}
 	c.released(s, record, ended)
 	return done
+}
+
+const tokenServiceURL = "token-service-url"
+
+// hostsDiffer reports whether the inputs name another service than the record, so
+// that what it does not show proves nothing. The inputs win: somebody else can have
+// planted the record, to have credentials sent to a host of theirs.
+func (c *call) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service bool) {
+	if saved == nil {
+		return false
+	}
+	for name, host := range map[string]string{tokenServiceURL: s.TokenServiceURL, "authority-host": s.AuthorityHost} {
+		if recorded := saved.Values[name]; recorded != "" && recorded != host {
+			c.platform.Log().Warning("another host on record", fmt.Sprintf("the record of the PAT names %s as %s; the input, %s, is used", recorded, name, host))
+			service = service || name == tokenServiceURL
+		}
+	}
+	return service
 }
 
 // released says what became of a lease of which only the name is certain.

@@ -26,7 +26,7 @@ var lies = env{
 	"INPUT_ORGANIZATION": "evil", "INPUT_TENANT-ID": "x", "INPUT_CLIENT-ID": "a b", "INPUT_AGENT-ID": "a b", "INPUT_AGENT-USER": "x",
 	"INPUT_USERNAME": "evil@evil.com", "INPUT_FEDERATED-TOKEN-FILE": "/evil", "INPUT_SCOPES": "x", "INPUT_LIFETIME": "x",
 	"INPUT_NAME": "evil", "INPUT_SKIP-REVOKE": "maybe", "INPUT_ON-REVOKE-FAILURE": "x", "INPUT_ALLOW-FULL-ACCESS": "x",
-	"INPUT_AUDIENCE": "e v i l", "INPUT_AUTHORITY-HOST": "http://evil.com", "INPUT_TOKEN-SERVICE-URL": "http://evil.com",
+	"INPUT_AUDIENCE": "e v i l", "AZDO_PAT_AUTHORITY_HOST": "http://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL": "http://evil.com",
 	"INPUT_CA-FILE": "/evil", "INPUT_TIMEOUT": "x", "INPUT_AUTHORIZATION-ID": "x", "INPUT_OUTPUT": "x",
 	"AZURE_TENANT_ID": "x", "AZURE_CLIENT_ID": "a b", "AZURE_FEDERATED_TOKEN_FILE": "/evil", "AZURE_AUTHORITY_HOST": "http://evil.com",
 }
@@ -69,6 +69,22 @@ func TestSavedSettingsDecide(t *testing.T) {
 				t.Errorf("post differs from what mint saved (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Where credentials go is for the caller to say: a state that another step planted
+// does not send them elsewhere.
+func TestHostsGivenAsInputsWin(t *testing.T) {
+	t.Parallel()
+	saved := loaded(t, Mint, Source{LookupEnv: byRefresh.with("AZDO_PAT_AUTHORITY_HOST", "https://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL", "https://evil.com").lookup}).Save()
+	post := env{"INPUT_AUTHORITY-HOST": "https://login.microsoftonline.us/", "INPUT_TOKEN-SERVICE-URL": "https://vssps.dev.azure.us", "INPUT_REFRESH-TOKEN": someRefresh}
+	s := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, Assertion: yes, Saved: &saved})
+	if s.AuthorityHost != "https://login.microsoftonline.us" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
+		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
+	}
+	// An input that is no place for a credential is an error, and not passed over.
+	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, Assertion: yes, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -117,6 +117,10 @@ var secrets = map[string]Identity{
 	"GITHUB_TOKEN":  "",
 }
 
+// hosts are the settings that say where credentials are sent. Given as inputs they
+// are the caller's word, which a state that another step planted does not change.
+var hosts = []string{"AUTHORITY_HOST", "TOKEN_SERVICE_URL"}
+
 // defaults that differ from the common ones.
 var defaults = map[Command]map[string]string{
 	Revoke: {"ON_REVOKE_FAILURE": Fail},
@@ -221,7 +225,8 @@ type Source struct {
 	// Saved is what a mint left for its post step. Where it is there, every
 	// setting that is no secret comes from it alone: in the post step of a
 	// nested composite action the inputs can be another step's. Of the secrets
-	// only those of the identity that minted are looked at.
+	// only those of the identity that minted are looked at. Hosts that are given
+	// as inputs win all the same.
 	Saved *Saved
 	// Assertion reports whether the CI system can vouch for the job, and if
 	// not, why, and what to change. Nil: it cannot, and a token file is needed.
@@ -287,12 +292,13 @@ func (l *lookup) chain() envconfig.Lookuper {
 		value, _ := l.src.LookupEnv(name)
 		return name, value
 	}
+	input := from(func(key string) (string, string) {
+		_, value := env("INPUT_" + strings.ToUpper(setting(key)))
+		return setting(key), value
+	})
 	outside := envconfig.MultiLookuper(
 		from(func(key string) (string, string) { return "--" + setting(key), l.src.Flags[setting(key)] }),
-		from(func(key string) (string, string) {
-			_, value := env("INPUT_" + strings.ToUpper(setting(key)))
-			return setting(key), value
-		}),
+		input,
 		from(func(key string) (string, string) { return env("AZDO_PAT_" + key) }),
 		envconfig.LookuperFunc(func(key string) (string, bool) {
 			for _, name := range ecosystem[key] {
@@ -316,6 +322,11 @@ func (l *lookup) chain() envconfig.Lookuper {
 				return "", false
 			}
 			return outside.Lookup(key)
+		}
+		if slices.Contains(hosts, key) {
+			if value, ok := input.Lookup(key); ok {
+				return value, true
+			}
 		}
 		return saved.Lookup(key)
 	})
