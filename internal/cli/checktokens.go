@@ -150,6 +150,7 @@ func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
 			seen += fmt.Sprintf("; %s %s", name, text)
 		}
 	}
+	seen += "; from " + k.vouchedBy(k.s) + unused(k.s)
 	if escaped {
 		seen += " " + escapedNote
 	}

@@ -355,17 +355,19 @@ func (c *call) source(given map[string]string, saved *settings.Saved) settings.S
 	}
 	switch p := c.platform.(type) {
 	case *ci.GitHub:
+		token := p.IDToken()
 		s.Action = true
+		s.Offered = token.URL != "" && !token.Token.IsZero()
 		s.Assertion = func() error {
-			token := p.IDToken()
 			return asked("ACTIONS_ID_TOKEN_REQUEST_URL", token.URL, token.Available())
 		}
 	case *ci.AzurePipelines:
 		s.LookupEnv = p.LookupEnv
 		s.ServiceConnection = true
 		s.Lease = p.Origin("").Derived
+		token := p.IDToken()
+		s.Offered = token.URL != "" && !token.Token.IsZero()
 		s.Assertion = func() error {
-			token := p.IDToken()
 			return asked("SYSTEM_OIDCREQUESTURI", token.URL, token.Available())
 		}
 	}

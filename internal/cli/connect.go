@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"azdo-pat/internal/assertion"
@@ -69,6 +70,9 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 			openEarly(client, s)
 		}
 		identity("identity: %s%s", s.Identity, who(s))
+		x.Source = &announced{Source: x.Source, say: func(v secret.Value) {
+			identity("assertion: from %s, issuer %s%s", c.vouchedBy(s), issuer(v), unused(s))
+		}}
 		token, err := x.Token(ctx)
 		if err != nil {
 			return nil, c.presented(err)
@@ -132,6 +136,50 @@ func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchan
 		x.Source = token
 	}
 	return x
+}
+
+// vouchedBy says where the assertion comes from.
+func (c *call) vouchedBy(s *settings.Settings) string {
+	if s.FederatedTokenFile != "" {
+		return "the file " + outside.Exact(s.FederatedTokenFile)
+	}
+	if _, ok := c.platform.(*ci.AzurePipelines); ok {
+		return "Azure Pipelines"
+	}
+	return "GitHub Actions"
+}
+
+// issuer is that of an assertion, as far as it can be read.
+func issuer(v secret.Value) string {
+	claims, err := assertion.Parse(v)
+	if err != nil || claims.Issuer == "" {
+		return "not readable"
+	}
+	return outside.Exact(claims.Issuer)
+}
+
+// unused says which file was left aside for the CI system's assertion.
+func unused(s *settings.Settings) string {
+	if s.UnusedTokenFile == "" {
+		return ""
+	}
+	return "; the file in " + s.UnusedTokenFile + " is not used (to use it, set federated-token-file)"
+}
+
+// announced is a source of which the first assertion is spoken about.
+type announced struct {
+	assertion.Source
+	say  func(secret.Value)
+	once sync.Once
+}
+
+// Assertion implements [assertion.Source].
+func (a *announced) Assertion(ctx context.Context) (secret.Value, error) {
+	v, err := a.Source.Assertion(ctx)
+	if err == nil {
+		a.once.Do(func() { a.say(v) })
+	}
+	return v, err
 }
 
 // pats is the PAT API in the name of the user whose token it is.

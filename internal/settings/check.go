@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,21 +69,21 @@ func (c *check) settings(r *raw) *Settings {
 		Password:     c.credential("password", r.Password),
 		AccessToken:  c.credential("access-token", r.AccessToken),
 
-		FederatedTokenFile: c.path("federated-token-file", r.FederatedTokenFile),
-		ServiceConnection:  r.ServiceConnection,
-		Name:               r.Name,
-		Audience:           r.Audience,
-		AuthorityHost:      c.url("authority-host", r.AuthorityHost),
-		TokenServiceURL:    c.url("token-service-url", r.TokenServiceURL),
-		CAFile:             c.roots(r.CAFile),
-		Timeout:            c.duration("timeout", r.Timeout, 1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
-		SkipRevoke:         c.bool("skip-revoke", r.SkipRevoke),
-		OnRevokeFailure:    c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
+		ServiceConnection: r.ServiceConnection,
+		Name:              r.Name,
+		Audience:          r.Audience,
+		AuthorityHost:     c.url("authority-host", r.AuthorityHost),
+		TokenServiceURL:   c.url("token-service-url", r.TokenServiceURL),
+		CAFile:            c.roots(r.CAFile),
+		Timeout:           c.duration("timeout", r.Timeout, 1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
+		SkipRevoke:        c.bool("skip-revoke", r.SkipRevoke),
+		OnRevokeFailure:   c.oneOf("on-revoke-failure", r.OnRevokeFailure, Warn, Fail),
 	}
 	if strings.ContainsFunc(s.Audience, func(r rune) bool { return r == ' ' || outside.Invisible(r) }) {
 		c.wrong("audience", s.Audience, "the audience of the federated credential, without white space")
 	}
 	c.environment(s)
+	c.tokenFile(s, r.FederatedTokenFile)
 	c.identity(s)
 	c.assertion(s)
 	switch c.command {
@@ -395,6 +396,21 @@ func (c *check) scopes(text string, allowFullAccess bool) []string {
 		}
 	}
 	return scopes
+}
+
+// tokenFile decides between a file and the CI system. What is set for this program
+// decides; a variable of other tools, which on a cluster's runners names the
+// token of their pod, is read only where the CI system offers none of the job's.
+func (c *check) tokenFile(s *Settings, file string) {
+	const name = "federated-token-file"
+	from := c.found[key(name)]
+	offered := c.src.Offered && (!c.src.ServiceConnection || s.ServiceConnection != "")
+	if offered && slices.Contains(AlsoRead(name), from) {
+		delete(c.found, key(name))
+		s.UnusedTokenFile = from
+		return
+	}
+	s.FederatedTokenFile = c.path(name, file)
 }
 
 // identities are the four ways to a user, as a caller sets them.

@@ -153,20 +153,23 @@ type Settings struct {
 	Password           secret.Value
 	AccessToken        secret.Value
 	FederatedTokenFile string
-	ServiceConnection  string // GUID; Azure Pipelines only
-	Scopes             []string
-	Lifetime           time.Duration
-	Name               string
-	SkipRevoke         bool
-	OnRevokeFailure    string // Warn or Fail
-	AllowFullAccess    bool
-	Audience           string
-	AuthorityHost      string // without a slash at the end
-	TokenServiceURL    string // without a slash at the end
-	CAFile             string
-	Timeout            time.Duration
-	AuthorizationID    string // empty: the lease of this job, where it can be found
-	Output             string // Text or JSON
+	// UnusedTokenFile is the variable of other tools that names a file with an
+	// assertion, where the CI system is asked for one instead.
+	UnusedTokenFile   string
+	ServiceConnection string // GUID; Azure Pipelines only
+	Scopes            []string
+	Lifetime          time.Duration
+	Name              string
+	SkipRevoke        bool
+	OnRevokeFailure   string // Warn or Fail
+	AllowFullAccess   bool
+	Audience          string
+	AuthorityHost     string // without a slash at the end
+	TokenServiceURL   string // without a slash at the end
+	CAFile            string
+	Timeout           time.Duration
+	AuthorizationID   string // empty: the lease of this job, where it can be found
+	Output            string // Text or JSON
 	// Env names the variables that carry the PAT, for Exec.
 	Env []string
 	// OlderThan, Repository (OWNER/REPO; empty: all), DryRun and GitHubToken
@@ -231,6 +234,9 @@ type Source struct {
 	// Assertion reports whether the CI system can vouch for the job, and if
 	// not, why, and what to change. Nil: it cannot, and a token file is needed.
 	Assertion func() error
+	// Offered says that the CI system gives the job what to ask it for an assertion
+	// with, right or wrong.
+	Offered bool
 	// ServiceConnection says that the CI system vouches in the name of a service
 	// connection, which must be set.
 	ServiceConnection bool

@@ -25,7 +25,7 @@ var beyondASCII = map[string]bool{
 // ids are the settings in whose place a credential is easily put, since they look
 // alike.
 var ids = map[string]bool{
-	"client-id": true, "agent-id": true, "service-connection-id": true, "authorization-id": true,
+	"client-id": true, "agent-id": true, "authorization-id": true,
 }
 
 // show repeats what the caller wrote, with what is invisible in it escaped. It

@@ -516,6 +516,74 @@ func TestUserinfoIsNotRepeated(t *testing.T) {
 	only(t, got, `--agent-user: found "agent@contoso com"; allowed: `+agentUsers)
 }
 
+// A runner on a cluster has its pod's AZURE_FEDERATED_TOKEN_FILE. It vouched for
+// every job there in place of the CI system, without a word.
+func TestWhoseAssertion(t *testing.T) {
+	t.Parallel()
+	bare := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
+	const pod = "AZURE_FEDERATED_TOKEN_FILE"
+	wrong := errors.New("ACTIONS_ID_TOKEN_REQUEST_URL: not an https URL")
+	for _, tc := range []struct {
+		name         string
+		env          env
+		offered      bool
+		assertion    error
+		file, unused string
+		problem      string
+	}{
+		{"offered", bare.with(pod, "/pod"), true, nil, "", pod, ""},
+		{"not offered", bare.with(pod, "/pod"), false, errors.New("no OIDC token"), "/pod", "", ""},
+		{"offered, and wrong", bare.with(pod, "/pod"), true, wrong, "", pod, wrong.Error()},
+		{"a path that is none, which is not used", bare.with(pod, "/p\x7fod"), true, nil, "", pod, ""},
+		{"by variable", bare.with(pod, "/pod", "AZDO_PAT_FEDERATED_TOKEN_FILE", "/mine"), true, nil, "/mine", "", ""},
+		{"by input", bare.with(pod, "/pod", "INPUT_FEDERATED-TOKEN-FILE", "/mine"), true, wrong, "/mine", "", ""},
+		{"by an empty input", bare.with(pod, "/pod", "INPUT_FEDERATED-TOKEN-FILE", " "), true, nil, "", pod, ""},
+		{"none", bare, true, nil, "", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			for _, command := range []Command{Mint, Exec, Revoke, Post, Sweep, Check} {
+				found := map[string]string{}
+				src := Source{LookupEnv: tc.env.lookup, Action: true, Offered: tc.offered, Assertion: func() error { return tc.assertion },
+					Found: func(name, where string) { found[name] = where }}
+				if tc.problem != "" {
+					only(t, problems(t, command, src), tc.problem)
+					continue
+				}
+				s := loaded(t, command, src)
+				if s.FederatedTokenFile != tc.file || s.UnusedTokenFile != tc.unused || s.Save().Values["federated-token-file"] != tc.file {
+					t.Errorf("%s: file %q, unused %q", command, s.FederatedTokenFile, s.UnusedTokenFile)
+				}
+				if _, ok := found["federated-token-file"]; ok != (tc.file != "") {
+					t.Errorf("%s: found %v", command, found)
+				}
+			}
+		})
+	}
+	flag := loaded(t, Mint, Source{LookupEnv: bare.with(pod, "/pod").lookup, Offered: true, Assertion: yes, Flags: map[string]string{"federated-token-file": "/mine"}})
+	if flag.FederatedTokenFile != "/mine" {
+		t.Errorf("by flag: %q", flag.FederatedTokenFile)
+	}
+	// Azure Pipelines vouches in the name of a service connection alone.
+	src := Source{LookupEnv: bare.with(pod, "/pod").lookup, Offered: true, ServiceConnection: true, Assertion: yes}
+	if s := loaded(t, Mint, src); s.FederatedTokenFile != "/pod" {
+		t.Errorf("without a service connection: %q", s.FederatedTokenFile)
+	}
+	src.LookupEnv = bare.with(pod, "/pod", "AZDO_PAT_SERVICE_CONNECTION_ID", someGUID).lookup
+	if s := loaded(t, Mint, src); s.FederatedTokenFile != "" || s.UnusedTokenFile != pod {
+		t.Errorf("with a service connection: %q", s.FederatedTokenFile)
+	}
+	// What mint recorded decides in the post step.
+	saved := Saved{AgentUser, map[string]string{"organization": "contoso", "client-id": someGUID, "agent-id": someGUID, "agent-user": someGUID, "federated-token-file": "/pod"}}
+	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, Offered: true, Assertion: yes, Saved: &saved}); s.FederatedTokenFile != "/pod" {
+		t.Errorf("recorded: %q", s.FederatedTokenFile)
+	}
+	delete(saved.Values, "federated-token-file")
+	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, Assertion: yes, Saved: &saved}); s.FederatedTokenFile != "" {
+		t.Errorf("recorded without: %q", s.FederatedTokenFile)
+	}
+}
+
 // Who vouches for the job is asked of the platform, unless a file does.
 func TestAssertion(t *testing.T) {
 	t.Parallel()
