@@ -622,6 +622,11 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 		f = emulator.Alter(func(a *emulator.Response) {
 			a.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 		})
+	case "shorten": // display names, to so many characters
+		f = emulator.RewritePAT(func(pat map[string]any) {
+			name := pat["displayName"].(string)
+			pat["displayName"] = name[:min(number(1), len(name))]
+		})
 	case "pat": // JSON object of fields to put into the PAT that is answered
 		var fields map[string]any
 		ts.Check(json.Unmarshal([]byte(args[1]), &fields))
@@ -721,10 +726,10 @@ func copySecret(ts *testscript.TestScript, neg bool, args []string) {
 	w.env[args[1]] = w.env[args[0]]
 }
 
-// seed NAME… plants PATs.
+// seed NAME… plants PATs; $SEEDED is the id of the last one.
 func seed(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
-		of(ts).Seed(emulator.PAT{Name: name})
+		ts.Setenv("SEEDED", of(ts).Seed(emulator.PAT{Name: name}).ID)
 	}
 }
 

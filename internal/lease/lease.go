@@ -168,6 +168,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	a.sent = a.Now()
 	token, err := a.create(ctx)
 	a.received = a.Now()
+	if err == nil && token.DisplayName != a.r.Name {
+		err = renamed(token, a.r.Name)
+	}
 	var refused *pat.Error
 	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
 	if unsettled {
@@ -179,7 +182,8 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if e := a.Mask(token.Secret); e != nil {
 		err = final(and(e, err))
 	}
-	if token.ID != "" {
+	// Nothing is revoked by an id that does not come with our name.
+	if token.ID != "" && compareNames(token.DisplayName, a.r.Name) != another {
 		a.token = token
 		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
 		if from := token.ValidFrom; !from.IsZero() {

@@ -116,7 +116,7 @@ func news(ended []Ended) (n int) {
 // readings is how often a long list is read at most.
 const readings = 6
 
-// endNamed revokes every active PAT of exactly that name but those of some ids:
+// endNamed revokes every active PAT of that name, see [compareNames], but those of some ids:
 // the lease's own, and what is revoked already and may be listed for a while.
 // Want is how many are likely to be there. What was found is ended even if the
 // list cannot be read to its end.
@@ -124,12 +124,18 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 	if name == "" {
 		return nil, errNameless
 	}
-	var found []pat.Token
+	var found, doubtful []pat.Token
 	keep := func(t pat.Token) {
-		same := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
-		if t.DisplayName == name && !slices.ContainsFunc(except, same) &&
-			!slices.ContainsFunc(found, func(f pat.Token) bool { return same(f.ID) }) {
-			found = append(found, t)
+		into := &found
+		switch compareNames(t.DisplayName, name) {
+		case another:
+			return
+		case similar:
+			into = &doubtful
+		}
+		its := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
+		if !slices.ContainsFunc(except, its) && !slices.ContainsFunc(*into, func(f pat.Token) bool { return its(f.ID) }) {
+			*into = append(*into, t)
 		}
 	}
 	var failed error
@@ -160,6 +166,9 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 		} else if failed = and(failed, err); ctx.Err() != nil {
 			break
 		}
+	}
+	if len(doubtful) > 0 && news(ended) < want {
+		failed = and(failed, similarNames(doubtful))
 	}
 	return ended, failed
 }

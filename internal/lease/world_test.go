@@ -37,9 +37,10 @@ type world struct {
 	slowness                time.Duration // of every list and revoke
 	recordFails             func(Record) error
 	maskFails               error
-	// change changes the PATs that are minted, renew those that are renewed.
-	change, renew func(*pat.Token)
-	skew          time.Duration // of this machine's clock, ahead of the server's
+	// change changes the PATs that are minted, renew those that are renewed, and
+	// rename what the answers to a create say.
+	change, renew, rename func(*pat.Token)
+	skew                  time.Duration // of this machine's clock, ahead of the server's
 	// What this machine takes the skew to be before and after the first answer to
 	// a create; nil: what it is.
 	guess, date *time.Duration
@@ -236,11 +237,14 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	if script.err == nil || script.told {
 		<-done
 	}
+	if p.rename != nil {
+		p.rename(&token)
+	}
 	switch {
 	case script.err == nil:
 		return token, nil
 	case script.told:
-		return pat.Token{ID: token.ID, Secret: token.Secret}, script.err
+		return pat.Token{ID: token.ID, DisplayName: token.DisplayName, Secret: token.Secret}, script.err
 	}
 	return pat.Token{}, script.err
 }

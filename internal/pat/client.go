@@ -161,7 +161,7 @@ type Create struct {
 //
 // If the error is not [Error.Settled], a PAT may have been made. An answer that
 // cannot be relied on but names the PAT gives both an error and a Token with as
-// much of ID and Secret as was found in it, to be revoked and masked.
+// much of ID, DisplayName and Secret as was found in it, to be revoked and masked.
 func (c *Client) Create(ctx context.Context, p Create) (Token, error) {
 	return c.one(ctx, call{
 		op:     "create",

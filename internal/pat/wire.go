@@ -140,6 +140,7 @@ func readTime(text string) time.Time {
 // masks it everywhere.
 var (
 	idInText    = lazyregexp.New(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	nameInText  = lazyregexp.New(`(?i)"displayName"\s*:\s*("(?:[^"\\]|\\.)*")`)
 	tokenInText = lazyregexp.New(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
 )
 
@@ -237,11 +238,14 @@ func (c *Client) unreadable(status int, header http.Header, body []byte, due str
 }
 
 // salvage returns what an answer that cannot be relied on tells of a PAT: its
-// id and its secret, each only if it can be one.
+// id, its name and its secret, each only if it can be one.
 func salvage(p *patToken, body []byte) Token {
 	var t Token
 	if p != nil {
-		t = Token{ID: p.AuthorizationID, Secret: secret.New(p.Token)}
+		t = Token{ID: p.AuthorizationID, DisplayName: p.DisplayName, Secret: secret.New(p.Token)}
+	}
+	if all := nameInText().FindAllSubmatch(body, 2); t.DisplayName == "" && len(all) == 1 {
+		_ = json.Unmarshal(all[0][1], &t.DisplayName)
 	}
 	if m := idInText().FindSubmatch(body); !isID(t.ID) && m != nil {
 		t.ID = string(m[1])

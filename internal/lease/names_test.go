@@ -1,0 +1,114 @@
+package lease
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"azdo-pat/internal/pat"
+)
+
+func TestCompareNames(t *testing.T) {
+	t.Parallel()
+	const start = "azdo-pat contoso/app run 42.1 build "
+	for shown, want := range map[string]likeness{
+		leaseName:                              same,
+		"azdo-pat contoso/a… 0123456789abcdef": same, // SOURCE was shortened
+		start + "0123456789abcde":              same,
+		start + "01234567":                     same,
+		start + "01234567…":                    same,
+		start + "01234567...":                  same,
+		start + "0123456":                      similar,
+		start:                                  similar,
+		strings.TrimSpace(start):               similar,
+		strings.TrimSpace(start) + "...":       similar,
+		"azdo-pat c":                           similar,
+		"azdo-pat ":                            another,
+		"azdo-pat":                             another,
+		"":                                     another,
+		"a":                                    another,
+		"my own token":                         another,
+		start + "0123456789abcdee":             another,
+		start + "01234568":                     another,
+		leaseName + "0":                        another,
+		leaseName + " x":                       another,
+		"x" + leaseName:                        another,
+		strings.ToUpper(leaseName):             another,
+		"my own 0123456789abcdef":              another,
+		"azdo-pat contoso/app run 43.1 build 01234567": another,
+	} {
+		if got := compareNames(shown, leaseName); got != want {
+			t.Errorf("%q: %d, want %d", shown, got, want)
+		}
+	}
+	// A name that is none of ours has no KEY.
+	if got := compareNames("my own", "my own token"); got != another {
+		t.Errorf("a name of another form: %d", got)
+	}
+}
+
+// Only a PAT that comes with our name is handed over, and only one whose name can
+// be ours is revoked by the id in the answer. (Promise 4.)
+func TestAnswerWithAnotherName(t *testing.T) {
+	t.Parallel()
+	const cut = "azdo-pat contoso/app run 42.1 build 0123456789"
+	for _, tc := range []struct {
+		name   string
+		answer string // the display name in it
+		err    error
+		did    string // after the PAT was masked
+		says   string
+		left   []string
+	}{
+		{name: "another PAT's", answer: "my own token", did: "record intended in doubt,list,revoke #1,record over",
+			says: `the answer speaks of the PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that one is left alone`},
+		{name: "none", did: "record intended in doubt,list,revoke #1,record over", says: `named ""`},
+		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record over #77", says: "the name is cut short"},
+		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
+		{name: "half an answer, without a name", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{T: t, creates: []create{{err: tc.err, told: true}}}
+				w.rename = func(t *pat.Token) { t.ID, t.DisplayName = guid(77), tc.answer }
+				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				if err == nil || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("error %v, want %q", err, tc.says)
+				}
+				w.did(append([]string{"record intended", "create", "mask #1"}, strings.Split(tc.did, ",")...)...)
+				w.left(tc.left...)
+			})
+		})
+	}
+}
+
+// The list of a server that shortens names shows as much of the KEY as it does.
+func TestReleaseByANameCutShort(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		listed string
+		stage  Stage
+		left   []string
+		says   string
+	}{
+		{leaseName[:len(leaseName)-8], Intended, nil, ""},
+		{leaseName[:len(leaseName)-9], Intended, []string{"#1"}, "the list shows " + guid(1) + ` ("` + leaseName[:len(leaseName)-9] + `"): their names are cut short`},
+		{"azdo-pat contoso/app", Intended, []string{"#1"}, "their names are cut short"},
+		{"azdo-pat contoso/other", Intended, []string{"#1"}, ""},
+		{"azdo-pat contoso/app", Over, []string{"#1"}, ""}, // nothing is missing
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{T: t}
+			w.commit(1, pat.Create{DisplayName: tc.listed})
+			r := Record{Stage: tc.stage, Name: leaseName, Intended: time.Now().Add(-time.Hour)}
+			_, err := w.process().lessor().Release(t.Context(), r)
+			if (err != nil) != (tc.says != "") || err != nil && (!errors.Is(err, errSimilar) || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("%q: error %v, want %q", tc.listed, err, tc.says)
+			}
+			w.left(tc.left...)
+		})
+	}
+}
