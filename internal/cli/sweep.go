@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -43,7 +42,6 @@ sweep.`,
 
 func (c *call) sweep(ctx context.Context, given map[string]string) int {
 	s, err := c.load(settings.Sweep, c.source(given, nil))
-	api, err := c.gitHubAPI(s, err)
 	if err != nil {
 		return c.failed("sweep", err)
 	}
@@ -53,7 +51,7 @@ func (c *call) sweep(ctx context.Context, given map[string]string) int {
 	log := c.platform.Log()
 	end := log.Group("azdo-pat sweep: " + s.Organization)
 	r := &sweepReport{call: c, settings: s}
-	tally, err := c.sweepAll(ctx, s, api, r)
+	tally, err := c.sweepAll(ctx, s, r)
 	end()
 	r.close(tally, err == nil)
 	if err != nil {
@@ -66,7 +64,7 @@ func (c *call) sweep(ctx context.Context, given map[string]string) int {
 }
 
 // sweepAll signs in and sweeps.
-func (c *call) sweepAll(ctx context.Context, s *settings.Settings, api string, r *sweepReport) (lease.Tally, error) {
+func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (lease.Tally, error) {
 	log := c.platform.Log()
 	sweeper := &lease.Sweeper{
 		OlderThan: s.OlderThan, Repository: s.Repository, DryRun: s.DryRun,
@@ -75,7 +73,7 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, api string, r
 	if !s.GitHubToken.IsZero() {
 		sweeper.Runs = &github.Client{
 			HTTP:    &http.Client{Transport: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, CheckRedirect: c.http.CheckRedirect},
-			BaseURL: api, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
+			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
 		}
 	}
 	session, err := c.signIn(ctx, s)
@@ -88,27 +86,6 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, api string, r
 	tally, err := sweeper.Sweep(ctx)
 	r.conclude(tally)
 	return tally, err
-}
-
-// gitHubAPI is where GitHub's REST API is, as GitHub Actions says. What is wrong
-// with it is told with all else that is wrong with the settings.
-func (c *call) gitHubAPI(s *settings.Settings, err error) (string, error) {
-	address, _ := c.LookupEnv("GITHUB_API_URL")
-	if address == "" {
-		address = "https://api.github.com"
-	}
-	if s == nil || s.GitHubToken.IsZero() {
-		return address, err
-	}
-	base, unsafe := settings.BaseURL(address)
-	if unsafe == nil {
-		return base, err
-	}
-	wrong := &settings.Problems{}
-	if err != nil && !errors.As(err, &wrong) {
-		return "", err
-	}
-	return "", &settings.Problems{List: append(wrong.List, "GITHUB_API_URL, where github-token would go: not "+unsafe.Error())}
 }
 
 // kept says in words what was left alone, and why.

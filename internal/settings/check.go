@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -55,8 +56,23 @@ func (c *check) need(name, why string) {
 	if !c.src.Action && !IsSecret(name) {
 		also = " (or AZDO_PAT_" + key(name) + ")"
 	}
+	if IsSecret(name) {
+		why += c.withheld()
+	}
 	c.problems = append(c.problems, fmt.Sprintf("%s%s: not set; %s", c.missing(name), also, why))
 }
+
+// withheld says why a secret that a workflow hands in can be empty.
+func (c *check) withheld() string {
+	if !c.src.Action || c.src.Saved != nil { // mint had it
+		return ""
+	}
+	return "; " + secretsWithheld
+}
+
+// secretsWithheld is about both kinds of run to which GitHub gives no secret of
+// the repository.
+const secretsWithheld = "a secret is empty in runs of Dependabot, which get Dependabot's secrets alone, and in runs of pull requests from forks"
 
 func (c *check) settings(r *raw) *Settings {
 	s := &Settings{
@@ -103,7 +119,7 @@ func (c *check) settings(r *raw) *Settings {
 		s.OlderThan = c.duration("older-than", r.OlderThan, 0, math.MaxInt64, "a duration of zero or more, such as 6h, 90m or 2d")
 		s.Repository = c.repository(r.Repository)
 		s.DryRun = c.bool("dry-run", r.DryRun)
-		s.GitHubToken = c.credential("github-token", r.GitHubToken)
+		c.gitHub(s, r.GitHubToken)
 	case Revoke:
 		s.AuthorizationID = r.AuthorizationID
 		switch {
@@ -376,6 +392,34 @@ func (c *check) repository(text string) string {
 	return text
 }
 
+// gitHub decides where GitHub is asked about runs, and with which token. A token
+// that is there without being set for this program, as in every job of GitHub
+// Actions, need not be usable: without it the age decides.
+func (c *check) gitHub(s *Settings, token secret.Value) {
+	if token.IsZero() {
+		return
+	}
+	const name = "github-token"
+	var wrong []string
+	if fault := credentialFault(name, token); fault != "" {
+		wrong = append(wrong, c.as(name)+": "+fault)
+	}
+	address, _ := c.src.LookupEnv("GITHUB_API_URL")
+	base, err := BaseURL(cmp.Or(strings.TrimSpace(address), "https://api.github.com"))
+	if err != nil {
+		wrong = append(wrong, "GITHUB_API_URL, where github-token would go: not "+err.Error())
+	}
+	switch {
+	case len(wrong) == 0:
+		s.GitHubToken, s.GitHubAPI = token, base
+	case slices.Contains(AlsoRead(name), c.found[key(name)]):
+		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, so older-than alone decides (%s)", strings.Join(wrong, "; ")))
+	default:
+		s.GitHubToken = bare(token)
+		c.problems = append(c.problems, wrong...)
+	}
+}
+
 // scopes are needed to mint; Check looks at them only where they are set.
 func (c *check) scopes(text string, allowFullAccess bool) []string {
 	if text == "" && c.command == Check {
@@ -457,7 +501,7 @@ func (c *check) identity(s *Settings) {
 	case c.src.Saved != nil && len(given) == 0:
 		c.problems = append(c.problems, "saved identity: found "+show("", string(c.src.Saved.Identity))+"; allowed: one that mint recorded")
 	case len(given) == 0:
-		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", "))
+		c.problems = append(c.problems, "no identity is set; set one of "+strings.Join(all, ", ")+c.withheld())
 	case len(given) > 1:
 		c.problems = append(c.problems, fmt.Sprintf("%d identities are set, by %s; set exactly one of %s",
 			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))

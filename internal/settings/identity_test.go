@@ -47,7 +47,7 @@ func TestOneIdentity(t *testing.T) {
 func TestNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, command := range []Command{Mint, Revoke, Post} {
-		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+one)
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+one+"; "+secretsWithheld)
 		// Elsewhere the same are flags, and variables for what is secret.
 		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
 			"--agent-id with --agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
@@ -60,7 +60,7 @@ func TestNoIdentity(t *testing.T) {
 func TestNoIdentityIsOneProblem(t *testing.T) {
 	t.Parallel()
 	e := env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_SCOPES": "vso.code"}
-	only(t, problems(t, Mint, Source{LookupEnv: e.lookup, Action: true}), "no identity is set; set one of "+one)
+	only(t, problems(t, Mint, Source{LookupEnv: e.lookup, Action: true}), "no identity is set; set one of "+one+"; "+secretsWithheld)
 }
 
 func TestTwoIdentities(t *testing.T) {

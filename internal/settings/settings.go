@@ -178,6 +178,7 @@ type Settings struct {
 	Repository  string
 	DryRun      bool
 	GitHubToken secret.Value
+	GitHubAPI   string // base URL of GitHub's REST API, where the token goes
 	// Warnings are what is odd and yet allowed, a sentence each.
 	Warnings []string
 }

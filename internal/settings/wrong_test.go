@@ -272,7 +272,7 @@ func TestMissing(t *testing.T) {
 		{"username", Mint, byPassword,
 			`--username (or AZDO_PAT_USERNAME): not set; the identity "service account by password" needs it`, `username: not set; the identity "service account by password" needs it`},
 		{"password", Mint, byPassword,
-			`AZDO_PAT_PASSWORD: not set; the identity "service account by password" needs it`, `password: not set; the identity "service account by password" needs it`},
+			`AZDO_PAT_PASSWORD: not set; the identity "service account by password" needs it`, `password: not set; the identity "service account by password" needs it; ` + secretsWithheld},
 		{"scopes", Mint, byAgent,
 			"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
 			"scopes: not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them"},
