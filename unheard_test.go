@@ -58,6 +58,46 @@ func TestFailsUnheard(t *testing.T) {
 	}
 }
 
+// Who reads the beginning of what a command prints has not made it fail; a full
+// disk has.
+func TestPrintsUnread(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	settings := map[string]string{}
+	for name, value := range e.Settings(emulator.AccessToken) {
+		settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	for _, args := range []string{
+		"scopes", "version", "help", "--help", "help mint", "mint --help", "", "completion bash", "completion zsh", "completion fish",
+		"completion powershell", "__complete mint --", "check", "check --output json", "check --organization nowhere",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			want := 0
+			if strings.Contains(args, "nowhere") {
+				want = 1
+			}
+			cmd := command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd.Stdout = closedPipe(t)
+			status, err := statusOf(cmd.Run())
+			text := cmd.Stderr.(*strings.Builder).String()
+			if status != want || strings.Contains(text, "broken pipe") {
+				t.Errorf("status %d, %v, want %d\n%s", status, err, want, text)
+			}
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				return
+			}
+			defer full.Close()
+			cmd = command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd.Stdout = full
+			if status, _ := statusOf(cmd.Run()); status != 1 && !strings.HasPrefix(args, "__complete") {
+				t.Errorf("status %d with a full disk, want 1\n%s", status, cmd.Stderr)
+			}
+		})
+	}
+}
+
 // installed is the path of one, since the environment of a step here has none.
 func installed(t *testing.T, name string) string {
 	t.Helper()

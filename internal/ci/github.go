@@ -87,6 +87,10 @@ func (g *GitHub) IDToken() *assertion.GitHub {
 	}
 }
 
+// RuntimeToken is the job's token for GitHub's own services, which an action gets in
+// every job. It is the same as the one for assertions.
+func (g *GitHub) RuntimeToken() secret.Value { return secret.New(g.get("ACTIONS_RUNTIME_TOKEN")) }
+
 // Mask implements [Platform].
 func (g *GitHub) Mask(v secret.Value) error {
 	if v.IsZero() {

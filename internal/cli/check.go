@@ -135,10 +135,10 @@ func (k *checkup) say() error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(k.Stdout, "%s\n", line)
+		_, err = fmt.Fprintf(&k.out, "%s\n", line)
 		return err
 	case terminal:
-		_, err := fmt.Fprint(k.Stdout, ci.Harmless(k.report.Text()))
+		_, err := fmt.Fprint(&k.out, ci.Harmless(k.report.Text()))
 		return err
 	}
 	log.Infof("%s", k.report.Text()) // which is standard output there

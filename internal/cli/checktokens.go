@@ -307,7 +307,7 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 	support := k.heard.support(k.s.TokenServiceURL)
 	if err != nil {
 		refused := (*pat.Error)(nil)
-		k.listRefused = errors.As(err, &refused) && (refused.SignedOut() || refused.Status == http.StatusForbidden)
+		k.listRefused = errors.As(err, &refused) && (refused.SignedOut() || refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden)
 		row.Fail(k.job.Remedy(err), "%v%s", err, support)
 		return
 	}

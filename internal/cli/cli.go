@@ -62,7 +62,7 @@ type World struct {
 // Run runs the command that the arguments name and returns the exit status. It
 // ends early when ctx does, with what [context.Cause] says.
 func Run(ctx context.Context, w World) int {
-	c := &call{World: w, told: ctx.Done()}
+	c := &call{World: w, told: ctx.Done(), out: printer{Writer: w.Stdout}}
 	c.platform = ci.Detect(c.options(false))
 	args := w.Args[1:]
 	// The action's post step is the same binary under another name: main and
@@ -85,11 +85,13 @@ func Run(ctx context.Context, w World) int {
 	args = joined(args)
 	root := c.root(func(name string) bool { return slices.Contains(args, name) })
 	root.SetArgs(args)
-	root.SetOut(w.Stdout)
 	root.SetErr(w.Stderr)
 	err := unknownTopic(root, args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if c.out.failed != nil && c.status == done { // cobra's own commands do not say so
+		return c.failed(root.Name(), fmt.Errorf("write to standard output: %w", c.out.failed))
 	}
 	if err != nil {
 		c.platform.Log().Error("azdo-pat wrong command line", usageHint(err, root, args))
@@ -132,6 +134,7 @@ type call struct {
 	// left to do is to revoke.
 	ran, ending atomic.Bool
 	log         *stream // to which the platform's log goes in a CI system
+	out         printer
 	status      int
 }
 
@@ -219,6 +222,7 @@ no flag: a command line is visible to other processes.`,
 			addFlags(cmd, settings.Command(cmd.Name()))
 		}
 	}
+	root.SetOut(&c.out) // before completion takes it
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for path, example := range examples {
@@ -412,7 +416,7 @@ func (c *call) mask(s *settings.Settings) error {
 	}
 	switch p := c.platform.(type) {
 	case *ci.GitHub:
-		given = append(given, p.IDToken().Token)
+		given = append(given, p.IDToken().Token, p.RuntimeToken())
 	case *ci.AzurePipelines:
 		given = append(given, p.IDToken().Token)
 	}
@@ -438,6 +442,26 @@ func (c *call) failed(command string, err error) int {
 	c.platform.Log().Error("azdo-pat "+command+" failed", err)
 	c.aloud(command + " failed: " + ci.Explain(err))
 	return fault
+}
+
+// printer is standard output for a command that only prints. That its reader has
+// enough, as in "| head -1", is no error.
+type printer struct {
+	io.Writer
+	failed error // the first error
+}
+
+// Write implements [io.Writer].
+func (p *printer) Write(text []byte) (int, error) {
+	n, err := p.Writer.Write(text)
+	if err != nil && closedPipe(err) {
+		p.Writer = io.Discard
+		return len(text), nil
+	}
+	if p.failed == nil {
+		p.failed = err
+	}
+	return n, err
 }
 
 // printed says so if what the caller asked for could not be written.

@@ -32,7 +32,8 @@ and is renewed as long as COMMAND runs: if the machine dies, so does the PAT.
 
 COMMAND gets the terminal, and signals that azdo-pat is sent; SIGINT, SIGTERM and
 SIGHUP also revoke the PAT at once. The exit status is COMMAND's, or 128+n if
-signal n ended it. It is 1 if there is no PAT or COMMAND cannot be started.
+signal n ended it. It is 127 if COMMAND is not found and 126 if it cannot be
+started; then nothing was minted. It is 1 if there is no PAT.
 
 The credentials that azdo-pat itself was given are not in COMMAND's environment.
 In a CI system the PAT is replaced by *** in what COMMAND writes.`,
@@ -88,43 +89,96 @@ func (c *call) exec(ctx context.Context, given map[string]string, command []stri
 	if x.s, err = c.load(settings.Exec, c.source(given, nil)); err != nil {
 		return c.failed("exec", err)
 	}
-	if x.program, err = find(command[0]); err != nil {
-		return c.failed("exec", err)
+	if x.program, err = find(command[0]); err == nil {
+		err = startable(x.program)
+		if err == nil {
+			err = tryStart(&exec.Cmd{Path: x.program, Args: command, Env: x.Environ()})
+		}
+		if err != nil {
+			err = &notStarted{unstartable(command[0], err), cannotStart}
+		}
+	}
+	if err != nil {
+		return x.failed(err)
 	}
 	if err = x.acquire(ctx); err != nil {
-		return c.failed("exec", err)
+		return x.failed(err)
 	}
 	status, err := x.run(ctx)
 	if err != nil {
-		return c.failed("exec", err)
+		return x.failed(err)
 	}
 	return status
 }
 
-// find returns the path of a program, if it can be started as far as can be told
-// without starting it.
+// The statuses of a command that did not run, as a shell has them.
+const (
+	cannotStart = 126
+	notFound    = 127
+)
+
+// notStarted is why a command did not run, and the exit status for it.
+type notStarted struct {
+	error
+	status int
+}
+
+func (e *notStarted) Unwrap() error { return e.error }
+
+// failed says what failed and returns the exit status for it.
+func (x *execution) failed(err error) int {
+	status := x.call.failed("exec", err)
+	if e := (*notStarted)(nil); errors.As(err, &e) {
+		return e.status
+	}
+	return status
+}
+
+// find returns the path of a program.
 func find(name string) (string, error) {
 	shown := outside.Line(name, 200)
 	path, err := exec.LookPath(name)
 	switch {
-	case errors.Is(err, exec.ErrDot):
-		return "", hint.Add(fmt.Errorf("%q is found in the current directory alone, which is not searched; nothing was minted", shown), "write it with its directory, as in ./"+shown)
-	case errors.Is(err, exec.ErrNotFound):
-		return "", hint.Add(fmt.Errorf("%q is not found; nothing was minted", shown), "the first word behind -- is looked for in PATH; what only a shell knows needs one: -- sh -c '…'")
 	case err == nil:
-		err = startable(path)
+		return path, nil
+	case errors.Is(err, exec.ErrDot):
+		return "", &notStarted{hint.Add(fmt.Errorf("%q is found in the current directory alone, which is not searched; nothing was minted", shown), "write it with its directory, as in ./"+shown), notFound}
+	case errors.Is(err, exec.ErrNotFound):
+		if denied := foundDenied(name); denied != "" {
+			return "", &notStarted{fmt.Errorf("%q cannot be started: %s: %w; nothing was minted", shown, outside.Line(denied, 200), fs.ErrPermission), cannotStart}
+		}
+		return "", &notStarted{hint.Add(fmt.Errorf("%q is not found; nothing was minted", shown), "the first word after -- is looked for in PATH; what only a shell knows needs one: -- sh -c '…'"), notFound}
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &notStarted{unstartable(name, err), notFound}
 	}
+	return "", &notStarted{unstartable(name, err), cannotStart}
+}
+
+// foundDenied is the first file of that name in PATH that may not be executed.
+func foundDenied(name string) string {
+	if strings.ContainsAny(name, `/\`) {
+		return ""
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// unstartable is the error for a program that cannot be started.
+func unstartable(name string, err error) error {
+	why := err
 	// Without the name, which is said already.
-	if e := (*exec.Error)(nil); errors.As(err, &e) {
-		err = e.Err
+	if e := (*exec.Error)(nil); errors.As(why, &e) {
+		why = e.Err
 	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		err = e.Err
+	if e := (*fs.PathError)(nil); errors.As(why, &e) {
+		why = e.Err
 	}
-	if err != nil {
-		return "", fmt.Errorf("%q cannot be started: %w; nothing was minted", shown, err)
-	}
-	return path, nil
+	return hint.Add(fmt.Errorf("%q cannot be started: %w; nothing was minted", outside.Line(name, 200), why), hint.Of(err))
 }
 
 // execution is one command that runs with a PAT.
@@ -148,7 +202,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	}
 	running, out, err := x.start()
 	if err != nil {
-		return fault, x.lessor().Undo(ctx, x.lease, fmt.Errorf("%s could not be started: %w", x.shown(), err))
+		return fault, x.lessor().Undo(ctx, x.lease, err)
 	}
 	x.bound(0)
 	x.ran.Store(true)
@@ -210,7 +264,7 @@ func (x *execution) shown() string { return outside.Line(filepath.Base(x.command
 func (x *execution) start() (*child, outputs, error) {
 	out, err := x.outputs()
 	if err != nil {
-		return nil, out, err
+		return nil, out, fmt.Errorf("%s could not be started: %w", x.shown(), err)
 	}
 	defer out.handed()
 	cmd := &exec.Cmd{
@@ -221,27 +275,24 @@ func (x *execution) start() (*child, outputs, error) {
 		cmd.Stdin = x.Stdin
 	}
 	running, err := start(cmd)
+	if err != nil {
+		err = &notStarted{fmt.Errorf("%s could not be started: %w", x.shown(), err), cannotStart}
+	}
 	return running, out, err
 }
 
 // environment is the command's: the caller's without our own credentials, and with
-// the PAT.
+// the PAT. What the caller put under a name of their own, such as the job's request
+// token for another program, stays.
 func (x *execution) environment() []string {
-	ours := append(settings.SecretVariables(), requestVariables...)
-	given := x.s.Credentials()
-	switch p := x.platform.(type) {
-	case *ci.GitHub:
-		given = append(given, p.IDToken().Token)
-	case *ci.AzurePipelines:
-		given = append(given, p.IDToken().Token)
-	}
+	ours := append(settings.SecretVariables(), platformVariables...)
 	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
 		same := func(other string) bool { return sameVariable(name, other) }
 		isGiven := func(v secret.Value) bool {
 			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
 		}
-		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.s.Env, same) || slices.ContainsFunc(given, isGiven)
+		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.s.Env, same) || slices.ContainsFunc(x.s.Credentials(), isGiven)
 	})
 	for _, name := range x.s.Env {
 		env = append(env, name+"="+x.lease.Token.Secret.Reveal())
@@ -249,5 +300,6 @@ func (x *execution) environment() []string {
 	return env
 }
 
-// requestVariables are with what a job asks its CI system for an assertion.
-var requestVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "SYSTEM_ACCESSTOKEN"}
+// platformVariables are those in which a CI system gives a job its own credentials
+// and, on GitHub, where to use them.
+var platformVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"}

@@ -248,3 +248,7 @@ func startable(path string) error {
 
 // sameVariable reports whether two names are of one variable.
 func sameVariable(a, b string) bool { return a == b }
+
+// closedPipe reports whether an error is that of writing to a pipe that nobody reads
+// any more.
+func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

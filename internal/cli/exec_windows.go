@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/windows"
 )
 
 // PassedOn are the signals that a command gets when the program gets them: none,
@@ -40,3 +43,9 @@ func startable(string) error { return nil }
 
 // sameVariable reports whether two names are of one variable.
 func sameVariable(a, b string) bool { return strings.EqualFold(a, b) }
+
+// closedPipe reports whether an error is that of writing to a pipe that nobody reads
+// any more.
+func closedPipe(err error) bool {
+	return errors.Is(err, windows.ERROR_NO_DATA) || errors.Is(err, windows.ERROR_BROKEN_PIPE)
+}

@@ -89,6 +89,7 @@ func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
 		"RUNNER_OS":                      "Linux",
 		"ACTIONS_ID_TOKEN_REQUEST_URL":   j.RequestURL,
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": j.RequestToken,
+		"ACTIONS_RUNTIME_TOKEN":          j.RequestToken,
 	}
 	for name, value := range e.Settings(id) {
 		env["INPUT_"+strings.ToUpper(name)] = value
