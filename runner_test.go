@@ -377,6 +377,9 @@ func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []s
 		w.record = w.agent.Read("pat", stderr.String()+stdout.String())
 	} else {
 		w.shown = w.log.Read(stderr.String() + stdout.String())
+		for _, line := range w.shown {
+			ts.Check(line.Err)
+		}
 	}
 	w.canary(ts, stdout.String(), stderr.String())
 	if neg == (err == nil) {

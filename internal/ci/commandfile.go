@@ -152,7 +152,11 @@ func (c commandFile) readBack(written *os.File, fields []field) error {
 	}
 	pairs, _ := parsePairs(text)
 	for _, v := range fields {
-		if pairs[v.name] != v.value {
+		spelling := v.name
+		if c.name == outputFile {
+			spelling = firstSpelling(pairs, v.name) // expressions do not tell cases apart
+		}
+		if pairs[spelling] != v.value {
 			return lost(errors.New("the runner would read another value of " + v.name))
 		}
 	}
@@ -161,7 +165,8 @@ func (c commandFile) readBack(written *os.File, fields []field) error {
 
 // parsePairs reads a command file as the runner does: NAME=VALUE, or
 // NAME<<DELIMITER, lines, DELIMITER. It is an error if a line is neither or a
-// value has no end: the runner gives up there.
+// value has no end: the runner gives up there. Names that differ only in case are
+// one, with the spelling of the first and the value of the last.
 func parsePairs(text []byte) (map[string]string, error) {
 	for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\x00\x00\xfe\xff"} {
 		if bytes.HasPrefix(text, []byte(mark)) {
@@ -169,7 +174,7 @@ func parsePairs(text []byte) (map[string]string, error) {
 		}
 	}
 	pairs := map[string]string{}
-	rest := strings.TrimPrefix(string(text), "\ufeff")
+	rest := strings.TrimPrefix(string([]rune(string(text))), "\ufeff") // with invalid bytes as U+FFFD
 	for n := 1; rest != ""; n++ {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
@@ -179,7 +184,7 @@ func parsePairs(text []byte) (map[string]string, error) {
 		case equals == 0 || heredoc == 0 || equals < 0 && heredoc < 0:
 			return nil, fmt.Errorf("line %d is not NAME=VALUE", n)
 		case equals >= 0 && (heredoc < 0 || equals < heredoc):
-			pairs[line[:equals]] = line[equals+1:]
+			pairs[firstSpelling(pairs, line[:equals])] = line[equals+1:]
 		case line[heredoc+2:] == "":
 			return nil, fmt.Errorf("line %d has no delimiter after <<", n)
 		default:
@@ -197,8 +202,22 @@ func parsePairs(text []byte) (map[string]string, error) {
 				}
 				value = append(value, next)
 			}
-			pairs[name] = strings.Join(value, "\n")
+			pairs[firstSpelling(pairs, name)] = strings.Join(value, "\n")
 		}
 	}
 	return pairs, nil
+}
+
+// firstSpelling is the name under which pairs has name, or else name itself.
+func firstSpelling(pairs map[string]string, name string) string {
+	if _, ok := pairs[name]; ok {
+		return name
+	}
+	upper := strings.ToUpper(name)
+	for known := range pairs {
+		if strings.ToUpper(known) == upper {
+			return known
+		}
+	}
+	return name
 }

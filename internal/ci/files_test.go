@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/runner"
 	"azdo-pat/internal/secret"
 )
 
@@ -121,6 +123,46 @@ func TestValuesWithLineBreaks(t *testing.T) {
 				t.Error("something was written all the same")
 			}
 		})
+	}
+}
+
+// Command files are read as the runner reads them.
+func FuzzCommandFile(f *testing.F) {
+	for _, seed := range []string{"a=1\nA=2\nb<<E\n1\n\nE\n", "\ufeffa=1", "\xff\xfea\x00", "a<<\xff\nx\n\ufffd\nb=1\n\xff\n", "=1", "<<E\nE\n", "a<<E", "a", "\n\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		got, err := parsePairs(text)
+		pairs, broken := runner.ParsePairs(string(text))
+		want := runner.Fold(pairs)
+		if err == nil && (broken != nil || !maps.Equal(got, want)) {
+			t.Errorf("%q is read as %q; the runner reads %q, %v", text, got, want, broken)
+		}
+		_, nameless := want[""]
+		utf16 := bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) || bytes.HasPrefix(text, []byte("\x00\x00\xfe\xff"))
+		if err != nil && broken == nil && !nameless && !utf16 {
+			t.Errorf("%q is refused: %v; the runner reads %q", text, err, want)
+		}
+	})
+}
+
+// The post step looks for the record under one spelling, on Linux. Outputs are
+// found under any.
+func TestOtherSpellings(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{stateFile, outputFile} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, []byte("LEASE=x\nTOKEN=y\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := newStep(t, false, name, path)
+		if name == stateFile {
+			if err := s.Record("x"); err == nil {
+				t.Error("the record is state LEASE, and nobody objects")
+			}
+		} else if err := s.HandOver(minted); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
