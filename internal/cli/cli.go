@@ -126,7 +126,12 @@ type call struct {
 	// connected tells that connect was called, started that a command of the
 	// caller's runs.
 	connected bool
-	started   atomic.Bool
+	// keeping tells that a post step will need the roots of trust, which are
+	// then in roots.
+	keeping bool
+	roots   string
+	posting bool // this is the action's post step
+	started atomic.Bool
 	// clock has heard what the servers said of the time since connect was called
 	// last.
 	clock atomic.Pointer[wire.Clock]
@@ -354,7 +359,13 @@ func flags(cmd *cobra.Command) map[string]string {
 func (c *call) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Saved: saved}
 	s.Roots = func(file string) (err error) {
-		c.http, err = wire.NewClient(wire.Options{CAFile: file})
+		o := wire.Options{CAFile: file}
+		if saved != nil {
+			o.KeptRoots = saved.Roots
+		}
+		if c.http, err = wire.NewClient(o); err == nil && c.keeping {
+			c.roots, err = wire.KeepRoots(file)
+		}
 		return err
 	}
 	switch p := c.platform.(type) {

@@ -126,6 +126,11 @@ func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchan
 	}
 	if s.FederatedTokenFile != "" {
 		x.Source = &assertion.File{Path: s.FederatedTokenFile}
+		if g, ok := c.platform.(*ci.GitHub); ok && c.posting && g.IDToken().Available() == nil {
+			token := g.IDToken()
+			token.HTTP, token.Audience = client, s.Audience
+			x.Source = &insteadOf{x.Source, token, log, func() { s.FederatedTokenFile = "" }}
+		}
 	} else if g, ok := c.platform.(*ci.GitHub); ok {
 		token := g.IDToken()
 		token.HTTP, token.Audience = client, s.Audience
@@ -180,6 +185,29 @@ func (a *announced) Assertion(ctx context.Context) (secret.Value, error) {
 		a.once.Do(func() { a.say(v) })
 	}
 	return v, err
+}
+
+// insteadOf is for the post step, which must not depend on a file that another
+// step can take away: where the file brings no assertion, GitHub is asked for one.
+type insteadOf struct {
+	file, github assertion.Source
+	log          lease.Log
+	used         func() // called when GitHub was asked
+}
+
+// Assertion implements [assertion.Source].
+func (i *insteadOf) Assertion(ctx context.Context) (secret.Value, error) {
+	v, err := i.file.Assertion(ctx)
+	if err == nil || ctx.Err() != nil {
+		return v, err
+	}
+	i.log.Warning("token file", fmt.Sprintf("%v; asking GitHub for an assertion instead", err))
+	i.used()
+	v, instead := i.github.Assertion(ctx)
+	if instead != nil {
+		return v, fmt.Errorf("%w; nor does GitHub give one: %w", err, instead)
+	}
+	return v, nil
 }
 
 // pats is the PAT API in the name of the user whose token it is.

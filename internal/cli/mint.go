@@ -50,6 +50,7 @@ func (c *call) mint(ctx context.Context, given map[string]string) int {
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
+	_, c.keeping = c.platform.(*ci.GitHub)
 	s, err := c.load(settings.Mint, c.source(given, nil))
 	if err != nil {
 		return c.failed("mint", err)
@@ -119,6 +120,10 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 	s.TenantID = conn.tenant
 	r := lease.Record{
 		Name: origin.DisplayName(), Skew: conn.clock.Skew(), Settings: s.Save(),
+	}
+	if c.keeping { // the file may be gone when the post step begins
+		r.Settings.Roots = c.roots
+		delete(r.Settings.Values, "ca-file")
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	lessor := c.lessor(conn)

@@ -58,6 +58,7 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 // what can be worked out again from the inputs and the environment.
 func (c *call) post(ctx context.Context, args []string) int {
 	c.ending.Store(true)
+	c.posting = true
 	log := c.platform.Log()
 	record, saved := c.recorded()
 	none := saved == nil || record.Stage == lease.Started || record.Stage == lease.Over

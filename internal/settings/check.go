@@ -44,6 +44,8 @@ type check struct {
 	// application tells that an identity is set that needs an application and
 	// an assertion.
 	application bool
+	// noRoots is why the post step goes on without ca-file; empty: it need not.
+	noRoots string
 }
 
 // wrong says of a setting what was found and what is allowed.
@@ -100,6 +102,9 @@ func (c *check) settings(r *raw) *Settings {
 	}
 	c.environment(s)
 	c.tokenFile(s, r.FederatedTokenFile)
+	if c.noRoots != "" {
+		s.Warnings = append(s.Warnings, c.as("ca-file")+" is gone, and so it is tried without: "+c.noRoots)
+	}
 	c.identity(s)
 	c.assertion(s)
 	switch c.command {
@@ -285,7 +290,12 @@ func (c *check) roots(file string) string {
 	if c.src.Roots == nil {
 		return file
 	}
-	if err := c.src.Roots(file); err != nil {
+	err := c.src.Roots(file)
+	if err != nil && c.command == Post && c.src.Roots("") == nil {
+		c.noRoots = outside.Line(err.Error(), 200)
+		return ""
+	}
+	if err != nil {
 		c.wrong("ca-file", file, fmt.Sprintf("a PEM file of certificates (%s)", outside.Line(err.Error(), 200)))
 	}
 	return file

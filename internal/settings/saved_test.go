@@ -190,7 +190,7 @@ func TestDamagedState(t *testing.T) {
 			t.Parallel()
 			values := maps.Clone(whole.Values)
 			maps.Copy(values, tc.change)
-			src := Source{LookupEnv: byPassword.lookup, Action: true, Assertion: yes, Saved: &Saved{tc.identity, values}}
+			src := Source{LookupEnv: byPassword.lookup, Action: true, Assertion: yes, Saved: &Saved{Identity: tc.identity, Values: values}}
 			only(t, problems(t, Post, src), tc.want)
 			if s, _ := Load(Post, src); s.Identity != "" && s.Identity != AgentUser {
 				t.Errorf("identity %q", s.Identity)

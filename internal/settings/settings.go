@@ -193,6 +193,8 @@ func (s *Settings) Credentials() []secret.Value {
 type Saved struct {
 	Identity Identity          `json:"identity"`
 	Values   map[string]string `json:"values"`
+	// Roots are further roots of trust, in place of the file that held them.
+	Roots string `json:"roots,omitempty"`
 }
 
 // Save returns the settings that [Load] reads again as Source.Saved.
@@ -214,7 +216,7 @@ func (s *Settings) Save() Saved {
 		"skip-revoke":          fmt.Sprint(s.SkipRevoke),
 	}
 	maps.DeleteFunc(v, func(_, value string) bool { return value == "" })
-	return Saved{s.Identity, v}
+	return Saved{Identity: s.Identity, Values: v}
 }
 
 // Source is where settings come from.

@@ -574,7 +574,7 @@ func TestWhoseAssertion(t *testing.T) {
 		t.Errorf("with a service connection: %q", s.FederatedTokenFile)
 	}
 	// What mint recorded decides in the post step.
-	saved := Saved{AgentUser, map[string]string{"organization": "contoso", "client-id": someGUID, "agent-id": someGUID, "agent-user": someGUID, "federated-token-file": "/pod"}}
+	saved := Saved{Identity: AgentUser, Values: map[string]string{"organization": "contoso", "client-id": someGUID, "agent-id": someGUID, "agent-user": someGUID, "federated-token-file": "/pod"}}
 	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, Offered: true, Assertion: yes, Saved: &saved}); s.FederatedTokenFile != "/pod" {
 		t.Errorf("recorded: %q", s.FederatedTokenFile)
 	}

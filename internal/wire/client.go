@@ -43,6 +43,8 @@ var ErrTooLarge = errors.New("the answer is larger than 4 MiB")
 type Options struct {
 	// CAFile is a PEM file of roots to trust beside the system's. Empty: none.
 	CAFile string
+	// KeptRoots is what [KeepRoots] returned, of further roots. Empty: none.
+	KeptRoots string
 }
 
 // NewClient returns the HTTP client for all requests. It follows no redirect
@@ -51,7 +53,7 @@ type Options struct {
 // roots, or those inside the binary where the system has none, and CAFile's;
 // it goes through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name.
 func NewClient(o Options) (*http.Client, error) {
-	trust, err := newTrust(o.CAFile)
+	trust, err := newTrust(o)
 	if err != nil {
 		return nil, err
 	}

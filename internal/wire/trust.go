@@ -23,8 +23,9 @@ type trust struct {
 
 // newTrust checks caFile at once: what is wrong with it is to be said before
 // anything is sent.
-func newTrust(caFile string) (*trust, error) {
+func newTrust(o Options) (*trust, error) {
 	var own []byte
+	caFile := o.CAFile
 	if caFile != "" {
 		var err error
 		if own, err = readBounded(caFile); err != nil {
@@ -34,10 +35,17 @@ func newTrust(caFile string) (*trust, error) {
 			return nil, fmt.Errorf("%s holds no PEM certificate", caFile)
 		}
 	}
+	kept, err := unpack(o.KeptRoots)
+	if err != nil {
+		return nil, fmt.Errorf("the roots that were kept cannot be read: %w", err)
+	}
 	t := &trust{pool: x509.NewCertPool()}
 	t.read = sync.OnceFunc(func() {
 		pool, _ := roots()
 		pool.AppendCertsFromPEM(own)
+		for _, cert := range kept {
+			pool.AddCert(cert)
+		}
 		*t.pool = *pool
 	})
 	return t, nil
