@@ -79,7 +79,7 @@ func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	e := said.Refused(askingPipelines, resp)
 	// A 203 is Azure DevOps' sign-in page, too.
 	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
-		e = wire.NoContentError(askingPipelines, resp, body, "an assertion")
+		e = wire.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
 	}
 	text := strings.ToLower(said.Message)
 	switch { // the first is an answer since March 2026, whose status nobody has published

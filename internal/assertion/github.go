@@ -51,7 +51,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
 	}
 	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
-		return secret.Value{}, wire.NoContentError(askingGitHub, resp, body, "an assertion")
+		return secret.Value{}, wire.NoContentError(askingGitHub, resp, body, "an assertion", g.Token)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return secret.Value{}, g.refused(resp, body)

@@ -45,7 +45,7 @@ func (j Job) Remedy(err error) string {
 	switch {
 	case errors.As(err, &refused):
 		lines = append(lines, j.entra(refused)...)
-	case errors.As(err, &denied) && denied.Code == "TF400813":
+	case errors.As(err, &denied) && denied.NoMember():
 		lines = append(lines, j.membership()...)
 	}
 	return strings.Join(lines, "\n")

@@ -304,10 +304,10 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 		return nil
 	})
 	row.Took = k.Now().Sub(start)
-	support := k.heard.support(k.s.TokenServiceURL)
+	support := k.heard.support(k.s.TokenServiceURL, err)
 	if err != nil {
 		refused := (*pat.Error)(nil)
-		k.listRefused = errors.As(err, &refused) && (refused.SignedOut() || refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden)
+		k.listRefused = errors.As(err, &refused) && refused.MayLackScope()
 		row.Fail(k.job.Remedy(err), "%v%s", err, support)
 		return
 	}
@@ -354,16 +354,21 @@ func (h *heard) dated() bool {
 }
 
 // support is what Microsoft's support asks for, and whom Azure DevOps takes the
-// caller for, as far as the last answer of the URL's host told.
-func (h *heard) support(of string) (text string) {
+// caller for, as far as the last answer of the URL's host told and the error, if
+// any, has not said it.
+func (h *heard) support(of string, failed error) (text string) {
 	u, err := url.Parse(of)
 	if err != nil {
 		return ""
 	}
+	said := ""
+	if failed != nil {
+		said = failed.Error()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, name := range []string{"X-VSS-UserData", "ActivityId", "X-TFS-Session", "X-VSS-E2EID"} {
-		if value := outside.Line(h.last[u.Host].Get(name), 120); value != "" {
+		if value := outside.Line(h.last[u.Host].Get(name), 120); value != "" && !strings.Contains(said, name+" "+value) {
 			text += "; " + name + " " + value
 		}
 	}

@@ -294,11 +294,11 @@ func who(s *settings.Settings) string {
 	return ""
 }
 
-// presented adds to Entra's refusal what the job presented, as values to paste
-// into a federated credential.
+// presented adds to Entra's refusal of the job's assertion what the job presented,
+// as values to paste into a federated credential.
 func (c *call) presented(err error) error {
 	var refused *entra.Error
-	if !errors.As(err, &refused) || refused.Presented == (assertion.Claims{}) {
+	if !errors.As(err, &refused) || !refused.CredentialMismatch() || refused.Presented == (assertion.Claims{}) {
 		return err
 	}
 	p := refused.Presented

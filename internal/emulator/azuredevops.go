@@ -131,7 +131,7 @@ func (e *Emulator) callerLocked(w http.ResponseWriter, r *http.Request, o *Organ
 	case t.text("idtyp") != "user" || t.text("oid") == "":
 		e.signInLocked(w, r, o, "the token is no user's")
 	case !slices.Contains(o.Members, t.text("oid")):
-		unauthorized(w, r, t.text("oid"))
+		notMember(w, r, o.Tenant, t.text("oid"))
 	case !hasScopes(t.text("scp"), "vso.pats", "vso.pats_manage"):
 		unauthorized(w, r, t.text("oid"))
 	default:
@@ -149,6 +149,14 @@ func hasScopes(scp string, want ...string) bool {
 		}
 	}
 	return true
+}
+
+// notMember answers a user of the tenant who is not in the organization.
+func notMember(w http.ResponseWriter, r *http.Request, tenant, user string) {
+	vssError{
+		Message: "TF401444: Please sign-in at least once as " + tenant + `\` + tenant + `\` + user + " in a web browser to enable access to the service.",
+		Type:    "Microsoft.TeamFoundation.Framework.Server.UnauthorizedRequestException",
+	}.refuse(w, r, http.StatusUnauthorized)
 }
 
 // unauthorized answers a user who is signed in and may not do this.

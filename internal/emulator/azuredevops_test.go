@@ -38,7 +38,7 @@ func TestCallerRefused(t *testing.T) {
 		"another issuer":         {claim("iss", "https://sts.windows.net/"+emulator.AppID+"/"), signIn},
 		"no kind of identity":    {claim("idtyp", nil), signIn},
 		"a device":               {claim("idtyp", "device"), signIn},
-		"no member":              {claim("oid", emulator.AppID), tf400813},
+		"no member":              {claim("oid", emulator.AppID), "TF401444: Please sign-in at least once as " + emulator.TenantID + `\\` + emulator.TenantID + `\\` + emulator.AppID + " in a web browser"},
 		"one scope":              {claim("scp", "vso.pats_manage"), tf400813},
 		"the other scope":        {claim("scp", "vso.pats"), tf400813},
 		"the scope of old times": {claim("scp", "user_impersonation"), tf400813},

@@ -79,7 +79,7 @@ func (e *Emulator) grantOf(form url.Values) (string, grant) {
 			return OpT1, grant{nil, (*exchange).t1}
 		}
 	case "user_fic":
-		return OpUserFIC, grant{[]string{"user_federated_identity_credential", "username", "user_id"}, (*exchange).userFIC}
+		return OpUserFIC, grant{[]string{"user_federated_identity_credential", "username", "user_id", "requested_token_use"}, (*exchange).userFIC}
 	case "refresh_token":
 		return OpRefreshToken, grant{[]string{"refresh_token"}, (*exchange).refreshToken}
 	case "password":

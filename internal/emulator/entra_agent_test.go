@@ -138,11 +138,12 @@ func TestLeg3Refused(t *testing.T) {
 		"single permission as scope": {nil, func(_, _ string) map[string]string {
 			return map[string]string{"scope": emulator.AzureDevOpsResource + "/vso.pats"}
 		}, "70011"},
-		"user_fic's fmi_path": {nil, func(_, _ string) map[string]string { return map[string]string{"fmi_path": emulator.AgentID} }, "90100"},
-		"no consent":          {func(w *emulator.World) { w.App(emulator.AgentID).Consented = nil }, nil, "65001"},
-		"user disabled":       {func(w *emulator.World) { w.User(emulator.AgentUserID).Disabled = true }, nil, "50057"},
-		"conditional access":  {func(w *emulator.World) { w.User(emulator.AgentUserID).BlockedByPolicy = true }, nil, "53003"},
-		"no Azure DevOps":     {func(w *emulator.World) { w.NoAzureDevOps = true }, nil, "500011"},
+		"another use of the token": {nil, func(_, _ string) map[string]string { return map[string]string{"requested_token_use": "x"} }, "90100"},
+		"user_fic's fmi_path":      {nil, func(_, _ string) map[string]string { return map[string]string{"fmi_path": emulator.AgentID} }, "90100"},
+		"no consent":               {func(w *emulator.World) { w.App(emulator.AgentID).Consented = nil }, nil, "65001"},
+		"user disabled":            {func(w *emulator.World) { w.User(emulator.AgentUserID).Disabled = true }, nil, "50057"},
+		"conditional access":       {func(w *emulator.World) { w.User(emulator.AgentUserID).BlockedByPolicy = true }, nil, "53003"},
+		"no Azure DevOps":          {func(w *emulator.World) { w.NoAzureDevOps = true }, nil, "500011"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -158,6 +159,19 @@ func TestLeg3Refused(t *testing.T) {
 			}
 			c.refused(c.exchange(form(leg3(t1, t2), edit)), test.code)
 		})
+	}
+}
+
+// Microsoft documents the third request both with requested_token_use and without.
+func TestUserFICWithItsUse(t *testing.T) {
+	t.Parallel()
+	for _, edit := range []map[string]string{nil, {"requested_token_use": "on_behalf_of"}} {
+		c := start(t)
+		t1 := c.mustExchange(form(c.leg1()))
+		t2 := c.mustExchange(form(leg2(t1)))
+		if token := c.mustExchange(form(leg3(t1, t2), edit)); token == "" {
+			t.Errorf("no token with %v", edit)
+		}
 	}
 }
 

@@ -40,6 +40,10 @@ func (x *exchange) userFIC() (map[string]any, *entraError) {
 	if x.client.Kind != AgentIdentity {
 		return nil, refusal(82001, "Application '%s' is no agent identity and may not use the grant user_fic.", x.client.ClientID)
 	}
+	// Microsoft's protocol page sends it, its how-to page does not.
+	if use := x.form.Get("requested_token_use"); use != "" && use != "on_behalf_of" {
+		return nil, refusal(90100, "requested_token_use parameter is empty or not valid.")
+	}
 	if err := x.vouchedByBlueprint(); err != nil {
 		return nil, err
 	}

@@ -17,42 +17,43 @@ agentpools agentpools_manage environment_manage
 agentpools agentpools_manage machinegroup_manage
 analytics
 auditlog auditstreams_manage
-build build_execute
+profile hooks hooks_write build build_execute
 buildcache buildcache_write
-code code_write code_manage code_full
+profile hooks hooks_write code code_write code_manage code_full
 code_status
 connected_server
 dashboards dashboards_manage
 drop drop_write drop_manage
 entitlements
-extension extension_manage
-extension.data extension.data_write
-gallery gallery_acquire
-gallery gallery_publish gallery_manage
+profile extension extension_manage
+profile extension.data extension.data_write
+profile gallery gallery_acquire
+profile gallery gallery_publish gallery_manage
 githubconnections githubconnections_manage
 graph graph_manage
 identity identity_manage
 memberentitlementmanagement memberentitlementmanagement_write
-notification notification_write notification_manage
-notification_diagnostics
-packaging packaging_write packaging_manage
+profile notification notification_write notification_manage
+profile notification notification_diagnostics
+profile hooks_interact
+profile packaging packaging_write packaging_manage
 pipelineresources_use pipelineresources_manage
 profile profile_write
 project project_write project_manage
-release release_execute release_manage
+profile release release_execute release_manage
 securefiles_read securefiles_write securefiles_manage
 security_manage
-serviceendpoint serviceendpoint_query serviceendpoint_manage
+profile serviceendpoint serviceendpoint_query serviceendpoint_manage
 settings settings_write
-symbols symbols_write symbols_manage
+profile symbols symbols_write symbols_manage
 taskgroups_read taskgroups_write taskgroups_manage
-test test_write
+profile test test_write
 threads_full
 tokenadministration
 tokens
 variablegroups_read variablegroups_write variablegroups_manage
 wiki wiki_write
-work work_write work_full
+profile hooks hooks_write work work_write work_full
 `), "\n")
 
 // validScope reports whether a PAT may be asked for with the scope: known

@@ -29,6 +29,8 @@ func (a *AgentUser) token(ctx context.Context, e *endpoint, vouched secret.Value
 	if err != nil {
 		return answer{}, err
 	}
+	// Microsoft's protocol page also sends requested_token_use=on_behalf_of. Its
+	// how-to page does without it, and so does this program.
 	user := url.Values{
 		"grant_type":                         {"user_fic"},
 		"user_federated_identity_credential": {t2.access.Reveal()},

@@ -11,11 +11,15 @@ package entra
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -170,7 +174,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: seen, CheckRedirect: e.HTTP.CheckRedirect})
 	token, err := config.Token(ctx)
 	if err != nil {
-		return answer{}, e.failed(leg, client, params, seen.answer, err)
+		return answer{}, e.failed(leg, client, params, seen, err)
 	}
 	got := answer{access: secret.New(token.AccessToken)}
 	// The library repeats the refresh token that was sent where none came back.
@@ -178,7 +182,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 		got.refresh = secret.New(token.RefreshToken)
 	}
 	if got.access.TooShort() || got.refresh.TooShort() {
-		return answer{}, e.failed(leg, client, params, seen.answer, errTooShort)
+		return answer{}, e.failed(leg, client, params, seen, errTooShort)
 	}
 	for _, v := range []secret.Value{got.access, got.refresh} {
 		if err := e.Keep(v); err != nil {
@@ -186,7 +190,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 		}
 	}
 	if !printable(token.AccessToken) {
-		return answer{}, e.failed(leg, client, params, seen.answer, errUnusable)
+		return answer{}, e.failed(leg, client, params, seen, errUnusable)
 	}
 	return got, nil
 }
@@ -213,6 +217,7 @@ func (e *endpoint) host() string {
 type witness struct {
 	next   http.RoundTripper
 	answer *http.Response // nil: none, or not all of it
+	body   []byte         // of answer
 }
 
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -231,9 +236,31 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	body = readable(resp, body)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	w.answer = resp
+	w.answer, w.body = resp, body
 	return resp, nil
+}
+
+// readable makes of an answer in JSON one that the library reads: without a byte
+// order mark, with the content type that it has, and with a whole number of
+// seconds, where a server wrote 3599.0.
+func readable(resp *http.Response, body []byte) []byte {
+	bare := wire.Bare(body)
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(bare, &fields) != nil {
+		return body
+	}
+	resp.Header.Set("Content-Type", "application/json")
+	seconds, err := strconv.ParseFloat(string(fields["expires_in"]), 64)
+	if err != nil || !strings.ContainsAny(string(fields["expires_in"]), ".eE") {
+		return bare
+	}
+	fields["expires_in"] = strconv.AppendInt(nil, int64(max(0, min(seconds, math.MaxInt32))), 10)
+	if whole, err := json.Marshal(fields); err == nil {
+		return whole
+	}
+	return bare
 }
 
 func legNames(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }

@@ -1,9 +1,9 @@
 package entra
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/wire"
@@ -34,7 +35,11 @@ type Error struct {
 	Description string
 	// Correlation and Trace are what Microsoft's support asks for.
 	Correlation, Trace string
-	After              time.Duration
+	// Support has further ids of the answer's headers, as one line.
+	Support string
+	// Suberror says more than OAuth, such as consent_required.
+	Suberror string
+	After    time.Duration
 	// Presented is what the job presented; zero where it could not be read.
 	Presented assertion.Claims
 }
@@ -54,22 +59,55 @@ func (e *Error) Error() string {
 	if e.Trace != "" {
 		ids = append(ids, "trace id "+e.Trace)
 	}
+	if e.Support != "" {
+		ids = append(ids, e.Support)
+	}
 	if len(ids) > 0 {
 		text += " (" + strings.Join(ids, ", ") + ")"
 	}
 	return text
 }
 
-// Passing reports whether it may work the next time.
+// Passing reports whether it may work the next time: by the status, by the error
+// of the protocol, or by a code.
 func (e *Error) Passing() bool {
-	return wire.PassingStatus(e.Status) || slices.ContainsFunc(e.Codes, func(c int) bool { return slices.Contains(passing, c) })
+	return wire.PassingStatus(e.Status) || e.OAuth == "temporarily_unavailable" || e.OAuth == "server_error" ||
+		e.is(passing...) || e.is(codeLoop)
 }
 
-// Wait is how long Entra asked to wait.
-func (e *Error) Wait() time.Duration { return e.After }
+// Wait is how long to wait before the next attempt.
+func (e *Error) Wait() time.Duration {
+	if e.is(codeLoop) {
+		return max(e.After, loopPause)
+	}
+	return e.After
+}
 
 // passing are the codes of faults that pass.
-var passing = []int{90033, 90024, 50033, 90055}
+var passing = []int{
+	90033, 90024, 50033, 90055,
+	90006,  // an external server could not be reached
+	90012,  // a timeout
+	90090,  // Microsoft Graph
+	50087,  // strong authentication is out of order
+	50166,  // the claims provider is throttled
+	90091,  // a federated token could not be had
+	501621, // a timeout of the claims provider
+}
+
+// codeLoop says that the same client asked too often; to ask again within
+// loopPause makes it last.
+const (
+	codeLoop  = 50196
+	loopPause = time.Minute
+)
+
+// CredentialMismatch reports whether the application has no federated credential
+// that matches what the job presented.
+func (e *Error) CredentialMismatch() bool {
+	return e.is(700211, 700212, 700213, 7002138, 70021, 70025, 700223) ||
+		len(e.Codes) == 0 && strings.Contains(strings.ToLower(e.Description), "federated identity")
+}
 
 // errTooShort is the error of an answer whose token is too short to be one.
 var errTooShort = fmt.Errorf("it has fewer than %d characters", secret.MinLength)
@@ -80,67 +118,93 @@ var errUnusable = errors.New("the token has characters that no token has")
 // failed makes an error of what the library returned for a request and the
 // answer to it, if there was one. Nothing of the request, and of the answer only
 // bounded lines, gets into it.
-func (e *endpoint) failed(leg, client string, params url.Values, resp *http.Response, err error) error {
+func (e *endpoint) failed(leg, client string, params url.Values, seen *witness, err error) error {
+	resp, body := seen.answer, seen.body
 	if resp == nil {
 		return wire.NoAnswer(leg, e.host(), err)
 	}
-	if resp.StatusCode/100 == 3 || wire.IsHTML(resp.Header) {
-		detail := ""
-		if wire.IsHTML(resp.Header) {
-			detail = "an HTML page instead of Entra's answer"
-		}
-		r := wire.Refused(leg, resp, detail)
+	secrets := secretsOf(params)
+	said := wire.ReadAnswer(resp.Header, body, secrets...)
+	const advice = "check authority-host, and proxies in between"
+	switch {
+	case resp.StatusCode/100 == 3:
+		r := said.Refused(leg, resp)
 		if r.Advice == "" {
-			r.Advice = "check authority-host, and proxies in between"
+			r.Advice = advice
 		}
+		return r
+	case resp.StatusCode/100 == 2 && !said.JSON && !isForm(resp.Header):
+		r := wire.NoContentError(leg, resp, body, "a token", secrets...)
+		r.Advice = advice
+		return r
+	case said.HTML:
+		r := wire.Refused(leg, resp, said.Message+" instead of Entra's answer")
+		r.Support, r.Advice = said.Support, advice
 		return r
 	}
 	out := &Error{Leg: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
 		After: wire.RetryAfter(resp.Header, e.Now())}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		out.parse(refused.Body, hide(params))
+		out.parse(refused.Body, secrets)
 	} else {
 		out.Description = "the answer holds no usable token"
 		if errors.Is(err, errTooShort) {
 			out.Description += ": " + err.Error()
 		}
 	}
+	out.Support = unsaid(said.Support, out.Correlation, out.Trace)
 	return out
 }
 
-// hide replaces the credentials of a request. It is done before a text is cut to
-// its length: half a credential could not be recognized any more.
-func hide(params url.Values) *strings.Replacer {
-	var pairs []string
+// isForm reports whether an answer is one of the forms that the library reads.
+func isForm(h http.Header) bool {
+	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return mediaType == "application/x-www-form-urlencoded" || mediaType == "text/plain"
+}
+
+// unsaid removes the ids that an error has said already.
+func unsaid(support string, said ...string) string {
+	ids := strings.Split(support, ", ")
+	return strings.Join(slices.DeleteFunc(ids, func(id string) bool {
+		_, value, _ := strings.Cut(id, " ")
+		return slices.ContainsFunc(said, func(s string) bool { return strings.EqualFold(s, value) })
+	}), ", ")
+}
+
+// secretsOf are the credentials in a request.
+func secretsOf(params url.Values) []secret.Value {
+	var list []secret.Value
 	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
 		if v := params.Get(name); v != "" {
-			pairs = append(pairs, v, "***", url.QueryEscape(v), "***")
+			list = append(list, secret.New(v))
 		}
 	}
-	return strings.NewReplacer(pairs...)
+	return list
 }
 
 // parse reads the body of a refusal.
-func (e *Error) parse(body []byte, hide *strings.Replacer) {
+func (e *Error) parse(body []byte, secrets []secret.Value) {
 	var said struct {
 		Error         any `json:"error"`
 		Description   any `json:"error_description"`
 		Codes         any `json:"error_codes"`
+		Suberror      any `json:"suberror"`
 		CorrelationID any `json:"correlation_id"`
 		TraceID       any `json:"trace_id"`
 	}
-	if json.Unmarshal(body, &said) != nil {
+	if wire.Decode(body, &said) != nil {
 		e.Description = "the answer is not Entra's"
 		return
 	}
 	text := func(v any, limit int) string {
 		s, _ := v.(string)
-		return outside.Line(hide.Replace(s), limit)
+		return outside.Line(wire.Redact(s, secrets...), limit)
 	}
 	e.OAuth = text(said.Error, 60)
 	e.Correlation = text(said.CorrelationID, 40)
 	e.Trace = text(said.TraceID, 40)
+	e.Suberror = text(said.Suberror, 60)
 	description := text(said.Description, 2000)
 	if i := strings.Index(description, " Trace ID:"); i >= 0 {
 		description = description[:i]
@@ -148,14 +212,27 @@ func (e *Error) parse(body []byte, hide *strings.Replacer) {
 	e.Description = outside.Line(description, 400)
 	codes, _ := said.Codes.([]any)
 	for _, c := range codes {
-		if n, ok := c.(float64); ok && n >= 1 && n < 1e9 {
-			e.Codes = append(e.Codes, int(n))
+		switch c := c.(type) {
+		case float64:
+			e.addCode(c)
+		case string:
+			n, _ := strconv.ParseFloat(c, 64)
+			e.addCode(n)
 		}
 	}
-	if rest, ok := strings.CutPrefix(description, "AADSTS"); ok && len(e.Codes) == 0 {
-		digits := rest[:len(rest)-len(strings.TrimLeft(rest, "0123456789"))]
-		if n, err := strconv.Atoi(digits); err == nil && n > 0 {
-			e.Codes = []int{n}
-		}
+	if m := codeInText().FindStringSubmatch(description); m != nil && len(e.Codes) == 0 {
+		n, _ := strconv.ParseFloat(m[1], 64)
+		e.addCode(n)
 	}
 }
+
+func (e *Error) addCode(n float64) {
+	if n >= 1 && n < 1e9 && len(e.Codes) < maxCodes {
+		e.Codes = append(e.Codes, int(n))
+	}
+}
+
+// maxCodes bounds how many codes of a refusal are read.
+const maxCodes = 16
+
+var codeInText = lazyregexp.New(`\bAADSTS([0-9]{1,9})\b`)

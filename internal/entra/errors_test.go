@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"unicode/utf8"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/secret"
 	"azdo-pat/internal/wire"
 )
 
@@ -52,9 +54,9 @@ func TestError(t *testing.T) {
 			Error: &Error{Status: 400, Codes: []int{65001}},
 		},
 		{
-			name:  "a code that is no number",
-			reply: reply{status: 400, body: map[string]any{"error_description": "AADSTS: x", "error_codes": []any{"65001", -3, 1e12, nil}}},
-			err:   "login.test answered 400: AADSTS: x", Error: &Error{Status: 400},
+			name:  "codes of which one is a text and others are none",
+			reply: reply{status: 400, body: map[string]any{"error_description": "AADSTS: x", "error_codes": []any{"x", "65001", -3, 1e12, nil}}},
+			err:   "login.test answered 400: AADSTS: x", hint: "vso.pats_manage", Error: &Error{Status: 400, Codes: []int{65001}},
 		},
 		{
 			// One field of another type used to hide all the others.
@@ -99,7 +101,6 @@ func TestError(t *testing.T) {
 		{name: "a token of three letters", reply: reply{status: 200, body: map[string]any{"access_token": "abc"}}, err: "login.test answered 200: the answer holds no usable token: it has fewer than 4 characters", Error: &Error{Status: 200}},
 		{name: "a refresh token of three letters", reply: reply{status: 200, body: map[string]any{"access_token": "abc.def", "refresh_token": "abc"}}, err: "login.test answered 200: the answer holds no usable token: it has fewer than 4 characters", Error: &Error{Status: 200}},
 		{name: "a token that is no string", reply: reply{status: 200, body: map[string]any{"access_token": 7}}, err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
-		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200: the answer holds no usable token", Error: &Error{Status: 200}},
 		{name: "more than any token takes", reply: reply{status: 200, body: map[string]any{"access_token": strings.Repeat("x", maxBody)}},
 			err: "no answer from login.test: the answer is larger than 256 KiB"},
 		{name: "a long refusal", reply: reply{status: 400, body: strings.Repeat(" ", maxBody+1)},
@@ -107,15 +108,30 @@ func TestError(t *testing.T) {
 
 		{name: "a page", reply: reply{status: 403, header: html, body: "<h1>Blocked</h1>"}, err: "login.test answered 403 Forbidden: an HTML page instead of Entra's answer", hint: "authority-host"},
 		// It used to be an answer without a token, with no word of what it was.
-		{name: "a page with a good status", reply: reply{status: 200, header: html, body: "<h1>Sign in</h1>"}, err: "login.test answered 200 OK: an HTML page instead of Entra's answer", hint: "authority-host"},
+		{name: "a page with a good status", reply: reply{status: 200, header: html, body: "<h1>Sign in</h1>"}, err: "login.test answered 200 OK: the answer is an HTML page where a token was due (4 attempts)", hint: "authority-host"},
+		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200 OK: the answer is empty where a token was due (4 attempts)", hint: "authority-host"},
+		{name: "half an answer", reply: reply{status: 200, body: `{"access_token":"eyJ`}, err: "login.test answered 200 OK: the answer is JSON of another form, or cut off, where a token was due (4 attempts)", hint: "authority-host"},
+		{name: "a page with a title", reply: reply{status: 403, header: html, body: "<title>Blocked by\nproxy</title>"}, err: `login.test answered 403 Forbidden: an HTML page titled "Blocked by proxy" instead of Entra's answer`, hint: "authority-host"},
+		{name: "behind a byte order mark", reply: reply{status: 400, body: "\xef\xbb\xbf" + `{"error":"invalid_grant","error_description":"AADSTS50126: x"}`}, err: "login.test answered 400: invalid_grant: AADSTS50126: x", hint: "password",
+			Error: &Error{Status: 400, OAuth: "invalid_grant", Codes: []int{50126}}},
+		{name: "the code further on", reply: reply{status: 400, body: map[string]any{"error_description": "Oops: AADSTS65001: x"}}, err: "login.test answered 400: Oops: AADSTS65001: x", hint: "vso.pats_manage",
+			Error: &Error{Status: 400, Codes: []int{65001}}},
+		{name: "ids in the header", reply: reply{status: 400, header: map[string]string{"x-ms-request-id": "0f0f0f0f-1111-0000-0000-000000000000", "client-request-id": "0e0e0e0e-3333-0000-0000-000000000000", "X-Vss-E2eid": password},
+			body: map[string]any{"error": "invalid_grant", "trace_id": "0f0f0f0f-1111-0000-0000-000000000000"}},
+			err: "login.test answered 400: invalid_grant (trace id 0f0f0f0f-1111-0000-0000-000000000000, client-request-id 0e0e0e0e-3333-0000-0000-000000000000)", Error: &Error{Status: 400, OAuth: "invalid_grant"}},
+		{name: "consent, by the suberror", reply: reply{status: 400, body: map[string]any{"error": "invalid_grant", "suberror": "consent_required"}}, err: "login.test answered 400: invalid_grant", hint: "vso.pats_manage",
+			Error: &Error{Status: 400, OAuth: "invalid_grant"}},
+		{name: "a second factor, by the error", reply: reply{status: 400, body: map[string]any{"error": "interaction_required"}}, err: "login.test answered 400: interaction_required", hint: "second factor",
+			Error: &Error{Status: 400, OAuth: "interaction_required"}},
+		{name: "an agent identity where it may not be", reply: reply{status: 400, body: map[string]any{"error_description": "AgentIdentity_NotAllowed: x"}}, err: "login.test answered 400: AgentIdentity_NotAllowed: x", hint: "client-id must be the blueprint",
+			Error: &Error{Status: 400}},
 		{name: "a redirect", reply: reply{status: 302, header: map[string]string{"Location": "https://other.test/?x=y"}}, err: "login.test answered 302 Found: a redirect to other.test, which is not followed with a credential", hint: "check the host"},
 		{name: "a redirect with a page", reply: reply{status: 302, header: map[string]string{"Location": "/x?x=y", "Content-Type": "text/html"}}, err: "login.test answered 302 Found: a redirect to login.test, which is not followed with a credential", hint: "check the host"},
 		{name: "no redirect", reply: reply{status: 304, body: ""}, err: "login.test answered 304 Not Modified", hint: "authority-host"},
 		{name: "too large", reply: reply{err: wire.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
 		{name: "too large in the end", reply: reply{status: 200, body: wire.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, tc.name, func(t *testing.T) {
 			x, _ := newExchange(t, identityPassword, func(int, asked) reply { return tc.reply })
 			_, err := x.Token(t.Context())
 			if err == nil {
@@ -145,6 +161,14 @@ func TestError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// inBubble runs a subtest in which waiting takes no time.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, test)
+	})
 }
 
 // Whichever request is refused, it is the job's assertion that a federated
@@ -222,10 +246,9 @@ func TestEchoedCredentials(t *testing.T) {
 	for identity, who := range identities {
 		for leg := 1; leg <= who.requests; leg++ {
 			for name, echo := range echoes {
-				t.Run(fmt.Sprintf("%s, request %d, %s", identity, leg, name), func(t *testing.T) {
-					t.Parallel()
+				inBubble(t, fmt.Sprintf("%s, request %d, %s", identity, leg, name), func(t *testing.T) {
 					x, server := newExchange(t, who.credentials, func(n int, a asked) reply {
-						if n == leg {
+						if n%leg == 0 {
 							return echo(a)
 						}
 						return token(n)
@@ -266,7 +289,7 @@ func FuzzError(f *testing.F) {
 	const sent = "the-secret-that-was-sent"
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e := &Error{Leg: "ask", Client: "client", Host: "host", Status: 400, Presented: claims}
-		e.parse(body, strings.NewReplacer(sent, "***"))
+		e.parse(body, []secret.Value{secret.New(sent)})
 		text := e.Error() + e.Hint()
 		if strings.ContainsAny(text, "\n\r\x1b\u2028\u202e") || !utf8.ValidString(text) || utf8.RuneCountInString(e.Error()) > 700 {
 			t.Errorf("not one bounded line: %q", text)

@@ -2,29 +2,58 @@ package entra
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"azdo-pat/internal/outside"
 )
 
-// Hint says what to change, by the first code that is known.
+// Hint says what to change: by the first code that is known, or else by the
+// suberror or the error of the protocol.
 func (e *Error) Hint() string {
 	for _, c := range e.Codes {
 		if say, ok := hints[c]; ok {
 			return say(e)
 		}
 	}
+	switch {
+	case strings.Contains(e.Description, "AgentIdentity_"):
+		return agents(e)
+	case e.Passing(): // nobody has to change anything
+		return ""
+	case otherHints[e.Suberror] != nil:
+		return otherHints[e.Suberror](e)
+	case otherHints[e.OAuth] != nil:
+		return otherHints[e.OAuth](e)
+	}
 	return ""
+}
+
+// otherHints are for refusals without a known code, by suberror and error:
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+var otherHints = map[string]func(*Error) string{
+	"basic_action": factor, "additional_action": factor, "interaction_required": factor, "login_required": factor,
+	"message_only": access, "protection_policy_required": access, "device_authentication_failed": device,
+	"consent_required": consent, "user_password_expired": signIn, "bad_token": reseed, "token_expired": reseed,
 }
 
 func say(text string) func(*Error) string { return func(*Error) string { return text } }
 
 var (
-	signIn = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
-	factor = say("the account needs a second factor, which no job can give; use another identity, such as an agent user")
-	reseed = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
-	access = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or admit the runner's network")
-	tenant = say("check client-id and tenant-id: this application must exist in this tenant")
-	public = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no)")
+	signIn        = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
+	factor        = say("the account needs a second factor, which no job can give; use another identity, such as an agent user")
+	reseed        = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
+	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or admit the runner's network")
+	disabled      = say("the application or its service principal is disabled in the tenant: enable it (Enterprise applications, Properties), and check client-id")
+	unknownTenant = say("check tenant-id: there is no such tenant")
+	tenant        = say("check client-id and tenant-id: this application must exist in this tenant")
+	device        = say("a Conditional Access policy demands a managed device, which a job does not have: let an administrator of the tenant exclude this account or application from the policy")
+	risk          = say("Entra considers the account or its sign-in at risk: an administrator of the tenant must review and clear the risk")
+	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")
+	agents        = say("an agent identity cannot be used with this grant: client-id must be the blueprint, agent-id the agent identity, agent-user its user account")
+	cloud         = say("the application belongs to another cloud: check authority-host, tenant-id and client-id")
+	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as an agent user")
+	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no)")
 )
 
 // hints is what to tell the user for an AADSTS code.
@@ -39,20 +68,44 @@ var hints = map[int]func(*Error) string{
 	70025: func(e *Error) string {
 		return fmt.Sprintf("client %s has no federated credential: check client-id, then add one with the values presented", e.Client)
 	},
-	700024:  say("the assertion is expired or not yet valid: check the clock of a self-hosted runner"),
-	700027:  say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
-	50013:   say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
-	700229:  say("an assertion that Entra issued must be an application's own"),
-	700016:  tenant,
-	90002:   say("check tenant-id: there is no such tenant"),
+	700024: say("the assertion is expired or not yet valid: check the clock of a self-hosted runner"),
+	700027: say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
+	50013:  say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
+	700229: say("an assertion that Entra issued must be an application's own"),
+	700016: tenant,
+	90002:  unknownTenant, 900023: unknownTenant,
+	50049:   say("check authority-host: Entra does not know it"),
+	70000:   say("the grant is not valid; where it is a refresh token, it must be one of this application: check client-id and refresh-token"),
 	500011:  say("Azure DevOps is not known in this tenant: connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra)"),
-	65001:   say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity"),
+	65001:   consent,
 	7000218: public, 700025: public,
 	50034: signIn, 50126: signIn, 50055: signIn, 50053: signIn, 50057: signIn,
 	50076: factor, 50079: factor, 50074: factor, 50158: factor,
 	53003: access, 530032: access,
 	50173: reseed, 700082: reseed, 70008: reseed, 70043: reseed,
-	82001: say("an agent identity cannot be used with this grant: client-id must be the blueprint, agent-id the agent identity, agent-user its user account"),
+	82001: agents, 82004: agents,
+	700223: func(e *Error) string {
+		return fmt.Sprintf("workload identity federation is switched off or limited in the tenant, or no federated credential of client %s matches: "+
+			"ask the tenant's administrator whether the issuer %s is allowed, and compare the values presented", e.Client, outside.Exact(e.Presented.Issuer))
+	},
+	700238: func(e *Error) string {
+		return fmt.Sprintf("the tenant does not allow workload identity federation with the issuer %s, or not for this kind of identity: its administrator must allow it", outside.Exact(e.Presented.Issuer))
+	},
+	7002381: say("the tenant accepts only repositories of certain enterprises (the claim enterprise of GitHub's assertion, which is empty for a personal repository): the repository must belong to one of them, or the tenant's administrator must change the policy"),
+	70052:   say("an assertion that Entra issued works only with an application of a single tenant: set the application's signInAudience to AzureADMyOrg"),
+	900382:  cloud, 900432: cloud,
+	7000112: disabled, 70001: disabled,
+	50020: say("the account belongs to another tenant or identity provider: check the account and tenant-id"),
+	90072: say("the account is not in this tenant, or is not synchronized with it: check the account and tenant-id"),
+	50105: say("the application requires that users are assigned, and this account is not: assign it (Enterprise applications, Users and groups), or switch the requirement off"),
+	53000: device, 53001: device,
+	53004: risk, 53010: risk, 53011: risk,
+	530034: say("the account is a delegated administrator whose home tenant considers it at risk: use an account of this tenant"),
+	530035: say("the tenant's security defaults block the sign-in with a password: use another identity, such as an agent user or a refresh token"),
+	65004:  say("the person declined the consent: sign in again and accept it, or let an administrator grant it"),
+	50135:  renew, 50144: renew,
+	50194: say("the application is registered for a single tenant: set tenant-id to that tenant"),
+	50196: say("Entra stopped a client that asked too often in a short time: let fewer jobs run at once, and try again later"),
 	70003: say("this grant is not supported for the client: client-id must be the blueprint, agent-id the agent identity, agent-user its user account"),
 }
 
@@ -67,11 +120,6 @@ func (e *Error) noMatch() string {
 	return text
 }
 
-func (e *Error) is(code int) bool {
-	for _, c := range e.Codes {
-		if c == code {
-			return true
-		}
-	}
-	return false
+func (e *Error) is(codes ...int) bool {
+	return slices.ContainsFunc(e.Codes, func(c int) bool { return slices.Contains(codes, c) })
 }

@@ -33,7 +33,26 @@ func TestHints(t *testing.T) {
 		"use another identity":                                         {50076, 50079, 50074, 50158},
 		"Conditional Access":                                           {53003, 530032},
 		"store the new one":                                            {50173, 700082, 70008, 70043},
-		"client-id must be the blueprint, agent-id the agent identity": {82001, 70003},
+		"client-id must be the blueprint, agent-id the agent identity": {82001, 82004, 70003},
+		"ask the tenant's administrator whether the issuer https://token.actions.githubusercontent.com is allowed": {700223},
+		"does not allow workload identity federation with the issuer https://token.actions.githubusercontent.com":  {700238},
+		"repositories of certain enterprises":  {7002381},
+		"AzureADMyOrg":                         {70052},
+		"another cloud: check authority-host":  {900382, 900432},
+		"is disabled in the tenant: enable it": {7000112, 70001},
+		"another tenant or identity provider":  {50020},
+		"not in this tenant":                   {90072},
+		"assign it":                            {50105},
+		"demands a managed device":             {53000, 53001},
+		"review and clear the risk":            {53004, 53010, 53011},
+		"an account of this tenant":            {530034},
+		"security defaults block the sign-in":  {530035},
+		"declined the consent":                 {65004},
+		"password must be changed":             {50135, 50144},
+		"for a single tenant":                  {50194},
+		"no such tenant":                       {90002, 900023},
+		"check authority-host: Entra":          {50049},
+		"one of this application":              {70000},
 	} {
 		for _, code := range codes {
 			t.Run(fmt.Sprint(code, " ", says), func(t *testing.T) {
@@ -61,10 +80,27 @@ func TestHintOfSeveralCodes(t *testing.T) {
 	}
 }
 
+// Values to copy into a federated credential help only where the credential is at
+// fault, not where an account, a consent or a tenant is.
+func TestCredentialMismatch(t *testing.T) {
+	t.Parallel()
+	credential := []int{700211, 700212, 700213, 7002138, 70021, 70025, 700223}
+	for code := range hints {
+		if got, want := (&Error{Codes: []int{code}}).CredentialMismatch(), slices.Contains(credential, code); got != want {
+			t.Errorf("AADSTS%d: %t", code, got)
+		}
+	}
+	for text, want := range map[string]bool{"No matching federated identity record found": true, "": false, "Wrong password": false} {
+		if got := (&Error{Description: text}).CredentialMismatch(); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
+
 // A code that passes needs no hint, for nobody has to change anything.
 func TestCodesThatPass(t *testing.T) {
 	t.Parallel()
-	want := []int{50033, 90024, 90033, 90055}
+	want := []int{50033, 50087, 50166, 90006, 90012, 90024, 90033, 90055, 90090, 90091, 501621}
 	got := slices.Sorted(slices.Values(passing))
 	if !slices.Equal(got, want) {
 		t.Errorf("passing codes %v, want %v", got, want)
@@ -75,7 +111,7 @@ func TestCodesThatPass(t *testing.T) {
 		}
 	}
 	for code := range hints {
-		if (&Error{Status: 400, Codes: []int{code}}).Passing() {
+		if code != codeLoop && (&Error{Status: 400, Codes: []int{code}}).Passing() {
 			t.Errorf("AADSTS%d passes", code)
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
+	"unicode"
 
 	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/outside"
@@ -34,7 +34,8 @@ const askingTenant = "ask the organization for its tenant"
 
 var (
 	tenantGUID = lazyregexp.New(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	authURI    = lazyregexp.New(`(?i)\bauthorization_uri="?([^",\s]+)"?`)
+	authURI    = lazyregexp.New(`(?i)(?:^|[\s,;])authorization(?:_uri)?\s*=\s*"?\s*([^",;\s]+)`)
+	notThere   = lazyregexp.New(`(?i)\b(?:not found|not be found|does not exist|no such)\b`)
 )
 
 const noTenant = "00000000-0000-0000-0000-000000000000"
@@ -51,39 +52,58 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 		return "", wire.NoAnswer(askingTenant, req.URL.Host, err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	body, _ := io.ReadAll(resp.Body) // the header decides; the body only explains
+	said := wire.ReadAnswer(resp.Header, body)
 
 	tenant := tenantOf(resp.Header)
-	switch {
-	case tenant == noTenant:
-		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode, Err: ErrNowhere,
-			Detail: "the organization " + outside.Line(o.Name, 60) + " is in no Entra tenant",
-			Advice: "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"}
-	case tenant != "":
-		return tenant, nil
-	case resp.StatusCode == http.StatusNotFound:
-		return "", &wire.Error{Doing: askingTenant, Host: req.URL.Host, Status: resp.StatusCode, Err: ErrNowhere,
-			Detail: "there is no organization " + outside.Line(o.Name, 60), Advice: "check organization, or set tenant-id"}
-	}
 	e := wire.Refused(askingTenant, resp, "the answer names no tenant")
-	if e.Advice == "" {
+	e.Support = said.Support
+	switch {
+	case tenant != "" && tenant != noTenant:
+		return tenant, nil
+	// Whoever misspelt the name must not be told to connect it to Entra, even
+	// where the answer names a tenant of zeros.
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere().MatchString(said.Message):
+		e.Err = ErrNowhere
+		e.Detail, e.Advice = "there is no organization "+outside.Line(o.Name, 60), "check organization, or set tenant-id"
+	case tenant == noTenant && !wire.PassingStatus(resp.StatusCode):
+		e.Err = ErrNowhere
+		e.Detail = "the organization " + outside.Line(o.Name, 60) + " is in no Entra tenant"
+		e.Advice = "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"
+	case resp.StatusCode/100 == 2:
+		e.Passes, e.Limit, e.Advice = true, wire.Repeats, "set tenant-id"
+	case said.Code == wire.CodeConditionalAccess:
+		e.Detail, e.Final, e.Advice = said.Message, true, wire.ConditionalAccess
+	case e.Advice == "":
 		e.Advice = "set tenant-id"
 	}
 	return "", e
 }
 
+// tenantOf finds the tenant in the headers of an answer: that of the challenge, or
+// else X-VSS-ResourceTenant. Each may come in several lines or as a list, and with
+// zeros beside the tenant; only where there is nothing else are zeros the result.
 func tenantOf(h http.Header) string {
-	for _, challenge := range h.Values("WWW-Authenticate") {
-		for _, m := range authURI().FindAllStringSubmatch(challenge, -1) {
+	var found []string
+	for _, line := range h.Values("WWW-Authenticate") {
+		for _, m := range authURI().FindAllStringSubmatch(line, -1) {
 			if u, err := url.Parse(m[1]); err == nil {
-				if last := path.Base(u.Path); tenantGUID().MatchString(last) {
-					return strings.ToLower(last)
-				}
+				found = append(found, strings.Split(u.Path, "/")...)
 			}
 		}
 	}
-	if t := h.Get("X-VSS-ResourceTenant"); tenantGUID().MatchString(t) {
-		return strings.ToLower(t)
+	for _, line := range h.Values("X-VSS-ResourceTenant") {
+		found = append(found, strings.FieldsFunc(line, func(r rune) bool { return r == ',' || r == ';' || r == '"' || unicode.IsSpace(r) })...)
 	}
-	return ""
+	tenant := ""
+	for _, text := range found {
+		switch {
+		case !tenantGUID().MatchString(text):
+		case text != noTenant:
+			return strings.ToLower(text)
+		default:
+			tenant = noTenant
+		}
+	}
+	return tenant
 }

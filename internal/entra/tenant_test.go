@@ -59,6 +59,25 @@ func TestTenant(t *testing.T) {
 		{name: "no tenant in the challenge", status: 401, header: http.Header{authenticate: {uri("common")}, resource: {tenantID}}, want: tenantID},
 		{name: "of two the first", status: 401, header: http.Header{resource: {tenantID, other}}, want: tenantID},
 
+		{name: "of a list the first", status: 401, header: http.Header{resource: {tenantID + ", " + other}}, want: tenantID},
+		{name: "spaces", status: 401, header: http.Header{resource: {"  " + tenantID + "\t"}}, want: tenantID},
+		{name: "zeros beside it", status: 401, header: http.Header{resource: {zeros, tenantID}}, want: tenantID},
+		{name: "zeros beside it in a list", status: 401, header: http.Header{resource: {zeros + "," + tenantID}}, want: tenantID},
+		{name: "zeros in the challenge, and a tenant", status: 401, header: http.Header{authenticate: {uri(zeros)}, resource: {tenantID}}, want: tenantID},
+		{name: "zeros in the header, and a tenant", status: 401, header: http.Header{authenticate: {uri(tenantID)}, resource: {zeros}}, want: tenantID},
+		{name: "two challenges", status: 401, header: http.Header{authenticate: {uri(zeros) + ", " + uri(tenantID)}}, want: tenantID},
+		{name: "two challenges in two lines", status: 401, header: http.Header{authenticate: {"TFS-Federated", uri("common"), uri(zeros), uri(tenantID)}}, want: tenantID},
+		{name: "an endpoint", status: 401, header: http.Header{authenticate: {uri(tenantID + "/oauth2/authorize")}}, want: tenantID},
+		{name: "an endpoint of v2.0, in quotes", status: 401, header: http.Header{authenticate: {`Bearer realm="", authorization_uri="https://login.microsoftonline.com/` + tenantID + `/oauth2/v2.0/authorize?x=y", error="invalid_token"`}}, want: tenantID},
+		{name: "spaces in the challenge", status: 401, header: http.Header{authenticate: {`Bearer  authorization_uri = " https://login.microsoftonline.com/` + tenantID + ` "`}}, want: tenantID},
+		{name: "as other services call it", status: 401, header: http.Header{authenticate: {`Bearer authorization="https://login.windows.net/` + tenantID + `", resource="x"`}}, want: tenantID},
+
+		{name: "misspelt, with zeros", status: 404, header: http.Header{resource: {zeros}}, err: "there is no organization contoso", hint: "check organization"},
+		{name: "misspelt, in words", status: 401, header: http.Header{resource: {zeros}, "X-Tfs-Serviceerror": {"The+organization+contoso+does+not+exist."}}, err: "there is no organization contoso", hint: "check organization"},
+		{name: "no tenant in a 200", status: 200, err: "answered 200 OK: the answer names no tenant", hint: "set tenant-id", passing: true},
+		{name: "Conditional Access", status: 403, header: http.Header{"X-Tfs-Serviceerror": {"VS403463%3A+no"}}, err: "answered 403 Forbidden: VS403463: no", hint: "a Conditional Access policy"},
+		{name: "a support id", status: 404, header: http.Header{"X-Vss-E2eid": {other}}, err: "there is no organization contoso (X-VSS-E2EID " + other + ")", hint: "check organization"},
+		{name: "zeros with a status that passes", status: 503, header: http.Header{resource: {zeros}}, err: "names no tenant", hint: "tenant-id", passing: true},
 		{name: "zeros", status: 401, header: http.Header{resource: {zeros}}, err: "is in no Entra tenant", hint: "connect the organization"},
 		{name: "zeros in the challenge", status: 401, header: http.Header{authenticate: {uri(zeros)}}, err: "is in no Entra tenant", hint: "connect the organization"},
 		{name: "no such organization", status: 404, err: "answered 404 Not Found: there is no organization contoso", hint: "check organization"},
@@ -71,7 +90,7 @@ func TestTenant(t *testing.T) {
 		{name: "hostile: a domain", status: 401, header: http.Header{authenticate: {uri("evil.test")}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "hostile: more behind it", status: 401, header: http.Header{resource: {tenantID + "/../../evil"}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "hostile: more before it", status: 401, header: http.Header{resource: {"x" + tenantID}}, err: "names no tenant", hint: "tenant-id"},
-		{name: "hostile: a list", status: 401, header: http.Header{resource: {tenantID + "," + other}}, err: "names no tenant", hint: "tenant-id"},
+		{name: "hostile: a list without a comma", status: 401, header: http.Header{resource: {tenantID + "|" + other}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "hostile: a query", status: 401, header: http.Header{authenticate: {uri("?t=" + tenantID)}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "hostile: no address", status: 401, header: http.Header{authenticate: {"Bearer authorization_uri=http://[::1/" + tenantID}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "hostile: another parameter", status: 401, header: http.Header{authenticate: {"Bearer xauthorization_uri=https://x/" + tenantID}}, err: "names no tenant", hint: "tenant-id"},
@@ -111,7 +130,7 @@ func TestTenant(t *testing.T) {
 			if passing, wait := wire.Passing(err); passing != tc.passing || wait != tc.wait {
 				t.Errorf("passing %t after %s", passing, wait)
 			}
-			if got, want := errors.Is(err, ErrNowhere), strings.Contains(tc.err, "in no Entra tenant") || tc.status == 404; got != want {
+			if got, want := errors.Is(err, ErrNowhere), strings.Contains(tc.err, "in no Entra tenant") || strings.Contains(tc.err, "there is no organization"); got != want {
 				t.Errorf("nowhere: %t, want %t", got, want)
 			}
 		})
@@ -166,6 +185,7 @@ func FuzzTenantOf(f *testing.F) {
 	f.Add(`Bearer authorization_uri="https://x/`+strings.ToUpper(tenantID)+`/?y"`, "")
 	f.Add("authorization_uri=%zz", "../"+tenantID)
 	f.Add("authorization_uri=//"+tenantID+" authorization_uri=/"+tenantID, " "+tenantID)
+	f.Add(`Bearer authorization = "https://x/`+tenantID+`/oauth2/authorize"`, "00000000-0000-0000-0000-000000000000, "+tenantID)
 	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 	f.Fuzz(func(t *testing.T, challenge, resource string) {
 		got := tenantOf(http.Header{"Www-Authenticate": {challenge}, "X-Vss-Resourcetenant": {resource}})

@@ -92,7 +92,7 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 		return false, wire.NoAnswer(doing, req.URL.Host, err)
 	}
 	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
-		return false, wire.NoContentError(doing, resp, body, "a run")
+		return false, wire.NoContentError(doing, resp, body, "a run", c.Token)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return false, c.refused(doing, resp, body)

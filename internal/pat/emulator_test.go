@@ -126,7 +126,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{name: "an application", claims: func(c map[string]any) { c["idtyp"] = "app" }, code: "InvalidAccessException", status: 403, hint: "for users only"},
 		{name: "somebody else's token", claims: func(c map[string]any) { c["aud"] = "https://graph.microsoft.com" }, status: 401, hint: "for Azure DevOps"},
-		{name: "not a member", claims: func(c map[string]any) { c["oid"] = "99999999-0000-4000-8000-000000000000" }, code: "TF400813", hint: "add the user"},
+		{name: "not a member", claims: func(c map[string]any) { c["oid"] = "99999999-0000-4000-8000-000000000000" }, code: "TF401444", hint: "account 99999999-0000-4000-8000-000000000000 is not yet a user"},
 		{name: "one of two permissions", claims: func(c map[string]any) { c["scp"] = "vso.pats" }, hint: "the user"},
 		{name: "no such organization", world: func(w *emulator.World) { w.Organizations = nil }, status: 404, hint: "`organization`"},
 		{name: "full access", world: policies(emulator.Policies{RestrictFullScope: true}), create: Create{Scopes: []string{"app_token"}}, code: "fullScopePatPolicyViolation", status: 200, hint: "Azure DevOps Administrator"},

@@ -134,12 +134,12 @@ func (e *Error) repeatable() bool {
 	return e.noContent && !e.denied() && (e.Op == "get" || e.Op == "list" || e.Op == "update")
 }
 
-// Attempts is how many attempts the request is worth, for [wire.Retry].
-func (e *Error) Attempts() int {
+// Attempts implements [wire.Limited].
+func (e *Error) Attempts() (string, int) {
 	if e.repeatable() && !wire.PassingStatus(e.Status) {
-		return wire.Repeats
+		return e.Op + " " + e.ID, wire.Repeats
 	}
-	return 0
+	return "", 0
 }
 
 // Wait is RetryAfter, for [wire.Retry].
@@ -201,6 +201,17 @@ func (e *Error) denied() bool {
 		return true
 	}
 	return e.anonymous()
+}
+
+// NoMember reports whether the user may have to be added to the organization.
+func (e *Error) NoMember() bool {
+	return e.Code == codeNoMember || e.Code == codeDenied && !e.anonymous()
+}
+
+// MayLackScope reports whether the answer may be for want of a scope in the token:
+// Azure DevOps refuses such a token, and does not say why.
+func (e *Error) MayLackScope() bool {
+	return e.SignedOut() || e.Code == codeDenied || e.Status == http.StatusForbidden && !e.denied()
 }
 
 // SignedOut reports whether the token was not accepted: there was none in

@@ -42,7 +42,7 @@ type area struct {
 // can carry. The list grows: a scope that is missing here is not an error.
 var scopeTable = []area{
 	{"Advanced Security", []string{"advsec < advsec_write < advsec_manage"}},
-	{"Agent pools and environments", []string{"agentpools < agentpools_manage < environment_manage", "machinegroup_manage"}},
+	{"Agent pools and environments", []string{"agentpools < agentpools_manage < environment_manage", "agentpools_manage < machinegroup_manage"}},
 	{"Analytics", []string{"analytics"}},
 	{"Auditing", []string{"auditlog < auditstreams_manage"}},
 	{"Build", []string{"build < build_execute"}},
@@ -53,13 +53,14 @@ var scopeTable = []area{
 	{"GitHub connections", []string{"githubconnections < githubconnections_manage"}},
 	{"Graph and identity", []string{"graph < graph_manage", "identity < identity_manage"}},
 	{"Marketplace", []string{"gallery < gallery_acquire", "gallery < gallery_publish < gallery_manage"}},
-	{"Notifications", []string{"notification < notification_write < notification_manage", "notification_diagnostics"}},
+	{"Notifications", []string{"notification < notification_write < notification_manage", "notification < notification_diagnostics"}},
 	{"Packaging", []string{"packaging < packaging_write < packaging_manage"}},
 	{"Pipeline resources", []string{"pipelineresources_use < pipelineresources_manage"}},
 	{"Projects and profiles", []string{"project < project_write < project_manage", "profile < profile_write"}},
 	{"Release", []string{"release < release_execute < release_manage"}},
 	{"Secure files", []string{"securefiles_read < securefiles_write < securefiles_manage"}},
 	{"Security", []string{"security_manage"}},
+	{"Service hooks", []string{"hooks < hooks_write", "hooks_interact"}},
 	{"Service connections", []string{"serviceendpoint < serviceendpoint_query < serviceendpoint_manage"}},
 	{"Settings and dashboards", []string{"settings < settings_write", "dashboards < dashboards_manage"}},
 	{"Symbols", []string{"symbols < symbols_write < symbols_manage"}},
@@ -69,6 +70,13 @@ var scopeTable = []area{
 	{"Variable groups", []string{"variablegroups_read < variablegroups_write < variablegroups_manage"}},
 	{"Wiki", []string{"wiki < wiki_write"}},
 	{"Work items", []string{"work < work_write < work_full"}},
+}
+
+// inherited are the scopes that scopes of other areas include, with those that do
+// so directly: the column "Inherits from" of the same page.
+var inherited = []struct{ scope, by string }{
+	{"profile", "extension extension.data gallery notification packaging release serviceendpoint symbols test hooks hooks_interact"},
+	{"hooks_write", "build code work"},
 }
 
 // undocumented are scopes that are in use without being documented, and so is
@@ -94,6 +102,12 @@ var known = sync.OnceValues(func() ([]Scope, map[string]int) {
 				add(Scope{Name: name, Area: a.name, Includes: below, Documented: true})
 				below = []string{name}
 			}
+		}
+	}
+	for _, in := range inherited {
+		for name := range strings.FieldsSeq(in.by) {
+			s := &list[place["vso."+name]]
+			s.Includes = append(s.Includes, "vso."+in.scope)
 		}
 	}
 	for _, name := range undocumented {

@@ -114,14 +114,16 @@ func TestKnown(t *testing.T) {
 		areas[s.Area], last = true, s.Area
 		includes[s.Name] = strings.Join(s.Includes, " ")
 		for _, below := range s.Includes {
-			if !slices.ContainsFunc(list, func(o Scope) bool { return o.Name == below && o.Area == s.Area }) {
+			if !slices.ContainsFunc(list, func(o Scope) bool {
+				return o.Name == below && (o.Area == s.Area || below == "vso.profile" || below == "vso.hooks_write")
+			}) {
 				t.Errorf("%s includes %s of another area", s.Name, below)
 			}
 		}
 	}
 	for name, want := range map[string]string{
-		"vso.code": "", "vso.code_full": "vso.code_manage", "vso.code_status": "",
-		"vso.environment_manage": "vso.agentpools_manage", "vso.machinegroup_manage": "",
+		"vso.code": "vso.hooks_write", "vso.profile": "", "vso.packaging": "vso.profile", "vso.code_full": "vso.code_manage", "vso.code_status": "",
+		"vso.environment_manage": "vso.agentpools_manage", "vso.machinegroup_manage": "vso.agentpools_manage",
 		"vso.gallery_acquire": "vso.gallery", "vso.gallery_publish": "vso.gallery", "vso.gallery_manage": "vso.gallery_publish",
 		"vso.auditstreams_manage": "vso.auditlog", "vso.pipelineresources_manage": "vso.pipelineresources_use",
 		"vso.drop_manage": "", "app_token": "",
@@ -154,7 +156,17 @@ func TestCovers(t *testing.T) {
 		{"vso.code", "vso.code_write", false},
 		{"vso.code_full", "vso.code_status", false},
 		{"vso.environment_manage", "vso.agentpools", true},
-		{"vso.machinegroup_manage", "vso.agentpools", false},
+		{"vso.machinegroup_manage", "vso.agentpools", true},
+		{"vso.machinegroup_manage", "vso.environment_manage", false},
+		{"vso.packaging", "vso.profile", true},
+		{"vso.packaging_write", "vso.profile", true},
+		{"vso.code", "vso.hooks_write", true},
+		{"vso.code", "vso.hooks", true},
+		{"vso.code", "vso.profile", true},
+		{"vso.hooks_write", "vso.code", false},
+		{"vso.profile", "vso.profile_write", false},
+		{"vso.notification_diagnostics", "vso.notification", true},
+		{"vso.notification_manage", "vso.notification_diagnostics", false},
 		{"vso.gallery_manage", "vso.gallery_publish", true},
 		{"vso.gallery_manage", "vso.gallery_acquire", false},
 		{"vso.gallery_acquire", "vso.gallery", true},
@@ -174,5 +186,121 @@ func TestCovers(t *testing.T) {
 		if got := Covers(strings.Fields(tc.asked), tc.granted); got != tc.want {
 			t.Errorf("Covers(%q, %q) = %v", tc.asked, tc.granted, got)
 		}
+	}
+}
+
+// The whole of what Microsoft's page of scopes documents as inherited, as the set
+// of all scopes that each one includes.
+func TestClosureOfScopes(t *testing.T) {
+	const documented = `
+advsec:
+advsec_write: advsec
+advsec_manage: advsec advsec_write
+agentpools:
+agentpools_manage: agentpools
+environment_manage: agentpools agentpools_manage
+machinegroup_manage: agentpools agentpools_manage
+analytics:
+auditlog:
+auditstreams_manage: auditlog
+build: hooks hooks_write profile
+build_execute: build hooks hooks_write profile
+code: hooks hooks_write profile
+code_write: code hooks hooks_write profile
+code_manage: code code_write hooks hooks_write profile
+code_full: code code_manage code_write hooks hooks_write profile
+code_status:
+connected_server:
+dashboards:
+dashboards_manage: dashboards
+entitlements:
+extension: profile
+extension_manage: extension profile
+extension.data: profile
+extension.data_write: extension.data profile
+gallery: profile
+gallery_acquire: gallery profile
+gallery_publish: gallery profile
+gallery_manage: gallery gallery_publish profile
+githubconnections:
+githubconnections_manage: githubconnections
+graph:
+graph_manage: graph
+hooks: profile
+hooks_write: hooks profile
+hooks_interact: profile
+identity:
+identity_manage: identity
+memberentitlementmanagement:
+memberentitlementmanagement_write: memberentitlementmanagement
+notification: profile
+notification_write: notification profile
+notification_manage: notification notification_write profile
+notification_diagnostics: notification profile
+packaging: profile
+packaging_write: packaging profile
+packaging_manage: packaging packaging_write profile
+pipelineresources_use:
+pipelineresources_manage: pipelineresources_use
+profile:
+profile_write: profile
+project:
+project_write: project
+project_manage: project project_write
+release: profile
+release_execute: profile release
+release_manage: profile release release_execute
+securefiles_read:
+securefiles_write: securefiles_read
+securefiles_manage: securefiles_read securefiles_write
+security_manage:
+serviceendpoint: profile
+serviceendpoint_query: profile serviceendpoint
+serviceendpoint_manage: profile serviceendpoint serviceendpoint_query
+settings:
+settings_write: settings
+symbols: profile
+symbols_write: profile symbols
+symbols_manage: profile symbols symbols_write
+taskgroups_read:
+taskgroups_write: taskgroups_read
+taskgroups_manage: taskgroups_read taskgroups_write
+test: profile
+test_write: profile test
+threads_full:
+tokenadministration:
+tokens:
+variablegroups_read:
+variablegroups_write: variablegroups_read
+variablegroups_manage: variablegroups_read variablegroups_write
+wiki:
+wiki_write: wiki
+work: hooks hooks_write profile
+work_write: hooks hooks_write profile work
+work_full: hooks hooks_write profile work work_write`
+	want := map[string]string{}
+	for line := range strings.SplitSeq(strings.TrimSpace(documented), "\n") {
+		name, includes, _ := strings.Cut(line, ":")
+		want[name] = strings.TrimSpace(includes)
+	}
+	for _, s := range Known() {
+		if !s.Documented || s.Name == FullAccess {
+			continue
+		}
+		var got []string
+		for _, other := range Known() {
+			if other.Name != s.Name && Covers([]string{s.Name}, other.Name) {
+				got = append(got, strings.TrimPrefix(other.Name, "vso."))
+			}
+		}
+		slices.Sort(got)
+		name := strings.TrimPrefix(s.Name, "vso.")
+		if includes, ok := want[name]; !ok || strings.Join(got, " ") != includes {
+			t.Errorf("%s includes %q, want %q", name, got, includes)
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not known: %v", want)
 	}
 }

@@ -140,8 +140,13 @@ var (
 // Hide makes a server's text fit for an error: one line of bounded length,
 // without the given secrets and whatever else looks like a credential.
 func Hide(text string, secrets ...secret.Value) string {
-	// The secrets are removed from the finished line: removed earlier, one
-	// could come about again; removed after the cut, half of one could stay.
+	return outside.Line(Redact(text, secrets...), maxMessage)
+}
+
+// Redact makes one line of a text, as [Hide] does, but of any length.
+func Redact(text string, secrets ...secret.Value) string {
+	// The secrets are removed from the finished line, or one could come about
+	// again; and before it is cut, or half of one could stay.
 	text = outside.Line(text, len(text))
 	for _, v := range secrets {
 		for _, s := range []string{v.Reveal(), url.QueryEscape(v.Reveal()), url.PathEscape(v.Reveal())} {
@@ -150,7 +155,7 @@ func Hide(text string, secrets ...secret.Value) string {
 			}
 		}
 	}
-	return outside.Line(credential().ReplaceAllString(text, "***"), maxMessage)
+	return credential().ReplaceAllString(text, "***")
 }
 
 // loose is a string where the field of the JSON may be of any type.
@@ -413,9 +418,10 @@ func decodeClaims(text string) string {
 }
 
 // NoContentError is the error of a successful answer without content, to a request
-// that may be repeated.
-func NoContentError(doing string, resp *http.Response, body []byte, what string) *Error {
-	e := Refused(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body)), what))
+// that may be repeated. The secrets are removed as by [ReadAnswer].
+func NoContentError(doing string, resp *http.Response, body []byte, what string, secrets ...secret.Value) *Error {
+	e := Refused(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what))
+	e.Support = SupportIDs(resp.Header, secrets...)
 	e.Passes, e.Limit = true, Repeats
 	return e
 }

@@ -81,8 +81,8 @@ func (e *Error) Passing() bool {
 // Wait is how long the server asked to wait.
 func (e *Error) Wait() time.Duration { return e.After }
 
-// Attempts is how many attempts the request is worth, for [Retry].
-func (e *Error) Attempts() int { return e.Limit }
+// Attempts implements [Limited].
+func (e *Error) Attempts() (string, int) { return e.Doing, e.Limit }
 
 // Hint is what the reader can change.
 func (e *Error) Hint() string { return e.Advice }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"slices"
@@ -26,14 +25,24 @@ const (
 // They may be a fault that passes, or a page for people that will always come.
 const Repeats = 4
 
-// attemptsOf is how many attempts an error makes worth while: what its method
-// Attempts() int says, or any number.
-func attemptsOf(err error) int {
-	var limited interface{ Attempts() int }
-	if errors.As(err, &limited) && limited.Attempts() > 0 {
-		return limited.Attempts()
+// Limited is implemented by errors of requests that are worth only so many
+// attempts; what tells those of different requests apart.
+type Limited interface {
+	Attempts() (what string, limit int)
+}
+
+// limits counts the failures of each limited request within one [Retry].
+type limits map[string]int
+
+// reached counts err and reports whether its request has had all its attempts.
+func (l limits) reached(err error) bool {
+	var limited Limited
+	if !errors.As(err, &limited) {
+		return false
 	}
-	return math.MaxInt
+	what, limit := limited.Attempts()
+	l[what]++
+	return limit > 0 && l[what] >= limit
 }
 
 // Log says what is being waited for, while it is being waited for.
@@ -113,13 +122,13 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
 	var last, before error // of the last attempt and of the one before it
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
-	attempts := 0
+	attempts, limited := 0, limits{}
 	next := retry.BackoffFunc(func() (time.Duration, bool) {
 		wait, stop := backoff.Next()
 		if _, asked := Passing(last); asked > 0 {
 			wait = asked
 		}
-		if deadline, ok := ctx.Deadline(); stop || attempts >= attemptsOf(last) || ok && time.Until(deadline) <= wait {
+		if deadline, ok := ctx.Deadline(); stop || limited.reached(last) || ok && time.Until(deadline) <= wait {
 			return 0, true
 		}
 		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))
