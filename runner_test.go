@@ -189,7 +189,7 @@ func result(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // plant TEXT puts a text in the place of what mint recorded in Azure Pipelines;
-// DISPLAYNAME in it is the PAT's.
+// DISPLAYNAME in it is the PAT's, and THEIRS the id of the PAT named "theirs".
 func plant(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
 	files, err := filepath.Glob(filepath.Join(w.agent.TempDirectory(), "azdo-pat-*.json"))
@@ -198,6 +198,11 @@ func plant(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("there are the records %q", files)
 	}
 	text := strings.ReplaceAll(args[0], "DISPLAYNAME", w.agent.Outputs("pat")["displayName"])
+	for _, p := range w.PATs() {
+		if p.Name == "theirs" {
+			text = strings.ReplaceAll(text, "THEIRS", p.ID)
+		}
+	}
 	ts.Check(os.WriteFile(files[0], []byte(text), 0o644))
 }
 

@@ -1,12 +1,14 @@
 package pat
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Types and codes of HTTP/2, RFC 9113.
@@ -101,7 +103,9 @@ func TestCreateIsNotReplayed(t *testing.T) {
 			transport.Protocols.SetUnencryptedHTTP2(true)
 			defer transport.CloseIdleConnections()
 			c := New(Options{BaseURL: url, Organization: "contoso", HTTP: &http.Client{Transport: transport}})
-			_, err := c.Create(t.Context(), Create{DisplayName: "nightly", Scopes: []string{"vso.code"}})
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err := c.Create(ctx, Create{DisplayName: "nightly", Scopes: []string{"vso.code"}})
 			if e := asError(t, err); e.Settled() || !e.Passing() {
 				t.Errorf("settled %t, passing %t: %v", e.Settled(), e.Passing(), e)
 			}

@@ -3,8 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const pinned = "ghcr.io/owner/repository@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -58,5 +61,23 @@ func TestNotes(t *testing.T) {
 		if string(got) != want || (err == nil) != (want != "") {
 			t.Errorf("%s: %q, %v", version, got, err)
 		}
+	}
+}
+
+// The runner takes a caller's `with: entrypoint` and `with: args` where the
+// action sets none of its own.
+func TestActionStartsTheProgramAlone(t *testing.T) {
+	var action struct {
+		Runs map[string]any `yaml:"runs"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(tree, "action.yml"))), &action); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"using": "docker", "image": "Dockerfile",
+		"entrypoint": "/azdo-pat", "args": []any{"${{ inputs.command }}"}, "post-entrypoint": "/post",
+	}
+	if !reflect.DeepEqual(action.Runs, want) {
+		t.Errorf("runs is %v, want %v", action.Runs, want)
 	}
 }

@@ -12,11 +12,12 @@ import (
 type repository struct {
 	t             *testing.T
 	origin, clone string
+	path          string // goes before PATH
 }
 
 func newRepository(t *testing.T) *repository {
 	dir := t.TempDir()
-	r := &repository{t, filepath.Join(dir, "origin"), filepath.Join(dir, "clone")}
+	r := &repository{t: t, origin: filepath.Join(dir, "origin"), clone: filepath.Join(dir, "clone")}
 	r.git(dir, "init", "--quiet", "--bare", "--initial-branch=main", r.origin)
 	r.git(dir, "clone", "--quiet", r.origin, r.clone)
 	write(t, filepath.Join(r.clone, "action.yml"), "runs:\n  using: docker\n  image: Dockerfile\n")
@@ -32,7 +33,7 @@ func (r *repository) command(dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(r.t.Context(), name, args...)
 	cmd.Dir = dir
 	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.t.TempDir(), "GIT_CONFIG_NOSYSTEM=1",
+		"PATH=" + r.path + os.Getenv("PATH"), "HOME=" + r.t.TempDir(), "GIT_CONFIG_NOSYSTEM=1",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
 	}
 	return cmd
@@ -155,6 +156,43 @@ func TestTagMoved(t *testing.T) {
 	for _, version := range []string{"v3.0.0", "1.0.0", "v1", "v1.0.0;id"} {
 		if out, err := r.script(version); err == nil {
 			t.Errorf("%s: no error\n%s", version, out)
+		}
+	}
+}
+
+// A tag that somebody moves between the script's look at it and its push stays,
+// and so does the major tag.
+func TestTagMovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, tag := range []string{"v1.0.1", "v1"} {
+		r := newRepository(t)
+		if out, err := r.release("v1.0.0"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		major := r.at("v1")
+		r.another("theirs")
+		theirs := r.at("main")
+		r.another("new")
+		r.git(r.clone, "tag", "v1.0.1")
+		r.git(r.clone, "push", "--quiet", "origin", "v1.0.1")
+		pushed := r.at("v1.0.1")
+
+		// The git that the script finds first moves the tag before it pushes.
+		git, err := exec.LookPath("git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		bin := t.TempDir()
+		write(t, filepath.Join(bin, "git"), "#!/bin/sh\n[ \"$1\" != push ] || "+git+" --git-dir='"+r.origin+"' update-ref refs/tags/"+tag+" "+theirs+"\nexec "+git+" \"$@\"\n")
+		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.path = bin + ":"
+		out, err := r.script("v1.0.1")
+		want := map[string]string{"v1.0.1": pushed, "v1": major}
+		want[tag] = theirs
+		if err == nil || r.at("v1.0.1") != want["v1.0.1"] || r.at("v1") != want["v1"] {
+			t.Errorf("%s moved: v1.0.1 is %s, want %s; v1 is %s, want %s (%v)\n%s", tag, r.at("v1.0.1"), want["v1.0.1"], r.at("v1"), want["v1"], err, out)
 		}
 	}
 }

@@ -19,6 +19,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("contoso", "contoso.com", someGUID, "agent@contoso.com", "https://login.microsoftonline.com", "http://127.0.0.1:1", "vso.code", "1h", "2m", "true", "warn", "label", "", uint8(0b000011))
 	f.Add("https://dev.azure.com/contoso", "", "api://x", someGUID, "https://a/b/", "https://[::1]", "vso.code,vso.build", "24h", "1s", "false", "fail", "", "x", uint8(0b000100))
 	f.Add("https://contoso.visualstudio.com", someGUID, "a b", "x", "http://localhost.evil.com", "https://x#", "app_token", "5m", "0", "TRUE", "", "\n", "\n", uint8(0b011000))
+	f.Add("contoso", "evil.com/x", someGUID, "agent@contoso.com", "https://login.microsoftonline.com", "http://127.0.0.1:1", "vso.code", "1h", "2m", "true", "warn", "label", "", uint8(0b000011))
 	f.Add("con_toso", "x", "", "", "http://0.0.0.0", "https://x?", "", "4m", "-1s", "yes", "x", "::error::", "\x00", uint8(0b111111))
 	f.Add("", "", "", "a:b@c", "://", "https://\u2028", "vso.", "1", "1h", "", "", "", "", uint8(0))
 	f.Fuzz(func(t *testing.T, organization, tenant, client, user, authority, service, scopes, lifetime, timeout, flag, policy, label, secretEnd string, identity uint8) {
