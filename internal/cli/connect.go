@@ -99,7 +99,6 @@ func (c *connection) readToken(access secret.Value) {
 		User      string  `json:"oid"`
 		Issued    float64 `json:"iat"`
 		NotBefore float64 `json:"nbf"`
-		Ends      float64 `json:"exp"`
 	}
 	if assertion.Decode(access, &claims) != nil {
 		return
@@ -107,10 +106,8 @@ func (c *connection) readToken(access secret.Value) {
 	if settings.IsGUID(claims.User) {
 		c.user = strings.ToLower(claims.User)
 	}
-	if claims.Ends > 0 {
-		c.tokenEnds = time.Unix(int64(claims.Ends), 0)
-	}
-	if from := max(claims.Issued, claims.NotBefore); from > 0 && claims.Ends > from {
+	c.tokenEnds = tokenEnd(access)
+	if from := max(claims.Issued, claims.NotBefore); from > 0 && !c.tokenEnds.IsZero() {
 		c.clock.Confine(time.Unix(int64(from), 0).Add(-tokenSlack), c.tokenEnds.Add(tokenSlack))
 	}
 }

@@ -53,5 +53,5 @@ func (c *call) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.R
 		// Half of a record, or none of ours: a request may just be under way.
 		return lease.Record{Stage: lease.Intended, Name: over.Name, Intended: c.Now()}, false
 	}
-	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Doubt: r.Doubt, Open: r.Open, Skew: r.Skew}, true
+	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Doubt: r.Doubt, Open: r.Open, User: r.User, Skew: r.Skew}, true
 }

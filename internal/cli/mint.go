@@ -8,10 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 func (c *call) mintCommand() *cobra.Command {
@@ -119,7 +122,7 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 	c.replaced(conn.refresh, conn.server())
 	s.TenantID = conn.tenant
 	r := lease.Record{
-		Name: origin.DisplayName(), Skew: conn.clock.Skew(), Settings: s.Save(),
+		Name: origin.DisplayName(), Skew: conn.clock.Skew(), User: conn.user, Settings: s.Save(),
 	}
 	if c.keeping { // the file may be gone when the post step begins
 		r.Settings.Roots = c.roots
@@ -134,7 +137,58 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 		return nil, nil, nil, err
 	}
 	c.clockWarning(minted.Record.Skew.Estimate())
+	c.credentialWarning(s, conn, minted)
 	return conn, lessor, minted, nil
+}
+
+// jobTokenLife is how long after a job's start GitHub's request token is good.
+const jobTokenLife = 6 * time.Hour
+
+// credentialWarning says so where the PAT may outlive what is needed to revoke it.
+func (c *call) credentialWarning(s *settings.Settings, conn *connection, l *lease.Lease) {
+	if s.SkipRevoke {
+		return
+	}
+	var credential, advice string
+	var ends time.Time // zero: not known
+	long := false
+	switch p := c.platform.(type) {
+	case *ci.GitHub:
+		credential, ends = "the job's request token", tokenEnd(p.IDToken().Token)
+		long = l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now())) > jobTokenLife
+	case *ci.AzurePipelines:
+		credential, ends = "the job's access token", tokenEnd(p.IDToken().Token)
+	}
+	advice = "ask for a shorter lifetime, or revoke the PAT before then"
+	if s.FederatedTokenFile != "" { // may be renewed at any time
+		ends, long = time.Time{}, false
+	}
+	if s.Identity == settings.AccessToken {
+		credential, ends, long = "the access token", conn.tokenEnds, false
+		advice = "ask for a shorter lifetime, or bring a fresher access token along"
+	}
+	var until string
+	switch {
+	case !ends.IsZero() && ends.Add(wire.Tolerance).Before(l.Token.ValidTo):
+		until = "ends at " + stamp(ends)
+	case long:
+		until = fmt.Sprintf("is good for about %s after the job's start", brief(jobTokenLife))
+	default:
+		return
+	}
+	c.platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
+		"%s %s, and the PAT at %s: later on nobody can revoke the PAT with it\n%s", credential, until, stamp(l.Token.ValidTo), advice))
+}
+
+// tokenEnd is when a token ends, if it can be read.
+func tokenEnd(v secret.Value) time.Time {
+	var claims struct {
+		Ends float64 `json:"exp"`
+	}
+	if assertion.Decode(v, &claims) != nil || claims.Ends <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(claims.Ends), 0)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -13,6 +13,7 @@ import (
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/settings"
 )
 
@@ -207,7 +208,21 @@ func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record
 			c.platform.Log().Infof("PAT %s is revoked%s", e.ID, lived(e, conn.server()))
 		}
 	}
-	return ended, err
+	return ended, otherUser(conn, r, ended, err)
+}
+
+// otherUser is the error of a release in the name of another user than the one
+// whose PAT it was: to them, the PAT does not exist.
+func otherUser(conn *connection, r lease.Record, ended []lease.Ended, err error) error {
+	found := slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone })
+	if found || r.User == "" || conn.user == "" || r.User == conn.user {
+		return err
+	}
+	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", outside.Line(r.User, 40), conn.user)
+	if err != nil {
+		other = fmt.Errorf("%w: %w", other, err)
+	}
+	return hint.Add(other, "give this step the same secrets as mint")
 }
 
 // stubborn goes on for a while when the process is told to stop: to revoke is all

@@ -50,6 +50,8 @@ type Record struct {
 	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.
 	ValidFrom time.Time `json:"validFrom,omitzero"`
 	ValidTo   time.Time `json:"validTo,omitzero"`
+	// User is the object id of the user whose PAT it is, where it is known.
+	User string `json:"user,omitempty"`
 	// Skew is how far this machine's clock is ahead of Azure DevOps', by when the
 	// PAT began, or before that as far as it is known.
 	Skew     wire.Skew      `json:"skew,omitzero"`
