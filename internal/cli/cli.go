@@ -94,7 +94,7 @@ func Run(ctx context.Context, w World) int {
 		return c.failed(root.Name(), fmt.Errorf("write to standard output: %w", c.out.failed))
 	}
 	if err != nil {
-		c.platform.Log().Error("azdo-pat wrong command line", usageHint(err, root, args))
+		c.platform.Log().Error("azdo-pat wrong command line", commandLineError(err, root, args))
 		return usage
 	}
 	return c.status
@@ -188,7 +188,11 @@ func (c *call) actionArgs(args []string) ([]string, error) {
 	}
 	input, _ := c.LookupEnv("INPUT_COMMAND")
 	if input != "" && len(args) == 1 && args[0] == input && !slices.Contains(actionCommands, settings.Command(input)) {
-		return nil, fmt.Errorf("command: found %q; allowed: mint, sweep or check", input)
+		found := fmt.Sprintf("%q", input)
+		if !repeatable(input) {
+			found = "what is not shown, since it may be a credential"
+		}
+		return nil, fmt.Errorf("command: found %s; allowed: mint, sweep or check", found)
 	}
 	return args, nil
 }
@@ -246,22 +250,6 @@ var examples = map[string]string{
 	"completion zsh":        `  azdo-pat completion zsh >"${fpath[1]}/_azdo-pat"`,
 	"completion fish":       "  azdo-pat completion fish >~/.config/fish/completions/azdo-pat.fish",
 	"completion powershell": "  azdo-pat completion powershell | Out-String | Invoke-Expression",
-}
-
-// usageHint says where to read on, and why a secret has no flag.
-func usageHint(err error, root *cobra.Command, args []string) error {
-	if name, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok && settings.IsSecret(name) {
-		return hint.Add(fmt.Errorf("--%s: a secret has no flag, since a command line is visible to other processes", name),
-			"set the variable AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
-	}
-	path := root.Name()
-	if cmd, _, e := root.Find(args); e == nil && cmd != root {
-		path = cmd.CommandPath()
-		if cmd.Name() == "exec" && !slices.Contains(args, "--") {
-			return hint.Add(err, "put -- before the command: "+path+" [flags] -- COMMAND [ARG…]; see "+path+" --help")
-		}
-	}
-	return hint.Add(err, "see "+path+" --help")
 }
 
 // noArgs refuses arguments without repeating them: one may be a credential that
@@ -357,7 +345,7 @@ func flags(cmd *cobra.Command) map[string]string {
 
 // source is where the settings of this call come from.
 func (c *call) source(given map[string]string, saved *settings.Saved) settings.Source {
-	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Saved: saved}
+	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Environ: c.Environ, Saved: saved}
 	s.Roots = func(file string) (err error) {
 		o := wire.Options{CAFile: file}
 		if saved != nil {

@@ -68,7 +68,11 @@ func (c *call) post(ctx context.Context, args []string) int {
 		// Main had the same argument, so that it was no mint. Where a PAT is on
 		// record it was one: in a nested composite action the arguments can be
 		// another step's.
-		log.Infof("%q mints nothing, so there is nothing to revoke", args[0])
+		command := "the command"
+		if repeatable(args[0]) {
+			command = fmt.Sprintf("%q", args[0])
+		}
+		log.Infof("%s mints nothing, so there is nothing to revoke", command)
 		return done
 	case saved != nil && record.Stage == lease.Started:
 		log.Infof("nothing was minted, so there is nothing to revoke")

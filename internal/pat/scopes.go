@@ -8,6 +8,7 @@ import (
 	"sync"
 	"unicode"
 
+	nearby "azdo-pat/internal/nearest"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/secret"
 )
@@ -225,7 +226,7 @@ func nearest(name string) []string {
 	for _, s := range all {
 		to := bareName(s.Name)
 		most := max(len(to)/4, min(2, len(to)/2))
-		if d := distance(name, to); d <= most {
+		if d := nearby.Distance(name, to); d <= most {
 			near = append(near, candidate{s.Name, d})
 		}
 	}
@@ -235,27 +236,6 @@ func nearest(name string) []string {
 		names = append(names, c.name)
 	}
 	return names
-}
-
-// distance returns the edit distance (Levenshtein's) of two texts, in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(row[j+1]+1, row[j]+1, substitute)
-		}
-	}
-	return row[len(b)]
 }
 
 // Covers reports whether a granted scope was asked for: named, or included in

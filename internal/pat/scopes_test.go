@@ -86,17 +86,6 @@ func TestFormOfAScope(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, tc := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"kitten", "sitting", 3}, {"code", "coed", 2}, {"abc", "abc", 0}, {"flaw", "lawn", 2}} {
-		if got := distance(tc.a, tc.b); got != tc.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", tc.a, tc.b, got, tc.want)
-		}
-	}
-}
-
 func TestKnown(t *testing.T) {
 	list := Known()
 	seen := map[string]bool{}

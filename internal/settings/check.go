@@ -100,6 +100,7 @@ func (c *check) settings(r *raw) *Settings {
 	if strings.ContainsFunc(s.Audience, func(r rune) bool { return r == ' ' || outside.Invisible(r) }) {
 		c.wrong("audience", s.Audience, "the audience of the federated credential, without white space")
 	}
+	c.unknown(s)
 	c.environment(s)
 	c.tokenFile(s, r.FederatedTokenFile)
 	if c.noRoots != "" {

@@ -225,6 +225,9 @@ type Source struct {
 	Flags map[string]string
 	// LookupEnv reads the environment, as [os.LookupEnv] does.
 	LookupEnv func(string) (string, bool)
+	// Environ lists the environment, as [os.Environ] does, for names that are
+	// misspelt. Nil: nobody looks for them.
+	Environ func() []string
 	// Action says that the caller wrote a GitHub workflow, so that a missing
 	// setting is named as an input.
 	Action bool

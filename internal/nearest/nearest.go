@@ -1,0 +1,51 @@
+// Package nearest finds the name that a misspelt one was meant to be.
+package nearest
+
+import "strings"
+
+// Distance is how many letters must be changed, added or taken away to make b of
+// a, byte by byte.
+func Distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j+1]+1, row[j]+1, substitute)
+		}
+	}
+	return row[len(b)]
+}
+
+// longest is the length of a name beyond which it is like none.
+const longest = 64
+
+// Name returns the one of names that is nearest to a misspelt one, and whether it
+// is near enough to be what was meant. An abbreviation is near: org, token-url.
+func Name(misspelt string, names []string) (name string, near bool) {
+	plain := strings.NewReplacer("-", "", "_", "").Replace
+	given := plain(strings.ToLower(misspelt))
+	if len(given) > longest {
+		return "", false
+	}
+	best := -1
+	for _, candidate := range names {
+		to := plain(strings.ToLower(candidate))
+		d := Distance(given, to)
+		if len(given) > 1 && (strings.HasPrefix(to, given) || strings.HasPrefix(given, to)) {
+			d = min(d, 2)
+		}
+		if best < 0 || d < best {
+			name, best = candidate, d
+		}
+	}
+	return name, best >= 0 && best <= max(2, len(given)/3)
+}

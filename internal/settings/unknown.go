@@ -1,0 +1,47 @@
+package settings
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"azdo-pat/internal/nearest"
+)
+
+// variablePrefix begins the names of the variables that are for this program.
+const variablePrefix = "AZDO_PAT_"
+
+// othersVariables begin like ours and are no settings: the template for Azure
+// Pipelines sets them.
+var othersVariables = []string{"PROGRAM"}
+
+// unknown warns of variables that name no setting: a misspelt one would be passed
+// over without a word.
+func (c *check) unknown(s *Settings) {
+	if c.src.Environ == nil || c.command == Post { // main has said it
+		return
+	}
+	var known []string
+	for f := range reflect.TypeFor[raw]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+		known = append(known, name)
+	}
+	var warnings []string
+	for _, entry := range c.src.Environ() {
+		variable, _, _ := strings.Cut(entry, "=")
+		name, ours := strings.CutPrefix(variable, variablePrefix)
+		if value, _ := c.src.LookupEnv(variable); !ours || strings.TrimSpace(value) == "" ||
+			slices.Contains(known, name) || slices.Contains(othersVariables, name) {
+			continue
+		}
+		shown := "a variable that starts with " + variablePrefix
+		if of(name, "_") && len(name) <= 64 && name == strings.ToUpper(name) {
+			shown = variable
+		}
+		near, _ := nearest.Name(name, known)
+		warnings = append(warnings, fmt.Sprintf("%s names no setting, so it is not read; the nearest name is %s%s", shown, variablePrefix, near))
+	}
+	slices.Sort(warnings) // the environment has no order
+	s.Warnings = append(s.Warnings, slices.Compact(warnings)...)
+}
