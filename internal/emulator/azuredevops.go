@@ -30,11 +30,13 @@ func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
 			}
 			return OpList, e.patOperation((*patCall).list)
 		}
-	case rest == "_apis" && a.Method == http.MethodOptions && e.options.SDKs:
+	case a.Method == http.MethodOptions && e.options.SDKs && (rest == "_apis" || strings.HasPrefix(rest, "_apis/") && strings.Count(rest, "/") == 1):
 		return OpLocations, e.locations
+	case strings.EqualFold(rest, "_apis/resourceAreas") && a.Method == http.MethodGet && e.options.SDKs:
+		return OpResourceAreas, e.resourceAreas
 	case rest == "_apis/projects":
 		return OpProjects, e.projects
-	case rest == "_apis/connectionData":
+	case strings.EqualFold(rest, "_apis/connectionData"):
 		return OpConnectionData, e.connectionData
 	case strings.Contains(rest, "/_apis/distributedtask/hubs/build/plans/") && strings.HasSuffix(rest, "/oidctoken"):
 		return OpPipelinesOIDC, e.pipelinesOIDC

@@ -39,26 +39,32 @@ func (v vssError) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	v.write(w, status)
 }
 
-// badVersion is what is wrong with the api-version of a request, or nil. It
-// stands in the query or in the header Accept
-// (https://learn.microsoft.com/azure/devops/integrate/concepts/rest-api-versioning).
-func badVersion(r *http.Request, accepted ...string) *vssError {
+// versionOf is the api-version of a request, or nothing.
+func versionOf(r *http.Request) string {
 	given := r.URL.Query()["api-version"]
 	if _, parameters, err := mime.ParseMediaType(r.Header.Get("Accept")); err == nil && given == nil {
 		given = []string{parameters["api-version"]}
 	}
-	if len(given) != 1 || given[0] == "" {
+	return strings.Join(given, ",")
+}
+
+// badVersion is what is wrong with the api-version of a request, or nil. It
+// stands in the query or in the header Accept
+// (https://learn.microsoft.com/azure/devops/integrate/concepts/rest-api-versioning).
+func badVersion(r *http.Request, accepted ...string) *vssError {
+	given := versionOf(r)
+	if given == "" || strings.Contains(given, ",") {
 		return &vssError{
 			Message: fmt.Sprintf("No api-version was supplied for the %q request. The version must be supplied either as part of the Accept header (e.g. \"application/json; api-version=1.0\") or as a query parameter (e.g. \"?api-version=1.0\").", r.Method),
 			Type:    "Microsoft.VisualStudio.Services.WebApi.VssVersionNotSpecifiedException",
 		}
 	}
 	for _, v := range accepted {
-		if given[0] == v {
+		if given == v {
 			return nil
 		}
 	}
-	number, _, preview := strings.Cut(given[0], "-")
+	number, _, preview := strings.Cut(given, "-")
 	for _, v := range accepted {
 		if !preview && strings.HasPrefix(v, number+"-") {
 			return &vssError{
@@ -68,7 +74,7 @@ func badVersion(r *http.Request, accepted ...string) *vssError {
 		}
 	}
 	return &vssError{
-		Message: fmt.Sprintf("The requested REST API version of %s is out of range for this server. The emulator supports %s.", given[0], strings.Join(accepted, " and ")),
+		Message: fmt.Sprintf("The requested REST API version of %s is out of range for this server. The emulator supports %s.", given, strings.Join(accepted, " and ")),
 		Type:    "Microsoft.VisualStudio.Services.WebApi.VssVersionOutOfRangeException",
 	}
 }

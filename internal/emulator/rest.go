@@ -47,27 +47,46 @@ func (e *Emulator) basicLocked(w http.ResponseWriter, r *http.Request, o *Organi
 	return p
 }
 
-// restLocked are the checks of a REST GET with a PAT. If they fail, the
-// request has been answered.
-func (e *Emulator) restLocked(w http.ResponseWriter, r *http.Request, want string, versions ...string) *PAT {
+// restLocked are the checks of a REST GET that needs a scope of a PAT, or any
+// credential if want is empty. It returns the user in whose name it is made; if
+// the checks fail, the request has been answered. A GET without a version gets the
+// latest one: azure-devops-node-api leaves it out, and the service is known to
+// demand it of other methods only.
+func (e *Emulator) restLocked(w http.ResponseWriter, r *http.Request, want string, versions ...string) (owner string) {
 	o := e.organizationLocked(w, r)
 	if o == nil {
-		return nil
+		return ""
 	}
-	p := e.basicLocked(w, r, o, want)
-	if p == nil {
-		return nil
+	if want == "" {
+		owner = e.anyoneLocked(w, r, o)
+	} else if p := e.basicLocked(w, r, o, want); p != nil {
+		owner = p.Owner
+	}
+	if owner == "" {
+		return ""
 	}
 	if r.Method != http.MethodGet {
 		recordOf(r).Refusal = "method"
 		http.Error(w, "only GET", http.StatusMethodNotAllowed)
-		return nil
+		return ""
 	}
-	if bad := badVersion(r, versions...); bad != nil {
+	if bad := badVersion(r, versions...); bad != nil && versionOf(r) != "" {
 		bad.refuse(w, r, http.StatusBadRequest)
-		return nil
+		return ""
 	}
-	return p
+	return owner
+}
+
+// anyoneLocked is the user in whose name a request is made with a PAT of any scope
+// or with a token of Entra. If there is none, the request has been answered.
+func (e *Emulator) anyoneLocked(w http.ResponseWriter, r *http.Request, o *Organization) (owner string) {
+	if _, _, basic := r.BasicAuth(); !basic {
+		return e.callerLocked(w, r, o)
+	}
+	if p := e.basicLocked(w, r, o, ""); p != nil {
+		return p.Owner
+	}
+	return ""
 }
 
 // projects answers GET /{organization}/_apis/projects?api-version=7.1, which
@@ -75,7 +94,7 @@ func (e *Emulator) restLocked(w http.ResponseWriter, r *http.Request, want strin
 func (e *Emulator) projects(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.restLocked(w, r, "vso.project", "7.1", "7.2-preview.4") == nil {
+	if e.restLocked(w, r, "vso.project", "7.1", "7.2-preview.4") == "" {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": []any{map[string]any{
@@ -88,12 +107,12 @@ func (e *Emulator) projects(w http.ResponseWriter, r *http.Request) {
 func (e *Emulator) connectionData(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p := e.restLocked(w, r, "", "7.1-preview", "7.1-preview.1", "7.2-preview.1")
-	if p == nil {
+	owner := e.restLocked(w, r, "", "7.1-preview", "7.1-preview.1", "7.2-preview.1")
+	if owner == "" {
 		return
 	}
-	user := map[string]any{"id": p.Owner}
-	if u := e.world.User(p.Owner); u != nil {
+	user := map[string]any{"id": owner}
+	if u := e.world.User(owner); u != nil {
 		user["providerDisplayName"] = u.UPN
 	}
 	writeJSON(w, http.StatusOK, map[string]any{

@@ -24,7 +24,8 @@ func TestREST(t *testing.T) {
 		"other scope":            {"vso.code", projects, 401},
 		"scope that sounds like": {"vso.projects", projects, 401},
 		"any scope":              {"vso.code", who, 200},
-		"no version":             {"vso.project", "/contoso/_apis/projects", 400},
+		"no version":             {"vso.project", "/contoso/_apis/projects", 200},
+		"other version":          {"vso.project", "/contoso/_apis/projects?api-version=9.9", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,8 +11,9 @@ import (
 // What Microsoft's SDKs ask for beyond what the protocol needs. It is served
 // with [Options.SDKs] alone.
 const (
-	OpOpenID    = "entra.openid"   // MSAL, for each of its clients
-	OpLocations = "azdo.locations" // azure-devops-go-api, for each base URL
+	OpOpenID        = "entra.openid"       // MSAL, for each of its clients
+	OpLocations     = "azdo.locations"     // azure-devops-go-api for each base URL, azure-devops-node-api for each area
+	OpResourceAreas = "azdo.resourceAreas" // azure-devops-node-api
 )
 
 // openIDEndpoint is the tenant's OpenID configuration document.
@@ -72,24 +73,61 @@ func withoutMSAL(form url.Values) url.Values {
 	return form
 }
 
-// patsLocation is the id by which clients in the style of Azure DevOps' SDKs
-// know the PAT Lifecycle API. No documentation has it.
-const patsLocation = "55967393-20ef-45c6-a96c-b5d5d5986a9a"
+// resourceLocation is where the clients of Azure DevOps' SDKs find an API, and in
+// which versions. They know it by its id: that of the PAT Lifecycle API is in no
+// documentation, the others are in azure-devops-node-api.
+type resourceLocation struct {
+	ID              string `json:"id"`
+	Area            string `json:"area"`
+	ResourceName    string `json:"resourceName"`
+	RouteTemplate   string `json:"routeTemplate"`
+	ResourceVersion int    `json:"resourceVersion"`
+	MinVersion      string `json:"minVersion"`
+	MaxVersion      string `json:"maxVersion"`
+	ReleasedVersion string `json:"releasedVersion"`
+}
 
-// locations is OPTIONS /{organization}/_apis, by which a client finds the path
-// and the versions of an API. The service lists hundreds; here it is the one of
-// PATs. Whether it also tells those who are not signed in is not documented:
-// here it does not.
+var resourceLocations = []resourceLocation{
+	{"55967393-20ef-45c6-a96c-b5d5d5986a9a", "tokens", "pats", "_apis/{area}/{resource}", 1, "6.1", "7.2", "0.0"},
+	{"00d9565f-ed9c-4a06-9a50-00e7896ccab4", "Location", "ConnectionData", "_apis/{resource}", 1, "1.0", "7.2", "0.0"},
+	{"e81700f7-3be2-46de-8624-2eb35882fcaa", "Location", "ResourceAreas", "_apis/{resource}/{areaId}", 1, "3.2", "7.2", "0.0"},
+	{"603fe2ac-9723-48b9-88ad-09305aa6c6e1", "core", "projects", "_apis/{resource}/{*projectId}", 4, "1.0", "7.2", "7.1"},
+}
+
+// coreArea is the id of the area core.
+const coreArea = "79134c72-4a58-4b42-976c-04e7115f32bf"
+
+// locations is OPTIONS /{organization}/_apis/{area}, by which a client finds the
+// path and the versions of an API. The service lists hundreds; here they are those
+// that are played. Whether it also tells those who are not signed in is not
+// documented: here it does not.
 func (e *Emulator) locations(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	organization := e.organizationLocked(w, r)
-	if organization == nil || e.callerLocked(w, r, organization) == "" {
+	if organization == nil || e.anyoneLocked(w, r, organization) == "" {
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": []any{map[string]any{
-		"id": patsLocation, "area": "tokens", "resourceName": "pats",
-		"routeTemplate": "_apis/{area}/{resource}", "resourceVersion": 1,
-		"minVersion": "6.1", "maxVersion": "7.2", "releasedVersion": "0.0",
-	}}})
+	_, area, _ := strings.Cut(r.URL.Path, "/_apis")
+	found := []resourceLocation{}
+	for _, l := range resourceLocations {
+		if area = strings.Trim(area, "/"); area == "" || strings.EqualFold(area, l.Area) {
+			found = append(found, l)
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"count": len(found), "value": found})
+}
+
+// resourceAreas is GET /{organization}/_apis/resourceAreas, by which a client finds
+// the host of an area.
+func (e *Emulator) resourceAreas(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.restLocked(w, r, "", "7.1-preview.1", "7.2-preview.1") == "" {
+		return
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": []any{
+		map[string]any{"id": coreArea, "name": "core", "locationUrl": e.urls[AzureDevOps] + "/" + name + "/"},
+	}})
 }

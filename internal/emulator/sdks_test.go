@@ -93,6 +93,11 @@ func TestNothingForSDKsUnlessAskedFor(t *testing.T) {
 	if a := c.locations(); a.Status != 404 {
 		t.Errorf("locations: %d %s", a.Status, a.Text)
 	}
+	for method, path := range map[string]string{"OPTIONS": "/contoso/_apis/core", "GET": "/contoso/_apis/resourceAreas"} {
+		if a := c.send(method, c.e.URL(emulator.AzureDevOps)+path, "", "Authorization", "Bearer "+c.e.AccessToken()); a.Status != 404 {
+			t.Errorf("%s %s: %d %s", method, path, a.Status, a.Text)
+		}
+	}
 	c.refused(c.exchange(form(c.leg1(), map[string]string{"client_info": "1"})), "90100")
 	c.refused(c.exchange(form(c.leg1(), map[string]string{"scope": exchangeScope + " openid"})), "70011")
 }
@@ -123,6 +128,36 @@ func TestSDKsRefused(t *testing.T) {
 	}
 	if a := c.send("OPTIONS", c.e.URL(emulator.AzureDevOps)+"/fabrikam/_apis", "", "Authorization", "Bearer "+c.e.AccessToken()); a.Status != 404 {
 		t.Errorf("locations of no organization: %d %s", a.Status, a.Text)
+	}
+}
+
+// A client asks for the locations of one area, and for the host of an area, with
+// whatever credential it has.
+func TestAreas(t *testing.T) {
+	t.Parallel()
+	c := startForSDKs(t)
+	base := c.e.URL(emulator.AzureDevOps) + "/contoso/_apis"
+	for name, credential := range map[string]string{
+		"PAT": basic(c.e.Seed(emulator.PAT{Scope: "vso.code"}).Token), "Entra": "Bearer " + c.e.AccessToken(),
+	} {
+		for path, count := range map[string]float64{"": 4, "/tokens": 1, "/location": 2, "/Core": 1, "/git": 0} {
+			if a := c.send("OPTIONS", base+path, "", "Authorization", credential); a.Status != 200 || a.JSON["count"] != count {
+				t.Errorf("%s, %q: %d %s", name, path, a.Status, a.Text)
+			}
+		}
+		for query, status := range map[string]int{"": 200, "?api-version=7.2-preview.1": 200, "?api-version=7.2": 400, "?api-version=7.2-preview.1&api-version=7.2-preview.1": 400} {
+			if a := c.send("GET", base+"/ResourceAreas"+query, "", "Authorization", credential); a.Status != status {
+				t.Errorf("%s, %q: %d %s", name, query, a.Status, a.Text)
+			}
+		}
+	}
+	for method, path := range map[string]string{"OPTIONS": "/core", "GET": "/resourceAreas"} {
+		if a := c.send(method, base+path, "", "Authorization", basic("wr0ng")); a.Status != 401 {
+			t.Errorf("%s %s: %d %s", method, path, a.Status, a.Text)
+		}
+	}
+	if a := c.send("OPTIONS", base+"/core/projects", "", "Authorization", "Bearer "+c.e.AccessToken()); a.Status == 200 {
+		t.Errorf("the locations of what is no area: %s", a.Text)
 	}
 }
 
