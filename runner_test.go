@@ -635,6 +635,8 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 			name := pat["displayName"].(string)
 			pat["displayName"] = name[:min(number(1), len(name))]
 		})
+	case "claims": // JSON that a token must be asked for with
+		f = emulator.ClaimsChallenge(args[1])
 	case "bom": // a byte order mark before the answer
 		f = emulator.Alter(func(a *emulator.Response) { a.Body = append([]byte("\xef\xbb\xbf"), a.Body...) })
 	case "pat": // JSON object of fields to put into the PAT that is answered

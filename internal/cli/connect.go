@@ -60,7 +60,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 	c.clock.Store(clock)
 	client := &http.Client{Transport: clock, CheckRedirect: c.http.CheckRedirect}
 	conn := &connection{tenant: s.TenantID, now: c.Now, clock: clock}
-	access := s.AccessToken
+	access, pats := s.AccessToken, client
 	if s.Identity != settings.AccessToken {
 		x := c.exchange(s, client)
 		if _, file := x.Source.(*assertion.File); file {
@@ -80,12 +80,34 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		conn.tenant = x.Tenant
 		access = token.Access
 		conn.refresh = token.Refresh
+		pats = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &wire.Reauthorize{Next: clock, Token: func(ctx context.Context, claims string) (secret.Value, error) {
+			return c.anotherToken(ctx, s, conn.tenant, client, claims)
+		}}}
 	} else {
 		identity("identity: %s", s.Identity)
 	}
 	conn.readToken(access)
-	conn.pats = c.pats(s, client, access)
+	conn.pats = c.pats(s, pats, access)
 	return conn, nil
+}
+
+// anotherTokenTimeout bounds how long a request waits for the token that the
+// service demands for it.
+const anotherTokenTimeout = 30 * time.Second
+
+// anotherToken gets a token with the claims that Azure DevOps demands.
+func (c *call) anotherToken(ctx context.Context, s *settings.Settings, tenant string, client *http.Client, claims string) (secret.Value, error) {
+	log, _ := c.aside()
+	log.Infof("Azure DevOps demands another token (continuous access evaluation); signing in again")
+	ctx, cancel := context.WithTimeout(ctx, min(anotherTokenTimeout, s.Timeout))
+	defer cancel()
+	x := c.exchange(s, client)
+	x.Tenant, x.Claims = tenant, claims
+	token, err := x.Token(ctx)
+	if err != nil {
+		log.Infof("%v", err)
+	}
+	return token.Access, err
 }
 
 // tokenSlack is how far the times in a token may be off: Entra dates tokens back

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -79,11 +80,11 @@ func (e *Emulator) grantOf(form url.Values) (string, grant) {
 			return OpT1, grant{nil, (*exchange).t1}
 		}
 	case "user_fic":
-		return OpUserFIC, grant{[]string{"user_federated_identity_credential", "username", "user_id", "requested_token_use"}, (*exchange).userFIC}
+		return OpUserFIC, grant{[]string{"user_federated_identity_credential", "username", "user_id", "requested_token_use", "claims"}, (*exchange).userFIC}
 	case "refresh_token":
-		return OpRefreshToken, grant{[]string{"refresh_token"}, (*exchange).refreshToken}
+		return OpRefreshToken, grant{[]string{"refresh_token", "claims"}, (*exchange).refreshToken}
 	case "password":
-		return OpPassword, grant{[]string{"username", "password"}, (*exchange).password}
+		return OpPassword, grant{[]string{"username", "password", "claims"}, (*exchange).password}
 	}
 	return string(Entra) + other, grant{nil, (*exchange).unsupported}
 }
@@ -154,6 +155,10 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 	id := x.form.Get("client_id")
 	if x.client = x.world.App(id); x.client == nil {
 		return refusal(700016, "Application with identifier '%s' was not found in the directory '%s'.", id, x.world.TenantDomain)
+	}
+	var claims map[string]any
+	if x.form.Has("claims") && json.Unmarshal([]byte(x.form.Get("claims")), &claims) != nil {
+		return refusal(90100, "claims parameter is empty or not valid.")
 	}
 	switch {
 	case !x.form.Has("client_assertion"):

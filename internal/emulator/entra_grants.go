@@ -192,7 +192,11 @@ func (x *exchange) userToken(u *User) (map[string]any, *entraError) {
 	case len(x.client.Consented) == 0:
 		return nil, refusal(65001, "The user or administrator has not consented to use the application with ID '%s'. Send an interactive authorization request for this user and resource.", x.client.ClientID)
 	}
-	answer := x.answer(x.userClaimsLocked(u, x.client))
+	claims := x.userClaimsLocked(u, x.client)
+	if demanded := x.form.Get("claims"); demanded != "" {
+		claims[claimsMet] = demanded
+	}
+	answer := x.answer(claims)
 	scopes := make([]string, 0, len(x.client.Consented)+1)
 	for _, s := range append([]string{".default"}, x.client.Consented...) {
 		scopes = append(scopes, AzureDevOpsResource+"/"+s)

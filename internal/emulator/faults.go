@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -99,6 +100,24 @@ func Throttle(retryAfter time.Duration) Fault {
 			Message: "TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'User'.",
 			Type:    "Microsoft.TeamFoundation.Framework.Server.RequestBlockedException",
 		}.write(w, http.StatusTooManyRequests)
+	}
+}
+
+// claimsMet is the emulator's own claim, with the claims that a token was asked
+// for with.
+const claimsMet = "xms_emulator_claims"
+
+// ClaimsChallenge demands a token that was asked for with the claims, a JSON
+// object, as with continuous access evaluation.
+func ClaimsChallenge(claims string) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if t, err := parse(bearer(r)); err == nil && t.text(claimsMet) == claims {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="insufficient_claims", claims="`+
+			base64.StdEncoding.EncodeToString([]byte(claims))+`"`)
+		w.WriteHeader(http.StatusUnauthorized)
 	}
 }
 

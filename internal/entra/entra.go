@@ -72,6 +72,9 @@ type Exchange struct {
 	Discover    func(context.Context) (string, error)
 	Source      assertion.Source
 	Credentials Credentials
+	// Claims is the JSON that a claims challenge demands of the user's token.
+	// Empty: none.
+	Claims string
 	// Keep is called with every credential as soon as it is there, so that it
 	// can be masked before anything else happens.
 	Keep func(secret.Value) error
@@ -163,6 +166,9 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", vouched.Reveal())
+	if e.Claims != "" && scope == azureDevOpsScope {
+		params.Set("claims", e.Claims)
+	}
 	seen := &witness{next: e.HTTP.Transport}
 	config := clientcredentials.Config{
 		ClientID:       client,

@@ -211,7 +211,7 @@ func (e *Error) NoMember() bool {
 // MayLackScope reports whether the answer may be for want of a scope in the token:
 // Azure DevOps refuses such a token, and does not say why.
 func (e *Error) MayLackScope() bool {
-	return e.SignedOut() || e.Code == codeDenied || e.Status == http.StatusForbidden && !e.denied()
+	return e.Challenge == nil && e.SignedOut() || e.Code == codeDenied || e.Status == http.StatusForbidden && !e.denied()
 }
 
 // SignedOut reports whether the token was not accepted: there was none in
