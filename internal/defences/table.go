@@ -99,6 +99,8 @@ var table = []row{
 		`  entrypoint: /azdo-pat`, `  #`, "TestActionStartsTheProgramAlone"},
 	{"Full access (`app_token`) needs a second word.", "internal/settings/check.go",
 		`if scope == pat.FullAccess && !allowFullAccess {`, `if false {`, "TestFullAccess"},
+	{"does not take \"not found\" for gone", "internal/cli/revoke.go",
+		`if found || r.User == "" ||`, `if true || r.User == "" ||`, "otheruser"},
 
 	// The command that exec runs.
 	{"find the other credentials in its environment", "internal/cli/exec.go",
@@ -175,6 +177,18 @@ var table = []row{
 		`until = lease.time(l).Add(`, `until = l.Server().Add(`, "TestKeepWithAWrongDate"},
 	{"date its answers wrongly", "internal/lease/sweep.go",
 		`|| !t.ValidTo.IsZero() && now.After(`, `|| false && now.After(`, "TestSweepAges"},
+	{"date its answers wrongly", "internal/wire/clock.go",
+		`if !now.Add(-skew.Max).After(t) {`, `if false && !now.Add(-skew.Max).After(t) {`, "TestClockAfter"},
+	{"date its answers wrongly", "internal/cli/revoke.go",
+		`(clock == nil || clock.After(r.ValidTo))`, `true`, "clock"},
+	{"answer a create with another PAT of the user", "internal/lease/lease.go",
+		`if err == nil && token.DisplayName != a.r.Name {`, `if false {`, "renamed"},
+	{"answer a create with another PAT of the user", "internal/lease/lease.go",
+		`if token.ID != "" && compareNames(`, `if token.ID != "" && another != 9 || compareNames(`, "TestAnswerWithAnotherName"},
+	{"shorten display names", "internal/lease/names.go",
+		`keyShown = 8`, `keyShown = 9`, "TestCompareNames"},
+	{"shorten display names", "internal/lease/names.go",
+		`case len(cut) >= len(asked)-keyLength+keyShown:`, `case true:`, "renamed"},
 
 	// What sweep can be made to do.
 	{"What it takes for its own has the form of our names to the letter", "internal/lease/sweep.go",
