@@ -362,7 +362,8 @@ func TestExecWithAnEndlessPAT(t *testing.T) {
 // Told to stop in the middle of a renewal, exec does not wait for it.
 func TestExecIsToldToStopWhileItRenews(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, "GitHub", `trap "exit 5" TERM; while :; do read x || break; done; exit 6`)
+	s := newSession(t, "GitHub", `trap "exit 5" TERM; echo heeds signals; while :; do read x || break; done; exit 6`)
+	s.eventually("heeds signals\n")
 	gate := emulator.NewGate()
 	defer gate.Open()
 	s.Intercept(emulator.OpUpdate, gate.Before)
