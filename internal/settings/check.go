@@ -234,7 +234,7 @@ func credentialFault(name string, v secret.Value) string {
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return "holds a line break or another control character; store it again without"
 	case v.TooShort():
-		return fmt.Sprintf("has fewer than %d characters, so that it is no credential", secret.MinLength)
+		return fmt.Sprintf("is too short for a credential (fewer than %d characters)", secret.MinLength)
 	case quoted(text), !password && strings.ContainsAny(text[:1], "\"'`"):
 		return "is in quotes; store it again without"
 	case len(text) > len("bearer ") && strings.EqualFold(text[:len("bearer ")], "bearer "):

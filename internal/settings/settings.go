@@ -226,7 +226,7 @@ type Source struct {
 	// LookupEnv reads the environment, as [os.LookupEnv] does.
 	LookupEnv func(string) (string, bool)
 	// Environ lists the environment, as [os.Environ] does, for names that are
-	// misspelt. Nil: nobody looks for them.
+	// misspelt. Nil: they are not looked for.
 	Environ func() []string
 	// Action says that the caller wrote a GitHub workflow, so that a missing
 	// setting is named as an input.

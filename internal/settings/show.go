@@ -53,8 +53,8 @@ func show(name, found string) string {
 	return outside.Quote(withoutUser(name, found), !beyondASCII[name])
 }
 
-// isToken reports whether a text is a JWT, which is put in the place of the path
-// of its file by mistake.
+// isToken reports whether a text is a JWT, which is given by mistake instead of the
+// path of its file.
 func isToken(text string) bool {
 	return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }

@@ -382,7 +382,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 		bearer = `starts with "Bearer "; store what follows it alone`
 		space  = "holds white space; store it again without"
 		utf16  = "is no UTF-8 text (UTF-16, perhaps); store it again as UTF-8"
-		short  = "has fewer than 4 characters, so that it is no credential"
+		short  = "is too short for a credential (fewer than 4 characters)"
 		letter = "holds a character that no token has; store it again"
 	)
 	for _, tc := range []struct {

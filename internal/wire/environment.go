@@ -79,7 +79,7 @@ func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 			faults = append(faults, Fault{"SSL_CERT_FILE", file, fmt.Sprintf("%s (%v)", certificate, err)})
 		}
 	}
-	// With SSL_CERT_FILE beside it, an empty folder is how to trust nobody else.
+	// Beside SSL_CERT_FILE an empty folder is a way to trust no other roots.
 	if dirs, _ := lookup("SSL_CERT_DIR"); dirs != "" && file == "" {
 		if err := holdCertificates(strings.Split(dirs, ":")); err != nil {
 			faults = append(faults, Fault{"SSL_CERT_DIR", dirs, fmt.Sprintf("%s (%v)", directories, err)})
