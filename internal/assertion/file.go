@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
@@ -45,6 +46,11 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 	if err == nil {
 		// Whatever else the file holds is not for Entra to see.
 		_, err = Parse(v)
+	}
+	if errors.Is(err, ErrNotJWT) {
+		if fault := secret.New(strings.TrimSpace(string(r.text))).Fault(); fault != "" {
+			err = errors.New("it " + fault)
+		}
 	}
 	if err != nil {
 		return secret.Value{}, hint.Add(fmt.Errorf("read the assertion from federated-token-file: %s: %w", f.Path, err),

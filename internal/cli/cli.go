@@ -103,6 +103,9 @@ func Run(ctx context.Context, w World) int {
 // unknownTopic finds fault with what cobra's own commands would take in silence:
 // help for a command that there is not, completion for another shell.
 func unknownTopic(root *cobra.Command, args []string) error {
+	if len(args) > 1 && args[0] == "--" {
+		return errUnknownCommand
+	}
 	if len(args) < 2 || args[0] != "help" && args[0] != "completion" || strings.HasPrefix(args[1], "-") {
 		return nil
 	}

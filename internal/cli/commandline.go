@@ -79,8 +79,10 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 			}
 		}
 	}
-	near, ok := nearest.Name(name, names)
+	near, ok := nearest.Name(name, append(names, "version"))
 	switch {
+	case ok && near == "version":
+		see = "did you mean " + cmd.Root().Name() + " version? " + see
 	case ok && settings.IsSecret(near):
 		return secretFlag("unknown flag: --"+name+"; ", near)
 	case ok:

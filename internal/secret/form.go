@@ -1,9 +1,13 @@
 package secret
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"azdo-pat/internal/outside"
 )
 
 // MinLength is the length, in characters, from which on a value can be a
@@ -14,6 +18,56 @@ const MinLength = 4
 // around it does not count: CI systems trim what they mask.
 func (v Value) TooShort() bool {
 	return !v.IsZero() && utf8.RuneCountInString(strings.TrimSpace(v.Reveal())) < MinLength
+}
+
+// Fault says what is wrong with a token: a slip in copying or storing it, of which
+// the service that gets it would only say that it is wrong. Empty: nothing.
+func (v Value) Fault() string {
+	text := v.Reveal()
+	if fault := v.PasswordFault(); fault != "" || text == "" {
+		return fault
+	}
+	for i, r := range text {
+		switch {
+		case unicode.IsSpace(r):
+			return "holds white space"
+		case strings.ContainsRune("\"'`", r) && i == 0:
+			return "is in quotes"
+		case strings.ContainsRune("\"'`", r):
+			return "holds a quote"
+		case r > '~':
+			return "holds a character that no token has"
+		}
+	}
+	return ""
+}
+
+// PasswordFault is [Value.Fault] for a password, which may hold spaces, quotes and
+// letters of any script.
+func (v Value) PasswordFault() string {
+	const bearer = "bearer "
+	text := v.Reveal()
+	switch {
+	case v.IsZero():
+		return ""
+	case strings.HasPrefix(text, "\ufeff"):
+		return "starts with a byte order mark"
+	case !utf8.ValidString(text):
+		return "is no UTF-8 text (UTF-16, perhaps)"
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "holds a line break or another control character"
+	case v.TooShort():
+		return fmt.Sprintf("is too short for a credential (fewer than %d characters)", MinLength)
+	case len(text) > 1 && strings.ContainsAny(text[:1], "\"'`") && text[len(text)-1] == text[0]:
+		return "is in quotes"
+	case len(text) > len(bearer) && strings.EqualFold(text[:len(bearer)], bearer):
+		return `starts with "Bearer "`
+	}
+	if i := strings.IndexFunc(text, outside.Invisible); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(text[i:])
+		return fmt.Sprintf("holds the invisible character %s", strings.Trim(strconv.QuoteToASCII(string(r)), `"`))
+	}
+	return ""
 }
 
 // Resembles reports whether a text that is no credential by its place looks like

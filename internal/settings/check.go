@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
@@ -222,41 +221,14 @@ func (c *check) credential(name string, v secret.Value) secret.Value {
 
 // credentialFault says what is wrong with a credential; empty: nothing.
 func credentialFault(name string, v secret.Value) string {
-	text := v.Reveal()
-	password := name == "password" // it may hold spaces, quotes and letters of any script
-	switch {
-	case v.IsZero():
-		return ""
-	case strings.HasPrefix(text, "\ufeff"), strings.HasPrefix(text, "\xef\xbb\xbf"):
-		return "starts with a byte order mark; store it again without, as UTF-8"
-	case !utf8.ValidString(text):
-		return "is no UTF-8 text (UTF-16, perhaps); store it again as UTF-8"
-	case strings.ContainsFunc(text, unicode.IsControl):
-		return "holds a line break or another control character; store it again without"
-	case v.TooShort():
-		return fmt.Sprintf("is too short for a credential (fewer than %d characters)", secret.MinLength)
-	case quoted(text), !password && strings.ContainsAny(text[:1], "\"'`"):
-		return "is in quotes; store it again without"
-	case len(text) > len("bearer ") && strings.EqualFold(text[:len("bearer ")], "bearer "):
-		return `starts with "Bearer "; store what follows it alone`
+	fault := v.Fault
+	if name == "password" {
+		fault = v.PasswordFault
 	}
-	for _, r := range text {
-		switch {
-		case r == ' ' && password:
-		case unicode.IsSpace(r) && !password:
-			return "holds white space; store it again without"
-		case outside.Invisible(r):
-			return fmt.Sprintf("holds the invisible character %s; store it again without", strings.Trim(strconv.QuoteToASCII(string(r)), `"`))
-		case r > '~' && !password:
-			return "holds a character that no token has; store it again"
-		}
+	if text := fault(); text != "" {
+		return text + "; store it again as it was issued"
 	}
 	return ""
-}
-
-// quoted reports whether a text is between two quotes of a kind.
-func quoted(text string) bool {
-	return len(text) > 1 && strings.ContainsAny(text[:1], "\"'`") && text[len(text)-1] == text[0]
 }
 
 // bare is what of a wrong credential may be a right one, for a mask of it hides
@@ -519,7 +491,7 @@ func (c *check) identity(s *Settings) {
 		s.Identity = ""
 	}
 	if s.AgentID != "" && !clientID.matches(s.AgentID) {
-		c.wrong("agent-id", s.AgentID, "the client id of the agent identity")
+		c.wrong("agent-id", s.AgentID, "the client id of the agent identity, a GUID")
 	}
 	if s.AgentUser != "" && !guid.matches(s.AgentUser) && !upn.matches(s.AgentUser) {
 		c.wrong("agent-user", s.AgentUser, "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)")
@@ -539,7 +511,7 @@ func (c *check) assertion(s *Settings) {
 	case s.ClientID == "":
 		c.need("client-id", "the application that trusts this job's assertion: the agent identity blueprint, or the app registration")
 	case !clientID.matches(s.ClientID):
-		c.wrong("client-id", s.ClientID, "the client id of an application")
+		c.wrong("client-id", s.ClientID, "the client id of an application, a GUID")
 	}
 	if s.FederatedTokenFile != "" {
 		return

@@ -23,7 +23,7 @@ const (
 	agentUsers = "the agent's user account, as user principal name (agent@contoso.com) or object id (a GUID)"
 	audiences  = "the audience of the federated credential, without white space"
 	files      = "the path of a file"
-	apps       = "the client id of an application"
+	apps       = "the client id of an application, a GUID"
 	scopeList  = "PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists"
 	scopeForm  = `a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`
 )
@@ -64,8 +64,8 @@ func TestWrongValues(t *testing.T) {
 		{"client-id", "-a", apps},
 		{"client-id", "a?b", apps},
 		{"client-id", long + "x", apps},
-		{"agent-id", "a&client_id=b", "the client id of the agent identity"},
-		{"agent-id", "é", "the client id of the agent identity"},
+		{"agent-id", "a&client_id=b", "the client id of the agent identity, a GUID"},
+		{"agent-id", "é", "the client id of the agent identity, a GUID"},
 		{"agent-user", "agent", agentUsers},
 		{"agent-user", "agent@", agentUsers},
 		{"agent-user", "@contoso.com", agentUsers},
@@ -360,7 +360,7 @@ func TestWrongSecrets(t *testing.T) {
 						as = tc.name
 					}
 					got := problems(t, Mint, at(tc.base, tc.name, map[string]string{level: wrong}))
-					only(t, got, as+": holds a line break or another control character; store it again without")
+					only(t, got, as+": holds a line break or another control character; store it again as it was issued")
 				})
 			}
 		}
@@ -369,7 +369,7 @@ func TestWrongSecrets(t *testing.T) {
 	// the services would say "wrong password".
 	e := byPassword.with("AZDO_PAT_PASSWORD", somePassword+"\n")
 	only(t, problems(t, Mint, Source{LookupEnv: e.lookup}),
-		"AZDO_PAT_PASSWORD: holds a line break or another control character; store it again without")
+		"AZDO_PAT_PASSWORD: holds a line break or another control character; store it again as it was issued")
 }
 
 // Each of these was sent to the service once, which called it a wrong password
@@ -377,13 +377,13 @@ func TestWrongSecrets(t *testing.T) {
 func TestSlipsInStoringASecret(t *testing.T) {
 	t.Parallel()
 	const (
-		bom    = "starts with a byte order mark; store it again without, as UTF-8"
-		quotes = "is in quotes; store it again without"
-		bearer = `starts with "Bearer "; store what follows it alone`
-		space  = "holds white space; store it again without"
-		utf16  = "is no UTF-8 text (UTF-16, perhaps); store it again as UTF-8"
-		short  = "is too short for a credential (fewer than 4 characters)"
-		letter = "holds a character that no token has; store it again"
+		bom    = "starts with a byte order mark; store it again as it was issued"
+		quotes = "is in quotes; store it again as it was issued"
+		bearer = `starts with "Bearer "; store it again as it was issued`
+		space  = "holds white space; store it again as it was issued"
+		utf16  = "is no UTF-8 text (UTF-16, perhaps); store it again as it was issued"
+		short  = "is too short for a credential (fewer than 4 characters); store it again as it was issued"
+		letter = "holds a character that no token has; store it again as it was issued"
 	)
 	for _, tc := range []struct {
 		name string
@@ -406,15 +406,15 @@ func TestSlipsInStoringASecret(t *testing.T) {
 			"a":                               short,
 			"abc":                             short,
 			"äöü":                             short,
-			tc.good + "\u200b":                `holds the invisible character \u200b; store it again without`,
-			tc.good + "\u2060" + tc.good:      `holds the invisible character \u2060; store it again without`,
-			tc.good + "\u3164x":               `holds the invisible character \u3164; store it again without`,
-			tc.good + "\u00a0x":               map[bool]string{true: `holds the invisible character \u00a0; store it again without`, false: space}[isPassword],
+			tc.good + "\u200b":                `holds the invisible character \u200b; store it again as it was issued`,
+			tc.good + "\u2060" + tc.good:      `holds the invisible character \u2060; store it again as it was issued`,
+			tc.good + "\u3164x":               `holds the invisible character \u3164; store it again as it was issued`,
+			tc.good + "\u00a0x":               `holds the invisible character \u00a0; store it again as it was issued`,
 			tc.good + " " + tc.good:           map[bool]string{false: space}[isPassword],
 			`"` + tc.good:                     map[bool]string{false: quotes}[isPassword],
 			tc.good + "é":                     map[bool]string{false: letter}[isPassword],
-			tc.good + "\r\n" + tc.good:        "holds a line break or another control character; store it again without",
-			"-----BEGIN KEY-----\n" + tc.good: "holds a line break or another control character; store it again without",
+			tc.good + "\r\n" + tc.good:        "holds a line break or another control character; store it again as it was issued",
+			"-----BEGIN KEY-----\n" + tc.good: "holds a line break or another control character; store it again as it was issued",
 		} {
 			t.Run(fmt.Sprintf("%s/%q", tc.name, text), func(t *testing.T) {
 				t.Parallel()
