@@ -132,6 +132,12 @@ func TestExpandedVariables(t *testing.T) {
 		t.Errorf("the environment is %q", got)
 	}
 
+	// What macros stand for makes no further macro with what follows.
+	j = newJob(t, map[string]string{"open": "$(", "five": "5", "both": "$(open)five)"})
+	if got, _, _ := j.Variable("both"); got != "$(five)" || j.Expand("$(open)five)") != "$(five)" {
+		t.Errorf("%q, %q", got, j.Expand("$(open)five)"))
+	}
+
 	// Macros nest fifty deep.
 	deep := map[string]string{"v51": "end"}
 	for i := range 51 {
@@ -199,6 +205,7 @@ func TestPasswordsInURLs(t *testing.T) {
 		"https://user%AZP2510%AZP25A3:password123@x.y":      "https://user%AZP2510%AZP25A3:***@x.y",
 		"https://u:50%25@x.y https://u:50%2@x.y":            "https://u:***@x.y https://u:50%2@x.y",
 		"https://u:a:b@x.y":                                 "https://u:***@x.y",
+		"https://u:a%AZP2541b@x.y":                          "https://u:***@x.y",
 		"https://ü:pässwört@x.y \U0001F511 https://u:p@x.y": "https://ü:***@x.y \U0001F511 https://u:***@x.y",
 		"https://u:p/x@y":                                   "https://u:p/x@y",
 		"https://u?a:p@x":                                   "https://u?a:p@x",

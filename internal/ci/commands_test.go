@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"azdo-pat/internal/agent"
 	"azdo-pat/internal/dotnet"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/outside"
@@ -89,6 +90,11 @@ func FuzzHarmless(f *testing.F) {
 		got := Harmless(text)
 		if all := commands(got); len(all) > 0 || vso(got) {
 			t.Errorf("%q became %q with the commands %+v", text, got, all)
+		}
+		for _, line := range dotnet.Lines(got) {
+			if c, ok := agent.ParseLine(line); ok {
+				t.Errorf("%q became %q with the command %+v", text, got, c)
+			}
 		}
 		if strings.Count(got, "\n") != strings.Count(text, "\n") {
 			t.Errorf("%q became %q: other lines", text, got)

@@ -61,8 +61,8 @@ func Decode(data string) string {
 // HasPrefix is String.StartsWith(prefix).
 func HasPrefix(text []uint16, prefix string) bool {
 	for _, want := range Units(prefix) {
-		for len(text) > 0 && text[0] != want && ignorable(text[0]) {
-			text = text[1:]
+		for len(text) > 0 && text[0] != want && ignorable(text) > 0 {
+			text = text[ignorable(text):]
 		}
 		if len(text) == 0 || text[0] != want {
 			return false
@@ -83,11 +83,20 @@ func Index(text []uint16, what string, from int) int {
 	return -1
 }
 
-// ignorable reports whether a comparison by culture skips a character.
-func ignorable(unit uint16) bool {
-	r := rune(unit)
-	return unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
-		unicode.IsControl(r) && !unicode.IsSpace(r) || unit == 0xdb40 // the first half of U+E0000 to U+E03FF
+// ignorable is the length of the character at the start of text if a comparison
+// by culture skips it, or else 0.
+func ignorable(text []uint16) int {
+	r, size := rune(text[0]), 1
+	if len(text) > 1 && utf16.IsSurrogate(r) {
+		if pair := utf16.DecodeRune(r, rune(text[1])); pair != unicode.ReplacementChar {
+			r, size = pair, 2
+		}
+	}
+	if unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+		unicode.IsControl(r) && !unicode.IsSpace(r) {
+		return size
+	}
+	return 0
 }
 
 // TrimStart is String.TrimStart().

@@ -25,6 +25,7 @@ func TestMaskEncodings(t *testing.T) {
 		{"abcdefgh", "YmNkZWZnaA=="}, // of bcdefgh
 		{"abcdefgh", "Y2RlZmdo"},     // of cdefgh
 		{`a"b`, `a\"b`},
+		{"a\u0085b", `a\u0085b`},
 		{`a'b`, `a''b`},
 		{"a\tb\\c\u2028\x01", `a\tb\\c\u2028\u0001`},
 		{"a b+c/ü~", "a%20b%2Bc%2F%C3%BC~"},
@@ -45,6 +46,7 @@ func TestMaskEncodings(t *testing.T) {
 		{"a>b?c>d?", strings.TrimRight(base64.URLEncoding.EncodeToString([]byte("a>b?c>d?")), "=")},
 		{`"quoted"`, "quoted"},
 		{"&short", "short"},
+		{"\u0100", "\x01\x00"}, // the same bytes, from the second on
 	} {
 		if masked(tt.value).Masked(tt.form) {
 			t.Errorf("the mask %q hides %q, which the runner shows", tt.value, tt.form)
@@ -144,6 +146,8 @@ func TestCommandsInOtherCharacters(t *testing.T) {
 		" \t\u00a0\u2003\u3000::error::x":   "error",
 		"a##[error]x":                       "error",
 		"a\U0001F511##[set-output name=x]y": "set-output",
+		"::error:\u200d:x":                  "error",
+		"::error:\x00\U000e0100\ufe0f:x":    "error",
 		// The name is taken from where it would be without them.
 		"#\u034f#[error]x": "",
 		"##\u200d[error]x": "",
