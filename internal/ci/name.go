@@ -8,12 +8,12 @@ import (
 // [Origin.DisplayName] wrote it.
 type Name struct {
 	Source, Key string
-	// Repository is the GitHub repository, OWNER/REPO, whose job minted the PAT;
-	// empty: it was minted elsewhere.
+	// Repository is the GitHub repository, OWNER/REPO, whose job minted the PAT.
+	// Empty: it was minted elsewhere, or SOURCE was cut before its end.
 	Repository string
 	// RunID and Attempt are the run, in decimal digits. Both are empty where it
-	// was minted elsewhere, and where SOURCE was cut before their end: what is
-	// left of them could be another run's.
+	// was minted elsewhere, where one of them was not known, and where SOURCE was
+	// cut before their end: what is left of them could be another run's.
 	RunID, Attempt string
 }
 
@@ -31,14 +31,21 @@ func ParseName(text string) (n Name, ok bool) {
 		return Name{}, false
 	}
 	words := strings.SplitN(n.Source, " ", 4)
-	if len(words) < 3 || !isRepository(words[0]) || words[1] != "run" {
+	if len(words) < 2 || !isRepository(words[0]) {
 		return n, true
 	}
-	id, attempt, _ := strings.Cut(words[2], ".")
-	if isNumber(id) && isNumber(attempt) {
-		n.Repository, n.RunID, n.Attempt = words[0], id, attempt
-	} else if before, cut := strings.CutSuffix(words[2], "…"); cut && len(words) == 3 && strings.Trim(before, "0123456789.") == "" {
+	begin, cut := strings.CutSuffix(words[1], "…")
+	switch {
+	case words[1] == "run", cut && len(words) == 2 && begin != "" && strings.HasPrefix("run", begin):
 		n.Repository = words[0]
+	default:
+		return n, true
+	}
+	// Some that play GitHub's part have no run ids, or no attempts.
+	if len(words) > 2 {
+		if id, attempt, _ := strings.Cut(words[2], "."); isNumber(id) && isNumber(attempt) {
+			n.RunID, n.Attempt = id, attempt
+		}
 	}
 	return n, true
 }

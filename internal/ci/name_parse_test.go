@@ -22,13 +22,13 @@ func TestParseName(t *testing.T) {
 		"azdo-pat -" + key:                                       {Source: "-"},
 		"azdo-pat contoso/demo build 77.1 job" + key:             {Source: "contoso/demo build 77.1 job"},
 		"azdo-pat octo/tools runs 1.1 x" + key:                   {Source: "octo/tools runs 1.1 x"},
-		"azdo-pat octo/tools run 1 x" + key:                      {Source: "octo/tools run 1 x"},
-		"azdo-pat octo/tools run 1.1.1 x" + key:                  {Source: "octo/tools run 1.1.1 x"},
-		"azdo-pat octo/tools run 01.1 x" + key:                   {Source: "octo/tools run 01.1 x"},
-		"azdo-pat octo/tools run 1.0 x" + key:                    {Source: "octo/tools run 1.0 x"},
-		"azdo-pat octo/tools run -1.1 x" + key:                   {Source: "octo/tools run -1.1 x"},
-		"azdo-pat octo/tools run 12345678901234567890.1 x" + key: {Source: "octo/tools run 12345678901234567890.1 x"},
-		"azdo-pat octo/tools run 1.1/../2 x" + key:               {Source: "octo/tools run 1.1/../2 x"},
+		"azdo-pat octo/tools run 1 x" + key:                      {Source: "octo/tools run 1 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 1.1.1 x" + key:                  {Source: "octo/tools run 1.1.1 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 01.1 x" + key:                   {Source: "octo/tools run 01.1 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 1.0 x" + key:                    {Source: "octo/tools run 1.0 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run -1.1 x" + key:                   {Source: "octo/tools run -1.1 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 12345678901234567890.1 x" + key: {Source: "octo/tools run 12345678901234567890.1 x", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 1.1/../2 x" + key:               {Source: "octo/tools run 1.1/../2 x", Repository: "octo/tools"},
 		"azdo-pat ../.. run 1.1 x" + key:                         {Source: "../.. run 1.1 x"},
 		"azdo-pat octo/.. run 1.1 x" + key:                       {Source: "octo/.. run 1.1 x"},
 		"azdo-pat octo/a/b run 1.1 x" + key:                      {Source: "octo/a/b run 1.1 x"},
@@ -39,8 +39,17 @@ func TestParseName(t *testing.T) {
 		"azdo-pat octo/" + long + " run 123456.…" + key:          {Source: "octo/" + long + " run 123456.…", Repository: "octo/" + long},
 		"azdo-pat octo/" + long + " run 12345.1…" + key:          {Source: "octo/" + long + " run 12345.1…", Repository: "octo/" + long},
 		"azdo-pat octo/tools run… x" + key:                       {Source: "octo/tools run… x"},
-		"azdo-pat octo/tools run 1.1… octo/tools run 2.2" + key:  {Source: "octo/tools run 1.1… octo/tools run 2.2"},
-		"azdo-pat octo/tools run x…" + key:                       {Source: "octo/tools run x…"},
+		"azdo-pat octo/tools run 1.1… octo/tools run 2.2" + key:  {Source: "octo/tools run 1.1… octo/tools run 2.2", Repository: "octo/tools"},
+		"azdo-pat octo/tools run x…" + key:                       {Source: "octo/tools run x…", Repository: "octo/tools"},
+		"azdo-pat octo/tools run . build" + key:                  {Source: "octo/tools run . build", Repository: "octo/tools"},
+		"azdo-pat octo/tools run 42. build" + key:                {Source: "octo/tools run 42. build", Repository: "octo/tools"},
+		"azdo-pat octo/tools r…" + key:                           {Source: "octo/tools r…", Repository: "octo/tools"},
+		"azdo-pat octo/tools run…" + key:                         {Source: "octo/tools run…", Repository: "octo/tools"},
+		"azdo-pat octo/tools b…" + key:                           {Source: "octo/tools b…"},
+		"azdo-pat octo/tools…" + key:                             {Source: "octo/tools…"},
+		"azdo-pat octo/tools …" + key:                            {Source: "octo/tools …"},
+		"azdo-pat octo/tools" + key:                              {Source: "octo/tools"},
+		"azdo-pat run 1.1 octo/tools run 2.2" + key:              {Source: "run 1.1 octo/tools run 2.2"},
 		"azdo-pat " + strings.Repeat("s", 102) + key:             {Source: strings.Repeat("s", 102)},
 		// What follows is somebody else's.
 		"":                                           {},
@@ -103,6 +112,37 @@ func TestCutNameHasNoRun(t *testing.T) {
 	}
 	if whole < 200 || parts < 50 {
 		t.Errorf("%d with a run, %d without", whole, parts)
+	}
+}
+
+// What the platforms write is read back: the repository wherever it is there in
+// full, and the run where both of its parts are. (Gitea and act set no attempt.)
+func TestNamesAreReadBack(t *testing.T) {
+	t.Parallel()
+	number := func(text string) bool { return text != "" && strings.Trim(text, "123456789") == "" }
+	for length := 1; length < 100; length++ {
+		repository := "octo/" + strings.Repeat("r", length)
+		for _, run := range []string{"", "42", "17452", "x"} {
+			for _, attempt := range []string{"", "1", "x", "0"} {
+				for _, job := range []string{"", "build", "a b"} {
+					for _, label := range []string{"", "octo/other run 9.9", "9.9"} {
+						step := newBareStep(false, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", attempt, "GITHUB_JOB", job)
+						name := step.Origin(label).DisplayName()
+						n, ok := ParseName(name)
+						want := Name{Source: n.Source, Key: n.Key}
+						if strings.HasPrefix(name, "azdo-pat "+repository+" r") {
+							want.Repository = repository
+						}
+						if is := repository + " run " + run + "." + attempt; number(run) && number(attempt) && (n.Source == is || strings.HasPrefix(n.Source, is+" ")) {
+							want.RunID, want.Attempt = run, attempt
+						}
+						if !ok || n != want {
+							t.Fatalf("%q is read as %+v, %v, want %+v", name, n, ok, want)
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
