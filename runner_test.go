@@ -684,6 +684,10 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 		app := world.App(emulator.BlueprintID)
 		user := world.User(emulator.ServiceUserID)
 		switch args[0] {
+		case "organization": // another one, of the same members
+			other := *org
+			other.Name, other.ID = args[1], "99999999-0000-4000-8000-000000000099"
+			world.Organizations = append(world.Organizations, &other)
 		case "notenant":
 			org.Tenant = emulator.NoTenant
 		case "cap":

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/settings"
 )
 
@@ -17,7 +21,10 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 	job := c.platform.(*ci.AzurePipelines)
 	origin := job.Origin(s.Name)
 	over := lease.Record{Stage: lease.Over, Name: origin.DisplayName()}
-	record, known := c.recordedBy(job, origin, over)
+	record, minted, known := c.recordedBy(job, origin, over)
+	if err := c.elsewhere(s, minted); err != nil {
+		return c.ended("revoke", s, describe(err, s, record))
+	}
 	if s.SkipRevoke && known && record.Stage == lease.Handed {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
 		return done
@@ -32,6 +39,9 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 	end := log.Group("azdo-pat revoke: " + s.Organization)
 	ended, err := c.release(ctx, s, record, s.Timeout)
 	end()
+	if then := minted.Values["organization"]; err == nil && len(ended) == 0 && record.Stage != lease.Over && then != "" && then != s.Organization {
+		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, outside.Line(then, 100))
+	}
 	if err != nil {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
@@ -40,18 +50,47 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 	return done
 }
 
+// elsewhere refuses to send a credential to another host than mint did: a line that
+// any step prints can change the variables of the steps after it.
+func (c *call) elsewhere(s *settings.Settings, minted settings.Saved) error {
+	for _, host := range []struct{ name, then, now string }{
+		{"authority-host", minted.Values["authority-host"], s.AuthorityHost},
+		{tokenServiceURL, minted.Values[tokenServiceURL], s.TokenServiceURL},
+		{"SYSTEM_OIDCREQUESTURI", minted.Asked, c.asks(s)},
+	} {
+		if host.then != "" && host.now != "" && host.then != host.now {
+			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, outside.Line(host.now, 200), outside.Line(host.then, 200)),
+				"find the step in between that sets a variable of that name, perhaps by a line that it only prints; agents can be told to take no variables from it (target: settableVariables: none)")
+		}
+	}
+	return nil
+}
+
+// asks is the host that is asked for an assertion; empty: none.
+func (c *call) asks(s *settings.Settings) string {
+	p, ok := c.platform.(*ci.AzurePipelines)
+	if !ok || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
+		return ""
+	}
+	u, err := url.Parse(p.IDToken().URL)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // recordedBy is what mint recorded, as far as another step that planted it could
-// do no more harm than to have this one wait; and whether that is known at all.
-// No mint can begin after it.
-func (c *call) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.Record) (lease.Record, bool) {
+// do no more harm than to have this one wait or fail; the settings that it had; and
+// whether that is known at all. No mint can begin after it.
+func (c *call) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
 	text, known := job.Close(origin, over.String())
 	if !known {
-		return lease.Unrecorded(over.Name, c.Now()), false
+		return lease.Unrecorded(over.Name, c.Now()), settings.Saved{}, false
 	}
 	r, err := lease.ParseRecord(text)
 	if err != nil || r.Name != over.Name {
 		// Half of a record, or none of ours: a request may just be under way.
-		return lease.Record{Stage: lease.Intended, Name: over.Name, Intended: c.Now()}, false
+		return lease.Record{Stage: lease.Intended, Name: over.Name, Intended: c.Now()}, settings.Saved{}, false
 	}
-	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Doubt: r.Doubt, Open: r.Open, User: r.User, Skew: r.Skew}, true
+	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Doubt: r.Doubt, Open: r.Open, User: r.User, Skew: r.Skew}, r.Settings, true
 }

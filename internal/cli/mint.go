@@ -124,6 +124,7 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 	r := lease.Record{
 		Name: origin.DisplayName(), Skew: conn.clock.Skew(), User: conn.user, Settings: s.Save(),
 	}
+	r.Settings.Asked = c.asks(s)
 	if c.keeping { // the file may be gone when the post step begins
 		r.Settings.Roots = c.roots
 		delete(r.Settings.Values, "ca-file")

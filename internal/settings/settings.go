@@ -195,6 +195,9 @@ type Saved struct {
 	Values   map[string]string `json:"values"`
 	// Roots are further roots of trust, in place of the file that held them.
 	Roots string `json:"roots,omitempty"`
+	// Asked is the host that was asked for the assertion, if it was not read from
+	// a file, as in https://dev.azure.com.
+	Asked string `json:"asked,omitempty"`
 }
 
 // Save returns the settings that [Load] reads again as Source.Saved.
