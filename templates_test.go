@@ -298,6 +298,76 @@ func TestStepsTemplateRevokesAlways(t *testing.T) {
 	}
 }
 
+// Every step can set variables of the steps after it by a line that it prints, and
+// they win over what a step maps. They do not lead the program elsewhere: neither
+// which one is run, nor which PAT it revokes, nor to which host it speaks.
+func TestStepsTemplateIsNotLed(t *testing.T) {
+	t.Parallel()
+	text := example(t, templatesReadme, "yaml", "steps.yml@")
+	use := regexp.MustCompile(`(?m)^      - bash: curl.*$`)
+	for _, tc := range []struct {
+		variable, value string
+		result          string // of the step that revokes
+		left            int
+	}{
+		{"azdo_pat_program", "", "Succeeded", 0},
+		{"azdo_pat_program", "/bin/true", "Succeeded", 0},
+		{"AZDO_PAT_NAME", "other", "Succeeded", 0},
+		{"AZDO_PAT_ORGANIZATION", "other", "Succeeded", 0},
+		{"AZDO_PAT_AUTHORIZATION_ID", "11111111-2222-4333-8444-555555555555", "Succeeded", 0},
+		{"AZDO_PAT_SKIP_REVOKE", "true", "Succeeded", 0},
+		{"AZDO_PAT_AUTHORITY_HOST", "https://127.0.0.1:9", "Failed", 1},
+		{"AZURE_AUTHORITY_HOST", "https://127.0.0.1:9", "Succeeded", 0},
+		{"AZDO_PAT_TOKEN_SERVICE_URL", "https://127.0.0.1:9", "Failed", 1},
+		{"SYSTEM_OIDCREQUESTURI", "https://127.0.0.1:9/", "Failed", 1},
+		{"GITHUB_ACTIONS", "true", "Failed", 1},
+		{"TF_BUILD", "false", "Failed", 1},
+	} {
+		t.Run(tc.variable+"="+tc.value, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			line := "##vso[task.setvariable variable=" + tc.variable + "]" + tc.value
+			played := play(t, e, use.ReplaceAllLiteralString(text, "      - bash: 'echo \""+line+"\"'"))
+			want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1",
+				fmt.Sprintf("Revoke the Azure DevOps PAT: %s, %d", tc.result, tc.left))
+		})
+	}
+	// Nor does one that fetches, in a later use in the same job.
+	for variable, value := range map[string]string{"RELEASE": "http://127.0.0.1:9", "SHA256SUMS": strings.Repeat("0", 64), "IMAGE": "evil"} {
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			line := "##vso[task.setvariable variable=" + variable + "]" + value
+			first := strings.Replace(text, "  steps:\n  - template", "  steps:\n  - bash: 'echo \""+line+"\"'\n    displayName: Print\n  - template", 1)
+			want(t, play(t, e, first), "Print: Succeeded, 0", "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+		})
+	}
+}
+
+// A program that is gone is a failure, and not a reason to do nothing.
+func TestStepsTemplateWithoutTheProgram(t *testing.T) {
+	t.Parallel()
+	text := example(t, templatesReadme, "yaml", "steps.yml@")
+	use := regexp.MustCompile(`(?m)^      - bash: curl.*$`)
+	for _, script := range []string{"rm -r $AGENT_TEMPDIRECTORY/azdo-pat", "chmod -x $AGENT_TEMPDIRECTORY/azdo-pat/azdo-pat"} {
+		e := emulator.Start(t)
+		played := play(t, e, use.ReplaceAllLiteralString(text, "      - bash: '"+script+"'"))
+		want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Failed, 1")
+		if text := played[len(played)-1].record.Text(); !strings.Contains(text, "azdo-pat is not where it was put") {
+			t.Error(text)
+		}
+	}
+}
+
+// A quote in a parameter does not end the text that it stands in.
+func TestStepsTemplateQuotes(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	text := strings.Replace(example(t, templatesReadme, "yaml", "steps.yml@"), "organization: contoso", `organization: "con'; exit 0; 'toso"`, 1)
+	played := play(t, e, text)
+	want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+}
+
 // Two uses in one job, one inside the other, each with its own PAT.
 func TestStepsTemplateTwice(t *testing.T) {
 	t.Parallel()
@@ -327,8 +397,8 @@ func TestTemplatesCheckTheProgram(t *testing.T) {
 	} {
 		e := emulator.Start(t)
 		played := play(t, e, strings.Replace(text, change[0], change[1], 1))
-		want(t, played, "Fetch azdo-pat: Failed, 0", "Revoke the Azure DevOps PAT: Succeeded, 0")
-		if len(played) == 2 && !strings.Contains(played[1].record.Text(), "was not fetched") {
+		want(t, played, "Fetch azdo-pat: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+		if len(played) == 2 && !strings.Contains(played[1].record.Text(), "azdo-pat is not where it was put") {
 			t.Errorf("%s: %s", name, played[1].record.Text())
 		}
 		if n := len(e.Requests()); n != 0 {

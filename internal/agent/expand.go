@@ -233,15 +233,23 @@ func scalar(n *yaml.Node, s scope) *yaml.Node {
 
 var (
 	named    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
-	literal  = regexp.MustCompile(`^'([^']*)'$`)
+	literal  = regexp.MustCompile(`^'((?:[^']|'')*)'$`)
 	function = regexp.MustCompile(`^(eq|ne)\((.+), *(.+)\)$`)
+	replace  = regexp.MustCompile(`^replace\(([^,]+), *([^,]+), *([^,]+)\)$`)
 )
 
-// value is what an expression stands for: a name, a text, or whether two are the
-// same.
+// value is what an expression stands for: a name, a text, a text with another in
+// the place of a third, or whether two are the same.
 func value(expression string, s scope) *yaml.Node {
 	if m := literal.FindStringSubmatch(expression); m != nil {
-		return plain(m[1])
+		return plain(strings.ReplaceAll(m[1], "''", "'"))
+	}
+	if m := replace.FindStringSubmatch(expression); m != nil {
+		text, old, with := value(m[1], s), value(m[2], s), value(m[3], s)
+		if text.Kind != yaml.ScalarNode || old.Kind != yaml.ScalarNode || with.Kind != yaml.ScalarNode {
+			refuse("%q is of no text", expression)
+		}
+		return plain(strings.ReplaceAll(text.Value, old.Value, with.Value))
 	}
 	if m := function.FindStringSubmatch(expression); m != nil {
 		a, b := value(m[2], s), value(m[3], s)

@@ -130,17 +130,19 @@ func (j *Job) Expand(text string) string {
 }
 
 // Environment is what a script step sees of the variables: those that are not
-// secret, and those that it maps. The agent adds them in no order: where two have
-// the same name in the environment, the one that was set later is taken here.
+// secret, and those that it maps. A variable wins over what is mapped under the same
+// name (Handler.AddVariablesToEnvironment, microsoft/azure-pipelines-agent#3091).
+// The agent adds them in no order: where two have the same name in the environment,
+// the one that was set later is taken here.
 func (j *Job) Environment(mapped map[string]string) map[string]string {
 	env := map[string]string{}
+	for name, value := range mapped {
+		env[name] = j.Expand(strings.TrimSpace(value))
+	}
 	for _, v := range slices.SortedFunc(maps.Values(j.expanded), func(a, b variable) int { return cmp.Compare(a.order, b.order) }) {
 		if !v.secret {
 			env[environmentName(v.name, v.preserveCase)] = v.value
 		}
-	}
-	for name, value := range mapped {
-		env[name] = j.Expand(strings.TrimSpace(value))
 	}
 	return env
 }
