@@ -358,18 +358,16 @@ func (l lagging) Revoke(ctx context.Context, id string) (bool, error) {
 	return gone && !l.again, err
 }
 
-func (l lagging) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
-	return func(yield func(pat.Token, error) bool) {
-		for t := range l.process.List(ctx, f) {
-			if !slices.ContainsFunc(*l.ever, func(o pat.Token) bool { return o.ID == t.ID }) {
-				*l.ever = append(*l.ever, t)
+func (l lagging) Pages(ctx context.Context, f pat.Filter) iter.Seq2[[]pat.Token, error] {
+	return func(yield func([]pat.Token, error) bool) {
+		for tokens := range l.process.Pages(ctx, f) {
+			for _, t := range tokens {
+				if !slices.ContainsFunc(*l.ever, func(o pat.Token) bool { return o.ID == t.ID }) {
+					*l.ever = append(*l.ever, t)
+				}
 			}
 		}
-		for _, t := range *l.ever {
-			if !yield(t, nil) {
-				return
-			}
-		}
+		yield(slices.Clone(*l.ever), nil)
 	}
 }
 

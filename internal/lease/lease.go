@@ -26,7 +26,7 @@ import (
 // PATs is the API that a [Lessor] needs.
 type PATs interface {
 	Create(context.Context, pat.Create) (pat.Token, error)
-	List(context.Context, pat.Filter) iter.Seq2[pat.Token, error]
+	Pages(context.Context, pat.Filter) iter.Seq2[[]pat.Token, error]
 	Update(ctx context.Context, id string, p pat.Update) (pat.Token, error)
 	Revoke(ctx context.Context, id string) (gone bool, err error)
 }

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,16 +21,17 @@ type paged struct {
 	*process
 	meanwhile func(page int)
 	fails     func(page int) error
+	size      int   // of a page; zero: 100
 	asked     []int // first PATs of pages
 }
 
-func (p *paged) List(ctx context.Context, _ pat.Filter) iter.Seq2[pat.Token, error] {
-	return func(yield func(pat.Token, error) bool) {
+func (p *paged) Pages(ctx context.Context, _ pat.Filter) iter.Seq2[[]pat.Token, error] {
+	return func(yield func([]pat.Token, error) bool) {
 		for from := 0; ; {
 			p.asked = append(p.asked, from)
 			if p.fails != nil {
 				if err := p.fails(len(p.asked)); err != nil {
-					if !yield(pat.Token{}, err) {
+					if !yield(nil, err) {
 						return
 					}
 					continue
@@ -38,13 +40,8 @@ func (p *paged) List(ctx context.Context, _ pat.Filter) iter.Seq2[pat.Token, err
 			p.mu.Lock()
 			all := slices.Clone(p.active)
 			p.mu.Unlock()
-			to := min(from+pat.PageSize, len(all))
-			for _, t := range all[min(from, to):to] {
-				if !yield(t, nil) {
-					return
-				}
-			}
-			if to == len(all) {
+			to := min(from+cmp.Or(p.size, 100), len(all))
+			if !yield(all[min(from, to):to], nil) || to == len(all) {
 				return
 			}
 			from = to
@@ -79,15 +76,21 @@ func TestListThatMoves(t *testing.T) {
 		moves  func(w *world, page int)
 		pages  int
 		ended  int
+		size   int // of a page
 	}{
-		{"nobody else", 0, func(*world, int) {}, 1, 1},
-		{"a full page", pat.PageSize - 1, func(*world, int) {}, 1, 1},
-		{"it is seen at once", 150, func(*world, int) {}, 2, 1},
+		{"nobody else", 0, func(*world, int) {}, 1, 1, 0},
+		{"a full page", 99, func(*world, int) {}, 1, 1, 0},
+		{"it is seen at once", 150, func(*world, int) {}, 2, 1, 0},
 		{"it slips once", 150, func(w *world, page int) {
 			if page == 1 {
 				w.end(60)
 			}
-		}, 3, 1},
+		}, 3, 1, 0},
+		{"it slips once, where pages are small", 35, func(w *world, page int) {
+			if page == 1 {
+				w.end(20)
+			}
+		}, 3, 1, 20},
 		{"it slips twice", 290, func(w *world, page int) {
 			switch page {
 			case 2: // it is the 291st, and becomes the 191st
@@ -95,7 +98,7 @@ func TestListThatMoves(t *testing.T) {
 			case 4: // at the next reading it becomes the 91st
 				w.end(100)
 			}
-		}, 3 + 2 + 1, 1},
+		}, 3 + 2 + 1, 1, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +106,7 @@ func TestListThatMoves(t *testing.T) {
 				w := &world{T: t}
 				w.others(tc.others)
 				w.commit(1, pat.Create{DisplayName: leaseName})
-				p := &paged{process: w.process(), meanwhile: func(page int) { tc.moves(w, page) }}
+				p := &paged{process: w.process(), size: tc.size, meanwhile: func(page int) { tc.moves(w, page) }}
 				l := p.lessor()
 				l.PATs = p
 				// Long after the request that minted, so that nobody waits and looks again.

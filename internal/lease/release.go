@@ -142,15 +142,15 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 	var before []byte
 	for range readings {
 		var list []byte
-		var length int
-		if list, length, failed = l.read(ctx, keep); failed != nil {
+		var pages int
+		if list, pages, failed = l.read(ctx, keep); failed != nil {
 			break
 		}
 		// The pages of a list are no picture of one moment: when others end their
 		// PATs meanwhile, as all jobs of a matrix do at once, what comes after
 		// moves up, and past the page that is asked for next. Nothing was missed
 		// where two readings agree.
-		if length < pat.PageSize || len(found) >= want || bytes.Equal(list, before) {
+		if pages < 2 || len(found) >= want || bytes.Equal(list, before) {
 			break
 		}
 		before = list
@@ -180,35 +180,37 @@ type unread struct{ error }
 func (u *unread) Unwrap() error { return u.error }
 
 // read reads the list of active PATs, and returns what tells it from another one,
-// and its length. After an error it goes on where it was.
-func (l *Lessor) read(ctx context.Context, each func(pat.Token)) (sum []byte, length int, err error) {
+// and how many pages it had. After an error it goes on where it was.
+func (l *Lessor) read(ctx context.Context, each func(pat.Token)) (sum []byte, pages int, err error) {
 	h := sha256.New()
-	next, stop := iter.Pull2(l.PATs.List(ctx, pat.Filter{}))
+	next, stop := iter.Pull2(l.PATs.Pages(ctx, pat.Filter{}))
 	defer func() { stop() }()
 	broken := false
 	err = wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
 		for {
-			t, err, ok := next()
+			tokens, err, ok := next()
 			switch {
 			case !ok && broken: // it does not go on after an error
 				stop()
 				h.Reset()
-				next, stop = iter.Pull2(l.PATs.List(ctx, pat.Filter{}))
-				length = 0
+				next, stop = iter.Pull2(l.PATs.Pages(ctx, pat.Filter{}))
+				pages = 0
 			case !ok:
 				return nil
 			case err != nil:
 				broken = true
 				return err
 			default:
-				each(t)
-				h.Write([]byte(t.ID + "\n"))
-				length++
+				for _, t := range tokens {
+					each(t)
+					h.Write([]byte(t.ID + "\n"))
+				}
+				pages++
 			}
 			broken = false
 		}
 	})
-	return h.Sum(nil), length, err
+	return h.Sum(nil), pages, err
 }
 
 // moment is a time that two goroutines share. The first one that is stored stays.

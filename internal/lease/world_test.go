@@ -264,14 +264,14 @@ func (p *process) pause(ctx context.Context, op string) error {
 	}
 }
 
-func (p *process) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
-	return func(yield func(pat.Token, error) bool) {
+func (p *process) Pages(ctx context.Context, f pat.Filter) iter.Seq2[[]pat.Token, error] {
+	return func(yield func([]pat.Token, error) bool) {
 		if f != (pat.Filter{}) {
 			p.Errorf("filter %+v: what is not active is of no concern", f)
 		}
 		p.note("list")
 		if err := p.pause(ctx, "list"); err != nil {
-			yield(pat.Token{}, err)
+			yield(nil, err)
 			return
 		}
 		p.mu.Lock()
@@ -282,18 +282,14 @@ func (p *process) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, e
 		p.listed++
 		active := slices.Clone(p.active)
 		p.mu.Unlock()
-		for i, t := range active {
-			// An error comes after a first page.
-			if err != nil && i == 1 {
-				break
-			}
-			t.Secret = secret.Value{}
-			if !yield(t, nil) {
-				return
-			}
+		if err != nil { // it comes after a first page
+			active = active[:min(1, len(active))]
 		}
-		if err != nil {
-			yield(pat.Token{}, err)
+		for i := range active {
+			active[i].Secret = secret.Value{}
+		}
+		if yield(active, nil) && err != nil {
+			yield(nil, err)
 		}
 	}
 }

@@ -44,9 +44,6 @@ type Filter struct {
 	Ascending bool
 }
 
-// PageSize is the most PATs that the API gives in one page.
-const PageSize = pageSize
-
 const (
 	pageSize   = 100    // the most that the API gives
 	maxEntries = 10_000 // of a page, should a server give more than it is asked for
@@ -155,28 +152,36 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	return list, nil
 }
 
-// List returns the PATs of the user, asking for one page of them at a time: what
-// has been ranged over is not kept. Who goes on after an error has the same page
-// asked for again, except after an error of the list itself, which is its end.
+// List returns the PATs of the user, one after the other, by [Client.Pages].
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
+		for tokens, err := range c.Pages(ctx, f) {
+			if err != nil && !yield(Token{}, err) {
+				return
+			}
+			for _, t := range tokens {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Pages returns the PATs of the user page by page, asking for one page at a time:
+// what has been ranged over is not kept. After an error the same page is asked for
+// again, except after an error of the list itself, which is its end.
+func (c *Client) Pages(ctx context.Context, f Filter) iter.Seq2[[]Token, error] {
+	return func(yield func([]Token, error) bool) {
 		at := NewCursor(f)
 		for range maxPages + 1 { // the last one for the error that there are more
 			if at.Done() {
 				return
 			}
 			tokens, err := c.Next(ctx, at)
-			if err != nil {
-				var refused *Error
-				if !yield(Token{}, err) || errors.As(err, &refused) && refused.Unreadable && !refused.noContent {
-					return
-				}
-				continue
-			}
-			for _, t := range tokens {
-				if !yield(t, nil) {
-					return
-				}
+			var refused *Error
+			if !yield(tokens, err) || errors.As(err, &refused) && refused.Unreadable {
+				return
 			}
 		}
 	}
