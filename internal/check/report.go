@@ -91,6 +91,14 @@ func (r *Report) FirstCross() *Row {
 	return nil
 }
 
+// Verdict is what comes of all rows, in one line.
+func (r *Report) Verdict() string {
+	if first := r.FirstCross(); first != nil {
+		return first.Name + " failed"
+	}
+	return "everything is in order: every step up to the mint succeeded"
+}
+
 // Clean puts every text of the report through f.
 func (r *Report) Clean(f func(string) string) {
 	for _, text := range []*string{&r.Platform, &r.Identity, &r.Organization} {
@@ -132,6 +140,7 @@ func (r *Report) Text() string {
 		}
 		b.WriteByte('\n')
 	}
+	fmt.Fprintf(&b, "\nVerdict: %s\n", r.Verdict())
 	if first := r.FirstCross(); first != nil && first.Fix != "" {
 		fmt.Fprintf(&b, "\nWhat to do about %s:\n%s", first.Name, indented(first.Fix))
 	}
@@ -153,11 +162,7 @@ func (r *Report) Markdown() string {
 	for strings.Contains(text, fence) {
 		fence += "`"
 	}
-	title := "every step succeeded"
-	if first := r.FirstCross(); first != nil {
-		title = first.Name + " failed"
-	}
-	return fmt.Sprintf("### azdo-pat check: %s\n\n%stext\n%s%s\n", title, fence, text, fence)
+	return fmt.Sprintf("### azdo-pat check: %s\n\n%stext\n%s%s\n", r.Verdict(), fence, text, fence)
 }
 
 // JSON is the report as one object on one line, which cannot hold a logging
@@ -179,6 +184,7 @@ func (r *Report) JSON() ([]byte, error) {
 	report := struct {
 		OK           bool      `json:"ok"`
 		FirstCross   string    `json:"first-cross"` // empty: none
+		Verdict      string    `json:"verdict"`
 		Version      string    `json:"version"`
 		Commit       string    `json:"commit"`
 		OS           string    `json:"os"`
@@ -190,7 +196,7 @@ func (r *Report) JSON() ([]byte, error) {
 		Findings     []finding `json:"findings"`
 		Holds        string    `json:"holds"`
 	}{
-		OK: true, Version: r.Version, Commit: r.Commit, OS: r.OS, Arch: r.Arch,
+		OK: true, Verdict: r.Verdict(), Version: r.Version, Commit: r.Commit, OS: r.OS, Arch: r.Arch,
 		Platform: r.Platform, Identity: r.Identity, Organization: r.Organization,
 		Holds: oneLine(ids), Rows: []row{}, Findings: []finding{},
 	}

@@ -37,6 +37,8 @@ check of contoso as agent user
 – scopes              not tried
 – clock               no time
 
+Verdict: exchange-blueprint failed
+
 What to do about exchange-blueprint:
   do this:
 
@@ -56,11 +58,11 @@ func TestTextWithoutACross(t *testing.T) {
 	t.Parallel()
 	r := &Report{Version: "dev", Commit: "unknown", OS: "windows", Arch: "amd64", Platform: "terminal"}
 	r.Add("settings").Pass("fine")
-	want := "azdo-pat dev (unknown), windows/amd64, terminal\ncheck of no organization as no identity\n\n✓ settings  fine\n\n" + ids + "\n"
+	want := "azdo-pat dev (unknown), windows/amd64, terminal\ncheck of no organization as no identity\n\n✓ settings  fine\n\nVerdict: everything is in order: every step up to the mint succeeded\n\n" + ids + "\n"
 	if diff := cmp.Diff(want, r.Text()); diff != "" {
 		t.Error(diff)
 	}
-	if got := r.Markdown(); !strings.HasPrefix(got, "### azdo-pat check: every step succeeded\n\n```text\nazdo-pat dev") || r.FirstCross() != nil {
+	if got := r.Markdown(); !strings.HasPrefix(got, "### azdo-pat check: everything is in order: every step up to the mint succeeded\n\n```text\nazdo-pat dev") || r.FirstCross() != nil {
 		t.Errorf("got %s", got)
 	}
 }
@@ -92,7 +94,7 @@ func TestJSON(t *testing.T) {
 		return map[string]any{"name": name, "ok": ok, "seen": seen, "took-ms": took, "fix": fix}
 	}
 	want := map[string]any{
-		"ok": false, "first-cross": "exchange-blueprint", "version": "v1.2.3", "commit": "0123456", "os": "linux", "arch": "arm64",
+		"ok": false, "first-cross": "exchange-blueprint", "verdict": "exchange-blueprint failed", "version": "v1.2.3", "commit": "0123456", "os": "linux", "arch": "arm64",
 		"platform": "GitHub Actions", "identity": "agent user", "organization": "contoso", "holds": got["holds"],
 		"rows": []any{
 			row("settings", true, "organization (input)", 0, ""),

@@ -4,37 +4,61 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 )
 
 // maxEvent bounds what is read of the event's payload, in bytes: GitHub caps it
 // at 25 MB.
 const maxEvent = 25 << 20
 
-// Event names the event that started the workflow, and says whether it is of a
-// pull request from a fork: its job never gets an OIDC token. Where the payload
-// cannot be read, it counts as none.
-func (g *GitHub) Event() (name string, fork bool) {
-	name = g.get("GITHUB_EVENT_NAME")
+// Event is the event that started the workflow.
+type Event struct {
+	Name string
+	// Fork tells that it is of a pull request from a fork, or follows one. Where
+	// the payload cannot be read or does not say, as for comments, it is false.
+	Fork bool
+	// Dependabot tells that Dependabot caused it.
+	Dependabot bool
+}
+
+// WithoutToken reports whether GitHub gives no job of the event an OIDC token,
+// whatever its permissions say, unless an administrator allows it.
+func (e Event) WithoutToken() bool {
+	return e.Fork && slices.Contains([]string{"pull_request", "pull_request_review", "pull_request_review_comment"}, e.Name)
+}
+
+// Event reads the event that started the workflow.
+func (g *GitHub) Event() Event {
+	e := Event{Name: g.get("GITHUB_EVENT_NAME"), Dependabot: g.get("GITHUB_ACTOR") == "dependabot[bot]"}
 	f, err := os.Open(g.get("GITHUB_EVENT_PATH"))
 	if err != nil {
-		return name, false
+		return e
 	}
 	defer f.Close()
 	type repository struct {
 		Name string `json:"full_name"`
 	}
-	var event struct {
+	var payload struct {
 		PullRequest *struct {
 			Head struct {
 				// Nil where the fork is gone.
 				Repository *repository `json:"repo"`
 			} `json:"head"`
 		} `json:"pull_request"`
+		WorkflowRun *struct {
+			Head *repository `json:"head_repository"` // nil, too
+		} `json:"workflow_run"`
 		Repository repository `json:"repository"`
 	}
-	if json.NewDecoder(io.LimitReader(f, maxEvent)).Decode(&event) != nil || event.PullRequest == nil {
-		return name, false
+	if json.NewDecoder(io.LimitReader(f, maxEvent)).Decode(&payload) != nil {
+		return e
 	}
-	head := event.PullRequest.Head.Repository
-	return name, head == nil || head.Name != event.Repository.Name
+	elsewhere := func(head *repository) bool { return head == nil || head.Name != payload.Repository.Name }
+	switch {
+	case payload.PullRequest != nil:
+		e.Fork = elsewhere(payload.PullRequest.Head.Repository)
+	case payload.WorkflowRun != nil:
+		e.Fork = elsewhere(payload.WorkflowRun.Head)
+	}
+	return e
 }

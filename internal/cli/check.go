@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/outside"
 	"azdo-pat/internal/settings"
 )
 
@@ -71,7 +72,11 @@ func (c *call) check(ctx context.Context, given map[string]string) int {
 	first := k.report.FirstCross()
 	switch {
 	case wrong != nil:
-		return c.failed("check", wrong)
+		// The report has just said which.
+		text := howMany(wrong) + ": see the report"
+		c.platform.Log().Error("azdo-pat check: wrong settings", errors.New(text))
+		c.aloud("check: wrong settings: " + text)
+		return usage
 	case first == nil:
 		return done
 	}
@@ -102,10 +107,18 @@ type surroundings struct {
 func (c *call) surroundings() surroundings {
 	switch p := c.platform.(type) {
 	case *ci.GitHub:
-		event, fork := p.Event()
-		seen := "event " + event
-		if fork {
+		event := p.Event()
+		seen := "event " + outside.Line(event.Name, 40)
+		if event.Dependabot {
+			seen += " by Dependabot (its runs get only Dependabot's secrets)"
+		}
+		switch hasToken := p.IDToken().Available() == nil; {
+		case event.Fork && hasToken:
+			seen += " from a fork, with an OIDC token all the same: the job speaks for the base repository, so let it run nothing of the fork's"
+		case event.WithoutToken():
 			seen += " from a fork, whose jobs get no OIDC token"
+		case event.Fork:
+			seen += " from a fork"
 		}
 		return surroundings{
 			name: "GitHub Actions", seen: seen, ready: "GITHUB_OUTPUT and GITHUB_STATE can be written",

@@ -82,8 +82,7 @@ func newCheckup(c *call, s *settings.Settings) *checkup {
 // sawSettings says which settings there are and where each was found.
 func (k *checkup) sawSettings(found map[string]string, wrong *settings.Problems) {
 	if wrong != nil {
-		k.row.settings.Fail("set right what is listed; azdo-pat check --help lists the settings\n"+strings.Join(wrong.List, "\n"),
-			"%s", strings.Join(wrong.List, "; "))
+		k.row.settings.Fail("set right what is listed; azdo-pat check --help lists the settings\n"+strings.Join(wrong.List, "\n"), "%s", howMany(wrong))
 		return
 	}
 	var from []string
@@ -97,6 +96,13 @@ func (k *checkup) sawSettings(found map[string]string, wrong *settings.Problems)
 		}
 	}
 	k.row.settings.Pass("%s%s; given: %s", k.s.Identity, who(k.s), strings.Join(from, ", "))
+}
+
+func howMany(wrong *settings.Problems) string {
+	if len(wrong.List) == 1 {
+		return "a setting is wrong"
+	}
+	return fmt.Sprintf("%d settings are wrong", len(wrong.List))
 }
 
 // sawPlatform says what the CI system is, and whether mint has there what it
