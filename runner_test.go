@@ -613,6 +613,15 @@ func fault(ts *testscript.TestScript, neg bool, args []string) {
 		f = emulator.CommitAndAnswer(number(1), nil, strings.Join(args[2:], " "))
 	case "limit":
 		f = emulator.GitHubLimit(time.Duration(number(1)) * time.Second)
+	case "late": // SECONDS
+		f = emulator.Late(time.Duration(number(1)) * time.Second)
+	case "header": // HEADER: VALUE…
+		header := http.Header{}
+		for _, h := range args[1:] {
+			name, value, _ := strings.Cut(h, ": ")
+			header.Set(name, value)
+		}
+		f = emulator.WithHeader(header)
 	case "throttle":
 		f = emulator.Throttle(time.Duration(number(1)) * time.Second)
 	case "entra":

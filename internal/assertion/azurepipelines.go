@@ -81,6 +81,7 @@ func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
 		e = wire.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
 	}
+	e.Name = "Azure Pipelines"
 	text := strings.ToLower(said.Message)
 	switch { // the first is an answer since March 2026, whose status nobody has published
 	case strings.Contains(text, "explicit reference to service connection"):

@@ -74,6 +74,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	a := wire.ReadAnswer(resp.Header, body, g.Token)
 	e := a.Refused(askingGitHub, resp)
+	e.Name = "GitHub"
 	e.Passes = pending().Match(body[:min(len(body), 4096)])
 	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"

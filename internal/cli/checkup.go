@@ -125,7 +125,10 @@ func (k *checkup) walk(ctx context.Context) {
 	k.client = k.http
 	k.heard = &heard{next: k.client.Transport, last: map[string]http.Header{}}
 	k.clock = &wire.Clock{Next: k.heard, Now: k.Now}
-	k.client.Transport = &wire.Traced{Next: k.clock, Debugf: k.platform.Log().Debugf}
+	k.client.Transport = &wire.Paced{
+		Next:  &wire.Traced{Next: k.clock, Debugf: k.platform.Log().Debugf},
+		Pacer: k.pacer(k.s), Log: k.platform.Log(),
+	}
 
 	k.probe(ctx)
 	k.askTenant(ctx)

@@ -125,6 +125,7 @@ type call struct {
 	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
 	http     *http.Client // once the settings are read
+	paces    *wire.Pacer  // by pacer
 	unbound  func()       // stops what World.Bound has begun; nil: nothing
 	// connected tells that connect was called, started that a command of the
 	// caller's runs.
@@ -144,6 +145,7 @@ type call struct {
 	log         *stream // to which the platform's log goes in a CI system
 	out         printer
 	status      int
+	alone       bool // no later process ends what this one leaves behind
 }
 
 // bound gives what follows a bound of its own. Zero: none.

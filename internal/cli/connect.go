@@ -34,6 +34,8 @@ type connection struct {
 	// token, where the token tells them.
 	user      string
 	tokenEnds time.Time
+	// ready waits for as long as Azure DevOps has asked for.
+	ready func(context.Context) error
 	// refresh is the refresh token that Entra gave instead of the stored one.
 	refresh secret.Value
 	now     func() time.Time
@@ -53,13 +55,14 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		identity = log.Debugf
 	}
 	c.connected = true
-	clock := &wire.Clock{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Now: c.Now}
-	if u, err := url.Parse(s.TokenServiceURL); err == nil {
-		clock.Host = u.Host
-	}
+	azureDevOps := hostOf(s.TokenServiceURL)
+	clock := &wire.Clock{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Now: c.Now, Host: azureDevOps}
 	c.clock.Store(clock)
-	client := &http.Client{Transport: clock, CheckRedirect: c.http.CheckRedirect}
+	pacer := c.pacer(s)
+	// What waits does so before its time is taken.
+	client := &http.Client{Transport: &wire.Paced{Next: clock, Pacer: pacer, Log: log}, CheckRedirect: c.http.CheckRedirect}
 	conn := &connection{tenant: s.TenantID, now: c.Now, clock: clock}
+	conn.ready = func(ctx context.Context) error { return pacer.Wait(ctx, azureDevOps, log) }
 	access, pats := s.AccessToken, client
 	if s.Identity != settings.AccessToken {
 		x := c.exchange(s, client)
@@ -80,7 +83,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		conn.tenant = x.Tenant
 		access = token.Access
 		conn.refresh = token.Refresh
-		pats = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &wire.Reauthorize{Next: clock, Token: func(ctx context.Context, claims string) (secret.Value, error) {
+		pats = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &wire.Reauthorize{Next: client.Transport, Token: func(ctx context.Context, claims string) (secret.Value, error) {
 			return c.anotherToken(ctx, s, conn.tenant, client, claims)
 		}}}
 	} else {
@@ -132,6 +135,32 @@ func (c *connection) readToken(access secret.Value) {
 	if from := max(claims.Issued, claims.NotBefore); from > 0 && !c.tokenEnds.IsZero() {
 		c.clock.Confine(time.Unix(int64(from), 0).Add(-tokenSlack), c.tokenEnds.Add(tokenSlack))
 	}
+}
+
+// pacer keeps requests back where a service has asked for it; it knows what the
+// services are called.
+func (c *call) pacer(s *settings.Settings) *wire.Pacer {
+	if c.paces == nil {
+		c.paces = &wire.Pacer{Hurry: c.told}
+	}
+	switch p := c.platform.(type) {
+	case *ci.GitHub:
+		c.paces.Name(hostOf(p.IDToken().URL), "GitHub", false)
+	case *ci.AzurePipelines:
+		c.paces.Name(hostOf(p.IDToken().URL), "Azure Pipelines", true)
+	}
+	c.paces.Name(hostOf(s.AuthorityHost), "Microsoft Entra", false)
+	c.paces.Name(hostOf(s.TokenServiceURL), "Azure DevOps", true)
+	return c.paces
+}
+
+// hostOf is the host of a URL, with the port where there is one.
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // exchange is the way from this job to the user's token.
@@ -377,7 +406,7 @@ func (c *call) lessor(conn *connection) *lease.Lessor {
 		Record: func(r lease.Record) error { return c.platform.Record(r.String()) },
 		Mask:   func(v secret.Value) error { return ci.MaskPAT(c.platform, v) },
 		Log:    c.platform.Log(),
-		Now:    c.Now, Server: conn.server,
+		Now:    c.Now, Server: conn.server, Ready: conn.ready,
 		Sleep: sleep,
 	}
 }

@@ -79,6 +79,7 @@ func programs(_ *cobra.Command, args []string, begun string) (names []string, _ 
 }
 
 func (c *call) exec(ctx context.Context, given map[string]string, command []string) int {
+	c.alone = true
 	x := &execution{call: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
 	if _, terminal := c.platform.(*ci.Terminal); !terminal {
 		x.shared = ci.Share(c.Stdout)

@@ -51,7 +51,7 @@ func unrecorded(lease.Record) error { return nil }
 // lessor speaks by the current connection.
 func (x *execution) lessor() *lease.Lessor {
 	l := x.call.lessor(x.conn)
-	l.Record, l.Log = unrecorded, x.log()
+	l.Record, l.Log, l.Last = unrecorded, x.log(), true
 	return l
 }
 

@@ -37,7 +37,7 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 		record.Stage = lease.Intended
 	}
 	end := log.Group("azdo-pat revoke: " + s.Organization)
-	ended, err := c.release(ctx, s, record, s.Timeout)
+	ended, open, err := c.release(ctx, s, record, s.Timeout)
 	end()
 	if then := minted.Values["organization"]; err == nil && len(ended) == 0 && record.Stage != lease.Over && then != "" && then != s.Organization {
 		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, outside.Line(then, 100))
@@ -46,7 +46,7 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
 	job.Closed(over.String())
-	c.released(s, record, ended)
+	c.released(s, record, ended, open)
 	return done
 }
 

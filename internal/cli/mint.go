@@ -86,6 +86,14 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 	if err != nil {
 		return nil, err
 	}
+	if !c.hasLater() {
+		if err := lessor.Settle(ctx, minted); err != nil {
+			return nil, lessor.Undo(ctx, minted, err)
+		}
+		if minted.Record.Doubt {
+			log.Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", minted.Record.Name))
+		}
+	}
 	t := minted.Token
 	if err := c.platform.HandOver(ci.Result{
 		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes,
@@ -103,6 +111,16 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 		log.Warning("no summary", err.Error())
 	}
 	return minted, nil
+}
+
+// hasLater reports whether a later process ends what this one leaves behind: the
+// post step, or azdo-pat revoke in Azure Pipelines.
+func (c *call) hasLater() bool {
+	switch c.platform.(type) {
+	case *ci.GitHub, *ci.AzurePipelines:
+		return !c.alone
+	}
+	return false
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
@@ -131,7 +149,7 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	lessor := c.lessor(conn)
-	lessor.Record = record
+	lessor.Record, lessor.Last = record, !c.hasLater()
 	minted, err := lessor.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
 	if err != nil {
 		c.clockWarning(conn.clock.Skew().Estimate())

@@ -21,9 +21,10 @@ func (c *call) revokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke",
 		Short: "Revoke a PAT that mint handed over",
-		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that has
-expired or is already gone is a success. The PAT cannot revoke itself: revoke
-needs the same identity as mint did.
+		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that was
+revoked before or has expired is a success; an id under which the user has no PAT
+is a failure. The PAT cannot revoke itself: revoke needs the same identity as mint
+did.
 
 In Azure Pipelines it needs no id: without one it ends the lease that mint, with
 the same setting name, acquired in an earlier step of the same job.`,
@@ -51,8 +52,33 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
 		return done
 	}
-	_, err = c.release(ctx, s, lease.Record{ID: s.AuthorizationID}, s.Timeout)
-	return c.ended("revoke", s, err)
+	return c.ended("revoke", s, c.revokeID(ctx, s))
+}
+
+// revokeID ends the PAT of the setting authorization-id, of which nothing else is
+// known.
+func (c *call) revokeID(ctx context.Context, s *settings.Settings) error {
+	ctx, enough := stubborn(ctx)
+	defer enough()
+	ctx, cancel := within(ctx, s.Timeout)
+	defer cancel()
+	conn, err := c.connect(ctx, s)
+	if err != nil {
+		return err
+	}
+	ended, err := c.lessor(conn).ReleaseID(ctx, s.AuthorizationID)
+	switch {
+	case errors.Is(err, lease.ErrNotTheirs):
+		return hint.Add(fmt.Errorf("revoke PAT %s in %s: %w: the id is wrong, the PAT belongs to another identity, or it is already gone", s.AuthorizationID, s.Organization, err),
+			"give the id that mint printed, and the same identity settings; the identity's own PATs are listed on "+tokenPage(s.Organization))
+	case err != nil:
+		return describe(err, s, lease.Record{ID: s.AuthorizationID})
+	case ended.Gone:
+		c.platform.Log().Infof("PAT %s had ended before: it is among the user's PATs that were revoked or have expired", ended.ID)
+	default:
+		c.platform.Log().Infof("PAT %s is revoked", ended.ID)
+	}
+	return nil
 }
 
 // post is the action's post step: revoke, by what mint recorded, or else by
@@ -113,7 +139,7 @@ func (c *call) post(ctx context.Context, args []string) int {
 	}
 	moved := c.hostsDiffer(s, saved)
 	end := log.Group("azdo-pat post: " + s.Organization)
-	ended, err := c.release(ctx, s, record, timeout)
+	ended, open, err := c.release(ctx, s, record, timeout)
 	end()
 	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone }) {
 		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", saved.Values[tokenServiceURL], s.TokenServiceURL),
@@ -126,7 +152,7 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if err != nil {
 		return c.ended("post", s, describe(err, s, record))
 	}
-	c.released(s, record, ended)
+	c.released(s, record, ended, open)
 	return done
 }
 
@@ -148,10 +174,11 @@ func (c *call) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service
 	return service
 }
 
-// released says what became of a lease of which only the name is certain.
-func (c *call) released(s *settings.Settings, record lease.Record, ended []lease.Ended) {
+// released says what became of a lease of which only the name is certain. Open
+// says that another PAT may be made later.
+func (c *call) released(s *settings.Settings, record lease.Record, ended []lease.Ended, open bool) {
 	log := c.platform.Log()
-	if len(ended) == 0 && record.MayCome(c.Now()) {
+	if len(ended) == 0 && open {
 		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later", record.Name)
 		return
 	}
@@ -161,6 +188,9 @@ func (c *call) released(s *settings.Settings, record lease.Record, ended []lease
 	}
 	for _, e := range ended {
 		log.Infof("PAT %s is revoked%s", e.ID, lived(e, record.ServerTime(c.Now())))
+	}
+	if open {
+		log.Infof("another PAT named %q may still be made; the setting timeout leaves no time to wait for it", record.Name)
 	}
 	if err := c.platform.Summary(revokeSummary(s, ended, record.ServerTime(c.Now()))); err != nil {
 		log.Warning("no summary", err.Error())
@@ -196,23 +226,20 @@ func (c *call) recorded() (lease.Record, *settings.Saved) {
 	return record, &record.Settings
 }
 
-// release connects and ends what a record speaks of.
-func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) ([]lease.Ended, error) {
+// release connects and ends what a record speaks of. Open says that there was no
+// time to wait for a PAT that may be made later.
+func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) (ended []lease.Ended, open bool, err error) {
 	ctx, enough := stubborn(ctx)
 	defer enough()
 	ctx, cancel := within(ctx, timeout)
 	defer cancel()
 	conn, err := c.connect(ctx, s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	ended, err := c.lessor(conn).Release(ctx, r)
-	if err == nil && r.Stage == "" && r.ID != "" {
-		for _, e := range ended {
-			c.platform.Log().Infof("PAT %s is revoked%s", e.ID, lived(e, conn.server()))
-		}
-	}
-	return ended, otherUser(conn, r, ended, err)
+	lessor := c.lessor(conn)
+	ended, err = lessor.Release(ctx, r)
+	return ended, lessor.Open, otherUser(conn, r, ended, err)
 }
 
 // otherUser is the error of a release in the name of another user than the one
@@ -272,6 +299,9 @@ func (c *call) ended(command string, s *settings.Settings, err error) int {
 		return c.failed(command, err)
 	}
 	title := "not revoked"
+	if errors.Is(err, lease.ErrNotTheirs) {
+		title = "no such PAT"
+	}
 	if wrong := (*settings.Problems)(nil); errors.As(err, &wrong) {
 		title = "wrong settings"
 	}

@@ -47,10 +47,19 @@ func (x *session) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token,
 // Revoke implements [lease.Listing].
 func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	err = x.do(ctx, func(c *pat.Client) (err error) {
-		gone, err = c.Revoke(ctx, id)
+		gone, err = c.RevokeListed(ctx, id)
 		return err
 	})
 	return gone, err
+}
+
+// Listed implements [lease.Listing].
+func (x *session) Listed(ctx context.Context, id string, show pat.Show) (listed bool, err error) {
+	err = x.do(ctx, func(c *pat.Client) (err error) {
+		listed, err = c.Listed(ctx, id, show)
+		return err
+	})
+	return listed, err
 }
 
 // server is the server's clock, as far as it is known.
@@ -65,6 +74,9 @@ func (x *session) times() (times []time.Time) {
 	}
 	return times
 }
+
+// ready waits for as long as Azure DevOps has asked for.
+func (x *session) ready(ctx context.Context) error { return x.connection().ready(ctx) }
 
 func (x *session) connection() *connection {
 	x.mu.Lock()

@@ -71,8 +71,12 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepRepor
 		Log: log, Report: r.add,
 	}
 	if !s.GitHubToken.IsZero() {
+		pacer := c.pacer(s)
+		pacer.Name(hostOf(s.GitHubAPI), "GitHub", false)
+		pacer.Limit(hostOf(s.GitHubAPI), lease.ShortWait)
+		paced := &wire.Paced{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
 		sweeper.Runs = &github.Client{
-			HTTP:    &http.Client{Transport: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, CheckRedirect: c.http.CheckRedirect},
+			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
 			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
 		}
 	}
@@ -81,7 +85,7 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepRepor
 		return lease.Tally{}, err
 	}
 	c.replaced(session.connection().refresh, session.server())
-	sweeper.PATs, sweeper.Times = session, session.times
+	sweeper.PATs, sweeper.Times, sweeper.Ready = session, session.times, session.ready
 	r.begin()
 	tally, err := sweeper.Sweep(ctx)
 	r.conclude(tally)

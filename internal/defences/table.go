@@ -24,7 +24,7 @@ var table = []row{
 	{"kill the step that mints", "internal/lease/lease.go",
 		`if err := a.Record(sent); err != nil {`, `if err := error(nil); err != nil {`, "TestKilledAtAnyMoment"},
 	{"kill the step that mints", "internal/lease/release.go",
-		`over := now.Before(r.Intended) || !now.Before(until)`, `over := true || now.Before(until)`, "TestLateCommit"},
+		`case missing == 0, passed >= left:`, `case missing == 0, passed >= 0:`, "TestLateCommit"},
 	{"kill the step that mints", "internal/lease/lease.go",
 		`settle = wire.RequestTimeout + 5*time.Second`, `settle = 6 * time.Second`, "TestReleaseWaitsForALateCommit"},
 
@@ -142,7 +142,7 @@ var table = []row{
 	{"| redirect |", "internal/pat/gate.go",
 		`if s := resp.StatusCode; s >= 200 && s <= 299 &&`, `if s := resp.StatusCode; s >= 200 && s <= 399 &&`, "TestNoRedirectIsFollowed"},
 	{"| redirect |", "internal/cli/connect.go",
-		`Transport: clock, CheckRedirect: c.http.CheckRedirect}`, `Transport: clock}`, "TestLies"},
+		`Pacer: pacer, Log: log}, CheckRedirect: c.http.CheckRedirect}`, `Pacer: pacer, Log: log}}`, "TestLies"},
 	{"answer without end, or with gigabytes", "internal/wire/client.go",
 		`MaxBody = 4 << 20`, `MaxBody = 4 << 24`, "TestBodyIsBounded"},
 	{"answer without end, or with gigabytes", "internal/wire/client.go",

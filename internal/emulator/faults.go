@@ -121,6 +121,39 @@ func ClaimsChallenge(claims string) Fault {
 	}
 }
 
+// Late holds a request back for a while and then carries it out, as Azure DevOps
+// does with those of a throttled user, also when the client has gone.
+func Late(d time.Duration) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-emulatorOf(r).ctx.Done():
+			panic(http.ErrAbortHandler)
+		}
+		WithHeader(http.Header{
+			"X-RateLimit-Resource":  {"Core"},
+			"X-RateLimit-Delay":     {strconv.FormatFloat(d.Seconds(), 'f', 3, 64)},
+			"X-RateLimit-Limit":     {"200"},
+			"X-RateLimit-Remaining": {"0"},
+		})(w, r, next)
+	}
+}
+
+// WithHeader lets the operation take effect and adds to the headers of its answer,
+// such as a Retry-After on a success.
+func WithHeader(header http.Header) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		for name, values := range header {
+			for _, value := range values {
+				w.Header().Add(name, value)
+			}
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
 // Drop closes the connection without an answer; nothing takes effect.
 func Drop(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 

@@ -1,8 +1,10 @@
 package emulator_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +62,49 @@ func TestAnswer(t *testing.T) {
 	}
 	if !slices.Equal(got, []int{503, 502, 200}) || len(c.e.Active()) != 2 {
 		t.Errorf("statuses %v and %d PATs, want 503, 502, 200 and 2", got, len(c.e.Active()))
+	}
+}
+
+// A request that is held back takes effect although its client has gone, and the
+// answer to one that has waited says for how long.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	c.e.Intercept(emulator.OpCreate, emulator.Late(50*time.Millisecond))
+	a, err := c.creating()
+	if err != nil || a.Status != 200 || a.Header.Get("X-RateLimit-Delay") != "0.050" || a.Header.Get("Retry-After") != "" {
+		t.Errorf("got %d %v, %v", a.Status, a.Header, err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	c.e.ClearFaults()
+	c.e.Intercept(emulator.OpCreate, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		leave()
+		<-r.Context().Done() // the client has gone
+		next.ServeHTTP(w, r)
+	})
+	c.e.Intercept(emulator.OpCreate, emulator.Late(50*time.Millisecond))
+	req, err := http.NewRequestWithContext(gone, "POST", c.patsURL(""), strings.NewReader(body(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.e.AccessToken())
+	req.Header.Set("Content-Type", "application/json")
+	if resp, err := http.DefaultClient.Do(req); err == nil {
+		t.Errorf("answered %d", resp.StatusCode)
+	}
+	for deadline := time.Now().Add(20 * time.Second); len(c.e.PATs()) < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the request without a client has not taken effect")
+		}
+	}
+}
+
+func TestWithHeader(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	c.e.Intercept(emulator.OpCreate, emulator.WithHeader(http.Header{"Retry-After": {"7"}}))
+	if a, err := c.creating(); err != nil || a.Status != 200 || a.Header.Get("Retry-After") != "7" || len(c.e.Active()) != 1 {
+		t.Errorf("got %d %v, %v", a.Status, a.Header, err)
 	}
 }
 

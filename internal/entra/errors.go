@@ -75,6 +75,9 @@ func (e *Error) Passing() bool {
 		e.is(passing...) || e.is(codeLoop)
 }
 
+// Service names the service for people.
+func (e *Error) Service() string { return "Microsoft Entra" }
+
 // Wait is how long to wait before the next attempt.
 func (e *Error) Wait() time.Duration {
 	if e.is(codeLoop) {
@@ -139,7 +142,7 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *witness, 
 		return r
 	case said.HTML:
 		r := wire.Refused(leg, resp, said.Message+" instead of Entra's answer")
-		r.Support, r.Advice = said.Support, advice
+		r.Name, r.Support, r.Advice = "Microsoft Entra", said.Support, advice
 		return r
 	}
 	out := &Error{Leg: leg, Client: client, Host: e.host(), Status: resp.StatusCode,

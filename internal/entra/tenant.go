@@ -57,7 +57,7 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 
 	tenant := tenantOf(resp.Header)
 	e := wire.Refused(askingTenant, resp, "the answer names no tenant")
-	e.Support = said.Support
+	e.Name, e.Support = "Azure DevOps", said.Support
 	switch {
 	case tenant != "" && tenant != noTenant:
 		return tenant, nil

@@ -84,7 +84,12 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 	req.Header.Set("User-Agent", c.UserAgent)
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
-		return false, wire.NoAnswer(doing, req.URL.Host, err)
+		e := wire.NoAnswer(doing, req.URL.Host, err)
+		var throttled *wire.Throttled
+		if errors.As(err, &throttled) { // by an answer to an earlier question
+			e.Err = errors.Join(ErrLimited, e.Err)
+		}
+		return false, e
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -115,6 +120,7 @@ func (c *Client) Over(ctx context.Context, run Run) (bool, error) {
 func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	a := wire.ReadAnswer(resp.Header, body, c.Token)
 	e := a.Refused(doing, resp)
+	e.Name = "GitHub"
 	wait, limited := c.limit(resp, a.Message)
 	switch s := resp.StatusCode; {
 	case limited:

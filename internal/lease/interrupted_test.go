@@ -14,10 +14,15 @@ import (
 
 // courses are what can become of the requests that mint.
 var courses = map[string][]create{
-	"answered":                        {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond}},
-	"answered late":                   {{commit: 300 * time.Millisecond, answer: 5 * time.Second}},
-	"committed late":                  {{commit: 5 * time.Second, answer: 6 * time.Second}},
-	"committed after it was given up": {{commit: 19 * time.Second, answer: never}},
+	"answered":       {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond}},
+	"answered late":  {{commit: 300 * time.Millisecond, answer: 5 * time.Second}},
+	"committed late": {{commit: 5 * time.Second, answer: 6 * time.Second}},
+	"held back":      {{commit: 30 * time.Second, answer: 30 * time.Second}},
+	"held back, and the connection is lost": {
+		{commit: 27 * time.Second, answer: 18 * time.Second, err: errReset},
+		{commit: 30 * time.Second, answer: 30 * time.Second},
+	},
+	"committed after it was given up": {{commit: 44 * time.Second, answer: never}},
 	"never answered":                  {{commit: 300 * time.Millisecond, answer: never}},
 	"never committed":                 {{commit: never, answer: never}},
 	"500 with a PAT":                  {{commit: 300 * time.Millisecond, answer: 500 * time.Millisecond, err: err500}},
@@ -53,7 +58,7 @@ func moments(course string) (all []time.Duration) {
 			all = append(all, at)
 		}
 	}
-	for at := 14 * time.Second; at < 22*time.Second; at += time.Second {
+	for at := 14 * time.Second; at < 50*time.Second; at += 1500 * time.Millisecond {
 		all = append(all, at)
 	}
 	return all
@@ -268,7 +273,8 @@ func TestUndo(t *testing.T) {
 	}{
 		{name: "well", did: []string{"revoke #1", "record over #1"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "told to stop", stopped: true, did: []string{"revoke #1", "record over #1"}, err: cause.Error() + "; the PAT was revoked"},
-		{name: "in doubt", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 in doubt", "revoke #1", "list"}, err: cause.Error() + "; the PAT was revoked"},
+		{name: "in doubt", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 in doubt", "revoke #1", "list"},
+			err: cause.Error() + `; a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:45Z`},
 		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record over #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},

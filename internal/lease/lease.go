@@ -29,6 +29,7 @@ type PATs interface {
 	Pages(context.Context, pat.Filter) iter.Seq2[[]pat.Token, error]
 	Update(ctx context.Context, id string, p pat.Update) (pat.Token, error)
 	Revoke(ctx context.Context, id string) (gone bool, err error)
+	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
 }
 
 // Log says what happens.
@@ -48,7 +49,8 @@ const (
 	// process was told to stop: its answer names what there is to revoke.
 	grace = 2 * time.Second
 	// settle is how long after the intent a request that mints can take effect:
-	// wire.RequestTimeout and a little more.
+	// Azure DevOps holds it back for up to 30 seconds, and then carries it out
+	// even if nobody waits for the answer any more.
 	settle = wire.RequestTimeout + 5*time.Second
 	// look is how often it is looked for in that time.
 	look = 2 * time.Second
@@ -73,6 +75,22 @@ type Lessor struct {
 	Now, Server func() time.Time
 	// Sleep waits, or returns early with ctx.
 	Sleep func(context.Context, time.Duration)
+	// Ready waits for as long as Azure DevOps has asked for before the next
+	// request; nil: it never asks.
+	Ready func(context.Context) error
+	// Last says that no later process looks for what is left: so a request to
+	// mint that may still take effect is waited for here.
+	Last bool
+	// Open tells, after Release, that the time was not enough to wait for a
+	// request to mint that may still take effect.
+	Open bool
+}
+
+func (l *Lessor) ready(ctx context.Context) error {
+	if l.Ready == nil {
+		return nil
+	}
+	return l.Ready(ctx)
 }
 
 // Want is what is asked for.
@@ -146,12 +164,17 @@ type acquisition struct {
 	sent, received time.Time
 
 	token   pat.Token
-	ended   []Ended // what unsettled requests had made
+	ended   []Ended   // what unsettled requests had made
+	lost    time.Time // when the last request was sent that is not settled; zero: not known
 	stopped moment
 }
 
 // attempt sends one request that mints, after its intent is on record.
 func (a *acquisition) attempt(ctx context.Context) error {
+	// Before the clock is read: what is asked for counts from when it is sent.
+	if err := a.ready(ctx); err != nil {
+		return final(fmt.Errorf("mint a PAT: %w", err))
+	}
 	a.r.Intended = a.Now()
 	sent := a.r
 	sent.Open++ // until there is an answer
@@ -178,6 +201,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		// not be it.
 		a.r.Open++
 		a.r.Doubt = true
+		a.lost = a.r.Intended
 	}
 	if e := a.Mask(token.Secret); e != nil {
 		err = final(and(e, err))
@@ -215,21 +239,50 @@ func (a *acquisition) attempt(ctx context.Context) error {
 }
 
 // lookAgain ends what unsettled requests have made. When each of them is
-// accounted for, there is no doubt left.
+// accounted for, or too old to take effect any more, there is no doubt left.
 func (a *acquisition) lookAgain(ctx context.Context) error {
+	lost := a.lost
+	if lost.IsZero() {
+		lost = a.r.Intended
+	}
+	late := a.Now().Sub(lost) >= settle
 	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Open)
 	a.ended = append(a.ended, ended...)
 	a.r.Open = max(0, a.r.Open-news(ended))
 	if err == nil {
+		if late {
+			a.r.Open = 0
+		}
 		a.r.Doubt = a.r.Open > 0
 	}
+	return err
+}
+
+// outwait waits until no request to mint that is not settled can take effect any
+// more, as far as there is time.
+func (a *acquisition) outwait(ctx context.Context) error {
+	ended, open, err := a.await(ctx, a.r, append(ids(a.ended), a.r.ID), a.r.Open, true)
+	a.ended = append(a.ended, ended...)
+	a.r.Open, a.r.Doubt = open, open > 0
+	return err
+}
+
+// Settle waits until no earlier request to mint can take effect any more, as far
+// as there is time, where no later process would look for what it makes.
+func (l *Lessor) Settle(ctx context.Context, lease *Lease) error {
+	if !lease.Record.Doubt {
+		return nil
+	}
+	a := &acquisition{Lessor: l, r: lease.Record}
+	err := a.outwait(ctx)
+	lease.Record = a.r
 	return err
 }
 
 // create sends the request. When the process is told to stop meanwhile, the
 // answer is waited for a little longer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	patient, cancel := context.WithCancel(wire.Outliving(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(grace, cancel)
@@ -375,7 +428,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		deadline = a.stopped.load().Add(interrupted)
 	}
 	told := ctx
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	ctx, cancel := context.WithDeadline(wire.Unpaced(context.WithoutCancel(ctx)), deadline)
 	defer cancel()
 	// Who is told to stop only now must be gone in time all the same.
 	defer context.AfterFunc(told, func() { time.AfterFunc(interrupted, cancel) })()
@@ -393,16 +446,24 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}
+	if a.r.Doubt && failed == nil && a.Last && told.Err() == nil {
+		if failed = a.outwait(wire.Unpaced(told)); failed != nil {
+			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
+		}
+	}
 	if failed != nil {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
 			join(hint.Of(cause), "the post step tries again, in Azure Pipelines azdo-pat revoke; where there is neither, revoke it in the user's token list"))
 	}
+	if a.r.Doubt {
+		// Nothing is said to be revoked before all that was sent is accounted for.
+		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(settle))),
+			join(hint.Of(cause), "the post step waits for it, in Azure Pipelines azdo-pat revoke; where there is neither, look for it in the user's token list"))
+	}
 	if a.r.ID != "" || len(a.ended) > 0 {
 		cause = &undone{cause}
 	}
-	if !a.r.Doubt {
-		a.over()
-	}
+	a.over()
 	return cause
 }
 

@@ -58,20 +58,10 @@ type Record struct {
 	Settings settings.Saved `json:"settings"`
 }
 
-// patience is how long a request to mint is waited for of which nothing is on
-// record.
-const patience = 8 * time.Second
-
 // Unrecorded is the record of a lease of which only the name is known, now: if
 // no PAT has it, one may still be on its way.
 func Unrecorded(name string, now time.Time) Record {
-	return Record{Stage: Intended, Name: name, Intended: now.Add(patience - settle)}
-}
-
-// MayCome reports whether at a moment of this machine's clock a PAT that was
-// asked for may still be made.
-func (r Record) MayCome(now time.Time) bool {
-	return r.Stage == Intended && now.Before(r.Intended.Add(settle-look))
+	return Record{Stage: Intended, Name: name, Intended: now}
 }
 
 // version of the format of Record.

@@ -47,51 +47,57 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 			return ended, failed
 		}
 	}
-	until := r.Intended.Add(settle)
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
-		// There is no time to wait so long, and nothing to complain about: most
-		// often nothing comes.
-		until = deadline.Add(-lastLook)
-	}
 	missing := r.Open
 	if r.Stage == Intended {
 		missing = max(1, missing)
 	}
-	for first := true; ; first = false {
-		now := l.Now() // what comes after a look is for the next one
-		named, err := l.endNamed(ctx, r.Name, append(ids(ended), r.ID), missing)
-		ended = append(ended, named...)
-		missing -= news(named)
-		if cut := (*unread)(nil); !first && failed == nil && errors.As(err, &cut) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return ended, nil // nor is there time for another look: the one before is the last
-		}
-		if failed = and(failed, err); failed != nil {
-			return ended, failed
-		}
-		over := now.Before(r.Intended) || !now.Before(until)
-		if over || missing <= 0 {
-			return ended, nil
-		}
-		if first {
-			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(until))
-		}
-		l.Sleep(ctx, max(0, min(look, until.Sub(l.Now()))))
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return ended, nil // as above
-		}
-		if err := ctxErr(ctx); err != nil {
-			return ended, err
-		}
-	}
+	named, open, err := l.await(ctx, r, append(ids(ended), r.ID), missing, failed == nil)
+	l.Open = open > 0
+	return append(ended, named...), and(failed, err)
 }
 
-// end revokes one PAT.
-func (l *Lessor) end(ctx context.Context, id string) (gone bool, err error) {
-	err = wire.Retry(ctx, l.Log, "revoking", func(ctx context.Context) (err error) {
-		gone, err = l.PATs.Revoke(ctx, id)
-		return err
-	})
-	return gone, err
+// await ends the PATs of a record's name, but those of some ids, that so many
+// requests to mint may have made or may yet make. It waits for them until none is
+// missing or none can come any more, or until the time is up; if there is no need
+// to go on, it looks but once. It returns what it has ended, and how many are
+// missing for which it could not wait to the end.
+func (l *Lessor) await(ctx context.Context, r Record, except []string, missing int, goOn bool) (ended []Ended, open int, err error) {
+	begin := l.Now()
+	left := settle - begin.Sub(r.Intended)
+	if begin.Before(r.Intended) { // the clock was set back
+		left = settle
+	}
+	patience := left
+	if deadline, ok := ctx.Deadline(); ok {
+		// There may be no time to wait so long, and nothing to complain about: most
+		// often nothing comes.
+		patience = min(left, time.Until(deadline)-lastLook)
+	}
+	for first := true; ; first = false {
+		passed := l.Now().Sub(begin) // what comes after a look is for the next one
+		named, err := l.endNamed(ctx, r.Name, append(ids(ended), except...), missing)
+		ended = append(ended, named...)
+		missing = max(0, missing-news(named))
+		if cut := (*unread)(nil); !first && errors.As(err, &cut) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return ended, missing, nil // nor is there time for another look: the one before is the last
+		}
+		switch {
+		case missing == 0, passed >= left:
+			return ended, 0, err
+		case err != nil, !goOn, passed >= patience:
+			return ended, missing, err
+		}
+		if first {
+			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(patience)))
+		}
+		l.Sleep(ctx, max(0, min(look, patience-l.Now().Sub(begin))))
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return ended, missing, nil // as above
+		}
+		if err := ctxErr(ctx); err != nil {
+			return ended, missing, err
+		}
+	}
 }
 
 // ids are the ids of PATs that are no more.

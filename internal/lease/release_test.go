@@ -126,11 +126,11 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	}{
 		{name: "there already", record: intended, commit: []time.Duration{0}, ended: 1},
 		{name: "after 5 s", record: intended, commit: []time.Duration{5 * time.Second}, took: 6 * time.Second, ended: 1, logged: true},
-		{name: "in the last moment", record: intended, commit: []time.Duration{settle - time.Second}, took: settle, ended: 1, logged: true},
+		{name: "in the last moment", record: intended, commit: []time.Duration{settle - 500*time.Millisecond}, took: settle, ended: 1, logged: true},
 		{name: "never", record: intended, took: settle, logged: true},
 		{name: "some time after the intent", record: intended, since: 15 * time.Second, commit: []time.Duration{3 * time.Second}, took: 4 * time.Second, ended: 1, logged: true},
 		{name: "when the time is over", record: intended, since: settle},
-		{name: "the clock was set back", record: intended, since: -time.Minute},
+		{name: "the clock was set back", record: intended, since: -time.Minute, took: settle, logged: true},
 
 		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: settle, ended: 1, logged: true},

@@ -19,6 +19,9 @@ func (l *Lessor) Renew(ctx context.Context, lease *Lease, want Want) error {
 	var until time.Time
 	var t pat.Token
 	err := wire.Retry(ctx, l.Log, "renewing", func(ctx context.Context) (err error) {
+		if err := l.ready(ctx); err != nil {
+			return err
+		}
 		until = lease.time(l).Add(want.Lifetime).Truncate(time.Second)
 		t, err = l.PATs.Update(ctx, lease.Record.ID, pat.Update{ValidTo: until})
 		var refused *pat.Error
@@ -80,7 +83,7 @@ func (l *Lease) Expired(now time.Time) bool {
 
 // endWider revokes the PAT at once.
 func (l *Lessor) endWider(ctx context.Context, lease *Lease, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Cleanup)
+	ctx, cancel := context.WithTimeout(wire.Unpaced(context.WithoutCancel(ctx)), Cleanup)
 	defer cancel()
 	if _, err := l.end(ctx, lease.Record.ID); err != nil {
 		return hint.Add(fmt.Errorf("%w; it could not be revoked: %w", cause, err), hint.Of(cause))

@@ -30,9 +30,9 @@ const (
 )
 
 const (
-	// shortWait is how long GitHub's rate limit is waited for. A longer one is
+	// ShortWait is how long GitHub's rate limit is waited for. A longer one is
 	// for the next sweep: age decides until then.
-	shortWait = 10 * time.Second
+	ShortWait = 10 * time.Second
 	// tries is how often a question is asked that GitHub fails to answer.
 	tries = 4
 	// mute is how many questions in a row may go without an answer before GitHub
@@ -133,7 +133,7 @@ func (q *questions) send(ctx context.Context, run github.Run) (a answer, err err
 		if a = running; isOver {
 			a = over
 		}
-		if _, wait := wire.Passing(err); wait > shortWait {
+		if _, wait := wire.Passing(err); wait > ShortWait {
 			return final(err)
 		}
 		if n++; n == tries {

@@ -17,6 +17,7 @@ import (
 	"azdo-pat/internal/github"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/wire"
 )
 
 // paging is what a continuation token of a list can be; which of them Azure
@@ -92,13 +93,24 @@ func leaseOf(repository string, run, n int) string {
 
 // sweeper is one that looks after the shelf.
 func (s *shelf) sweeper() *Sweeper {
+	pacer := &wire.Pacer{}
+	pacer.Name("vssps.example", "Azure DevOps", true)
 	return &Sweeper{
-		PATs: pat.New(pat.Options{
-			HTTP: &http.Client{Transport: s}, BaseURL: "https://vssps.example", Organization: "contoso", Token: secret.New("eyJ.eyJ.x"),
-		}),
+		PATs: listed{pat.New(pat.Options{
+			HTTP:    &http.Client{Transport: &wire.Paced{Next: s, Pacer: pacer, Log: s}},
+			BaseURL: "https://vssps.example", Organization: "contoso", Token: secret.New("eyJ.eyJ.x"),
+		})},
 		OlderThan: 6 * time.Hour, Times: func() []time.Time { return []time.Time{time.Now()} }, Log: s,
+		Ready:  func(ctx context.Context) error { return pacer.Wait(ctx, "vssps.example", s) },
 		Report: func(one Swept) { s.swept = append(s.swept, one) },
 	}
+}
+
+// listed revokes what the list has shown.
+type listed struct{ *pat.Client }
+
+func (l listed) Revoke(ctx context.Context, id string) (gone bool, err error) {
+	return l.RevokeListed(ctx, id)
 }
 
 func (s *shelf) Infof(format string, args ...any) {
@@ -240,7 +252,7 @@ func (s *shelf) revoke(id string) (status int, body string) {
 			return 204, ""
 		}
 	}
-	return 404, `{"message":"no such token"}`
+	return 404, `{"message":"no such token","typeKey":"SessionTokenNotFoundException"}`
 }
 
 // hub is GitHub, whose runs are the shelf's: a status, or the status of HTTP with

@@ -19,7 +19,9 @@ import (
 // about more than the one request and ends the sweep.
 type Listing interface {
 	Next(context.Context, *pat.Cursor) ([]pat.Token, error)
+	// Revoke ends a PAT that Next has shown.
 	Revoke(ctx context.Context, id string) (gone bool, err error)
+	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
 }
 
 // Sweeper releases the leases that earlier jobs left behind.
@@ -37,6 +39,9 @@ type Sweeper struct {
 	DryRun bool
 	// Times are what Azure DevOps' clock can show now, the likeliest first.
 	Times func() []time.Time
+	// Ready waits for as long as Azure DevOps has asked for before the next
+	// request; nil: it never asks.
+	Ready func(context.Context) error
 	Log   Log
 	// Report is told what became of each lease that is to be released, one at a
 	// time, while the sweep goes on.
@@ -193,7 +198,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Tally, error) {
 // outliving is a context for what is in flight when ctx ends: it gets a little
 // longer.
 func outliving(ctx context.Context) (context.Context, func()) {
-	patient, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	patient, cancel := context.WithCancelCause(wire.Outliving(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(interrupted, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(patient, func() { timer.Stop() })
@@ -207,7 +212,6 @@ type sweep struct {
 	patient   context.Context // for what is in flight
 	stop      context.CancelCauseFunc
 	questions questions
-	pace      pace
 
 	mu    sync.Mutex
 	tally Tally
@@ -307,9 +311,8 @@ func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) 
 	for ; !at.Done() && ctx.Err() == nil; pages++ {
 		var tokens []pat.Token
 		err := wire.Retry(ctx, w.Log, "listing", func(ctx context.Context) (err error) {
-			if err = w.pace.wait(ctx); err == nil {
+			if err = w.ready(ctx); err == nil {
 				tokens, err = w.PATs.Next(ctx, at)
-				w.pace.slow(err)
 			}
 			return err
 		})
@@ -328,8 +331,9 @@ func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) 
 // longer than there is time.
 func about(err error) bool {
 	var refused *pat.Error
+	var throttled *wire.Throttled
 	passing, asked := wire.Passing(err)
-	return errors.As(err, &refused) && !(passing && asked > 0)
+	return errors.As(err, &refused) && !(passing && asked > 0) && !errors.As(err, &throttled)
 }
 
 // outdated reports whether a list failed in a way that may be due to where it
@@ -464,12 +468,12 @@ func (w *sweep) release(ctx context.Context, s Swept) {
 // revoke revokes a PAT. What is in flight when ctx ends is waited for.
 func (w *sweep) revoke(ctx context.Context, id string) (gone bool, err error) {
 	begin := time.Now()
+	r := revocation{id: id, PATs: w.PATs}
 	err = wire.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
-		if err = w.pace.wait(ctx); err != nil {
+		if err = w.ready(ctx); err != nil {
 			return err
 		}
-		gone, err = w.PATs.Revoke(w.patient, id)
-		w.pace.slow(err)
+		gone, err = r.attempt(w.patient)
 		if _, asked := wire.Passing(err); asked == 0 && time.Since(begin) >= enough {
 			return final(err)
 		}
@@ -544,35 +548,13 @@ func (w *sweep) tell() (done func()) {
 	return func() { close(over); telling.Wait() }
 }
 
-// pace makes all workers wait when the server wants to be left alone: it asks
-// that of the user, not of the one request.
-type pace struct {
-	mu    sync.Mutex
-	until time.Time
-}
-
-// slow notes how long an answer asks to wait.
-func (p *pace) slow(err error) {
-	_, wait := wire.Passing(err)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if until := time.Now().Add(wait); wait > 0 && until.After(p.until) {
-		p.until = until
+// ready waits for as long as Azure DevOps has asked for: it asks that of the
+// user, and not of the one request.
+func (w *sweep) ready(ctx context.Context) error {
+	if w.Ready == nil {
+		return nil
 	}
-}
-
-// wait waits until requests are welcome, or ctx ends.
-func (p *pace) wait(ctx context.Context) error {
-	for ctx.Err() == nil {
-		p.mu.Lock()
-		left := time.Until(p.until)
-		p.mu.Unlock()
-		if left <= 0 {
-			break
-		}
-		rest(ctx, left)
-	}
-	return ctxErr(ctx)
+	return w.Ready(ctx)
 }
 
 // rest waits, or returns early with ctx.

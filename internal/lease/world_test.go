@@ -15,6 +15,7 @@ import (
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 const (
@@ -32,11 +33,11 @@ type world struct {
 	// are as the zero value: minted and answered at once.
 	creates []create
 	// lists and revokes script those requests by what they end with.
-	lists, revokes, updates []error
-	down                    time.Duration // since midnight, when a bubble starts: for updates
-	slowness                time.Duration // of every list and revoke
-	recordFails             func(Record) error
-	maskFails               error
+	lists, revokes, updates, looks []error
+	down                           time.Duration // since midnight, when a bubble starts: for updates
+	slowness                       time.Duration // of every list and revoke
+	recordFails                    func(Record) error
+	maskFails                      error
 	// change changes the PATs that are minted, renew those that are renewed, and
 	// rename what the answers to a create say.
 	change, renew, rename func(*pat.Token)
@@ -52,6 +53,8 @@ type world struct {
 	listed   int
 	revoked  int
 	updated  int
+	looked   int
+	over     []pat.Token // revoked
 	active   []pat.Token
 	asked    []pat.Create
 	records  []Record
@@ -223,7 +226,7 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	answer := script.answer
 	if answer < 0 {
 		// The client gives up; the server may not.
-		answer, script.err = 15*time.Second, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
+		answer, script.err = wire.RequestTimeout, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
 	}
 	wait := time.NewTimer(answer)
 	defer wait.Stop()
@@ -333,12 +336,42 @@ func (p *process) Revoke(ctx context.Context, id string) (bool, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := len(p.active)
+	end := func() {
+		p.active = slices.DeleteFunc(p.active, func(t pat.Token) bool {
+			ends := strings.EqualFold(t.ID, id)
+			if ends {
+				p.over = append(p.over, t)
+			}
+			return ends
+		})
+	}
 	if p.revoked++; p.revoked <= len(p.revokes) && p.revokes[p.revoked-1] != nil {
+		if errors.Is(p.revokes[p.revoked-1], errCarriedOut) {
+			end()
+		}
 		return false, p.revokes[p.revoked-1]
 	}
-	before := len(p.active)
-	p.active = slices.DeleteFunc(p.active, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) })
+	end()
 	return len(p.active) == before, nil
+}
+
+// Listed looks a PAT up, among those that have ended only if all are to be shown.
+func (p *process) Listed(ctx context.Context, id string, show pat.Show) (bool, error) {
+	p.note("look for %s among %s", short(id), show)
+	if err := p.pause(ctx, "list"); err != nil {
+		return false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.looked++; p.looked <= len(p.looks) && p.looks[p.looked-1] != nil {
+		return false, p.looks[p.looked-1]
+	}
+	among := p.active
+	if show == pat.All {
+		among = append(slices.Clone(p.active), p.over...)
+	}
+	return slices.ContainsFunc(among, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) }), nil
 }
 
 // did fails the test unless the journal is that.
@@ -406,8 +439,14 @@ var (
 
 	err403Revoke = &pat.Error{Op: "revoke", Status: 403, Message: "not yours"}
 	err500Revoke = &pat.Error{Op: "revoke", Status: 500}
+	errNoWord    = &pat.Error{Op: "revoke", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
+	errNoWordYet = &pat.Error{Op: "revoke", Err: errCarriedOut, Message: "it took too long"}
+	err404Revoke = &pat.Error{Op: "revoke", Status: 404}
 	err403List   = &pat.Error{Op: "list", Status: 403}
 	err500List   = &pat.Error{Op: "list", Status: 500}
 )
 
 var errSignal = errors.New("stopped by a signal")
+
+// errCarriedOut is the cause of an error of a request that has taken effect.
+var errCarriedOut = errors.New("it took too long")

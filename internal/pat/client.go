@@ -256,7 +256,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		var e *Error
 		if !errors.As(err, &e) {
 			e = c.unanswered(ctx, err)
-			e.Unsent = unsent(err)
+			e.Unsent = unsent(err) || e.throttled() != nil
 		}
 		return e.Status, nil, nil, c.refused(r, e)
 	}

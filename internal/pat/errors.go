@@ -54,8 +54,9 @@ type Error struct {
 	// Support has the ids that Azure DevOps' support asks for, as one line.
 	Support string
 
-	advice  string // what to change, where the error of the connection tells
-	foreign bool   // the body is none of Azure DevOps's: neither empty nor JSON
+	advice       string // what to change, where the error of the connection tells
+	contradicted bool   // the list does not bear out what was said
+	foreign      bool   // the body is none of Azure DevOps's: neither empty nor JSON
 	// noContent says that a 2xx (203 included) holds no answer at all: its body is
 	// empty, a page, or broken JSON.
 	noContent bool
@@ -142,6 +143,16 @@ func (e *Error) Attempts() (string, int) {
 	return "", 0
 }
 
+// Service names the service for people.
+func (e *Error) Service() string { return "Azure DevOps" }
+
+// throttled is the error of a request that was not sent since Azure DevOps wants
+// to be left alone for longer than there is time, or nil.
+func (e *Error) throttled() (t *wire.Throttled) {
+	errors.As(e.Err, &t)
+	return t
+}
+
 // Wait is RetryAfter, for [wire.Retry].
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
@@ -163,7 +174,7 @@ func (e *Error) Settled() bool {
 // NotFound reports whether the answer says that there is no such PAT.
 func (e *Error) NotFound() bool {
 	switch s := e.Status; {
-	case e.Unreadable || s != http.StatusOK && (s < 400 || s > 499):
+	case e.contradicted, e.Unreadable || s != http.StatusOK && (s < 400 || s > 499):
 		return false
 	case e.Code == "tokenNotFound", e.Code == "authorizationNotFound":
 		return true

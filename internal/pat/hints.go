@@ -30,6 +30,8 @@ func (e *Error) Hint() string {
 	switch s := e.Status; {
 	case e.Challenge != nil:
 		return e.Challenge.Hint()
+	case e.throttled() != nil:
+		return e.throttled().Hint()
 	case e.Code == "InvalidAccessException" && strings.Contains(strings.ToLower(e.Message), "service principal"):
 		return usersOnly
 	case e.Code == "InvalidAccessException":

@@ -1,10 +1,13 @@
 package pat
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"azdo-pat/internal/outside"
@@ -12,15 +15,25 @@ import (
 	"azdo-pat/internal/wire"
 )
 
-// Revoke ends a PAT. It succeeds only if the server confirms it; gone says that
-// the PAT had ended before, or was never there.
+// Revoke ends a PAT. It succeeds only if the server confirms it, or if the PAT is
+// gone: it had ended before, or was never there.
 //
 // A 200 or 204 confirms it if it is empty, or JSON without a patTokenError other
-// than "none". A tokenNotFound or authorizationNotFound, and a 404, say that it
-// is gone. A 404 that is not Azure DevOps's own (a page of a proxy or of a wrong
-// host) is not taken at its word: then the PAT must be absent from the list of
-// active ones. What a second revocation answers is documented nowhere.
+// than "none". A tokenNotFound or authorizationNotFound, and a 404, say that it is
+// gone. As somebody in between may say so too, the PAT must then also be absent
+// from the list of active ones. What a second revocation answers is documented
+// nowhere.
 func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
+	return c.revoke(ctx, id, false)
+}
+
+// RevokeListed is [Client.Revoke] for a PAT that the list has just shown: where
+// Azure DevOps itself says that it is gone, the list is not asked again.
+func (c *Client) RevokeListed(ctx context.Context, id string) (gone bool, err error) {
+	return c.revoke(ctx, id, true)
+}
+
+func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool, err error) {
 	r := call{op: "revoke", method: http.MethodDelete, id: id, query: byID(id)}
 	status, body, header, err := c.send(ctx, r)
 	if err == nil {
@@ -30,9 +43,9 @@ func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	switch {
 	case !errors.As(err, &e):
 		return false, nil
-	case e.NotFound():
+	case e.NotFound() && listed && e.Code != "":
 		return true, nil
-	case e.Status == http.StatusNotFound && e.foreign:
+	case e.NotFound(), e.Status == http.StatusNotFound && e.foreign:
 		if e = c.stillListed(ctx, e); e == nil {
 			return true, nil
 		}
@@ -71,18 +84,72 @@ func (c *Client) confirmed(r call, status int, body []byte, header http.Header) 
 	return c.refused(r, doubt)
 }
 
-// stillListed looks the PAT of a dubious 404 up in the list of active ones. It
-// returns nil if it is not there, or else the error of the 404.
-func (c *Client) stillListed(ctx context.Context, notFound *Error) *Error {
-	for t, err := range c.List(ctx, Filter{}) {
-		if err != nil {
-			notFound.Err = err
-			return notFound
+// stillListed looks a PAT that is said to be gone up in the list of active ones.
+// It returns nil if it is not there, or else what it was said with, as an error.
+func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
+	e := *said
+	switch active, err := c.Listed(ctx, said.ID, Active); {
+	case err != nil:
+		e.Err = err
+		why := err.Error()
+		if list := (*Error)(nil); errors.As(err, &list) {
+			if why = list.Message; list.Status != 0 {
+				why = "status " + strconv.Itoa(list.Status)
+			}
 		}
-		if strings.EqualFold(t.ID, notFound.ID) {
-			notFound.Message = outside.Line("the PAT is still active: "+notFound.Message, maxMessage)
-			return notFound
-		}
+		e.Message = outside.Line(strings.TrimPrefix(e.Message+"; ", "; ")+"whether the PAT is gone is not known, since the list cannot be read: "+why, maxMessage)
+	case active:
+		e.Message = outside.Line(strings.TrimSuffix("the PAT is still active: "+e.Message, ": "), maxMessage)
+	default:
+		return nil
 	}
-	return nil
+	e.contradicted = true
+	return &e
+}
+
+// agreeing is how often a list of several pages is read at most until two readings
+// agree.
+const agreeing = 6
+
+// Listed reports whether the list shows a PAT of that id. The pages of a list are
+// no picture of one moment: when PATs end meanwhile, others move up past the page
+// that is asked for next. So a list of several pages without the PAT is read
+// until two readings agree.
+func (c *Client) Listed(ctx context.Context, id string, show Show) (bool, error) {
+	var before []byte
+	for range agreeing {
+		ids := sha256.New()
+		at, pages := NewCursor(Filter{Show: show}), 0
+		for ; !at.Done(); pages++ {
+			tokens, err := c.Next(ctx, at)
+			if err != nil {
+				return false, err
+			}
+			for _, t := range tokens {
+				if strings.EqualFold(t.ID, id) {
+					return true, nil
+				}
+				ids.Write([]byte(t.ID + "\n"))
+			}
+		}
+		sum := ids.Sum(nil)
+		if pages < 2 || bytes.Equal(sum, before) {
+			break
+		}
+		before = sum
+	}
+	return false, nil
+}
+
+// Unanswered reports whether a request was sent, and no answer tells what became
+// of it: none came, or half of one, or a gateway had waited for it in vain.
+func (e *Error) Unanswered() bool {
+	var inner *Error
+	switch {
+	case e.Unsent, errors.As(e.Err, &inner):
+		return false
+	case e.Status == http.StatusRequestTimeout, e.Status == http.StatusBadGateway, e.Status == http.StatusGatewayTimeout:
+		return true
+	}
+	return e.Status == 0 || e.Err != nil
 }

@@ -1,6 +1,7 @@
 package pat
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,19 +30,29 @@ func TestRevoke(t *testing.T) {
 		{name: "200 with null", status: 200, body: `null`},
 		{name: "200 with JSON that is no object", status: 200, body: `[]`},
 
-		{name: "tokenNotFound in a 200", status: 200, body: `{"patTokenError":"tokenNotFound"}`, gone: true},
-		{name: "authorizationNotFound in a 200", status: 200, body: `{"patToken":null,"patTokenError":"authorizationNotFound"}`, gone: true},
-		{name: "authorizationNotFound in a 400", status: 400, body: `{"patTokenError":"AuthorizationNotFound"}`, gone: true},
-		{name: "tokenNotFound in a 404", status: 404, body: "\xef\xbb\xbf" + `{"patTokenError":"tokenNotFound"}`, gone: true},
-		{name: "404", status: 404, gone: true},
-		{name: "404 with white space", status: 404, body: "\xef\xbb\xbf \r\n", gone: true},
-		{name: "404 with JSON", status: 404, body: vss, gone: true},
+		{name: "tokenNotFound in a 200", status: 200, body: `{"patTokenError":"tokenNotFound"}`, list: unlisted, gone: true},
+		{name: "authorizationNotFound in a 200", status: 200, body: `{"patToken":null,"patTokenError":"authorizationNotFound"}`, list: unlisted, gone: true},
+		{name: "authorizationNotFound in a 400", status: 400, body: `{"patTokenError":"AuthorizationNotFound"}`, list: unlisted, gone: true},
+		{name: "tokenNotFound in a 404", status: 404, body: "\xef\xbb\xbf" + `{"patTokenError":"tokenNotFound"}`, list: unlisted, gone: true},
+		{name: "404", status: 404, list: unlisted, gone: true},
+		{name: "404 with white space", status: 404, body: "\xef\xbb\xbf \r\n", list: unlisted, gone: true},
+		{name: "404 with JSON", status: 404, body: vss, list: unlisted, gone: true},
+
+		// Somebody in between can say so too: the list must bear it out.
+		{name: "404, still listed", status: 404, list: listed, err: "status 404: the PAT is still active"},
+		{name: "tokenNotFound, still listed", status: 200, body: `{"patTokenError":"tokenNotFound"}`, list: listed,
+			err: "status 200: tokenNotFound: there is no such PAT: the PAT is still active"},
+		{name: "404 for everything", status: 404, list: "404", err: "status 404: whether the PAT is gone is not known, since the list cannot be read: status 404"},
+		{name: "404 with JSON for everything", status: 404, body: `{"message":"no route"}`, list: "404",
+			err: "status 404: no route; whether the PAT is gone is not known, since the list cannot be read: status 404"},
+		{name: "404 with JSON, and a list that is none", status: 404, body: vss, list: `{"message":"no route"}`,
+			err: "status 404: SomethingNotFoundException: VS1: nothing of that id; whether the PAT is gone is not known, since the list cannot be read: status 200"},
 
 		{name: "404 with a page, not listed", status: 404, body: "<html>", list: unlisted, gone: true},
 		{name: "404 with text, not listed", status: 404, body: "404 page not found", list: unlisted, gone: true},
 		{name: "404 with a page, still listed", status: 404, body: "<html>", list: listed, err: "status 404: the PAT is still active: an HTML page"},
-		{name: "404 with a page for everything", status: 404, body: "<html>", list: "404", err: "status 404: an HTML page"},
-		{name: "404 with a page, and no list", status: 404, body: "<html>", list: "{}", err: "status 404: an HTML page"},
+		{name: "404 with a page for everything", status: 404, body: "<html>", list: "404", err: "status 404: an HTML page; whether the PAT is gone is not known, since the list cannot be read: status 404"},
+		{name: "404 with a page, and no list", status: 404, body: "<html>", list: "{}", err: "status 404: an HTML page; whether the PAT is gone is not known, since the list cannot be read: status 200"},
 
 		{name: "another error in a 404", status: 404, body: `{"patTokenError":"hostAuthorizationNotFound"}`,
 			err: "status 404: hostAuthorizationNotFound: there is no authorization for this organization"},
@@ -136,5 +147,101 @@ func TestRevokeWithoutAListIsPassing(t *testing.T) {
 	gone, err := c.Revoke(t.Context(), someID)
 	if e := asError(t, err); gone || !e.Passing() || e.Status != 404 {
 		t.Errorf("gone %v, passing %v: %v", gone, e.Passing(), e)
+	}
+}
+
+// What a list has just shown, Azure DevOps can say to be gone by itself; what may
+// be somebody else's word is checked all the same.
+func TestRevokeListed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		lists  int
+	}{
+		"its own 404":              {404, `{"message":"nothing of that id","typeKey":"SomethingNotFoundException"}`, 0},
+		"tokenNotFound":            {200, `{"patTokenError":"tokenNotFound"}`, 0},
+		"an empty 404":             {404, "", 1},
+		"a 404 with other JSON":    {404, `{"message":"no route"}`, 1},
+		"a 404 with a page":        {404, "<html>", 1},
+		"a 204, which confirms it": {204, "", 0},
+	} {
+		lists := 0
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "DELETE" {
+				answer(w, tc.status, tc.body)
+				return
+			}
+			lists++
+			answer(w, 200, `{"patTokens":[]}`)
+		})
+		gone, err := c.RevokeListed(t.Context(), someID)
+		if err != nil || gone != (tc.status != 204) || lists != tc.lists {
+			t.Errorf("%s: gone %t, %v, after %d lists", name, gone, err, lists)
+		}
+	}
+}
+
+// The pages of a list shift while others end their PATs: what is not there in one
+// reading may have moved past it.
+func TestListed(t *testing.T) {
+	t.Parallel()
+	page := func(next string, ids ...string) string {
+		var list []string
+		for _, id := range ids {
+			list = append(list, `{"authorizationId":"`+id+`"}`)
+		}
+		return `{"continuationToken":"` + next + `","patTokens":[` + strings.Join(list, ",") + `]}`
+	}
+	for _, tc := range []struct {
+		name  string
+		pages []string // in the order in which they are asked for
+		want  bool
+	}{
+		{"on the first page", []string{page("a", "1", strings.ToUpper(someID))}, true},
+		{"on the second page", []string{page("a", "1"), page("", someID)}, true},
+		{"on no page", []string{page("", "1")}, false},
+		{"on no page of two readings", []string{page("a", "1"), page("", "2"), page("a", "1"), page("", "2")}, false},
+		{"in the second reading", []string{page("a", "1"), page("", "3"), page("a", "2", someID)}, true},
+		{"in the third reading", []string{page("a", "1"), page("", "4"), page("a", "2"), page("", "4"), page("a", "3"), page("", someID)}, true},
+	} {
+		n := 0
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("displayFilterOption") != "all" || n == len(tc.pages) {
+				t.Errorf("%s: request %d: %s", tc.name, n+1, r.URL)
+				answer(w, 500, "")
+				return
+			}
+			answer(w, 200, tc.pages[n])
+			n++
+		})
+		got, err := c.Listed(t.Context(), someID, All)
+		if err != nil || got != tc.want || n != len(tc.pages) {
+			t.Errorf("%s: %t, %v after %d of %d pages", tc.name, got, err, n, len(tc.pages))
+		}
+	}
+}
+
+func TestUnanswered(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		err  Error
+		want bool
+	}{
+		{"no answer", Error{Err: context.DeadlineExceeded}, true},
+		{"half an answer", Error{Status: 200, Err: context.DeadlineExceeded}, true},
+		{"408", Error{Status: 408}, true},
+		{"502", Error{Status: 502}, true},
+		{"504", Error{Status: 504}, true},
+		{"nothing was sent", Error{Unsent: true, Err: context.DeadlineExceeded}, false},
+		{"a refusal", Error{Status: 403}, false},
+		{"a failure", Error{Status: 500}, false},
+		{"too busy", Error{Status: 503}, false},
+		{"a 404 that the list does not bear out", Error{Status: 404, Err: &Error{Op: "list", Err: context.DeadlineExceeded}}, false},
+	} {
+		if got := tc.err.Unanswered(); got != tc.want {
+			t.Errorf("%s: %t", tc.name, got)
+		}
 	}
 }

@@ -19,8 +19,9 @@ import (
 // Bounds on one request and its answer.
 const (
 	// RequestTimeout is how long one request may take, its answer's body
-	// included, before it counts as failed.
-	RequestTimeout = 15 * time.Second
+	// included, before it counts as failed. Azure DevOps holds the requests of a
+	// throttled user back for up to 30 seconds.
+	RequestTimeout = 40 * time.Second
 	// MaxBody is how many bytes of an answer's body are read at most.
 	MaxBody = 4 << 20
 

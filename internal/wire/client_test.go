@@ -341,12 +341,12 @@ func TestRequestTimeout(t *testing.T) {
 		{"the caller has less time", "http://host.test", silent, 3 * time.Second, 3 * time.Second, context.DeadlineExceeded},
 		{"slow, but in time", "http://host.test", func(c net.Conn) {
 			request(c)
-			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n")
-			for range 14 {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\n")
+			for range 35 {
 				time.Sleep(time.Second)
 				io.WriteString(c, "x")
 			}
-		}, 0, 14 * time.Second, nil},
+		}, 0, 35 * time.Second, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

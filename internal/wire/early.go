@@ -28,6 +28,8 @@ func Open(client *http.Client, urls ...string) {
 		switch t := next.(type) {
 		case *Traced:
 			next = t.Next
+		case *Paced:
+			next = t.Next
 		case *Clock:
 			next = t.Next
 		case *bounded:

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,9 @@ type Error struct {
 	Doing string
 	// Host is who was asked, with the port where it is not the usual one.
 	Host string
+	// Name is what people call the service on that host, as in "GitHub"; empty:
+	// the host.
+	Name string
 	// Proxy is through which proxy, where there was no answer; empty: none.
 	Proxy string
 	// Status is the HTTP status, zero where there was no answer.
@@ -48,7 +52,10 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", e.Doing)
-	if e.Status == 0 {
+	var throttled *Throttled
+	if errors.As(e.Err, &throttled) {
+		fmt.Fprintf(&b, "nothing was sent to %s", e.Host)
+	} else if e.Status == 0 {
 		fmt.Fprintf(&b, "no answer from %s", e.Host)
 		if e.Proxy != "" {
 			b.WriteString(" through the proxy " + e.Proxy)
@@ -83,6 +90,9 @@ func (e *Error) Wait() time.Duration { return e.After }
 
 // Attempts implements [Limited].
 func (e *Error) Attempts() (string, int) { return e.Doing, e.Limit }
+
+// Service names the service for people.
+func (e *Error) Service() string { return cmp.Or(e.Name, e.Host) }
 
 // Hint is what the reader can change.
 func (e *Error) Hint() string { return e.Advice }
@@ -160,7 +170,10 @@ func explain(err error) (detail, advice string) {
 	var dns *net.DNSError
 	var op *net.OpError
 	var refused *proxyRefused
+	var throttled *Throttled
 	switch {
+	case errors.As(err, &throttled):
+		return throttled.Error(), throttled.Hint()
 	case untrusted(err):
 		return outside.Line(err.Error(), 300), "if a proxy inspects TLS here, give its root certificate with ca-file; otherwise check the host name"
 	case errors.As(err, &dns):

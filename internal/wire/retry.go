@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -86,7 +84,8 @@ func PassingTransport(err error) bool {
 	if errors.As(err, &refused) {
 		return PassingStatus(refused.status)
 	}
-	if _, _, mismatch := Mismatch(err); mismatch || untrusted(err) {
+	var throttled *Throttled
+	if _, _, mismatch := Mismatch(err); mismatch || untrusted(err) || errors.As(err, &throttled) {
 		return false
 	}
 	return !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errSwitched) && !headerTooLarge(err)
@@ -98,37 +97,25 @@ func headerTooLarge(err error) bool {
 		strings.Contains(err.Error(), "response header list larger than advertised limit"))
 }
 
-// RetryAfter reads the header of that name: seconds or an HTTP date, reckoned
-// from now. Zero: absent, unreadable, or past.
-func RetryAfter(h http.Header, now time.Time) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		// The date is the server's; reckon from its own clock where it tells.
-		if server, err := http.ParseTime(h.Get("Date")); err == nil {
-			now = server
-		}
-		return max(0, at.Sub(now))
-	}
-	return 0
-}
-
 // Retry calls do until it succeeds, until it fails with an error that will not
-// pass, or until the next wait would last to ctx's deadline or beyond. What is
-// waited for is logged while it is waited for: what names it, as in "the
-// assertion".
+// pass, or until the next wait would last to ctx's deadline or beyond. If it is
+// the service that asks for such a wait, the error says so. What is waited for is
+// logged while it is waited for: what names it, as in "the assertion".
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
 	var last, before error // of the last attempt and of the one before it
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
 	attempts, limited := 0, limits{}
+	var tooLong *Throttled
 	next := retry.BackoffFunc(func() (time.Duration, bool) {
 		wait, stop := backoff.Next()
-		if _, asked := Passing(last); asked > 0 {
+		_, asked := Passing(last)
+		if asked > 0 {
 			wait = asked
 		}
-		if deadline, ok := ctx.Deadline(); stop || limited.reached(last) || ok && time.Until(deadline) <= wait {
+		if left, ok := timeLeft(ctx); stop || limited.reached(last) || ok && left <= wait {
+			if asked > 0 && ok && left <= wait {
+				tooLong = &Throttled{Service: service(last), Wait: asked, Left: left}
+			}
 			return 0, true
 		}
 		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))
@@ -144,6 +131,9 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	})
 	if err == nil {
 		return nil
+	}
+	if tooLong != nil {
+		err = fmt.Errorf("%w; %w", err, tooLong)
 	}
 	// The cause of the last attempt says more than "context deadline exceeded".
 	if last != nil && ctx.Err() != nil && !errors.Is(last, context.Cause(ctx)) {

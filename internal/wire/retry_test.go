@@ -51,9 +51,9 @@ func TestRetry(t *testing.T) {
 		{name: "Retry-After wins over the backoff, shorter or longer", answers: []error{passes(time.Minute), passes(time.Millisecond), nil},
 			attempts: 3, took: time.Minute + time.Millisecond, lines: 2},
 		{name: "a wait beyond the deadline ends it at once", answers: []error{passes(time.Hour)}, deadline: time.Minute,
-			attempts: 1, is: []error{passes(time.Hour)}, err: "busy"},
+			attempts: 1, is: []error{passes(time.Hour)}, err: "busy; the server asks to wait 3600 s, and there are 60 s left"},
 		{name: "and says how often it was tried", answers: []error{passes(20 * time.Second)}, deadline: time.Minute,
-			attempts: 3, took: 40 * time.Second, is: []error{passes(20 * time.Second)}, err: "busy (3 attempts)", lines: 2},
+			attempts: 3, took: 40 * time.Second, is: []error{passes(20 * time.Second)}, err: "busy; the server asks to wait 20 s, and there are 20 s left (3 attempts)", lines: 2},
 		{name: "a wait that leaves time for an attempt is worth it", answers: []error{passes(30 * time.Second), nil}, deadline: 30*time.Second + 1,
 			attempts: 2, took: 30 * time.Second, lines: 1},
 		{name: "told to stop while waiting", answers: []error{passes(time.Hour)}, stopped: 10 * time.Second,
@@ -183,7 +183,7 @@ func TestRetryJitter(t *testing.T) {
 func TestRetryAfterARequestTimedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		n := 0
 		err := Retry(ctx, &diary{}, "x", func(ctx context.Context) error {
