@@ -19,7 +19,7 @@ func (e *Error) Hint() string {
 	switch {
 	case strings.Contains(e.Description, "AgentIdentity_"):
 		return agents(e)
-	case e.Passing(): // nobody has to change anything
+	case e.Passing(): // there is nothing to change
 		return ""
 	case otherHints[e.Suberror] != nil:
 		return otherHints[e.Suberror](e)

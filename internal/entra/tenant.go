@@ -61,8 +61,8 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	switch {
 	case tenant != "" && tenant != noTenant:
 		return tenant, nil
-	// Whoever misspelt the name must not be told to connect it to Entra, even
-	// where the answer names a tenant of zeros.
+	// A misspelt organization needs no connection to Entra, even where the answer
+	// names a tenant of zeros.
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere().MatchString(said.Message):
 		e.Err = ErrNowhere
 		e.Detail, e.Advice = "there is no organization "+outside.Line(o.Name, 60), "check organization, or set tenant-id"

@@ -93,8 +93,8 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 	return a
 }
 
-// Anonymous reports whether Azure DevOps did not accept the credential at all:
-// what it then says is that nobody may do this, not that somebody may not.
+// Anonymous reports whether Azure DevOps did not accept the credential at all: it
+// then refuses the anonymous user, not the user that the credential is for.
 func (a Answer) Anonymous() bool { return Anonymous(a.Message) }
 
 // Anonymous is [Answer.Anonymous] of a message.
@@ -200,15 +200,20 @@ type serviceErr struct {
 	Value       nested `json:"value"`
 	Description loose  `json:"error_description"`
 	Error       nested `json:"error"`
+	Inner       nested `json:"innerException"`
 }
 
 func (e *serviceErr) text() string {
+	text := ""
 	for _, s := range []loose{e.Message, e.Value.Message, e.Description, e.Error.Message} {
-		if strings.TrimSpace(string(s)) != "" {
-			return string(s)
+		if text = string(s); strings.TrimSpace(text) != "" {
+			break
 		}
 	}
-	return ""
+	if inner := string(e.Inner.Message); numbered().MatchString(inner) && !numbered().MatchString(text) {
+		return strings.TrimPrefix(text+": "+inner, ": ")
+	}
+	return text
 }
 
 // errorOf reads an error in JSON; ok says whether the body is JSON at all.
@@ -373,14 +378,19 @@ func paramValue(text string) (value, rest string) {
 	return b.String(), "" // not closed
 }
 
-// challengeOf finds a CAE challenge.
-func challengeOf(h http.Header) *Challenge {
+// challengeOf finds a CAE challenge: by its error, or by its claims, which some
+// services send with error="invalid_token".
+func challengeOf(h http.Header) (found *Challenge) {
 	for _, c := range AuthChallenges(h) {
+		claims := decodeClaims(c.Params["claims"])
+		if claims != "" {
+			return &Challenge{claims}
+		}
 		if c.Params["error"] == "insufficient_claims" {
-			return &Challenge{Claims: decodeClaims(c.Params["claims"])}
+			found = &Challenge{}
 		}
 	}
-	return nil
+	return found
 }
 
 // challengeText is the reason that a challenge gives.
