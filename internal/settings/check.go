@@ -304,7 +304,7 @@ func hidden(r rune) bool { return r == ' ' || outside.Invisible(r) }
 // or http on this machine.
 func SafeURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && wire.IsLoopback(u.Hostname()))
+	return err == nil && u.Hostname() != "" && !strings.ContainsFunc(text, hidden) && (u.Scheme == "https" || u.Scheme == "http" && wire.IsLoopback(u.Hostname()))
 }
 
 func (c *check) duration(name, text string, least, most time.Duration, allowed string) time.Duration {

@@ -93,6 +93,11 @@ func TestNoBaseURL(t *testing.T) {
 		"https://contoso.com#":            notPlain,
 		"https://contoso.com/base#":       notPlain,
 		"https://contoso.com\n":           notPlain,
+		"https://contoso.com\u200b":       notPlain,
+		"https://con\u00adtoso.com":       notPlain,
+		"https://contoso.com/\u2060base":  notPlain,
+		"\ufeffhttps://contoso.com":       notPlain,
+		"https://con\u3164toso.com":       notPlain,
 		"https://con toso.com":            notPlain,
 		"https://contoso.com:port":        notPlain,
 		"https://contoso%2ecom":           notPlain,
@@ -117,6 +122,7 @@ func TestNotSafe(t *testing.T) {
 	for _, text := range []string{
 		"", "/oidc?x=1", "http://actions.githubusercontent.com/x", "http://127.0.0.1.evil.com", "http://localhost.evil.com/",
 		"http://0.0.0.0/", "http://localho\u017ft/", "http://[::ffff:127.0.0.1]/", "ftp://localhost/", "https:x", "https://\x00",
+		"https://con\u200btoso.com/", "https://contoso.com/\ufeff", "https://contoso.com/a b", "http://127.1/", "http://[::1%25lo]/", "http://localhost./", "https://:443/x",
 	} {
 		if SafeURL(text) {
 			t.Errorf("SafeURL(%q) = true", text)

@@ -151,6 +151,9 @@ func holdsCertificate(file string) error {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err // without the name, which is said already
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; an action in a container sees the files of its container", err)
+		}
 		return err
 	}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
