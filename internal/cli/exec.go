@@ -137,7 +137,7 @@ func (x *execution) failed(err error) int {
 
 // find returns the path of a program.
 func find(name string) (string, error) {
-	shown := outside.Line(name, 200)
+	shown := shownProgram(name)
 	path, err := exec.LookPath(name)
 	switch {
 	case err == nil:
@@ -179,7 +179,16 @@ func unstartable(name string, err error) error {
 	if e := (*fs.PathError)(nil); errors.As(why, &e) {
 		why = e.Err
 	}
-	return hint.Add(fmt.Errorf("%q cannot be started: %w; nothing was minted", outside.Line(name, 200), why), hint.Of(err))
+	return hint.Add(fmt.Errorf("%q cannot be started: %w; nothing was minted", shownProgram(name), why), hint.Of(err))
+}
+
+// shownProgram is the name of a program for a message. NAME=VALUE is a shell's way
+// to set a variable, and the value may be a credential.
+func shownProgram(name string) string {
+	if variable, _, assigns := strings.Cut(name, "="); assigns {
+		return outside.Line(variable, 100) + "=…"
+	}
+	return outside.Line(name, 200)
 }
 
 // execution is one command that runs with a PAT.
