@@ -154,8 +154,8 @@ func (c *check) environment(s *Settings) {
 		}
 		c.problems = append(c.problems, text)
 	}
-	if fault := wire.NoProxyFault(c.src.LookupEnv); fault != "" && c.command != Post {
-		s.Warnings = append(s.Warnings, fault)
+	if c.command != Post { // main has said it
+		s.Warnings = append(s.Warnings, wire.EnvironmentWarnings(c.src.LookupEnv)...)
 	}
 }
 

@@ -122,11 +122,14 @@ func proxyFault(text string) (allowed string) {
 	return ""
 }
 
-// NoProxyFault says how many entries of NO_PROXY net/http does not understand;
-// empty: none, or there is no proxy. What they name goes through the proxy.
-func NoProxyFault(lookup func(string) (string, bool)) string {
+// EnvironmentWarnings finds what net/http does not understand of the environment
+// and what puts no credential at risk.
+func EnvironmentWarnings(lookup func(string) (string, bool)) (warnings []string) {
 	if _, proxy := first(lookup, []string{"HTTPS_PROXY", "https_proxy"}); proxy == "" {
-		return ""
+		if name, all := first(lookup, []string{"ALL_PROXY", "all_proxy"}); all != "" {
+			warnings = append(warnings, name+" is not read, so no proxy is used; set HTTPS_PROXY")
+		}
+		return warnings
 	}
 	name, value := first(lookup, []string{"NO_PROXY", "no_proxy"})
 	entries, wrong := strings.Split(value, ","), 0
@@ -137,11 +140,11 @@ func NoProxyFault(lookup func(string) (string, bool)) string {
 			wrong++
 		}
 	}
-	if wrong == 0 {
-		return ""
+	if wrong > 0 {
+		warnings = append(warnings, fmt.Sprintf("%s: %d of %d entries are not understood, so that what they mean goes through the proxy; "+
+			"separate by commas hosts, .domains, addresses and ranges as in 10.0.0.0/8", name, wrong, len(entries)))
 	}
-	return fmt.Sprintf("%s: %d of %d entries are not understood, so that what they mean goes through the proxy; "+
-		"separate by commas hosts, .domains, addresses and ranges as in 10.0.0.0/8", name, wrong, len(entries))
+	return warnings
 }
 
 // holdsCertificate reads a file as crypto/x509 does, up to the first certificate.

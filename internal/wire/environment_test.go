@@ -72,12 +72,18 @@ func TestNoProxyThatIsNotUnderstood(t *testing.T) {
 		"": 0, "*": 0, "localhost,127.0.0.1, .contoso.com ,*.corp,10.0.0.0/8,[::1]:80,host:8080,fd00::/8,": 0,
 		"https://contoso.com": 1, "a b": 1, "a;b,c": 1, "10.0.0.0/33,x": 1, "a\u200bb,user@host,a|b": 3,
 	} {
-		got := NoProxyFault(environment{"https_proxy": "http://proxy", "no_proxy": value}.lookup)
+		got := strings.Join(EnvironmentWarnings(environment{"https_proxy": "http://proxy", "no_proxy": value, "ALL_PROXY": "http://x"}.lookup), "\n")
 		if want := fmt.Sprintf("no_proxy: %d of %d entries", wrong, strings.Count(value, ",")+1); wrong == 0 != (got == "") || wrong > 0 && !strings.HasPrefix(got, want) {
 			t.Errorf("%q: %q", value, got)
 		}
-		if got := NoProxyFault(environment{"NO_PROXY": value}.lookup); got != "" {
+		if got := EnvironmentWarnings(environment{"NO_PROXY": value}.lookup); got != nil {
 			t.Errorf("without a proxy: %q", got)
+		}
+	}
+	for _, name := range []string{"ALL_PROXY", "all_proxy"} {
+		got := EnvironmentWarnings(environment{name: "http://user:hunter2@proxy"}.lookup)
+		if want := name + " is not read, so no proxy is used; set HTTPS_PROXY"; len(got) != 1 || got[0] != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
