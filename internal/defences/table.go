@@ -42,7 +42,7 @@ var table = []row{
 	{"kill the step that mints", "internal/lease/release.go",
 		`case missing == 0, passed >= left:`, `case missing == 0, passed >= 0:`, "TestLateCommit"},
 	{"kill the step that mints", "internal/lease/lease.go",
-		`settle = wire.RequestTimeout + 5*time.Second`, `settle = 6 * time.Second`, "TestReleaseWaitsForALateCommit"},
+		`settle = wire.RequestTimeout + 5*time.Second`, `settle = wire.RequestTimeout`, "TestReleaseWaitsForALateCommit"},
 
 	// Azure Pipelines.
 	{"plant, change or remove the record", "internal/cli/leaseofjob.go",
@@ -173,6 +173,8 @@ var table = []row{
 		`MaxResponseHeaderBytes: maxHeaderBytes,`, ``, "TestHeaderIsBounded"},
 	{"answer without end, or with gigabytes", "internal/wire/client.go",
 		`DisableCompression: true,`, ``, "TestNothingIsUnpacked"},
+	{"answer without end, or with gigabytes", "internal/wire/client.go",
+		`RequestTimeout = 40 * time.Second`, `RequestTimeout = 30 * time.Second`, "TestRequestTimeout"},
 	{"answer without end, or with gigabytes", "internal/wire/client.go",
 		`context.WithTimeout(r.Context(), RequestTimeout)`, `context.WithCancel(r.Context())`, "TestRequestTimeout"},
 	{"put logging commands or escape sequences into an error", "internal/ci/log.go",

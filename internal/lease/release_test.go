@@ -128,6 +128,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "after 5 s", record: intended, commit: []time.Duration{5 * time.Second}, took: 6 * time.Second, ended: 1, logged: true},
 		{name: "in the last moment", record: intended, commit: []time.Duration{settle - 500*time.Millisecond}, took: settle, ended: 1, logged: true},
 		{name: "never", record: intended, took: settle, logged: true},
+		{name: "44.5 s after it was sent", record: intended, commit: []time.Duration{44500 * time.Millisecond}, took: 45 * time.Second, ended: 1, logged: true},
 		{name: "some time after the intent", record: intended, since: 15 * time.Second, commit: []time.Duration{3 * time.Second}, took: 4 * time.Second, ended: 1, logged: true},
 		{name: "when the time is over", record: intended, since: settle},
 		{name: "the clock was set back", record: intended, since: -time.Minute, took: settle, logged: true},
