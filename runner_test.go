@@ -112,6 +112,7 @@ func runScripts(t *testing.T, debug string) {
 			"world":     change,
 			"seed":      seed,
 			"aged":      seedAged,
+			"own":       ownPAT,
 			"runs":      seedRun,
 			"active":    activeNames,
 			"advance":   advance,
@@ -767,6 +768,22 @@ func seedAged(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args[1:] {
 		w.Seed(emulator.PAT{Name: name, ValidFrom: from, ValidTo: from.Add(24 * time.Hour)})
 	}
+}
+
+// own revoked|expired|theirs makes a PAT of the agent user, or of another one, and
+// sets it as the one to revoke.
+func ownPAT(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	p := emulator.PAT{Name: "own"}
+	switch args[0] {
+	case "revoked":
+		p.Revoked = true
+	case "expired":
+		p.ValidFrom = w.Now(emulator.AzureDevOps).Add(-2 * time.Hour)
+	case "theirs":
+		p.Owner = emulator.ServiceUserID
+	}
+	w.env["AZDO_PAT_AUTHORIZATION_ID"] = w.Seed(p).ID
 }
 
 // runs OWNER/REPO ID.ATTEMPT STATUS makes an attempt of a GitHub workflow run.

@@ -203,7 +203,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 		if advised := time.Until(s.advice); advised > wait && (!limited || advised < left) {
 			until, wait = s.advice, advised
 		}
-		tell := wait >= time.Second && !s.told.Equal(until)
+		tell := wait >= time.Second/2 && !s.told.Equal(until)
 		if tell {
 			s.told = until
 		}
