@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -38,6 +39,9 @@ type shelf struct {
 	rtt  time.Duration
 	lag  time.Duration // how long a revoked PAT is still listed
 	runs map[string]string
+
+	// header is added to the answers.
+	header func(kind string, n int) http.Header
 
 	// answer answers a request in the API's place, with a status, or lets it
 	// through with 0. It is called with the lock held, at the end of the round
@@ -183,6 +187,11 @@ func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
 		if after > 0 {
 			resp.Header.Set("Retry-After", strconv.Itoa(int(after.Seconds())))
 		}
+	}
+	if s.header != nil {
+		s.mu.Lock()
+		maps.Copy(resp.Header, s.header(kind, s.requests[kind]))
+		s.mu.Unlock()
 	}
 	resp.Body = io.NopCloser(bytes.NewReader([]byte(body)))
 	return resp, nil

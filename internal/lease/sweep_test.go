@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -415,6 +416,74 @@ func TestSweepListIsThrottled(t *testing.T) {
 			t.Errorf("lists at %s", s.sent["list"])
 		}
 	})
+}
+
+// A pause that Azure DevOps asks for on a success is kept by the pages of the list
+// and by all revocations.
+func TestSweepSlowsDown(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]http.Header{
+		"Retry-After":       {"Retry-After": {"5"}},
+		"X-RateLimit-Delay": {"X-Ratelimit-Delay": {"5.000"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 120 {
+					s.put(leaseOf("octo/tools", i, i), old)
+				}
+				s.header = func(string, int) http.Header { return header.Clone() }
+				tally, err := s.sweeper().Sweep(t.Context())
+				if err != nil || tally != (Tally{Released: 120}) {
+					t.Errorf("%+v, %v", tally, err)
+				}
+				// In a burst there are no more than four revocations and a page of the list.
+				var all []time.Duration
+				for _, sent := range append(s.sent["revoke"], s.sent["list"]...) {
+					at, _ := time.ParseDuration(sent)
+					all = append(all, at)
+				}
+				slices.Sort(all)
+				for i := 5; i < len(all); i++ {
+					if pause := all[i] - all[i-5]; pause < 5*time.Second {
+						t.Fatalf("requests at %s", all[:i+1])
+					}
+				}
+			})
+		})
+	}
+}
+
+// One for which there is no time ends the sweep: what is left is for the next one.
+func TestSweepHasNoTimeForAPause(t *testing.T) {
+	t.Parallel()
+	for kind, tally := range map[string]Tally{"list": {Left: 20}, "revoke": {Released: 4, Left: 16}} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newShelf(t)
+				for i := range 20 {
+					s.put(leaseOf("octo/tools", i, i), old)
+				}
+				s.header = func(k string, _ int) http.Header {
+					if k != kind {
+						return nil
+					}
+					return http.Header{"Retry-After": {"300"}}
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				got, err := s.sweeper().Sweep(ctx)
+				if err == nil || !strings.Contains(err.Error(), "Azure DevOps asks to wait 300 s") || got != tally {
+					t.Errorf("%+v, %v", got, err)
+				}
+				if took := time.Since(s.start); took > time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
 }
 
 // What a page shows that shifted is not taken twice.

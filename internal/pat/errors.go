@@ -128,11 +128,10 @@ func (e *Error) Passing() bool {
 }
 
 // repeatable reports whether the answer had no content and the request can be
-// sent again without harm: an update sets the same end and scopes again, while a
-// create would make a second PAT. What follows a revocation is for
-// [Client.Revoke] to say.
+// sent again without harm: an update sets the same end and scopes again, and a
+// second revocation does nothing, while a create would make a second PAT.
 func (e *Error) repeatable() bool {
-	return e.noContent && !e.denied() && (e.Op == "get" || e.Op == "list" || e.Op == "update")
+	return e.noContent && !e.denied() && e.Op != "create"
 }
 
 // Attempts implements [wire.Limited].
