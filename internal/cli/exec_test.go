@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,6 +223,37 @@ func TestExecRenews(t *testing.T) {
 		if strings.Contains(since, secret) {
 			t.Fatalf("a credential is in the log:\n%s", since)
 		}
+	}
+}
+
+// Answers that are dated wrongly change nothing of that.
+func TestExecRenewsWhateverTheDate(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{30 * 24 * time.Hour, 40 * time.Minute, -10 * time.Minute, -time.Hour} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			s := begin(t, "GitHub", "cat", func(e *emulator.Emulator) {
+				e.Intercept(emulator.Anything, emulator.Alter(func(a *emulator.Response) {
+					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
+				}))
+			})
+			s.eventually("runs\n")
+			for range 2 * 4 { // twice as long as the user's token lives
+				s.clock.fly(15 * time.Minute)
+				s.clock.still()
+				pats := s.Active()
+				if len(pats) != 1 {
+					t.Fatalf("%d PATs active:\n%s", len(pats), s.said())
+				}
+				if left := pats[0].ValidTo.Sub(s.Now(emulator.AzureDevOps)); left > 15*time.Minute || left < 5*time.Minute-time.Second {
+					t.Errorf("%s left of the PAT", left)
+				}
+			}
+			if status := s.end(); status != 0 || len(s.Active()) != 0 {
+				t.Errorf("status %d, %d PATs left:\n%s", status, len(s.Active()), s.said())
+			}
+			s.counted(map[string]int{"::warning": 0, "::error": 0})
+		})
 	}
 }
 
