@@ -12,10 +12,6 @@ import (
 // variablePrefix begins the names of the variables that are for this program.
 const variablePrefix = "AZDO_PAT_"
 
-// othersVariables begin like ours and are no settings: the template for Azure
-// Pipelines sets them.
-var othersVariables = []string{"PROGRAM"}
-
 // unknown warns of variables that name no setting: a misspelt one would be passed
 // over without a word.
 func (c *check) unknown(s *Settings) {
@@ -31,8 +27,7 @@ func (c *check) unknown(s *Settings) {
 	for _, entry := range c.src.Environ() {
 		variable, _, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(variable, variablePrefix)
-		if value, _ := c.src.LookupEnv(variable); !ours || strings.TrimSpace(value) == "" ||
-			slices.Contains(known, name) || slices.Contains(othersVariables, name) {
+		if value, _ := c.src.LookupEnv(variable); !ours || strings.TrimSpace(value) == "" || slices.Contains(known, name) {
 			continue
 		}
 		shown := "a variable that starts with " + variablePrefix
