@@ -141,7 +141,7 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 			return x.ended("exec", x.s, describe(err, x.s, record))
 		}
 		for _, e := range ended {
-			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.conn.server()))
+			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.serverTime(record)))
 		}
 		return done
 	}

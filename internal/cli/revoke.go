@@ -140,6 +140,10 @@ func (c *call) post(ctx context.Context, args []string) int {
 	moved := c.hostsDiffer(s, saved)
 	end := log.Group("azdo-pat post: " + s.Organization)
 	ended, open, err := c.release(ctx, s, record, timeout)
+	if err != nil && timeout < s.Timeout && !c.expired(record) {
+		// By the servers' clocks it has not expired: this machine's was set.
+		ended, open, err = c.release(ctx, s, record, s.Timeout-timeout)
+	}
 	end()
 	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone }) {
 		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", saved.Values[tokenServiceURL], s.TokenServiceURL),
@@ -187,12 +191,12 @@ func (c *call) released(s *settings.Settings, record lease.Record, ended []lease
 		return
 	}
 	for _, e := range ended {
-		log.Infof("PAT %s is revoked%s", e.ID, lived(e, record.ServerTime(c.Now())))
+		log.Infof("PAT %s is revoked%s", e.ID, lived(e, c.serverTime(record)))
 	}
 	if open {
 		log.Infof("another PAT named %q may still be made; the setting timeout leaves no time to wait for it", record.Name)
 	}
-	if err := c.platform.Summary(revokeSummary(s, ended, record.ServerTime(c.Now()))); err != nil {
+	if err := c.platform.Summary(revokeSummary(s, ended, c.serverTime(record))); err != nil {
 		log.Warning("no summary", err.Error())
 	}
 }
@@ -203,6 +207,19 @@ func (c *call) released(s *settings.Settings, record lease.Record, ended []lease
 func (c *call) expired(r lease.Record) bool {
 	clock := c.clock.Load()
 	return r.Expired(c.Now()) && (clock == nil || clock.After(r.ValidTo))
+}
+
+// serverTime is Azure DevOps' clock as this machine has known it since the mint. It
+// is zero if what the servers have told since differs.
+func (c *call) serverTime(r lease.Record) time.Time {
+	clock := c.clock.Load()
+	switch {
+	case clock == nil || clock.Skew().Agrees(r.Skew):
+		return r.ServerTime(c.Now())
+	case r.ValidFrom.IsZero(): // nothing was known
+		return c.Now().Add(-clock.Skew().Estimate())
+	}
+	return time.Time{}
 }
 
 // lateTimeout is how long it is tried to revoke a PAT that has expired.

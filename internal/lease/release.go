@@ -63,10 +63,7 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 // missing for which it could not wait to the end.
 func (l *Lessor) await(ctx context.Context, r Record, except []string, missing int, goOn bool) (ended []Ended, open int, err error) {
 	begin := l.Now()
-	left := settle - begin.Sub(r.Intended)
-	if begin.Before(r.Intended) { // the clock was set back
-		left = settle
-	}
+	left := settle - l.since(r)
 	patience := left
 	if deadline, ok := ctx.Deadline(); ok {
 		// There may be no time to wait so long, and nothing to complain about: most
@@ -100,6 +97,13 @@ func (l *Lessor) await(ctx context.Context, r Record, except []string, missing i
 	}
 }
 
+// since is how much time has passed since the intent of a record. Where this
+// machine's clock was set meanwhile, the server's tells: it is the shorter time,
+// and none if the intent seems to be still to come.
+func (l *Lessor) since(r Record) time.Duration {
+	return max(0, min(l.Now().Sub(r.Intended), l.Server().Sub(r.ServerTime(r.Intended))))
+}
+
 // ids are the ids of PATs that are no more.
 func ids(ended []Ended) (list []string) {
 	for _, e := range ended {
@@ -122,8 +126,8 @@ func news(ended []Ended) (n int) {
 // readings is how often a long list is read at most.
 const readings = 6
 
-// endNamed revokes every active PAT of that name, see [compareNames], but those of some ids:
-// the lease's own, and what is revoked already and may be listed for a while.
+// endNamed revokes every active PAT of that name, by [compareNames], except those
+// of some ids: the lease's own, and what is revoked already and may be listed for a while.
 // Want is how many are likely to be there. What was found is ended even if the
 // list cannot be read to its end.
 func (l *Lessor) endNamed(ctx context.Context, name string, except []string, want int) ([]Ended, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/wire"
 )
 
 func TestRelease(t *testing.T) {
@@ -115,6 +116,8 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	intended := Record{Stage: Intended, Name: leaseName}
 	doubtful := intended
 	doubtful.Doubt, doubtful.Open = true, 2
+	behind := intended
+	behind.Skew = wire.Skew{Min: -time.Hour, Max: -time.Hour}
 	for _, tc := range []struct {
 		name   string
 		record Record
@@ -132,6 +135,9 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "some time after the intent", record: intended, since: 15 * time.Second, commit: []time.Duration{3 * time.Second}, took: 4 * time.Second, ended: 1, logged: true},
 		{name: "when the time is over", record: intended, since: settle},
 		{name: "the clock was set back", record: intended, since: -time.Minute, took: settle, logged: true},
+		// The mint's clock was an hour behind the server's, and this one is not.
+		{name: "the clock was set ahead", record: behind, since: time.Hour + 5*time.Second, took: settle - 5*time.Second, logged: true},
+		{name: "the clock was set ahead, long after", record: behind, since: time.Hour + settle},
 
 		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: settle, ended: 1, logged: true},
