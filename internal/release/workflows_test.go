@@ -57,11 +57,16 @@ var (
 	usesLine   = regexp.MustCompile(`^\s*(?:- )?uses:\s*(\S+)(.*)$`)
 	pinnedUse  = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._/-]+@[0-9a-f]{40}$`)
 	versionEnd = regexp.MustCompile(`^ # v\d+\.\d+\.\d+$`)
+	// A value that another job worked out.
+	jobOutput = regexp.MustCompile(`needs\.[A-Za-z0-9_-]+\.outputs\.([A-Za-z0-9_-]+)`)
 	// An address on GitHub or its registry that goes on with a name.
 	owner = regexp.MustCompile(`(?:github\.com|ghcr\.io|githubusercontent\.com)/[A-Za-z0-9-]+`)
 	// Tools that "go run" and actions fetch are not the owner of this repository.
 	tool = regexp.MustCompile(`\b[a-z0-9.-]+(?:/[A-Za-z0-9._-]+)+@v\d+\.\d+\.\d+\b`)
 )
+
+// reproduced are the outputs of a job that another job works out again and compares.
+var reproduced = map[string]bool{"digest": true, "sums": true}
 
 // broken returns the rules that a workflow breaks.
 func broken(file, text string) []string {
@@ -143,6 +148,11 @@ func broken(file, text string) []string {
 			if file == "release.yml" && strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != "false" {
 				wrong("%s, step %d: a cache that other runs write", name, i+1)
 			}
+		}
+	}
+	for _, output := range jobOutput.FindAllStringSubmatch(text, -1) {
+		if !reproduced[output[1]] {
+			wrong("%s: taken from another job, which nobody compares with anything", output[0])
 		}
 	}
 	if strings.Contains(text, "secrets.") {
@@ -247,6 +257,7 @@ jobs:
 		{"    timeout-minutes: 5\n", "", "no timeout-minutes"},
 		{"false", "true", "stays in the checkout"},
 		{"$GITHUB_REPOSITORY", "${{ github.event.pull_request.title }}", "expression in a script"},
+		{"      - run:", "      - env: {IMAGE: '${{ needs.build.outputs.image }}'}\n        run:", "needs.build.outputs.image: taken from another job"},
 		{"$GITHUB_REPOSITORY", "ghcr.io/somebody/azdo-pat", "owner is baked in"},
 		{"shell: bash", "shell: sh", "default shell"},
 	} {
