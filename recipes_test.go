@@ -109,12 +109,13 @@ func recipes(t *testing.T) map[string]recipe {
 }
 
 // Each recipe mints, uses and revokes, with the token where its system puts it,
-// also when the step in between fails.
+// also when the step in between fails, and leaves nothing where the mint does.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	for name, r := range recipes(t) {
-		for _, fails := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
+		for _, failing := range []string{"", "use", "mint"} {
+			t.Run(name+" "+failing, func(t *testing.T) {
+				fails := failing != ""
 				t.Parallel()
 				e := emulator.Start(t)
 				e.Change(func(w *emulator.World) { w.AllowReusedAssertions = true }) // there is no fresher one
@@ -133,6 +134,9 @@ func TestRecipes(t *testing.T) {
 					"AZDO_PAT_AUTHORITY_HOST=" + e.URL(emulator.Entra), "AZDO_PAT_TOKEN_SERVICE_URL=" + e.URL(emulator.AzureDevOps)}
 				assertion := e.Assertion(emulator.GitLab)
 				for name, value := range r.env {
+					if name == "AZDO_PAT_SCOPES" && failing == "mint" {
+						value = "nonsense" // a wrong setting
+					}
 					if value == r.file {
 						value = filepath.Join(dir, "token")
 						if err := os.WriteFile(value, []byte(assertion), 0o600); err != nil {
@@ -146,7 +150,7 @@ func TestRecipes(t *testing.T) {
 				}
 				last := len(cmd.Args) - 1
 				cmd.Args[last] = strings.ReplaceAll(cmd.Args[last], "https://dev.azure.com", e.URL(emulator.AzureDevOps))
-				if fails {
+				if failing == "use" {
 					cmd.Args[last] = strings.ReplaceAll(cmd.Args[last], "curl --fail", "false")
 				}
 				output, err := cmd.CombinedOutput()
@@ -154,7 +158,11 @@ func TestRecipes(t *testing.T) {
 					t.Errorf("%v\n%s", err, output)
 				}
 				used := len(e.Requests(emulator.OpConnectionData))
-				if len(e.PATs()) != 1 || len(e.Active()) != 0 || (used == 1) == fails {
+				made := 1
+				if failing == "mint" {
+					made = 0
+				}
+				if len(e.PATs()) != made || len(e.Active()) != 0 || (used == 1) == fails {
 					t.Errorf("%d PATs, %d of them left, used %d times\n%s", len(e.PATs()), len(e.Active()), used, output)
 				}
 				for _, s := range e.Secrets() {

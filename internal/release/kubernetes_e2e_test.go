@@ -29,29 +29,61 @@ import (
 // here is such a runner itself.
 func TestKubernetes(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		fail string // the step that fails
-	}{{"all is well", ""}, {"the step that uses the PAT fails", "Use"}} {
+		name   string
+		before string          // a script ahead of the one that mints
+		fails  map[string]bool // the steps that fail
+		lose   bool            // the runner loses the outputs
+		want   map[string]int  // PATs after each step that runs
+	}{
+		{name: "all is well", want: map[string]int{"Fetch azdo-pat": 0, "Mint": 1, "Use": 1, "Revoke": 0}},
+		{name: "the step that uses the PAT fails", fails: map[string]bool{"Use": true}, want: map[string]int{"Fetch azdo-pat": 0, "Mint": 1, "Use": 1, "Revoke": 0}},
+		{name: "a line without its end in the outputs", before: `printf begun=x >>"$GITHUB_OUTPUT"`,
+			want: map[string]int{"Fetch azdo-pat": 0, "Mint": 1, "Use": 1, "Revoke": 0}},
+		{name: "a value without its end in the outputs", before: `echo "begun<<E" >>"$GITHUB_OUTPUT"`, fails: map[string]bool{"Mint": true},
+			want: map[string]int{"Fetch azdo-pat": 0, "Mint": 0}},
+		{name: "no outputs", lose: true, fails: map[string]bool{"Use": true, "Revoke": true},
+			want: map[string]int{"Fetch azdo-pat": 0, "Mint": 1, "Use": 1, "Revoke": 1}},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			k := newKubernetesJob(t)
 			var w workflow
 			if err := yaml.Unmarshal([]byte(read(t, "testdata/kubernetes.yml")), &w); err != nil {
 				t.Fatal(err)
 			}
+			ran, failed := map[string]int{}, false
 			for _, s := range w.Jobs["build"].Steps {
-				err := k.run(s, test.fail == s.Name)
-				if (err != nil) != (test.fail == s.Name) {
+				switch s.If {
+				case "":
+					if failed {
+						continue
+					}
+				case "always() && (steps.pat.outcome == 'success' || steps.pat.outputs.authorization-id != '')":
+					if !k.succeeded["pat"] && k.outputs["pat"]["authorization-id"] == "" {
+						continue
+					}
+				default:
+					t.Fatalf("the condition %q is not played", s.If)
+				}
+				if s.Name == "Mint" && test.before != "" {
+					s.Run = test.before + "\n" + s.Run
+				}
+				err := k.run(s, s.Name == "Use" && test.fails["Use"])
+				if (err != nil) != test.fails[s.Name] {
 					t.Fatalf("%s: %v\n%s", s.Name, err, k.log.String())
 				}
-				want := map[string]int{"Fetch azdo-pat": 0, "Mint": 1, "Use": 1, "Revoke": 0}[s.Name]
-				if got := len(k.emulator.Active()); got != want {
-					t.Errorf("after %s there are %d PATs, want %d\n%s", s.Name, got, want, k.log.String())
+				failed = failed || err != nil
+				if s.ID == "pat" && test.lose {
+					k.outputs["pat"] = nil
 				}
+				ran[s.Name] = len(k.emulator.Active())
+			}
+			if !maps.Equal(ran, test.want) {
+				t.Errorf("after each step there are so many PATs: %v, want %v\n%s", ran, test.want, k.log.String())
 			}
 			// A log is what the runner masks afterwards: the PAT stands nowhere
 			// but in the command that masks it.
 			for line := range strings.Lines(k.log.String()) {
-				if strings.Contains(line, k.outputs["pat"]["token"]) && !strings.HasPrefix(line, "::add-mask::") {
+				if token := k.outputs["pat"]["token"]; token != "" && strings.Contains(line, token) && !strings.HasPrefix(line, "::add-mask::") {
 					t.Errorf("the PAT is in the log: %q", line)
 				}
 			}
@@ -61,18 +93,19 @@ func TestKubernetes(t *testing.T) {
 
 // kubernetesJob runs script steps as a runner does.
 type kubernetesJob struct {
-	t        *testing.T
-	emulator *emulator.Emulator
-	dir      string
-	env      map[string]string
-	outputs  map[string]map[string]string // by step
-	log      strings.Builder
-	rename   *strings.Replacer
+	t         *testing.T
+	emulator  *emulator.Emulator
+	dir       string
+	env       map[string]string
+	outputs   map[string]map[string]string // by step
+	succeeded map[string]bool              // by step
+	log       strings.Builder
+	rename    *strings.Replacer
 }
 
 func newKubernetesJob(t *testing.T) *kubernetesJob {
 	e := emulator.Start(t)
-	k := &kubernetesJob{t: t, emulator: e, dir: t.TempDir(), outputs: map[string]map[string]string{}, env: map[string]string{}}
+	k := &kubernetesJob{t: t, emulator: e, dir: t.TempDir(), outputs: map[string]map[string]string{}, succeeded: map[string]bool{}, env: map[string]string{}}
 
 	// The release page, and where the workflow's addresses lead here.
 	binary := built(t)
@@ -141,7 +174,8 @@ func (k *kubernetesJob) run(s step, fail bool) error {
 	out, failed := cmd.CombinedOutput()
 	k.log.Write(out)
 	if s.ID != "" {
-		if k.outputs[s.ID], err = files.Outputs(); err != nil {
+		k.succeeded[s.ID] = failed == nil
+		if k.outputs[s.ID], err = files.Outputs(); err != nil && failed == nil {
 			k.t.Fatal(err)
 		}
 	}
@@ -155,9 +189,7 @@ func (k *kubernetesJob) value(e string) string {
 		return fmt.Sprintf("%x", sha256.Sum256(built(k.t)))
 	case strings.HasPrefix(e, "steps."):
 		part := strings.Split(e, ".")
-		if v := k.outputs[part[1]][part[3]]; v != "" {
-			return v
-		}
+		return k.outputs[part[1]][part[3]]
 	}
 	k.t.Fatalf("the expression %q has no value", e)
 	return ""

@@ -39,6 +39,7 @@ type step struct {
 	With map[string]string `yaml:"with"`
 	Env  map[string]string `yaml:"env"`
 	Run  string            `yaml:"run"`
+	If   string            `yaml:"if"`
 }
 
 // writes is all that any job may do beyond reading, by workflow and job. A job
