@@ -79,6 +79,18 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// A post step with a longer variable would not start.
+func TestRecordIsTooLong(t *testing.T) {
+	t.Parallel()
+	s := newStep(t, false)
+	if err := s.Record(strings.Repeat("x", 120<<10)); err != nil {
+		t.Error(err)
+	}
+	if err := s.Record(strings.Repeat("x", 120<<10+1)); err == nil || err.Error() != "a record of 120 KiB is too long for the post step (at most 120)" {
+		t.Error(err)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)

@@ -199,10 +199,17 @@ func oneLine(value string) error {
 // shows it to the post step as STATE_lease.
 const recordKey = "lease"
 
+// maxState is how long a state may be, in bytes: the post step gets it in a variable,
+// of which Linux takes 128 KiB, and does not start with a longer one.
+const maxState = 120 << 10
+
 // Record implements [Platform].
 func (g *GitHub) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err
+	}
+	if len(line) > maxState {
+		return fmt.Errorf("a record of %d KiB is too long for the post step (at most %d)", len(line)>>10, maxState>>10)
 	}
 	return g.file(stateFile).add(field{recordKey, line})
 }

@@ -25,6 +25,9 @@ type recordFile struct {
 // errEnded is what a process is told that has the lease no more.
 var errEnded = errors.New("another process has ended this lease in the meantime")
 
+// errLost is the error of a record that is not found again where it was written.
+var errLost = errors.New("the record is not there after it was written")
+
 // maxRecord bounds what is read, in bytes.
 const maxRecord = 64 << 10
 
@@ -67,8 +70,19 @@ func (r *recordFile) create(line string) error {
 		_ = os.Remove(r.path)
 		return err
 	}
-	r.last = line
-	return nil
+	return r.written(line)
+}
+
+// written makes sure that the line is found where it was written.
+func (r *recordFile) written(line string) error {
+	switch r.read() {
+	case line:
+		r.last = line
+		return nil
+	case "":
+		return errLost
+	}
+	return errEnded
 }
 
 // replace leaves the old line or the new one, whenever the process is killed.
@@ -84,8 +98,7 @@ func (r *recordFile) replace(line string) error {
 		_ = os.Remove(name)
 		return err
 	}
-	r.last = line
-	return nil
+	return r.written(line)
 }
 
 // close makes the file, unless it is there, and returns what it says; nothing
