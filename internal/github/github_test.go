@@ -199,3 +199,32 @@ func TestEmulator(t *testing.T) {
 		t.Errorf("wait %s", wait)
 	}
 }
+
+// A pause that GitHub asks for on a success is kept, or is a limit where it is too
+// long.
+func TestPauseOnSuccess(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		w.Header().Set("Retry-After", "60")
+		w.Write([]byte(`{"id":17452093817,"run_attempt":2,"status":"completed"}`))
+	}))
+	defer server.Close()
+	c := client(t, server.URL)
+	pacer, host := &wire.Pacer{}, strings.TrimPrefix(server.URL, "http://")
+	pacer.Name(host, "GitHub", false)
+	pacer.Limit(host, 10*time.Second)
+	c.HTTP.Transport = &wire.Paced{Next: c.HTTP.Transport, Pacer: pacer, Log: quiet{}}
+	if over, err := c.Over(t.Context(), run); !over || err != nil {
+		t.Errorf("%v, %v", over, err)
+	}
+	_, err := c.Over(t.Context(), run)
+	if passing, _ := wire.Passing(err); !errors.Is(err, ErrLimited) || passing || !strings.Contains(err.Error(), "nothing was sent to "+host+": GitHub asks to wait 60 s") || asked != 1 {
+		t.Errorf("%v (passing %t) after %d questions", err, passing, asked)
+	}
+}
+
+type quiet struct{}
+
+func (quiet) Infof(string, ...any) {}

@@ -149,7 +149,7 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 // Undo ends a lease that could not be handed over because of cause. The error
 // is cause, together with what is left, if anything.
 func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
-	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token}
+	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token, late: lease.Record.Doubt}
 	return a.undo(ctx, cause)
 }
 
@@ -166,6 +166,7 @@ type acquisition struct {
 	token   pat.Token
 	ended   []Ended   // what unsettled requests had made
 	lost    time.Time // when the last request was sent that is not settled; zero: not known
+	late    bool      // one of them may yet take effect
 	stopped moment
 }
 
@@ -202,6 +203,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		a.r.Open++
 		a.r.Doubt = true
 		a.lost = a.r.Intended
+		// An answer that cannot be read is one all the same: what it is about has
+		// been done, or has not.
+		a.late = a.late || refused == nil || refused.Unanswered() || refused.Status >= 500
 	}
 	if e := a.Mask(token.Secret); e != nil {
 		err = final(and(e, err))
@@ -446,7 +450,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}
-	if a.r.Doubt && failed == nil && a.Last && told.Err() == nil {
+	if a.r.Doubt && a.late && failed == nil && a.Last && told.Err() == nil {
 		if failed = a.outwait(wire.Unpaced(told)); failed != nil {
 			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
 		}

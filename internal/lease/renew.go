@@ -134,7 +134,11 @@ func (k *Keeper) Keep(ctx context.Context) error {
 	for due := k.rest() * 2 / 3; k.wait(ctx, due); {
 		before := k.Lease.Record.ValidTo
 		err := k.renew(ctx)
-		switch passing, _ := wire.Passing(err); {
+		passing, _ := wire.Passing(err)
+		if throttled := (*wire.Throttled)(nil); errors.As(err, &throttled) {
+			passing = true // after the pause
+		}
+		switch {
 		case ctx.Err() != nil && !errors.Is(err, ErrWider):
 			return nil
 		case errors.Is(err, ErrWider):

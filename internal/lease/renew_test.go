@@ -20,6 +20,7 @@ const quarter = 15 * time.Minute
 
 var (
 	errRefused  = &pat.Error{Op: "update", Status: 200, Code: "patLifespanPolicyViolation"}
+	errPause    = &pat.Error{Op: "update", Unsent: true, Message: "Azure DevOps asks to wait 300 s, and there are 120 s left", Err: &wire.Throttled{}}
 	err503Renew = &pat.Error{Op: "update", Status: 503}
 	errLost     = &pat.Error{Op: "update", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 )
@@ -159,6 +160,7 @@ func TestKeepThatFails(t *testing.T) {
 		{name: "revoked by somebody", updates: []error{&pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}}, sent: 1, warning: "there is no such PAT"},
 		{name: "a hint", updates: []error{hint.Add(errRefused, "change this")}, sent: 1, warning: "tenant allows\nchange this"},
 		{name: "a passing fault", updates: []error{err503Renew, errLost, err503Renew}, sent: 7, last: "renewed PAT"},
+		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, and there are 120 s left; it is tried again later", last: "renewed PAT"},
 		{name: "an answer that nobody can read", updates: []error{&pat.Error{Op: "update", Status: 200, Unreadable: true}}, sent: 1,
 			warning: "it ends at 2000-01-01T00:15:00Z, or at 2000-01-01T00:25:00Z if the server has renewed it all the same, whether"},
 		{name: "no answer for ever", updates: slices.Repeat([]error{errLost}, 1000), sent: 60,

@@ -140,11 +140,13 @@ func TestNobodyLooksLater(t *testing.T) {
 	}{
 		{name: "it comes", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute,
 			took: 28 * time.Second, err: "not signed in; the PAT was revoked"},
-		{name: "it does not come", creates: []create{{commit: never, answer: 5 * time.Second, err: errHalf}}, timeout: 2 * time.Minute,
-			took: settle, err: "the answer is cut off"},
-		{name: "there is no time", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errHalf}}, timeout: 20 * time.Second,
-			took: 20 * time.Second, err: `a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:45Z`, left: true},
-		{name: "told to stop", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errHalf}}, timeout: 2 * time.Minute, told: 10 * time.Second,
+		{name: "it does not come", creates: []create{{commit: never, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute,
+			took: settle + 6*time.Second, err: "not signed in"},
+		{name: "there is an answer", creates: []create{{commit: never, answer: 5 * time.Second, err: errUnread}}, timeout: 2 * time.Minute,
+			took: 5 * time.Second, err: `the answer is HTML; a PAT named "` + leaseName + `" may still be made until`},
+		{name: "there is no time", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 20 * time.Second,
+			took: 20 * time.Second, err: `a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:5`, left: true},
+		{name: "told to stop", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute, told: 10 * time.Second,
 			took: 10 * time.Second, err: `a PAT named "` + leaseName + `" may exist`, left: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

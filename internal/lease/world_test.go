@@ -428,6 +428,7 @@ var (
 	err408     = &pat.Error{Op: "create", Status: 408}
 	errReset   = &pat.Error{Op: "create", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 	errHalf    = &pat.Error{Op: "create", Status: 200, Unreadable: true, Message: "the answer is cut off"}
+	errUnread  = &pat.Error{Op: "create", Status: 200, Unreadable: true, Message: "the answer is HTML"}
 	errUnknown = errors.New("something else")
 	// settled
 	err429    = &pat.Error{Op: "create", Status: 429, RetryAfter: 30 * time.Second}
