@@ -55,8 +55,10 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 	name := err.GetSpecifiedName()
 	short := err.GetSpecifiedShortnames()
 	switch {
-	case name == "version", strings.EqualFold(short, "v"):
-		return hint.Add(errors.New("unknown flag for the version"), cmd.Root().Name()+" version prints it")
+	case name == "version":
+		return hint.Add(errors.New("unknown flag: --version"), cmd.Root().Name()+" version prints it")
+	case strings.EqualFold(short, "v"):
+		return hint.Add(errors.New("unknown flag"), cmd.Root().Name()+" version prints the version")
 	case short != "", !repeatable(name):
 		return hint.Add(errors.New("unknown flag; it is not shown, since it may be a credential"), see)
 	case settings.IsSecret(name):

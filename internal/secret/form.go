@@ -97,8 +97,18 @@ func resembles(word string) bool {
 	if strings.Trim(word, "0123456789abcdefABCDEF-") == "" && len(word) < longText && (len(word) < longWord || strings.Contains(word, "-")) {
 		return false // a GUID, or part of one
 	}
-	has := func(kind func(rune) bool) bool { return strings.ContainsFunc(word, kind) }
-	letters, digits := has(unicode.IsLetter), has(unicode.IsDigit)
-	return letters && digits && (has(unicode.IsUpper) && has(unicode.IsLower) || len(word) >= longWord) ||
-		len(word) >= longText
+	if mixed(word) && strings.ContainsFunc(word, unicode.IsUpper) && strings.ContainsFunc(word, unicode.IsLower) || len(word) >= longText {
+		return true
+	}
+	for _, run := range strings.FieldsFunc(word, func(r rune) bool { return r == '-' || r == '_' || r == '.' }) {
+		if mixed(run) && len(run) >= longWord {
+			return true
+		}
+	}
+	return false
+}
+
+// mixed reports whether a text has letters and digits.
+func mixed(text string) bool {
+	return strings.ContainsFunc(text, unicode.IsLetter) && strings.ContainsFunc(text, unicode.IsDigit)
 }
