@@ -156,6 +156,15 @@ func (p *AzurePipelines) Close(o Origin, over string) (recorded string, known bo
 	return p.record.close(over)
 }
 
+// Recorded is what mint recorded last; empty: nothing that can be read.
+func (p *AzurePipelines) Recorded(o Origin) string {
+	r := p.recordOf(o)
+	if r.path == "" {
+		return ""
+	}
+	return r.read()
+}
+
 // Closed notes that nothing is left of the lease. If it cannot be noted, the
 // next revoke looks for itself.
 func (p *AzurePipelines) Closed(over string) { _ = p.record.replace(over) }

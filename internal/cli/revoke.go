@@ -48,6 +48,20 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 	if s.AuthorizationID == "" {
 		return c.revokeLease(ctx, s)
 	}
+	if job, ok := c.platform.(*ci.AzurePipelines); ok {
+		// Another step may have set the id, as any other variable.
+		r, err := lease.ParseRecord(job.Recorded(job.Origin(s.Name)))
+		if err != nil {
+			r = lease.Record{}
+		}
+		if err := c.elsewhere(s, r.Settings); err != nil {
+			return c.ended("revoke", s, describe(err, s, lease.Record{ID: s.AuthorizationID}))
+		}
+		if s.SkipRevoke && !(r.Stage == lease.Handed && strings.EqualFold(r.ID, s.AuthorizationID)) {
+			c.platform.Log().Infof("nothing on record says that a mint with skip-revoke handed the PAT %s over, so that it is revoked", s.AuthorizationID)
+			s.SkipRevoke = false
+		}
+	}
 	if s.SkipRevoke {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
 		return done
