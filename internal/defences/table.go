@@ -155,6 +155,17 @@ var table = []row{
 		`ValidTo: a.clock().Add(a.want.Lifetime)`, `ValidTo: a.clock().Add(a.want.Lifetime + 50*time.Second)`, "TestExecIsKilled"},
 
 	// A server that lies.
+	{"say that a PAT is gone", "internal/pat/revoke.go",
+		`case e.NotFound() && listed && e.Code != "":`, `case e.NotFound():`, "TestRevoke"},
+	{"say that a PAT is gone", "internal/pat/revoke.go",
+		`if e = c.stillListed(ctx, e); e == nil {`, `if e = nil; e == nil {`, "notheirs"},
+	{"say that a PAT is gone", "internal/pat/revoke.go",
+		`if pages < 2 || bytes.Equal(sum, before) {`, `if pages < 2 || before == nil || bytes.Equal(sum, before) {`, "TestListed"},
+	{"hold a request back", "internal/lease/revoke.go",
+		`r.lost, r.look = true, true`, `r.lost = true`, "TestRevokeLooksBeforeItRepeats"},
+	{"hold a request back", "internal/lease/lease.go",
+		`failed == nil && a.Last && told.Err() == nil {`, `failed == nil && a.Last && told.Err() != nil {`, "TestNobodyLooksLater"},
+
 	{"grant more than was asked", "internal/lease/lease.go",
 		`if late := t.ValidTo.Sub(until); late > slack {`, `if late := t.ValidTo.Sub(until); late > time.Hour {`, "wider"},
 	{"grant more than was asked", "internal/lease/lease.go",

@@ -50,20 +50,16 @@ func seconds(text string) (time.Duration, bool) {
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
 }
 
-// The longest waits for what Azure DevOps' X-RateLimit headers say. They ask for
-// nothing.
-const (
-	// longestHeld is how long it holds a request back at most.
-	longestHeld = 30 * time.Second
-	longestSlow = 5 * time.Second
-)
+// longestSlow bounds the wait for what Azure DevOps' X-RateLimit headers say. They
+// ask for nothing, and where it holds requests back it slows us down by itself.
+const longestSlow = 5 * time.Second
 
 // slowDown is how long Azure DevOps' X-RateLimit headers suggest to wait: as long
 // as it held this request back or, when the limit is used up, until it is reset,
 // but not long.
 func slowDown(h http.Header, now time.Time) time.Duration {
 	if held, ok := seconds(h.Get("X-RateLimit-Delay")); ok && held > 0 {
-		return min(held, longestHeld)
+		return min(held, longestSlow)
 	}
 	left, err := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
 	reset, err2 := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
