@@ -312,7 +312,7 @@ func program(ts *testscript.TestScript, neg bool, args []string) {
 
 var validTo = regexp.MustCompile(`"validTo":"[^"]*"`)
 
-// post [-nostate] [-noinputs] [-secrets] [-expired] [-clock AHEAD] runs the action's post step of the last step.
+// post [-nostate] [-noinputs] [-secrets] [-expired] [-clock AHEAD] [-planted NAME ID] runs the action's post step of the last step.
 func postStep(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)
 	before := maps.Clone(w.env)
@@ -337,6 +337,12 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 		ahead, err := time.ParseDuration(args[i+1])
 		ts.Check(err)
 		w.env["STATE_lease"] = setClock(ts, w.env["STATE_lease"], ahead)
+	}
+	if i := slices.Index(args, "-planted"); i >= 0 { // as if another step had put a record in the place of main's
+		r, err := lease.ParseRecord(w.env["STATE_lease"])
+		ts.Check(err)
+		r.Name, r.ID = args[i+1], args[i+2]
+		w.env["STATE_lease"] = r.String()
 	}
 	w.begin(ts)
 	command := "mint"

@@ -138,8 +138,8 @@ func (c *call) post(ctx context.Context, args []string) int {
 	if s.SkipRevoke {
 		log.Infof("nothing on record says that anybody got the PAT, so that it is revoked in spite of skip-revoke")
 	}
+	origin := c.platform.Origin(s.Name)
 	if saved == nil {
-		origin := c.platform.Origin(s.Name)
 		if !origin.Derived {
 			return c.ended("post", s, hint.Add(
 				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be worked out"),
@@ -152,11 +152,18 @@ func (c *call) post(ctx context.Context, args []string) int {
 		timeout = min(timeout, lateTimeout)
 	}
 	moved := c.hostsDiffer(s, saved)
+	sought := record
+	if origin.Derived && record.Name != "" && record.Name != origin.DisplayName() {
+		// Another step may have planted the record, or in a nested composite action
+		// the input name is another step's: only the list tells whether the PAT of
+		// that id has that name.
+		sought.ID = ""
+	}
 	end := log.Group("azdo-pat post: " + s.Organization)
-	ended, open, err := c.release(ctx, s, record, timeout)
+	ended, open, err := c.release(ctx, s, sought, timeout)
 	if err != nil && timeout < s.Timeout && !c.expired(record) {
 		// By the servers' clocks it has not expired: this machine's was set.
-		ended, open, err = c.release(ctx, s, record, s.Timeout-timeout)
+		ended, open, err = c.release(ctx, s, sought, s.Timeout-timeout)
 	}
 	end()
 	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone }) {
@@ -254,7 +261,22 @@ func (c *call) recorded() (lease.Record, *settings.Saved) {
 		c.platform.Log().Warning("saved state", "the saved state cannot be read, so that the inputs decide: "+err.Error())
 		return lease.Record{}, nil
 	}
+	if otherRun(record.Name, g.Origin("").DisplayName()) {
+		c.platform.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
+		return lease.Record{}, nil
+	}
 	return record, &record.Settings
+}
+
+// otherRun reports whether a recorded name is that of another workflow run's PAT:
+// then another step has planted the record.
+func otherRun(recorded, ours string) bool {
+	theirs, ok := ci.ParseName(recorded)
+	own, known := ci.ParseName(ours)
+	if !ok || !known || theirs.RunID == "" || own.RunID == "" {
+		return false
+	}
+	return theirs.Repository != own.Repository || theirs.RunID != own.RunID || theirs.Attempt != own.Attempt
 }
 
 // release connects and ends what a record speaks of. Open says that there was no
