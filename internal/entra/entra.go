@@ -234,8 +234,9 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err == nil && len(body) > maxBody {
-		// Of a refusal the status decides.
-		if body = body[:maxBody]; resp.StatusCode/100 == 2 {
+		// Of a refusal the status decides. Cut off, the body could end with half a
+		// credential.
+		if body = nil; resp.StatusCode/100 == 2 {
 			err = tooLarge{}
 		}
 	}

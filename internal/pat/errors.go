@@ -139,6 +139,10 @@ func (e *Error) Attempts() (string, int) {
 	if e.repeatable() && !wire.PassingStatus(e.Status) {
 		return e.Op + " " + e.ID, wire.Repeats
 	}
+	var inner *Error
+	if errors.As(e.Err, &inner) { // such as that of the list that decides
+		return inner.Attempts()
+	}
 	return "", 0
 }
 
@@ -173,7 +177,7 @@ func (e *Error) Settled() bool {
 // NotFound reports whether the answer says that there is no such PAT.
 func (e *Error) NotFound() bool {
 	switch s := e.Status; {
-	case e.contradicted, e.Unreadable || s != http.StatusOK && (s < 400 || s > 499):
+	case e.contradicted, e.denied(), e.Unreadable || s != http.StatusOK && (s < 400 || s > 499):
 		return false
 	case e.Code == "tokenNotFound", e.Code == "authorizationNotFound":
 		return true

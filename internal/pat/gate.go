@@ -35,7 +35,12 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	// The status decides; what cannot be read of the body only explains less.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if len(body) > maxBody {
+		// Cut off, it could end with half a credential. It is still a body that
+		// Azure DevOps does not write.
+		body = []byte("an answer larger than 1 MiB")
+	}
 	resp.Body.Close()
 	return nil, g.client.failure(resp, body)
 }

@@ -53,6 +53,9 @@ func TestRevoke(t *testing.T) {
 		{name: "404 with a page, not listed", status: 404, body: "<html>", list: unlisted, gone: true},
 		{name: "404 with text, not listed", status: 404, body: "404 page not found", list: unlisted, gone: true},
 		{name: "404 with a page, still listed", status: 404, body: "<html>", list: listed, err: "status 404: the PAT is still active: an HTML page"},
+		{name: "404 with a page of more than a MiB, still listed", status: 404, body: "<html>" + strings.Repeat(" ", maxBody), list: listed, err: "status 404: the PAT is still active: not JSON"},
+		{name: "404 for a project", status: 404, body: `{"message":"VS800075: The project does not exist.","typeKey":"ProjectDoesNotExistException"}`, err: "status 404: VS800075: The project does not exist."},
+		{name: "404 for an identity", status: 404, body: `{"message":"TF14045: The identity could not be found.","typeKey":"IdentityNotFoundException"}`, err: "status 404: TF14045: The identity could not be found."},
 		{name: "404 with a page for everything", status: 404, body: "<html>", list: "404", err: "status 404: an HTML page; whether the PAT is gone is not known, since the list cannot be read: status 404"},
 		{name: "404 with a page, and no list", status: 404, body: "<html>", list: "{}", err: "status 404: an HTML page; whether the PAT is gone is not known, since the list cannot be read: status 200"},
 

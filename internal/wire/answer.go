@@ -103,25 +103,25 @@ func Anonymous(message string) bool { return anonymous().MatchString(message) }
 // anonymous is TF400813 with an empty user, the anonymous principal, or no user.
 var anonymous = lazyregexp.New(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
 
-// textOf is the reason in a body that is no JSON.
+// textOf is the reason in a body that is no JSON. Nothing is cut here, or half a
+// credential could be left, which [Hide] would not recognize.
 func textOf(h http.Header, body []byte, a Answer) string {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
 	case a.HTML:
-		title := Title(body)
-		if numbered().MatchString(title) {
-			return title
+		if text := title(body); numbered().MatchString(text) {
+			return text
 		}
 		// A page of Azure DevOps can have its reason below a title that says
 		// nothing.
-		if m := numberedText().FindString(string(body[:min(len(body), 64<<10)])); m != "" {
+		if m := numberedText().FindString(string(body)); m != "" {
 			return html.UnescapeString(m)
 		}
 		return LooksLike(body)
 	case a.JSON || a.Empty:
 		return ""
 	case mediaType == "", strings.HasPrefix(strings.ToLower(strings.TrimSpace(mediaType)), "text/"):
-		return string(body[:min(len(body), 16<<10)])
+		return string(body)
 	}
 	return LooksLike(body)
 }
@@ -129,9 +129,9 @@ func textOf(h http.Header, body []byte, a Answer) string {
 var (
 	// numbered is a numbered error of Azure DevOps.
 	numbered     = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}\b`)
-	numberedText = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}: [^<]{1,400}`)
+	numberedText = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
 	notInCode    = lazyregexp.New(`[^A-Za-z0-9_.]+`)
-	titled       = lazyregexp.New(`(?is)<title[^>]*>([^<]{1,400})`)
+	titled       = lazyregexp.New(`(?is)<title[^>]*>([^<]+)`)
 	// credential is what a credential looks like: a PAT of today, a PAT of before
 	// July 2024, a JWT.
 	credential = lazyregexp.New(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
@@ -252,8 +252,8 @@ func NoContent(body []byte) bool {
 	return len(body) == 0 || !json.Valid(body)
 }
 
-// Title is the title of a page, or "".
-func Title(body []byte) string {
+// title is the title of a page, or "".
+func title(body []byte) string {
 	if m := titled().FindSubmatch(body); m != nil {
 		return strings.TrimSpace(html.UnescapeString(string(m[1])))
 	}
@@ -267,8 +267,8 @@ func LooksLike(body []byte) string {
 	case len(body) == 0:
 		return "empty"
 	case body[0] == '<':
-		if title := Title(body); title != "" {
-			return `an HTML page titled "` + title + `"`
+		if text := title(body); text != "" {
+			return `an HTML page titled "` + text + `"`
 		}
 		return "an HTML page"
 	case body[0] == '{' || body[0] == '[':
@@ -305,8 +305,8 @@ func (a Answer) Refused(doing string, resp *http.Response) *Error {
 	return e
 }
 
-// AuthChallenge is one challenge of WWW-Authenticate (RFC 9110, section 11.6.1).
-type AuthChallenge struct {
+// authChallenge is one challenge of WWW-Authenticate (RFC 9110, section 11.6.1).
+type authChallenge struct {
 	Scheme string
 	Params map[string]string // by lower-case name
 }
@@ -314,11 +314,11 @@ type AuthChallenge struct {
 // maxChallenges bounds what is read of WWW-Authenticate.
 const maxChallenges = 64
 
-// AuthChallenges reads every WWW-Authenticate line. It accepts what the services
+// authChallenges reads every WWW-Authenticate line. It accepts what the services
 // send beside the standard: values with ":" and "/" that are not quoted, and
 // spaces around "=".
-func AuthChallenges(h http.Header) []AuthChallenge {
-	var list []AuthChallenge
+func authChallenges(h http.Header) []authChallenge {
+	var list []authChallenge
 	for _, line := range h.Values("WWW-Authenticate") {
 		for rest := line; len(list) < maxChallenges; {
 			rest = strings.TrimLeft(rest, " \t,;")
@@ -337,13 +337,13 @@ func AuthChallenges(h http.Header) []AuthChallenge {
 			rest = rest[end:]
 			after, isParam := strings.CutPrefix(strings.TrimLeft(rest, " \t"), "=")
 			if !isParam {
-				list = append(list, AuthChallenge{word, map[string]string{}})
+				list = append(list, authChallenge{word, map[string]string{}})
 				continue
 			}
 			var value string
 			value, rest = paramValue(strings.TrimLeft(after, " \t"))
 			if len(list) == 0 { // parameters without a scheme
-				list = append(list, AuthChallenge{"", map[string]string{}})
+				list = append(list, authChallenge{"", map[string]string{}})
 			}
 			if params, name := list[len(list)-1].Params, strings.ToLower(word); len(params) < maxChallenges {
 				if _, again := params[name]; !again {
@@ -381,7 +381,7 @@ func paramValue(text string) (value, rest string) {
 // challengeOf finds a CAE challenge: by its error, or by its claims, which some
 // services send with error="invalid_token".
 func challengeOf(h http.Header) (found *Challenge) {
-	for _, c := range AuthChallenges(h) {
+	for _, c := range authChallenges(h) {
 		claims := decodeClaims(c.Params["claims"])
 		if claims != "" {
 			return &Challenge{claims}
@@ -395,7 +395,7 @@ func challengeOf(h http.Header) (found *Challenge) {
 
 // challengeText is the reason that a challenge gives.
 func challengeText(h http.Header) string {
-	for _, c := range AuthChallenges(h) {
+	for _, c := range authChallenges(h) {
 		for _, name := range []string{"error_description", "error"} {
 			if text := c.Params[name]; text != "" {
 				return text

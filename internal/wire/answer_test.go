@@ -81,6 +81,34 @@ func TestReadAnswer(t *testing.T) {
 	}
 }
 
+// However much is in front of a credential, no half of it is shown.
+func TestNoHalfCredential(t *testing.T) {
+	t.Parallel()
+	const sent = "the-password-that-was-sent-and-is-long"
+	for name, form := range map[string]string{
+		"text": "%s", "title": "<title>VS403463: %s</title>", "another title": "<title>%s</title>", "below a title": "<p>VS403463: %s</p>", "JSON": `{"message":"%s"}`, "entities": "<title>&#116;%s</title>",
+	} {
+		for _, before := range []int{0, 1, 100, 180, 200, 270, 290, 390, 400, 16<<10 - 20, 64<<10 - 20} {
+			text := sent
+			if name == "entities" {
+				text = sent[1:]
+			}
+			for _, filler := range []string{" ", "x"} {
+				body := strings.Replace(form, "%s", strings.Repeat(filler, before)+text, 1)
+				if name == "entities" {
+					body = strings.Replace(form, "&#116;%s", strings.Repeat(filler, before)+"&#116;"+text, 1)
+				}
+				resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/plain"}}, Request: must(http.NewRequest("GET", "https://host.test/", nil))}
+				a := ReadAnswer(resp.Header, []byte(body), secret.New(sent))
+				e := NoContentError("ask", resp, []byte(body), "a thing", secret.New(sent))
+				if strings.Contains(a.Message+e.Error(), "the-pass") {
+					t.Errorf("%s after %d of %q: %q, %q", name, before, filler, a.Message, e)
+				}
+			}
+		}
+	}
+}
+
 func TestAnonymous(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
@@ -105,22 +133,22 @@ func TestAuthChallenges(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		lines []string
-		want  []AuthChallenge
+		want  []authChallenge
 	}{
 		{"none", nil, nil},
 		{"empty", []string{"", " , "}, nil},
 		{"Azure DevOps' lines", []string{"Bearer authorization_uri=https://login.microsoftonline.com/x", `Basic realm="https://dev.azure.com/"`, "TFS-Federated"},
-			[]AuthChallenge{{"Bearer", params{"authorization_uri": "https://login.microsoftonline.com/x"}}, {"Basic", params{"realm": "https://dev.azure.com/"}}, {"TFS-Federated", params{}}}},
+			[]authChallenge{{"Bearer", params{"authorization_uri": "https://login.microsoftonline.com/x"}}, {"Basic", params{"realm": "https://dev.azure.com/"}}, {"TFS-Federated", params{}}}},
 		{"in one line", []string{`Bearer authorization_uri=https://h/x, Basic realm="a, b", TFS-Federated`},
-			[]AuthChallenge{{"Bearer", params{"authorization_uri": "https://h/x"}}, {"Basic", params{"realm": "a, b"}}, {"TFS-Federated", params{}}}},
-		{"spaces", []string{` Bearer  Realm = "" ,error = insufficient_claims ;claims="a==" `}, []AuthChallenge{{"Bearer", params{"realm": "", "error": "insufficient_claims", "claims": "a=="}}}},
-		{"quoting", []string{`Bearer a="x\"y\\z", b="open`}, []AuthChallenge{{"Bearer", params{"a": `x"y\z`, "b": "open"}}}},
-		{"not quoted, with padding", []string{"Bearer claims=a=="}, []AuthChallenge{{"Bearer", params{"claims": "a=="}}}},
-		{"the first of two", []string{"Bearer a=1, A=2"}, []AuthChallenge{{"Bearer", params{"a": "1"}}}},
-		{"without a scheme", []string{"a=1"}, []AuthChallenge{{"", params{"a": "1"}}}},
+			[]authChallenge{{"Bearer", params{"authorization_uri": "https://h/x"}}, {"Basic", params{"realm": "a, b"}}, {"TFS-Federated", params{}}}},
+		{"spaces", []string{` Bearer  Realm = "" ,error = insufficient_claims ;claims="a==" `}, []authChallenge{{"Bearer", params{"realm": "", "error": "insufficient_claims", "claims": "a=="}}}},
+		{"quoting", []string{`Bearer a="x\"y\\z", b="open`}, []authChallenge{{"Bearer", params{"a": `x"y\z`, "b": "open"}}}},
+		{"not quoted, with padding", []string{"Bearer claims=a=="}, []authChallenge{{"Bearer", params{"claims": "a=="}}}},
+		{"the first of two", []string{"Bearer a=1, A=2"}, []authChallenge{{"Bearer", params{"a": "1"}}}},
+		{"without a scheme", []string{"a=1"}, []authChallenge{{"", params{"a": "1"}}}},
 		{"garbage", []string{`=="",`, `"`, "="}, nil},
 	} {
-		got := AuthChallenges(http.Header{"Www-Authenticate": tc.lines})
+		got := authChallenges(http.Header{"Www-Authenticate": tc.lines})
 		same := len(got) == len(tc.want)
 		for i := 0; same && i < len(got); i++ {
 			same = got[i].Scheme == tc.want[i].Scheme && maps.Equal(got[i].Params, tc.want[i].Params)
