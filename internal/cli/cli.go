@@ -425,10 +425,8 @@ func (c *call) mask(s *settings.Settings) error {
 		given = append(given, p.IDToken().Token)
 	}
 	for _, v := range given {
-		if v.TooShort() { // the job's own, which is refused where it is needed
-			continue
-		}
-		if err := c.keep(v); err != nil {
+		// What cannot be masked of the job's own is refused where it is needed.
+		if err := c.keep(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
 			return err
 		}
 	}
