@@ -268,6 +268,35 @@ func TestExecWithNohup(t *testing.T) {
 	}
 }
 
+// A runner that cancels a script step sends its signals to the shell alone. Started
+// by exec, azdo-pat is in its place.
+func TestExecInAScriptStep(t *testing.T) {
+	t.Parallel()
+	x := &execution{T: t, Emulator: emulator.Start(t), said: newTranscript()}
+	env := x.Env(emulator.AgentUser)
+	for name, value := range x.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	x.cmd = command(t, env, newStep(t), "azdo-pat")
+	x.cmd.Args = []string{"sh", "-e", "-c", `exec "$0" exec -- "$1" 5`, x.cmd.Path, playing(t, "command")}
+	x.cmd.Path = "/bin/sh"
+	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
+	var err error
+	if x.stdin, err = x.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
+	x.said.await(t, "ready, group true", 1)
+	x.tell(syscall.SIGINT, 1)
+	x.revoked(5 * time.Second)
+	if status, all := x.end(); status != 5 {
+		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
 // Told to stop before the command runs, it is as with mint: nothing is left, and
 // nothing is started.
 func TestExecIsToldToStopEarly(t *testing.T) {

@@ -109,6 +109,24 @@ func (c commandFile) add(fields ...field) error {
 	return c.readBack(f, fields)
 }
 
+// holds reports whether the file is there and has that value.
+func (c commandFile) holds(v field) bool {
+	if _, err := os.Lstat(c.path); err != nil {
+		return false // or openRegular would make it
+	}
+	f, err := c.openRegular()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	text, err := c.content(f)
+	if err != nil {
+		return false
+	}
+	pairs, _ := parsePairs(text)
+	return pairs[firstSpelling(pairs, v.name)] == v.value
+}
+
 // addText appends text that is not made of names and values.
 func (c commandFile) addText(text string) error {
 	f, err := c.open()

@@ -29,6 +29,8 @@ type GitHub struct {
 	streams [2]io.Writer // standard output, standard error
 	json    io.Writer    // nil: the result is not wanted on standard output
 	random  io.Reader
+	// recorded is the last record.
+	recorded string
 }
 
 // Options of the platforms.
@@ -203,7 +205,8 @@ const recordKey = "lease"
 // of which Linux takes 128 KiB, and does not start with a longer one.
 const maxState = 120 << 10
 
-// Record implements [Platform].
+// Record implements [Platform]. The runner reads the file when the step ends and
+// removes it before the next one: nobody would read a record in a new file.
 func (g *GitHub) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err
@@ -211,7 +214,22 @@ func (g *GitHub) Record(line string) error {
 	if len(line) > maxState {
 		return fmt.Errorf("a record of %d KiB is too long for the post step (at most %d)", len(line)>>10, maxState>>10)
 	}
-	return g.file(stateFile).add(field{recordKey, line})
+	state := g.file(stateFile)
+	if g.recorded != "" && !state.holds(field{recordKey, g.recorded}) {
+		return fmt.Errorf("%s no longer holds what was written to it: the step has ended, or another command changed the file", stateFile)
+	}
+	if err := state.add(field{recordKey, line}); err != nil {
+		return err
+	}
+	g.recorded = line
+	return nil
+}
+
+// Continue makes g know what another one of this process has recorded.
+func (g *GitHub) Continue(before Platform) {
+	if b, ok := before.(*GitHub); ok {
+		g.recorded = b.recorded
+	}
 }
 
 // Recorded is what the main step recorded, in its post step.

@@ -399,7 +399,11 @@ func (c *call) load(command settings.Command, src settings.Source) (*settings.Se
 		c.bound(s.Timeout + LastWord)
 	}
 	if s != nil && s.Output == settings.JSON {
+		before := c.platform
 		c.platform = ci.Detect(c.options(true))
+		if action, ok := c.platform.(*ci.GitHub); ok {
+			action.Continue(before)
+		}
 	}
 	if err := c.mask(s); err != nil {
 		return s, err
