@@ -122,10 +122,13 @@ type paced struct {
 	slows bool          // its X-RateLimit headers count
 	limit time.Duration // the longest wait; zero: as long as there is time
 
-	until  time.Time     // nothing is sent before, says Retry-After
-	asked  time.Duration // what it said
-	advice time.Time     // better nothing is sent before, say the X-RateLimit headers
-	told   time.Time     // the wait that was logged last
+	until time.Time     // nothing is sent before, says Retry-After
+	asked time.Duration // what it said
+	// Better nothing is sent before, say the X-RateLimit headers; and how long they
+	// said to wait.
+	advice  time.Time
+	advised time.Duration
+	told    time.Time // the wait that was logged last
 }
 
 func (p *Pacer) service(host string) *paced {
@@ -168,8 +171,8 @@ func (p *Pacer) note(host string, h http.Header) {
 		s.until, s.asked = until, asked
 	}
 	if s.slows {
-		if advice := now.Add(slowDown(h, now)); advice.After(s.advice) {
-			s.advice = advice
+		if advised := slowDown(h, now); now.Add(advised).After(s.advice) {
+			s.advice, s.advised = now.Add(advised), advised
 		}
 	}
 }
@@ -195,11 +198,12 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 			p.mu.Unlock()
 			return &Throttled{Service: s.name, Wait: s.asked, Left: left}
 		}
+		asked := s.asked
 		// There is time for good advice, or it is not taken.
 		if advised := time.Until(s.advice); advised > wait && (!limited || advised < left) {
-			until, wait = s.advice, advised
+			until, wait, asked = s.advice, advised, s.advised
 		}
-		tell := wait >= time.Second/2 && !s.told.Equal(until)
+		tell := wait > 0 && asked >= time.Second && !s.told.Equal(until)
 		if tell {
 			s.told = until
 		}
@@ -209,7 +213,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 			return nil
 		}
 		if tell {
-			log.Infof("%s asks to wait; the next request in %s", name, inSeconds(wait.Round(100*time.Millisecond)))
+			log.Infof("%s asks to wait %s before the next request", name, inSeconds(asked))
 		}
 		timer := time.NewTimer(wait)
 		select {
