@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -124,7 +125,12 @@ type execution struct {
 // startExec starts it and waits until the command runs.
 func startExec(t *testing.T, args ...string) *execution {
 	t.Helper()
-	x := &execution{T: t, Emulator: emulator.Start(t), said: newTranscript()}
+	return startExecWith(t, emulator.Start(t), args...)
+}
+
+func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *execution {
+	t.Helper()
+	x := &execution{T: t, Emulator: e, said: newTranscript()}
 	args = append(append([]string{"exec"}, args...), "--", playing(t, "command"), "5")
 	x.cmd = command(t, x.Env(emulator.AgentUser), newStep(t), "azdo-pat", args...)
 	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
@@ -417,5 +423,19 @@ func TestExecWithOneOutput(t *testing.T) {
 	}
 	if text := string(unmasked.ReplaceAll(all, nil)); !strings.Contains(text, "\n"+want.String()+"***\nPAT ") {
 		t.Errorf("%s", text)
+	}
+}
+
+// Told to stop, it does not keep a pause that Azure DevOps has asked for: the PAT is
+// revoked at once.
+func TestExecIsToldToStopInAPause(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	e.Intercept(emulator.OpCreate, emulator.WithHeader(http.Header{"Retry-After": {"100"}}))
+	x := startExecWith(t, e)
+	x.tell(syscall.SIGTERM, 1)
+	status, all := x.end()
+	if len(x.Active()) != 0 || strings.Contains(all, "not revoked") {
+		t.Errorf("status %d, %d PATs left\n%s", status, len(x.Active()), all)
 	}
 }

@@ -141,7 +141,7 @@ func (c *connection) readToken(access secret.Value) {
 // services are called.
 func (c *call) pacer(s *settings.Settings) *wire.Pacer {
 	if c.paces == nil {
-		c.paces = &wire.Pacer{Hurry: c.told}
+		c.paces = &wire.Pacer{}
 	}
 	switch p := c.platform.(type) {
 	case *ci.GitHub:

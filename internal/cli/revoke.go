@@ -15,6 +15,7 @@ import (
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/outside"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/wire"
 )
 
 func (c *call) revokeCommand() *cobra.Command {
@@ -312,7 +313,7 @@ func otherUser(conn *connection, r lease.Record, ended []lease.Ended, err error)
 // stubborn goes on for a while when the process is told to stop: to revoke is all
 // that it would do then anyway.
 func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
-	on, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	on, cancel := context.WithCancelCause(wire.Outliving(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(lease.Cleanup-500*time.Millisecond, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(on, func() { timer.Stop() })

@@ -286,7 +286,7 @@ func (l *Lessor) Settle(ctx context.Context, lease *Lease) error {
 // create sends the request. When the process is told to stop meanwhile, the
 // answer is waited for a little longer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	patient, cancel := context.WithCancel(wire.Outliving(ctx))
+	patient, cancel := context.WithCancel(wire.Unpaced(context.WithoutCancel(ctx))) // it has waited before
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(grace, cancel)

@@ -109,9 +109,6 @@ func service(err error) string {
 // Pacer keeps requests back for as long as their service has asked for it, in
 // an answer of whatever status. It is safe for concurrent use.
 type Pacer struct {
-	// Hurry, when it is closed, ends all waiting.
-	Hurry <-chan struct{}
-
 	mu       sync.Mutex
 	services map[string]*paced // by host
 }
@@ -178,14 +175,14 @@ func (p *Pacer) note(host string, h http.Header) {
 }
 
 // Wait returns when a request to a host is welcome. It returns the reason when
-// ctx ends before, and a [*Throttled] at once if it would.
+// ctx ends before, and a [*Throttled] at once if it would. Where ctx outlives
+// another one, see [Outliving], there is no time to wait when that has ended.
 func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
-	for ctx.Err() == nil && ctx.Value(unpacedKey{}) == nil {
-		select {
-		case <-p.Hurry:
-			return nil
-		default:
-		}
+	outlived, _ := ctx.Value(outlivedKey{}).(context.Context)
+	if outlived == nil {
+		outlived = context.Background()
+	}
+	for ctx.Err() == nil && outlived.Err() == nil && ctx.Value(unpacedKey{}) == nil {
 		p.mu.Lock()
 		s := p.service(host)
 		until := s.until
@@ -218,7 +215,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-p.Hurry:
+		case <-outlived.Done():
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -253,7 +250,7 @@ func (p *Paced) RoundTrip(r *http.Request) (*http.Response, error) {
 
 type (
 	unpacedKey  struct{}
-	deadlineKey struct{}
+	outlivedKey struct{}
 )
 
 // Unpaced returns a context whose requests are sent at once, whatever the service
@@ -262,21 +259,21 @@ func Unpaced(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unpacedKey{}, true)
 }
 
-// Outliving returns a context that does not end when ctx does. No wait that a
-// service asks for lasts longer than ctx for all that.
+// Outliving returns a context that does not end when ctx does, for what is to be
+// brought to an end. No wait that a service asks for lasts longer than ctx for all
+// that.
 func Outliving(ctx context.Context) context.Context {
-	out := context.WithoutCancel(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		out = context.WithValue(out, deadlineKey{}, deadline)
-	}
-	return out
+	return context.WithValue(context.WithoutCancel(ctx), outlivedKey{}, ctx)
 }
 
 // timeLeft is how much time ctx leaves for waiting.
 func timeLeft(ctx context.Context) (time.Duration, bool) {
 	deadline, ok := ctx.Deadline()
-	if soft, is := ctx.Value(deadlineKey{}).(time.Time); is && (!ok || soft.Before(deadline)) {
-		deadline, ok = soft, true
+	left := time.Until(deadline)
+	if outlived, is := ctx.Value(outlivedKey{}).(context.Context); is {
+		if soft, limited := timeLeft(outlived); limited && (!ok || soft < left) {
+			left, ok = soft, true
+		}
 	}
-	return time.Until(deadline), ok
+	return left, ok
 }

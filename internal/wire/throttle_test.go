@@ -117,16 +117,16 @@ func TestPacer(t *testing.T) {
 func TestPacerInAHurry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		hurry := make(chan struct{})
-		p := &Pacer{Hurry: hurry}
+		told, stop := context.WithCancel(t.Context())
+		p := &Pacer{}
 		p.note("azure.test", http.Header{"Retry-After": {"60"}})
 		begin := time.Now()
 		if err := p.Wait(Unpaced(t.Context()), "azure.test", &diary{}); err != nil || time.Since(begin) != 0 {
 			t.Errorf("cleaning up: %v after %s", err, time.Since(begin))
 		}
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 90*time.Second, io.ErrClosedPipe)
+		ctx, cancel := context.WithTimeoutCause(Outliving(told), 90*time.Second, io.ErrClosedPipe)
 		defer cancel()
-		time.AfterFunc(3*time.Second, func() { close(hurry) })
+		time.AfterFunc(3*time.Second, stop)
 		for range 2 {
 			if err := p.Wait(ctx, "azure.test", &diary{}); err != nil || time.Since(begin) != 3*time.Second {
 				t.Errorf("told to stop: %v after %s", err, time.Since(begin))
