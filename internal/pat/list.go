@@ -54,6 +54,7 @@ const (
 type page struct {
 	ContinuationToken string          `json:"continuationToken"`
 	PatTokens         json.RawMessage `json:"patTokens"`
+	failure
 }
 
 // tokens reads the PATs of the page. A page without patTokens must not pass for
@@ -146,6 +147,14 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	}
 	if err != nil {
 		return nil, c.refused(r, c.unreadable(status, header, body, " where a list of PATs was due", secret.Value{}))
+	}
+	if p.failed() {
+		return nil, c.refused(r, &Error{
+			Status: status, Unreadable: true,
+			Code:    c.code(*p.PatTokenError, "", ""),
+			Message: c.outside(p.PatTokenErrorMessage, ""),
+			Support: wire.SupportIDs(header, c.token),
+		})
 	}
 	at.seen[sum] = struct{}{}
 	at.next, at.done = p.ContinuationToken, p.ContinuationToken == ""

@@ -129,6 +129,7 @@ func TestListErrors(t *testing.T) {
 	}{
 		{"nothing is there", 200, `{"patTokens":null}`, "", "", ""},
 		{"no list", 200, `{}`, "", "status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},
+		{"a patTokenError", 200, `{"patTokens":[],"patTokenError":"accessDenied","patTokenErrorMessage":"No."}`, "", "status 200: accessDenied: the user may not manage PATs here: No.", "vso.pats"},
 		{"null", 200, `null`, "", "status 200: the answer is not JSON where a list of PATs was due", "proxy"},
 		{"a list of something else", 200, `{"patTokens":[1]}`, "", "status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},
 		{"an object", 200, `{"patTokens":{}}`, "", "status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},

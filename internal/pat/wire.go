@@ -37,10 +37,15 @@ type updateRequest struct {
 // result is PatTokenResult, together with the fields of the error that the
 // service's framework writes instead of it.
 type result struct {
-	PatToken             *patToken `json:"patToken"`
-	PatTokenError        *string   `json:"patTokenError"`
-	PatTokenErrorMessage string    `json:"patTokenErrorMessage"`
+	PatToken *patToken `json:"patToken"`
+	failure
 	serviceError
+}
+
+// failure is what an answer of 200 says of a request that was not carried out.
+type failure struct {
+	PatTokenError        *string `json:"patTokenError"`
+	PatTokenErrorMessage string  `json:"patTokenErrorMessage"`
 }
 
 // serviceError is the error of the service's framework; the SDK calls it
@@ -62,8 +67,8 @@ func (e serviceError) text() string {
 }
 
 // failed reports whether patTokenError holds anything but "none".
-func (r *result) failed() bool {
-	return r.PatTokenError != nil && *r.PatTokenError != "" && !strings.EqualFold(*r.PatTokenError, "none")
+func (f *failure) failed() bool {
+	return f.PatTokenError != nil && *f.PatTokenError != "" && !strings.EqualFold(*f.PatTokenError, "none")
 }
 
 // patToken is PatToken. The dates are strings so that one which cannot be read
