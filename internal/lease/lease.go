@@ -167,6 +167,7 @@ type acquisition struct {
 	ended   []Ended   // what unsettled requests had made
 	lost    time.Time // when the last request was sent that is not settled; zero: not known
 	late    bool      // one of them may yet take effect
+	named   bool      // the answer to the last one names its PAT, a.token
 	stopped moment
 }
 
@@ -192,27 +193,29 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	a.sent = a.Now()
 	token, err := a.create(ctx)
 	a.received = a.Now()
-	if err == nil && token.DisplayName != a.r.Name {
+	misnamed := err == nil && token.DisplayName != a.r.Name
+	if misnamed {
 		err = renamed(token, a.r.Name)
 	}
 	var refused *pat.Error
 	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
+	// An answer that cannot be read is one all the same: what it is about has
+	// been done, or has not.
+	unanswered := unsettled && (refused == nil || refused.Unanswered() || refused.Status >= 500)
 	if unsettled {
 		// Whether a PAT was made is not known, and what the answer names need
 		// not be it.
 		a.r.Open++
 		a.r.Doubt = true
 		a.lost = a.r.Intended
-		// An answer that cannot be read is one all the same: what it is about has
-		// been done, or has not.
-		a.late = a.late || refused == nil || refused.Unanswered() || refused.Status >= 500
+		a.late = a.late || unanswered
 	}
 	if e := a.Mask(token.Secret); e != nil {
 		err = final(and(e, err))
 	}
 	// Nothing is revoked by an id that does not come with our name.
 	if token.ID != "" && compareNames(token.DisplayName, a.r.Name) != another {
-		a.token = token
+		a.token, a.named = token, unsettled && (misnamed || !unanswered)
 		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
 		if from := token.ValidFrom; !from.IsZero() {
 			a.r.Skew = wire.MeasureSkew(a.sent, a.received, from, from)
@@ -440,8 +443,11 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	var left []string
 	var failed error
 	if a.r.ID != "" {
-		if _, err := a.end(ctx, a.r.ID); err != nil {
+		switch gone, err := a.end(ctx, a.r.ID); {
+		case err != nil:
 			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), err
+		case a.named && !gone:
+			a.r.Open = max(0, a.r.Open-1) // that request made this PAT and no other
 		}
 	}
 	if a.r.Doubt {

@@ -57,6 +57,7 @@ func TestAnswerWithAnotherName(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		answer string // the display name in it
+		own    bool   // with the id of the PAT that was made
 		err    error
 		did    string // after the PAT was masked
 		says   string
@@ -66,6 +67,7 @@ func TestAnswerWithAnotherName(t *testing.T) {
 			says: `the answer speaks of the PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that one is left alone`},
 		{name: "none", did: "record intended in doubt,list,revoke #1,record over", says: `named ""`},
 		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record over #77", says: "the name is cut short"},
+		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 in doubt,revoke #1,list,record over #1", says: "the name is cut short; the PAT was revoked"},
 		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
 		{name: "half an answer, without a name", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
 	} {
@@ -73,7 +75,11 @@ func TestAnswerWithAnotherName(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, creates: []create{{err: tc.err, told: true}}}
-				w.rename = func(t *pat.Token) { t.ID, t.DisplayName = guid(77), tc.answer }
+				w.rename = func(t *pat.Token) {
+					if t.DisplayName = tc.answer; !tc.own {
+						t.ID = guid(77)
+					}
+				}
 				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
 				if err == nil || !strings.Contains(err.Error(), tc.says) {
 					t.Errorf("error %v, want %q", err, tc.says)
