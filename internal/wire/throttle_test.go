@@ -34,7 +34,7 @@ func TestPacer(t *testing.T) {
 		{name: "just in time", header: func() map[string]string { return map[string]string{"Retry-After": "7"} }, time: 8 * time.Second, wait: 7 * time.Second},
 		{name: "longer than there is time", header: func() map[string]string { return map[string]string{"Retry-After": "300"} }, time: time.Minute,
 			err: "Azure DevOps asks to wait 300 s, and there are 60 s left"},
-		{name: "for ever", header: func() map[string]string { return map[string]string{"Retry-After": "99999999999999999999"} }, time: time.Minute,
+		{name: "longer than anybody waits", header: func() map[string]string { return map[string]string{"Retry-After": "99999999999999999999"} }, time: time.Minute,
 			err: "Azure DevOps asks to wait a year or longer, and there are 60 s left"},
 		{name: "the request was held back", header: func() map[string]string { return map[string]string{"X-RateLimit-Delay": "2.500"} }, wait: 2500 * time.Millisecond},
 		{name: "for long", header: func() map[string]string { return map[string]string{"X-RateLimit-Delay": "4000"} }, wait: 5 * time.Second},
@@ -89,7 +89,7 @@ func TestPacer(t *testing.T) {
 						t.Fatalf("%s: %v after %s", url, err, time.Since(log.begin))
 					}
 				}
-				// As if it had been cancelled by somebody who waits for it all the same.
+				// A context that outlives another one keeps to its deadline.
 				err := get(Outliving(ctx), "https://azure.test/b")
 				if tc.err != "" {
 					var throttled *Throttled
