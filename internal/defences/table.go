@@ -235,7 +235,7 @@ var table = []row{
 	{"date its answers wrongly", "internal/cli/revoke.go",
 		`(clock == nil || clock.After(r.ValidTo))`, `(clock == nil || clock != nil)`, "clock"},
 	{"answer a create with another PAT of the user", "internal/lease/lease.go",
-		`if err == nil && token.DisplayName != a.r.Name {`, `if false {`, "renamed"},
+		`misnamed := err == nil && token.DisplayName != a.r.Name`, `misnamed := false`, "renamed"},
 	{"answer a create with another PAT of the user", "internal/lease/lease.go",
 		`if token.ID != "" && compareNames(`, `if token.ID != "" && another != 9 || compareNames(`, "TestAnswerWithAnotherName"},
 	{"shorten display names", "internal/lease/names.go",
