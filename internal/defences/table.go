@@ -205,7 +205,7 @@ var table = []row{
 	{"put logging commands or escape sequences into an error", "internal/pat/errors.go",
 		`return wire.Hide(text, c.token, secret.New(token))`, `_ = secret.New; return text`, "FuzzErrorBody"},
 	{"send credentials back in an error, encoded", "internal/ci/scrub.go",
-		`if v.IsZero() || s.known[v.Reveal()] {`, `if true || s.known[v.Reveal()] {`, "hostile"},
+		`if v.IsZero() || s.known[v.Reveal()] {`, `if true || s.known[v.Reveal()] {`, "FuzzScrub"},
 	{"send credentials back in an error, encoded", "internal/ci/scrub.go",
 		`for _, form := range encodings(text) {`, `for _, form := range encodings(text)[:1] {`, "FuzzScrub"},
 	{"send credentials back in an error, encoded", "internal/ci/scrub.go",

@@ -103,7 +103,7 @@ func TestCreateIsNotReplayed(t *testing.T) {
 			transport.Protocols.SetUnencryptedHTTP2(true)
 			defer transport.CloseIdleConnections()
 			c := New(Options{BaseURL: url, Organization: "contoso", HTTP: &http.Client{Transport: transport}})
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			defer cancel()
 			_, err := c.Create(ctx, Create{DisplayName: "nightly", Scopes: []string{"vso.code"}})
 			if e := asError(t, err); e.Settled() || !e.Passing() {
