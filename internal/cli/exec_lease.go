@@ -128,8 +128,10 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	ctx, cancel := within(ctx, x.s.Timeout)
 	defer cancel()
 	var ended []lease.Ended
+	var open bool
 	err := x.use(ctx, func(l *lease.Lessor) (err error) {
 		ended, err = l.Release(ctx, record)
+		open = l.Open
 		return err
 	})
 	record.ValidTo = x.lease.Ends()
@@ -142,6 +144,9 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 		}
 		for _, e := range ended {
 			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.serverTime(record)))
+		}
+		if open {
+			x.anotherMayBeMade(record.Name)
 		}
 		return done
 	}

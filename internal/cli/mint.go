@@ -91,7 +91,7 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 			return nil, lessor.Undo(ctx, minted, err)
 		}
 		if minted.Record.Doubt {
-			log.Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", minted.Record.Name))
+			c.anotherMayBeMade(minted.Record.Name)
 		}
 	}
 	t := minted.Token
@@ -211,3 +211,9 @@ func tokenEnd(v secret.Value) time.Time {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// anotherMayBeMade warns of a request to mint that may still take effect, where
+// no later process looks for the PAT.
+func (c *call) anotherMayBeMade(name string) {
+	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", name))
+}

@@ -85,7 +85,7 @@ func (l *Lessor) await(ctx context.Context, r Record, except []string, missing i
 			return ended, missing, err
 		}
 		if first {
-			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(patience)))
+			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
 		}
 		l.Sleep(ctx, max(0, min(look, patience-l.Now().Sub(begin))))
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
