@@ -212,6 +212,8 @@ var table = []row{
 		`for before := range 3 {`, `for before := range 1 {`, "TestScrubBase64"},
 	{"send credentials back in an error, encoded", "internal/ci/scrub.go",
 		`text = tokenForm().ReplaceAllString(text, "***")`, ``, "TestScrubForms"},
+	{"send credentials back in an error, encoded", "internal/wire/answer.go",
+		`return outside.Line(Redact(text, secrets...), maxMessage)`, `return Redact(outside.Line(text, maxMessage), secrets...)`, "TestNoHalfCredential"},
 	{"fail to answer, or answer nonsense, to a create", "internal/lease/lease.go",
 		`if e := a.lookAgain(ctx); e != nil {`, `if e := error(nil); e != nil {`, "unsettled"},
 	{"fail to answer, or answer nonsense, to a create", "internal/lease/lease.go",
