@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"azdo-pat/internal/pat"
@@ -19,6 +20,10 @@ type session struct {
 	mu     sync.Mutex
 	conn   *connection
 	worked bool // the token of conn has been good for something
+
+	// vouched tells that the list has once confirmed what Azure DevOps said: that
+	// a PAT is gone.
+	vouched atomic.Bool
 }
 
 // signIn starts a session.
@@ -44,12 +49,20 @@ func (x *session) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token,
 	return tokens, err
 }
 
-// Revoke implements [lease.Listing].
+// Revoke implements [lease.Listing]. The list confirms that a PAT is gone, until
+// it has done so once: it can be long, and another sweep may be ahead of this one.
 func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	err = x.do(ctx, func(c *pat.Client) (err error) {
-		gone, err = c.RevokeListed(ctx, id)
+		revoke := c.Revoke
+		if x.vouched.Load() {
+			revoke = c.RevokeListed
+		}
+		gone, err = revoke(ctx, id)
 		return err
 	})
+	if err == nil && gone {
+		x.vouched.Store(true)
+	}
 	return gone, err
 }
 
