@@ -156,7 +156,8 @@ func regular(w io.Writer) bool {
 func unseen(w io.Writer) error {
 	switch {
 	case discards(w):
-		return errors.New("the log goes to the null device: nobody would see the masks")
+		return hint.Add(errors.New("the log goes to the null device: nobody would see the masks"),
+			"leave standard output and standard error open: the CI system reads the masks there")
 	case regular(w):
 		return hint.Add(errors.New("the log goes to a file: nobody would see the masks"),
 			"do not redirect the output of azdo-pat mint, which hands the PAT over by itself; with --output json standard output may be redirected")

@@ -406,6 +406,34 @@ func TestFilesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Lines of the log in a command file would break it, and nobody would see them.
+func TestLogInACommandFile(t *testing.T) {
+	t.Parallel()
+	for _, name := range commandFiles {
+		s := newStep(t, false)
+		s.env[name] = filepath.Join(t.TempDir(), "file")
+		f, err := os.OpenFile(s.env[name], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		g := NewGitHub(Options{LookupEnv: s.lookup, Stdout: f, Stderr: &s.stderr})
+		g.Log().Infof("before")
+		if !strings.HasPrefix(s.stderr.String(), "before\n") {
+			t.Errorf("%s: standard error %q", name, s.stderr.String())
+		}
+		err = g.Prepare(Origin{})
+		if want := "standard output is the file of " + name; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		g.Log().Error("azdo-pat mint failed", err)
+		text, err := os.ReadFile(f.Name())
+		if err != nil || len(text) > 0 || !strings.Contains(s.stderr.String(), "::error title=azdo-pat mint failed::standard output is the file of "+name+"%0A") {
+			t.Errorf("%s: %v, the file holds %q, standard error %q", name, err, text, s.stderr.String())
+		}
+	}
+}
+
 // In a file a mask only shows the credential that it should hide. GitHub's runner
 // gets it on the other stream; where it reads neither, mint does not begin.
 func TestLogInAFile(t *testing.T) {
@@ -471,7 +499,7 @@ func TestNullDevice(t *testing.T) {
 		t.Fatal("nobody sees the masks, and Prepare is content")
 	}
 	g.Log().Error("azdo-pat mint failed", err)
-	if want := "::error title=azdo-pat mint failed::the log goes to the null device: nobody would see the masks\n"; s.stderr.String() != want {
+	if want := "::error title=azdo-pat mint failed::the log goes to the null device: nobody would see the masks%0Aleave standard output and standard error open: the CI system reads the masks there\n"; s.stderr.String() != want {
 		t.Errorf("standard error %q, want %q", s.stderr.String(), want)
 	}
 	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(Origin{}); err == nil {

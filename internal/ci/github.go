@@ -65,7 +65,7 @@ func NewGitHub(o Options) *GitHub {
 		w, g.json = o.Stderr, o.Stdout
 	}
 	g.stream = w
-	if discards(w) {
+	if discards(w) || !o.JSON && g.fileBehind(w) != "" {
 		w = o.Stderr // nothing is minted then, and somebody should learn why
 	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
@@ -121,57 +121,67 @@ const (
 	summaryFile = "GITHUB_STEP_SUMMARY"
 )
 
+var commandFiles = []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"}
+
 // Prepare implements [Platform].
 func (g *GitHub) Prepare(Origin) error {
 	if discards(g.stream) || g.masks == nil {
 		return unseen(g.stream)
+	}
+	if err := g.distinct(); err != nil {
+		return err
 	}
 	for _, name := range []string{outputFile, stateFile} {
 		if err := g.file(name).check(); err != nil {
 			return err
 		}
 	}
-	return g.distinct()
+	return nil
 }
 
 // distinct makes sure that outputs and state have files of their own: in the file
 // of another command they would be something else, a summary that everybody sees
 // or the environment of all later steps, and the log among them would break them.
 func (g *GitHub) distinct() error {
-	type place struct {
-		name string
-		info os.FileInfo
-	}
-	var seen []place
-	for _, name := range []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"} {
+	var seen []os.FileInfo
+	var names []string
+	for _, name := range commandFiles {
 		info, err := os.Stat(g.get(name))
 		if err != nil {
 			continue
 		}
-		for _, other := range seen {
-			if os.SameFile(info, other.info) {
-				return fmt.Errorf("%s and %s are the same file", other.name, name)
+		for i, other := range seen {
+			if os.SameFile(info, other) {
+				return fmt.Errorf("%s and %s are the same file", names[i], name)
 			}
 		}
-		seen = append(seen, place{name, info})
+		seen, names = append(seen, info), append(names, name)
 	}
 	for i, w := range g.streams {
-		f, ok := w.(interface{ Stat() (os.FileInfo, error) })
-		if !ok {
-			continue
-		}
-		info, err := f.Stat()
-		if err != nil {
-			continue
-		}
-		for _, other := range seen {
-			if os.SameFile(info, other.info) {
-				return hint.Add(fmt.Errorf("%s is the file of %s", []string{"standard output", "standard error"}[i], other.name),
-					"azdo-pat mint writes its outputs there by itself; do not redirect its standard output")
-			}
+		if name := g.fileBehind(w); name != "" {
+			return hint.Add(fmt.Errorf("%s is the file of %s", []string{"standard output", "standard error"}[i], name),
+				"azdo-pat mint writes its outputs there by itself; do not redirect its standard output")
 		}
 	}
 	return nil
+}
+
+// fileBehind is the variable of the command file that w writes to; empty: none.
+func (g *GitHub) fileBehind(w io.Writer) string {
+	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
+	if !ok {
+		return ""
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	for _, name := range commandFiles {
+		if file, err := os.Stat(g.get(name)); err == nil && os.SameFile(info, file) {
+			return name
+		}
+	}
+	return ""
 }
 
 // file is a command file.

@@ -46,6 +46,9 @@ func (m *mismatch) look(err error) {
 	switch {
 	case op != nil && op.Op == "proxyconnect":
 		m.who, m.setting = "the proxy", "HTTPS_PROXY"
+	case op != nil && op.Op == "socks connect":
+		m.who, m.setting = "the proxy", "HTTPS_PROXY"
+		m.socks(op.Err)
 	case err == http.ErrSchemeMismatch, string(record.RecordHeader[:]) == "HTTP/":
 		m.found(err, "speaks plain http, and no TLS", "check "+m.setting+": https:// is for a port that speaks TLS")
 	case record.Msg != "":
@@ -70,6 +73,21 @@ func (m *mismatch) malformed(err error) {
 		m.who, m.setting = "the proxy", "HTTPS_PROXY"
 	}
 	m.found(err, "speaks TLS, and no plain http", "check "+m.setting+": a port that speaks TLS needs https://")
+}
+
+// socks is for a proxy of the scheme socks5 that answered, but did not connect.
+func (m *mismatch) socks(err error) {
+	begins := func(with ...string) bool {
+		return slices.ContainsFunc(with, func(begin string) bool { return strings.HasPrefix(err.Error(), begin) })
+	}
+	switch {
+	case begins("unexpected protocol version", "non-zero reserved field", "unknown address type", "unsupported authentication method", "invalid username/password version"):
+		m.found(err, "does not speak SOCKS 5", "check "+m.setting+": socks5:// is for a SOCKS proxy, http:// for most others")
+	case begins("no acceptable authentication methods", "username/password authentication failed", "invalid username/password"):
+		m.found(err, "does not accept the user and password", "check the user and password in "+m.setting)
+	case begins("unknown error connection not allowed by ruleset"):
+		m.found(err, "does not allow the connection", "check "+m.setting+" and NO_PROXY, and what the proxy lets through")
+	}
 }
 
 // alert is what to do about a TLS alert.

@@ -115,6 +115,11 @@ func TestMismatch(t *testing.T) {
 		{"a fault of the proxy's", "https", true, says(alert(80)), "the proxy could not be reached", "HTTPS_PROXY", true},
 		{"TLS", "http", true, says(alert(70)), "the proxy speaks TLS, and no plain http (malformed HTTP response ", "check HTTPS_PROXY: a port that speaks TLS needs https://", false},
 		{"no proxy's protocol", "http", true, says("SSH-2.0-OpenSSH_9.6\r\n"), "does not speak HTTP", "proxy settings", false},
+		{"plain http", "socks5", true, says("HTTP/1.1 400 Bad Request\r\n\r\n"), "the proxy does not speak SOCKS 5 (unexpected protocol version 72)", "check HTTPS_PROXY: socks5://", false},
+		{"no authentication in common", "socks5", true, says("\x05\xff"), "the proxy does not accept the user and password (no acceptable authentication methods)", "user and password in HTTPS_PROXY", false},
+		{"a wrong password", "socks5", true, says("\x05\x02\x01\x01"), "the proxy does not accept the user and password (username/password authentication failed)", "user and password in HTTPS_PROXY", false},
+		{"a rule", "socks5", true, says("\x05\x00\x05\x02\x00\x01\x00\x00\x00\x00\x00\x00"), "the proxy does not allow the connection (unknown error connection not allowed by ruleset)", "NO_PROXY", false},
+		{"nothing behind it", "socks5", true, says("\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00"), "host unreachable", "", true},
 		{"a password", "http", true, says("HTTP/1.1 407 No\r\n\r\n"), "the proxy answered 407", "HTTPS_PROXY", false},
 	} {
 		name := tc.name + ", " + tc.scheme
