@@ -24,7 +24,7 @@ var table = []row{
 	{"lead the outputs, the record or the masks elsewhere", "internal/ci/commandfile.go",
 		`if len(before) > 0 && before[len(before)-1] != '\n' {`, `if false {`, "TestFilesThatOthersBegan"},
 	{"lead the outputs, the record or the masks elsewhere", "internal/ci/github.go",
-		`return g.distinct()`, `return nil`, "TestFilesOfTheirOwn"},
+		`err := g.distinct(); err != nil`, `err := error(nil); err != nil`, "TestFilesOfTheirOwn"},
 	{"lead the outputs, the record or the masks elsewhere", "internal/ci/commandfile.go",
 		`case mode.IsRegular():`, `case !mode.IsDir():`, "TestOutputsAreLost"},
 	{"lead the outputs, the record or the masks elsewhere", "internal/ci/github.go",
