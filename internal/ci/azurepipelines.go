@@ -95,9 +95,6 @@ func (p *AzurePipelines) Mask(v secret.Value) error {
 	p.log.hide(v)
 	p.log.mu.Lock()
 	defer p.log.mu.Unlock()
-	if regular(p.stream) { // in a file a mask would only show the credential
-		return nil
-	}
 	// The agent masks line by line, so that it would not find more than one.
 	values := []string{v.Reveal()}
 	for line := range strings.FieldsFuncSeq(v.Reveal(), func(r rune) bool { return r == '\r' || r == '\n' }) {
@@ -120,8 +117,11 @@ const tempDirectory = "AGENT_TEMPDIRECTORY"
 
 // Prepare implements [Platform].
 func (p *AzurePipelines) Prepare(o Origin) error {
-	if err := unseen(p.stream); err != nil {
-		return err
+	if discards(p.stream) {
+		return errUnseen
+	}
+	if regular(p.stream) {
+		warnOfFile(p.log)
 	}
 	p.record = p.recordOf(o)
 	return p.record.begin()

@@ -152,17 +152,15 @@ func regular(w io.Writer) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// unseen reports why a CI system does not see what is written to w.
-func unseen(w io.Writer) error {
-	switch {
-	case discards(w):
-		return hint.Add(errors.New("the log goes to the null device: nobody would see the masks"),
-			"leave standard output and standard error open: the CI system reads the masks there")
-	case regular(w):
-		return hint.Add(errors.New("the log goes to a file: nobody would see the masks"),
-			"do not redirect the output of azdo-pat mint, which hands the PAT over by itself; with --output json standard output may be redirected")
-	}
-	return nil
+// errUnseen is the error of a log that the CI system cannot read.
+var errUnseen = hint.Add(errors.New("the log goes to the null device: the CI system would not see the masks"),
+	"leave standard output and standard error open: the CI system reads the masks there")
+
+// warnOfFile warns that a log in a file masks nothing. It is no error, because the
+// reader of that file may be the CI system itself.
+func warnOfFile(log *Log) {
+	log.Warning("log in a file", "the log goes to a file, so the CI system may not see the masks and the PAT may show in the logs of later steps; "+
+		"do not redirect the output of azdo-pat mint: with --output json standard output may be redirected")
 }
 
 // Origin says where a PAT comes from.

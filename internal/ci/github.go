@@ -69,10 +69,9 @@ func NewGitHub(o Options) *GitHub {
 		w = o.Stderr // nothing is minted then, and somebody should learn why
 	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
-	switch {
-	case !regular(w):
-		g.masks = g.action
-	case !o.JSON && !regular(o.Stderr) && !discards(o.Stderr): // the runner reads both
+	g.masks = g.action
+	if regular(w) && !o.JSON && !regular(o.Stderr) && !discards(o.Stderr) {
+		// The runner reads both streams, and a mask in a file only shows the credential.
 		g.masks = githubactions.New(githubactions.WithWriter(o.Stderr), githubactions.WithGetenv(g.get))
 	}
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
@@ -104,7 +103,7 @@ func (g *GitHub) Mask(v secret.Value) error {
 	g.log.hide(v)
 	g.log.mu.Lock()
 	defer g.log.mu.Unlock()
-	if g.masked[v.Reveal()] || g.masks == nil {
+	if g.masked[v.Reveal()] {
 		return nil
 	}
 	if err := contained(func() { g.masks.AddMask(v.Reveal()) }); err != nil {
@@ -125,8 +124,11 @@ var commandFiles = []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "G
 
 // Prepare implements [Platform].
 func (g *GitHub) Prepare(Origin) error {
-	if discards(g.stream) || g.masks == nil {
-		return unseen(g.stream)
+	if discards(g.stream) {
+		return errUnseen
+	}
+	if regular(g.stream) {
+		warnOfFile(g.log)
 	}
 	if err := g.distinct(); err != nil {
 		return err
