@@ -140,7 +140,7 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 		case err != nil && x.lease.Expired(x.Now()) && x.clock.Load().After(record.ValidTo) && !record.Doubt:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		case err != nil:
-			return x.ended("exec", x.s, describe(err, x.s, record))
+			return x.ended("exec", x.s, describe(err, x.s, record, ended...))
 		}
 		for _, e := range ended {
 			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.serverTime(record)))

@@ -176,7 +176,7 @@ func (c *call) post(ctx context.Context, args []string) int {
 		return done
 	}
 	if err != nil {
-		return c.ended("post", s, describe(err, s, record))
+		return c.ended("post", s, describe(err, s, record, ended...))
 	}
 	c.released(s, record, ended, open)
 	return done
@@ -322,10 +322,13 @@ func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // describe says what is left when a revocation did not succeed, and how to end
-// it by hand.
-func describe(err error, s *settings.Settings, r lease.Record) error {
+// it by hand. The PAT on record may be among those that were ended all the same.
+func describe(err error, s *settings.Settings, r lease.Record, ended ...lease.Ended) error {
 	what := fmt.Sprintf("the PAT named %q", r.Name)
-	if r.ID != "" {
+	switch {
+	case slices.ContainsFunc(ended, func(e lease.Ended) bool { return strings.EqualFold(e.ID, r.ID) }):
+		what, r.ValidTo = fmt.Sprintf("the PAT %s is revoked; another one named %q", r.ID, r.Name), time.Time{}
+	case r.ID != "":
 		what = "the PAT " + r.ID
 	}
 	until := ""
