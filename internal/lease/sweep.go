@@ -420,7 +420,7 @@ func (w *sweep) count(n *int) { w.mu.Lock(); defer w.mu.Unlock(); *n++ }
 func (w *sweep) wasTaken(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	revoked, taken := w.taken.get(id)
+	revoked, taken := w.taken.get(strings.ToLower(id))
 	if revoked {
 		w.stale++
 	}
@@ -431,8 +431,8 @@ func (w *sweep) wasTaken(id string) bool {
 // where the pages shift.
 func (w *sweep) take(c candidate, doomed chan<- candidate) {
 	w.mu.Lock()
-	revoked, before := w.taken.get(c.ID)
-	w.taken.put(c.ID, before && revoked)
+	revoked, before := w.taken.get(strings.ToLower(c.ID))
+	w.taken.put(strings.ToLower(c.ID), before && revoked)
 	w.mu.Unlock()
 	if !before {
 		doomed <- c
@@ -520,7 +520,7 @@ func (w *sweep) report(s Swept) {
 		}
 	} else if w.failed = 0; s.Outcome != WouldBe {
 		w.ended++
-		w.taken.put(s.ID, true)
+		w.taken.put(strings.ToLower(s.ID), true)
 	}
 	w.Report(s)
 }

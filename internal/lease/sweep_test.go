@@ -793,3 +793,37 @@ func TestRecentForgets(t *testing.T) {
 		}
 	}
 }
+
+// An id in another case is the same id.
+func TestSweepReadsIDsInAnyCase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf(t)
+		s.lag = 3 * time.Second
+		for i := range 150 {
+			s.put(leaseOf("octo/tools", i, i), old)
+		}
+		w := s.sweeper()
+		w.PATs = &otherCase{Listing: w.PATs}
+		tally, err := w.Sweep(t.Context())
+		if err != nil || tally != (Tally{Released: 150}) || s.requests["revoke"] != 150 {
+			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		}
+	})
+}
+
+// otherCase is an API that shows ids in capitals when the list is read again.
+type otherCase struct {
+	Listing
+	lists int
+}
+
+func (o *otherCase) Next(ctx context.Context, at *pat.Cursor) ([]pat.Token, error) {
+	tokens, err := o.Listing.Next(ctx, at)
+	if o.lists++; o.lists > 2 {
+		for i := range tokens {
+			tokens[i].ID = strings.ToUpper(tokens[i].ID)
+		}
+	}
+	return tokens, err
+}
