@@ -326,7 +326,7 @@ func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
 func describe(err error, s *settings.Settings, r lease.Record, ended ...lease.Ended) error {
 	what := fmt.Sprintf("the PAT named %q", r.Name)
 	switch {
-	case slices.ContainsFunc(ended, func(e lease.Ended) bool { return strings.EqualFold(e.ID, r.ID) }):
+	case slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone && strings.EqualFold(e.ID, r.ID) }):
 		what, r.ValidTo = fmt.Sprintf("the PAT %s is revoked; another one named %q", r.ID, r.Name), time.Time{}
 	case r.ID != "":
 		what = "the PAT " + r.ID
