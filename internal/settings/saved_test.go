@@ -86,6 +86,11 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, Assertion: yes, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
 		t.Errorf("%v", err)
 	}
+	// In a nested composite action the inputs can be another action's.
+	s = loaded(t, Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "another").lookup, Action: true, Assertion: yes, Saved: &saved})
+	if s.AuthorityHost != "https://evil.com" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
+		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
+	}
 }
 
 // What mint left out stays left out: another step's value must not slip in.

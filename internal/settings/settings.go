@@ -339,7 +339,8 @@ func (l *lookup) chain() envconfig.Lookuper {
 			return outside.Lookup(key)
 		}
 		if slices.Contains(hosts, key) {
-			if value, ok := input.Lookup(key); ok {
+			// A word that is no URL is another step's input: with it mint would have failed.
+			if value, ok := input.Lookup(key); ok && strings.Contains(value, "://") {
 				return value, true
 			}
 		}
