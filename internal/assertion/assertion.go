@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"strings"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // Source gets a fresh assertion with every call. A call makes one attempt;
-// whether to make another is for the caller to decide, see wire.Passing.
+// whether to make another is for the caller to decide, see httpclient.Retryable.
 type Source interface {
 	Assertion(context.Context) (secret.Value, error)
 }
@@ -25,7 +25,7 @@ const maxLength = 64 << 10
 
 // Claims are the parts of an assertion that a federated credential in Entra is
 // matched against. They are not secret. Each is exactly what the assertion says,
-// whatever characters that has: show it with outside.Exact.
+// whatever characters that has: show it with sanitize.Exact.
 type Claims struct {
 	Issuer         string
 	Subject        string
@@ -120,9 +120,9 @@ var errEmpty = errors.New("it is empty")
 // unusable makes the error of an answer whose assertion is none. One that is
 // missing may be there the next time.
 func unusable(doing string, resp *http.Response, why error) error {
-	e := wire.Refused(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why))
+	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why))
 	if errors.Is(why, errEmpty) {
-		e.Passes, e.Limit = true, wire.Repeats
+		e.Passes, e.Limit = true, httpclient.Repeats
 	}
 	return e
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // AzurePipelines asks Azure Pipelines for the OIDC token of a service
@@ -49,21 +49,21 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	resp, err := a.HTTP.Do(req)
 	if err != nil {
-		return secret.Value{}, wire.NoAnswer(askingPipelines, u.Host, err)
+		return secret.Value{}, httpclient.TransportError(askingPipelines, u.Host, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return secret.Value{}, wire.NoAnswer(askingPipelines, u.Host, err)
+		return secret.Value{}, httpclient.TransportError(askingPipelines, u.Host, err)
 	}
-	if resp.StatusCode != http.StatusOK || wire.NoContent(body) {
+	if resp.StatusCode != http.StatusOK || httpclient.NoContent(body) {
 		return secret.Value{}, a.refused(resp, body)
 	}
 	var answer struct {
 		OIDCToken string `json:"oidcToken"`
 	}
-	if err := wire.Decode(body, &answer); err != nil {
-		return secret.Value{}, wire.Refused(askingPipelines, resp, "the answer is not that of an assertion")
+	if err := httpclient.Decode(body, &answer); err != nil {
+		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer is not that of an assertion")
 	}
 	v, err := usable(answer.OIDCToken)
 	if err != nil {
@@ -75,11 +75,11 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 // refused explains a refusal: an error of Azure DevOps' in one of the forms that
 // it has for them, or its sign-in page.
 func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
-	said := wire.ReadAnswer(resp.Header, body, a.Token)
+	said := httpclient.ReadAnswer(resp.Header, body, a.Token)
 	e := said.Refused(askingPipelines, resp)
 	// A 203 is Azure DevOps' sign-in page, too.
-	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
-		e = wire.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
+	if resp.StatusCode/100 == 2 && httpclient.NoContent(body) {
+		e = httpclient.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
 	}
 	e.Name = "Azure Pipelines"
 	text := strings.ToLower(said.Message)
@@ -89,8 +89,8 @@ func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 			" in one of its inputs, as AzureCLI@2 does in azureSubscription; a task that never runs (condition: false) is enough"
 	case said.Challenge != nil:
 		e.Advice = said.Challenge.Hint()
-	case said.Code == wire.CodeConditionalAccess:
-		e.Advice, e.Final = wire.ConditionalAccess, true
+	case said.Code == httpclient.CodeConditionalAccess:
+		e.Advice, e.Final = httpclient.ConditionalAccess, true
 	case said.Anonymous():
 		e.Advice, e.Final = notAccepted, true
 	case said.HTML && resp.StatusCode < 400, resp.StatusCode == http.StatusUnauthorized:

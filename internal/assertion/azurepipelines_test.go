@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const connection = "e1e1e1e1-0000-4000-8000-000000000006"
@@ -104,7 +104,7 @@ func TestPipelinesRefusals(t *testing.T) {
 			if got := hint.Of(err); !strings.HasPrefix(got, tc.hint) || (got == "") != (tc.hint == "") {
 				t.Errorf("hint %q, want %q", got, tc.hint)
 			}
-			if passes, _ := wire.Passing(err); passes != tc.passes {
+			if passes, _ := httpclient.Retryable(err); passes != tc.passes {
 				t.Errorf("passes %v", passes)
 			}
 		})
@@ -148,8 +148,8 @@ func TestPipelinesNoAnswer(t *testing.T) {
 		},
 	} {
 		_, err := pipelines(t, answer).Assertion(t.Context())
-		var e *wire.Error
-		if passes, _ := wire.Passing(err); !passes || !errors.As(err, &e) || e.Status != 0 {
+		var e *httpclient.Error
+		if passes, _ := httpclient.Retryable(err); !passes || !errors.As(err, &e) || e.Status != 0 {
 			t.Errorf("no answer %s: %v, passes %v", name, err, passes)
 		}
 	}

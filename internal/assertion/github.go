@@ -8,9 +8,9 @@ import (
 	"net/url"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // GitHub asks GitHub's OIDC endpoint, as in
@@ -43,15 +43,15 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	req.Header.Set("Accept", "application/json")
 	resp, err := g.HTTP.Do(req)
 	if err != nil {
-		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
+		return secret.Value{}, httpclient.TransportError(askingGitHub, u.Host, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return secret.Value{}, wire.NoAnswer(askingGitHub, u.Host, err)
+		return secret.Value{}, httpclient.TransportError(askingGitHub, u.Host, err)
 	}
-	if resp.StatusCode/100 == 2 && wire.NoContent(body) {
-		return secret.Value{}, wire.NoContentError(askingGitHub, resp, body, "an assertion", g.Token)
+	if resp.StatusCode/100 == 2 && httpclient.NoContent(body) {
+		return secret.Value{}, httpclient.NoContentError(askingGitHub, resp, body, "an assertion", g.Token)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return secret.Value{}, g.refused(resp, body)
@@ -59,8 +59,8 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := wire.Decode(body, &answer); err != nil {
-		return secret.Value{}, wire.Refused(askingGitHub, resp, "the answer is not that of an assertion")
+	if err := httpclient.Decode(body, &answer); err != nil {
+		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer is not that of an assertion")
 	}
 	v, err := usable(answer.Value)
 	if err != nil {
@@ -72,7 +72,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 // refused explains a refusal. Right after a job's start the endpoint can say
 // that the job is pending: that passes.
 func (g *GitHub) refused(resp *http.Response, body []byte) error {
-	a := wire.ReadAnswer(resp.Header, body, g.Token)
+	a := httpclient.ReadAnswer(resp.Header, body, g.Token)
 	e := a.Refused(askingGitHub, resp)
 	e.Name = "GitHub"
 	e.Passes = pending().Match(body[:min(len(body), 4096)])

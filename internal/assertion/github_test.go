@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const (
@@ -29,7 +29,7 @@ func endpoint(t testing.TB, answer http.HandlerFunc) *GitHub {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	client, err := wire.NewClient(wire.Options{})
+	client, err := httpclient.NewClient(httpclient.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,14 +163,14 @@ func TestGitHubRefusals(t *testing.T) {
 			if got := hint.Of(err); got != tc.hint {
 				t.Errorf("hint %q, want %q", got, tc.hint)
 			}
-			if passes, wait := wire.Passing(err); passes != tc.passes || wait != tc.wait {
+			if passes, wait := httpclient.Retryable(err); passes != tc.passes || wait != tc.wait {
 				t.Errorf("passes %v after %s, want %v after %s", passes, wait, tc.passes, tc.wait)
 			}
 		})
 	}
 	t.Run("too much", func(t *testing.T) {
 		t.Parallel()
-		if _, err := endpoint(t, saying(200, big)).Assertion(t.Context()); !errors.Is(err, wire.ErrTooLarge) {
+		if _, err := endpoint(t, saying(200, big)).Assertion(t.Context()); !errors.Is(err, httpclient.ErrTooLarge) {
 			t.Errorf("an answer of %d bytes: %v", len(big), err)
 		}
 	})
@@ -269,7 +269,7 @@ func TestGitHubNoAnswer(t *testing.T) {
 	} {
 		g := endpoint(t, answer)
 		_, err := g.Assertion(t.Context())
-		if passes, _ := wire.Passing(err); err == nil || !passes || !strings.HasPrefix(err.Error(), "ask GitHub for an assertion: no answer from 127.0.0.1:") {
+		if passes, _ := httpclient.Retryable(err); err == nil || !passes || !strings.HasPrefix(err.Error(), "ask GitHub for an assertion: no answer from 127.0.0.1:") {
 			t.Errorf("no answer %s: %v, passes %v", name, err, passes)
 		}
 	}
@@ -286,7 +286,7 @@ func TestGitHubIsInterrupted(t *testing.T) {
 	})
 	_, err := g.Assertion(ctx)
 	close(released)
-	if passes, _ := wire.Passing(err); !errors.Is(err, context.Canceled) || passes {
+	if passes, _ := httpclient.Retryable(err); !errors.Is(err, context.Canceled) || passes {
 		t.Errorf("%v, passes %v", err, passes)
 	}
 }

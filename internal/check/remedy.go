@@ -12,8 +12,8 @@ import (
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
 )
 
 // AzureDevOps is the application id of Azure DevOps in every tenant.
@@ -193,7 +193,7 @@ func asciiJSON(v any) string {
 	var b strings.Builder
 	for _, r := range string(text) {
 		if r < ' ' || r > '~' || r == '\'' || r == '#' || r == '`' {
-			b.WriteString(outside.Escape(r))
+			b.WriteString(sanitize.Escape(r))
 		} else {
 			b.WriteRune(r)
 		}
@@ -210,7 +210,7 @@ func shell(word string) string {
 	switch {
 	case plainWord().MatchString(word):
 		return word
-	case !outside.NeedsEscape(word):
+	case !sanitize.NeedsEscape(word):
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	var b strings.Builder
@@ -228,7 +228,7 @@ func shell(word string) string {
 // quotes, each of which stands for itself if there are two. In a word that a log
 // cannot show every character but the plainest is escaped.
 func powershell(word string) string {
-	if outside.NeedsEscape(word) {
+	if sanitize.NeedsEscape(word) {
 		var b strings.Builder
 		for _, r := range word {
 			if plainWord().MatchString(string(r)) {

@@ -12,8 +12,8 @@ import (
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
 )
 
 const (
@@ -121,7 +121,7 @@ func TestHostileWords(t *testing.T) {
 			cmd := exec.Command(sh, "-c", "printf %s "+in)
 			cmd.Dir, cmd.Env = nowhere, []string{"HOME=" + nowhere, "PATH=" + nowhere}
 			out, err := cmd.Output()
-			if strings.Contains(in, "##") || outside.NeedsEscape("x "+in) {
+			if strings.Contains(in, "##") || sanitize.NeedsEscape("x "+in) {
 				t.Errorf("a log cannot show %q", in)
 			}
 			if err != nil || string(out) != want {

@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 )
 
 // Mark is how a step went.
@@ -215,7 +215,7 @@ func (r *Report) JSON() ([]byte, error) {
 		report.Findings = append(report.Findings, finding(f))
 	}
 	line, err := json.Marshal(report)
-	return outside.JSON(line), err
+	return sanitize.JSON(line), err
 }
 
 // oneLine makes one line of several. Within a line, spaces are left alone: they

@@ -13,7 +13,7 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -66,7 +66,7 @@ func (p *AzurePipelines) IDToken() *assertion.AzurePipelines {
 
 // Reason is why the pipeline runs, such as PullRequest.
 func (p *AzurePipelines) Reason() string {
-	return outside.Line(cmp.Or(p.get("BUILD_REASON"), "not told"), 40)
+	return sanitize.Line(cmp.Or(p.get("BUILD_REASON"), "not told"), 40)
 }
 
 // loggingCommand is a logging command on a line of its own. The escapes are those of
@@ -117,10 +117,10 @@ const tempDirectory = "AGENT_TEMPDIRECTORY"
 
 // Prepare implements [Platform].
 func (p *AzurePipelines) Prepare(o Origin) error {
-	if discards(p.stream) {
+	if isNullDevice(p.stream) {
 		return errUnseen
 	}
-	if regular(p.stream) {
+	if isRegularFile(p.stream) {
 		warnOfFile(p.log)
 	}
 	p.record = p.recordOf(o)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"azdo-pat/internal/agent"
+	"azdo-pat/internal/fakes/pipelinesagent"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
 )
@@ -88,7 +88,7 @@ func TestPipelinesMask(t *testing.T) {
 		if got := s.stdout.String(); !strings.HasSuffix(got, "\nx *** x\n") {
 			t.Errorf("%q: then said %q", text, got)
 		}
-		job, err := agent.NewJob(t.TempDir(), nil)
+		job, err := pipelinesagent.NewJob(t.TempDir(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestPipelinesOutputs(t *testing.T) {
 	if err := errors.Join(s.Prepare(s.Origin("")), s.HandOver(r)); err != nil || s.stdout.String() != want {
 		t.Errorf("%v, %q, want %q", err, s.stdout.String(), want)
 	}
-	job, err := agent.NewJob(t.TempDir(), nil)
+	job, err := pipelinesagent.NewJob(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func FuzzPipelinesOutputs(f *testing.F) {
 		if err := s.HandOver(r); err != nil {
 			t.Fatalf("%q: %v", label, err)
 		}
-		job, err := agent.NewJob(t.TempDir(), map[string]string{"x": "y"})
+		job, err := pipelinesagent.NewJob(t.TempDir(), map[string]string{"x": "y"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,12 +264,12 @@ func FuzzPipelinesLog(f *testing.F) {
 		log.Notice(title, text)
 		log.Warning(title, text)
 		log.Error(title, errors.New(text))
-		job, err := agent.NewJob(t.TempDir(), nil)
+		job, err := pipelinesagent.NewJob(t.TempDir(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := job.Read("", s.stdout.String())
-		if len(r.Commands) != 2 || len(r.Issues) != 2 || r.Issues[0].Type != "warning" || r.Issues[1].Type != "error" || r.Result != agent.Succeeded {
+		if len(r.Commands) != 2 || len(r.Issues) != 2 || r.Issues[0].Type != "warning" || r.Issues[1].Type != "error" || r.Result != pipelinesagent.Succeeded {
 			t.Errorf("%q, %q gave %+v in\n%s", title, text, r, s.stdout.String())
 		}
 		for _, issue := range r.Issues {
@@ -348,11 +348,11 @@ func TestPipelinesSummary(t *testing.T) {
 	if err := errors.Join(s.Mask(secret.New(newPAT)), s.Summary("# one "+newPAT), s.Summary("two")); err != nil {
 		t.Fatal(err)
 	}
-	job, err := agent.NewJob(t.TempDir(), nil)
+	job, err := pipelinesagent.NewJob(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := job.Read("", s.stdout.String()); fmt.Sprint(r.Summaries) != "[# one *** two]" || r.Result != agent.Succeeded {
+	if r := job.Read("", s.stdout.String()); fmt.Sprint(r.Summaries) != "[# one *** two]" || r.Result != pipelinesagent.Succeeded {
 		t.Errorf("%+v", r)
 	}
 	files, err := filepath.Glob(filepath.Join(s.temp, "azdo-pat-*.md"))

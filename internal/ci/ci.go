@@ -28,7 +28,7 @@ import (
 	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -87,7 +87,7 @@ func (r Result) writeJSON(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", outside.JSON(line))
+	_, err = fmt.Fprintf(w, "%s\n", sanitize.JSON(line))
 	return err
 }
 
@@ -129,7 +129,7 @@ func MaskPAT(p Platform, pat secret.Value) error {
 
 // discards reports whether what is written to w is seen by nobody. A standard
 // stream that was closed is the null device too: Go's runtime opens it there.
-func discards(w io.Writer) bool {
+func isNullDevice(w io.Writer) bool {
 	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {
 		return false
@@ -143,7 +143,7 @@ func discards(w io.Writer) bool {
 }
 
 // regular reports whether what is written to w goes into a file.
-func regular(w io.Writer) bool {
+func isRegularFile(w io.Writer) bool {
 	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {
 		return false
@@ -201,7 +201,7 @@ func (o Origin) DisplayName() string {
 		}
 		return r
 	}, o.Source)
-	source := outside.Line(Harmless(strings.ReplaceAll(outside.Line(basic, 10*room), delimiter, "-")), room)
+	source := sanitize.Line(Harmless(strings.ReplaceAll(sanitize.Line(basic, 10*room), delimiter, "-")), room)
 	if source == "" {
 		source = "-"
 	}

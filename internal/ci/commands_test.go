@@ -10,11 +10,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"azdo-pat/internal/agent"
-	"azdo-pat/internal/dotnet"
+	"azdo-pat/internal/fakes/dotnet"
+	"azdo-pat/internal/fakes/githubrunner"
+	"azdo-pat/internal/fakes/pipelinesagent"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/sanitize"
 )
 
 func TestHarmless(t *testing.T) {
@@ -92,7 +92,7 @@ func FuzzHarmless(f *testing.F) {
 			t.Errorf("%q became %q with the commands %+v", text, got, all)
 		}
 		for _, line := range dotnet.Lines(got) {
-			if c, ok := agent.ParseLine(line); ok {
+			if c, ok := pipelinesagent.ParseLine(line); ok {
 				t.Errorf("%q became %q with the command %+v", text, got, c)
 			}
 		}
@@ -117,7 +117,7 @@ func FuzzExact(f *testing.F) {
 		if !utf8.ValidString(text) {
 			return // JSON holds none
 		}
-		line := "subject: " + outside.Exact(text)
+		line := "subject: " + sanitize.Exact(text)
 		if got := Harmless(line); got != line || strings.Contains(line, "\n") {
 			t.Fatalf("%q is shown as %q, which becomes %q", text, line, got)
 		}
@@ -131,7 +131,7 @@ func FuzzExact(f *testing.F) {
 			t.Fatalf("%q is shown as %q, which is read as %q", text, line, got)
 		}
 		marshalled, _ := json.Marshal(text)
-		line = string(outside.JSON(marshalled))
+		line = string(sanitize.JSON(marshalled))
 		if err := json.Unmarshal([]byte(line), &got); err != nil || got != text || Harmless(line) != line {
 			t.Fatalf("%q is %s in JSON, which is read as %q, %v", text, line, got, err)
 		}
@@ -298,7 +298,7 @@ func FuzzAnnotations(f *testing.F) {
 		log.Notice(title, text)
 		log.Error(title, errors.New(text))
 		for _, line := range dotnet.Lines(stderr.String()) {
-			if _, ok := runner.ParseLine(line); ok || vso(line) || !strings.HasPrefix(line, "azdo-pat: ") {
+			if _, ok := githubrunner.ParseLine(line); ok || vso(line) || !strings.HasPrefix(line, "azdo-pat: ") {
 				t.Errorf("title %q, text %q: line %q", title, text, line)
 			}
 		}

@@ -14,8 +14,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"azdo-pat/internal/fakes/githubrunner"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/runner"
 	"azdo-pat/internal/secret"
 )
 
@@ -145,8 +145,8 @@ func FuzzCommandFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, err := parsePairs(text)
-		pairs, broken := runner.ParsePairs(string(text))
-		want := runner.Fold(pairs)
+		pairs, broken := githubrunner.ParsePairs(string(text))
+		want := githubrunner.Fold(pairs)
 		if err == nil && (broken != nil || !maps.Equal(got, want)) {
 			t.Errorf("%q is read as %q; the runner reads %q, %v", text, got, want, broken)
 		}

@@ -65,12 +65,12 @@ func NewGitHub(o Options) *GitHub {
 		w, g.json = o.Stderr, o.Stdout
 	}
 	g.stream = w
-	if discards(w) || !o.JSON && g.fileBehind(w) != "" {
+	if isNullDevice(w) || !o.JSON && g.fileBehind(w) != "" {
 		w = o.Stderr // nothing is minted then, and somebody should learn why
 	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
 	g.masks = g.action
-	if regular(w) && !o.JSON && !regular(o.Stderr) && !discards(o.Stderr) {
+	if isRegularFile(w) && !o.JSON && !isRegularFile(o.Stderr) && !isNullDevice(o.Stderr) {
 		// The runner reads both streams, and a mask in a file only shows the credential.
 		g.masks = githubactions.New(githubactions.WithWriter(o.Stderr), githubactions.WithGetenv(g.get))
 	}
@@ -106,7 +106,7 @@ func (g *GitHub) Mask(v secret.Value) error {
 	if g.masked[v.Reveal()] {
 		return nil
 	}
-	if err := contained(func() { g.masks.AddMask(v.Reveal()) }); err != nil {
+	if err := recoverPanic(func() { g.masks.AddMask(v.Reveal()) }); err != nil {
 		return fmt.Errorf("mask a credential in the log: %w", err)
 	}
 	g.masked[v.Reveal()] = true
@@ -124,10 +124,10 @@ var commandFiles = []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "G
 
 // Prepare implements [Platform].
 func (g *GitHub) Prepare(Origin) error {
-	if discards(g.stream) {
+	if isNullDevice(g.stream) {
 		return errUnseen
 	}
-	if regular(g.stream) {
+	if isRegularFile(g.stream) {
 		warnOfFile(g.log)
 	}
 	if err := g.distinct(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf16"
 
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -72,7 +72,7 @@ func Explain(err error) string {
 }
 
 func (l *Log) annotate(level level, title, text string) {
-	l.do(func() { l.write.annotate(level, outside.Line(l.clean(title), 100), l.clean(text)) })
+	l.do(func() { l.write.annotate(level, sanitize.Line(l.clean(title), 100), l.clean(text)) })
 }
 
 // An annotation holds 4,096 of .NET's characters, in both CI systems.
@@ -99,7 +99,7 @@ func annotation(text string, line func(string)) string {
 
 // Group folds what is said until the returned function is called.
 func (l *Log) Group(title string) (end func()) {
-	l.do(func() { l.write.group(outside.Line(l.clean(title), 200)) })
+	l.do(func() { l.write.group(sanitize.Line(l.clean(title), 200)) })
 	return sync.OnceFunc(func() { l.do(l.write.endGroup) })
 }
 
@@ -108,7 +108,7 @@ func (l *Log) Group(title string) (end func()) {
 func (l *Log) do(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = contained(f)
+	_ = recoverPanic(f)
 }
 
 // hide makes the log replace a credential from now on.
@@ -168,7 +168,7 @@ func Harmless(text string) string {
 
 // contained runs f and returns its panic as an error: go-githubactions panics
 // where it cannot write.
-func contained(f func()) (err error) {
+func recoverPanic(f func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:

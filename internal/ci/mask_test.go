@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"azdo-pat/internal/outside"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/githubrunner"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -32,7 +32,7 @@ func TestMask(t *testing.T) {
 			s.Log().Infof("and then: %s", text)
 			s.Log().Error("failed", errors.New(text))
 			first, rest, _ := strings.Cut(s.stdout.String(), "\n")
-			if c, ok := runner.ParseLine(first); !ok || c.Name != "add-mask" || c.Data != text || len(c.Properties) > 0 {
+			if c, ok := githubrunner.ParseLine(first); !ok || c.Name != "add-mask" || c.Data != text || len(c.Properties) > 0 {
 				t.Errorf("the first line is %q, understood as %+v", first, c)
 			}
 			if want := "and then: ***\n::error title=failed::***\n"; rest != want {
@@ -134,13 +134,13 @@ func TestMaskThatCannotBeWritten(t *testing.T) {
 // it has cleaned up.
 func TestContained(t *testing.T) {
 	t.Parallel()
-	if err := contained(func() { panic("out of order") }); err == nil || err.Error() != "out of order" {
+	if err := recoverPanic(func() { panic("out of order") }); err == nil || err.Error() != "out of order" {
 		t.Error(err)
 	}
-	if err := contained(func() { panic(os.ErrClosed) }); !errors.Is(err, os.ErrClosed) {
+	if err := recoverPanic(func() { panic(os.ErrClosed) }); !errors.Is(err, os.ErrClosed) {
 		t.Error(err)
 	}
-	if err := contained(func() {}); err != nil {
+	if err := recoverPanic(func() {}); err != nil {
 		t.Error(err)
 	}
 }
@@ -303,7 +303,7 @@ func TestScrubCutOff(t *testing.T) {
 		log := hiding(text)
 		for _, encoded := range []string{text, url.QueryEscape(text), base64.RawStdEncoding.EncodeToString([]byte(text))} {
 			for left := shortest; left < min(len(encoded), 250); left++ {
-				said := outside.Line("AADSTS70000: not valid: "+encoded+" for ever and ever", 24+left+1)
+				said := sanitize.Line("AADSTS70000: not valid: "+encoded+" for ever and ever", 24+left+1)
 				if got := log.Scrub(said + "\nand more…"); got != "AADSTS70000: not valid: ***…\nand more…" {
 					t.Fatalf("%q became %q", said, got)
 				}
@@ -320,7 +320,7 @@ func TestScrubCutOff(t *testing.T) {
 func TestScrubAfterLine(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"  two  spaces ", "no\u00a0break\u3000space", "zero\u200bwidth"} {
-		if got := hiding(text).Scrub(outside.Line("password "+text+" is wrong", 300)); got != "password *** is wrong" {
+		if got := hiding(text).Scrub(sanitize.Line("password "+text+" is wrong", 300)); got != "password *** is wrong" {
 			t.Errorf("%q: %q", text, got)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 var nameForm = regexp.MustCompile(`^azdo-pat (\S.*\S|\S) ([0-9a-f]{16})$`)
@@ -143,7 +143,7 @@ func FuzzDisplayName(f *testing.F) {
 		if err := oneLine(name); err != nil {
 			t.Errorf("%q cannot be handed over: %v", name, err)
 		}
-		if _, ok := runner.ParseLine(name); ok || vso(name) {
+		if _, ok := githubrunner.ParseLine(name); ok || vso(name) {
 			t.Errorf("%q is a logging command where it is printed", name)
 		}
 	})

@@ -3,15 +3,15 @@ package ci
 import (
 	"strings"
 
-	"azdo-pat/internal/dotnet"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/dotnet"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // commands lists the commands that GitHub's runner finds in output.
-func commands(output string) []runner.Command {
-	var all []runner.Command
+func commands(output string) []githubrunner.Command {
+	var all []githubrunner.Command
 	for _, line := range dotnet.Lines(output) {
-		if c, ok := runner.ParseLine(line); ok {
+		if c, ok := githubrunner.ParseLine(line); ok {
 			all = append(all, c)
 		}
 	}
@@ -30,7 +30,7 @@ type pair struct{ name, value string }
 
 // pairs reads a command file as the runner does.
 func pairs(file string) ([]pair, error) {
-	parsed, err := runner.ParsePairs(file)
+	parsed, err := githubrunner.ParsePairs(file)
 	var all []pair
 	for _, p := range parsed {
 		all = append(all, pair{p.Name, p.Value})

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -265,7 +265,7 @@ func escaped(text string) []string {
 	return []string{
 		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
 		// What is left of it in an answer that was made one line.
-		outside.Line(text, len(text)),
+		sanitize.Line(text, len(text)),
 		// What other libraries than Go's write for the same characters.
 		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
 		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),

@@ -12,7 +12,7 @@ import (
 // on lines of its own, since a logging command is one only at the start of a line:
 // it waits for the command to end its line, and where that takes too long, a line
 // feed is put in.
-type Shared struct {
+type LineInterleaver struct {
 	w        io.Writer
 	patience time.Duration
 
@@ -32,10 +32,10 @@ type entry struct {
 const lineTime = 100 * time.Millisecond
 
 // Share returns a stream on w.
-func Share(w io.Writer) *Shared { return &Shared{w: w, patience: lineTime} }
+func Share(w io.Writer) *LineInterleaver { return &LineInterleaver{w: w, patience: lineTime} }
 
 // Write is the log's. Its calls must not overlap.
-func (s *Shared) Write(p []byte) (int, error) {
+func (s *LineInterleaver) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open {
@@ -65,9 +65,9 @@ func (s *Shared) Write(p []byte) (int, error) {
 }
 
 // Command is the end to which the command's output goes.
-func (s *Shared) Command() io.Writer { return commandEnd{s} }
+func (s *LineInterleaver) Command() io.Writer { return commandEnd{s} }
 
-type commandEnd struct{ s *Shared }
+type commandEnd struct{ s *LineInterleaver }
 
 func (c commandEnd) Write(p []byte) (int, error) {
 	s := c.s

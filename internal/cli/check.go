@@ -10,11 +10,11 @@ import (
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 )
 
-func (c *call) checkCommand() *cobra.Command {
+func (c *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Try every step up to the mint, and say what is missing and how to fix it",
@@ -43,7 +43,7 @@ names, and no credential.`,
 	}
 }
 
-func (c *call) check(ctx context.Context, given map[string]string) int {
+func (c *app) check(ctx context.Context, given map[string]string) int {
 	src := c.source(given, nil)
 	found := map[string]string{}
 	src.Found = func(name, where string) { found[name] = where }
@@ -57,11 +57,11 @@ func (c *call) check(ctx context.Context, given map[string]string) int {
 	if err != nil && !errors.As(err, &wrong) {
 		return c.failed("check", err)
 	}
-	k := newCheckup(c, s)
+	k := newPreflight(c, s)
 	k.sawSettings(found, wrong)
 	k.sawPlatform(unvouched)
 	if wrong == nil && unvouched == nil {
-		ctx, cancel := within(ctx, s.Timeout)
+		ctx, cancel := withTimeout(ctx, s.Timeout)
 		k.walk(ctx)
 		cancel()
 		k.findings()
@@ -75,10 +75,10 @@ func (c *call) check(ctx context.Context, given map[string]string) int {
 		// The report has just said which.
 		text := howMany(wrong) + ": see the report"
 		c.platform.Log().Error("azdo-pat check: wrong settings", errors.New(text))
-		c.aloud("check: wrong settings: " + text)
-		return usage
+		c.fallbackToStderr("check: wrong settings: " + text)
+		return exitUsage
 	case first == nil:
-		return done
+		return exitOK
 	}
 	failed := fmt.Errorf("%s: %s", first.Name, first.Seen)
 	if _, ok := c.platform.(*ci.Terminal); !ok {
@@ -86,13 +86,13 @@ func (c *call) check(ctx context.Context, given map[string]string) int {
 	}
 	c.failed("check", failed)
 	if unvouched != nil {
-		return usage
+		return exitUsage
 	}
-	return fault
+	return exitFailure
 }
 
 // surroundings is what check says of the platform.
-type surroundings struct {
+type platformInfo struct {
 	name    string // for people
 	seen    string
 	ready   string // what mint has here, if err is nil
@@ -104,11 +104,11 @@ type surroundings struct {
 }
 
 // surroundings is the one place where check depends on the platform.
-func (c *call) surroundings() surroundings {
+func (c *app) platformInfo() platformInfo {
 	switch p := c.platform.(type) {
 	case *ci.GitHub:
 		event := p.Event()
-		seen := "event " + outside.Line(event.Name, 40)
+		seen := "event " + sanitize.Line(event.Name, 40)
 		if event.Dependabot {
 			seen += " by Dependabot (its runs get only Dependabot's secrets)"
 		}
@@ -120,22 +120,22 @@ func (c *call) surroundings() surroundings {
 		case event.Fork:
 			seen += " from a fork"
 		}
-		return surroundings{
+		return platformInfo{
 			name: "GitHub Actions", seen: seen, ready: "GITHUB_OUTPUT and GITHUB_STATE can be written",
 			vouches: p.IDToken().URL, err: p.Prepare(ci.Origin{}), permission: check.IDToken,
 		}
 	case *ci.AzurePipelines:
-		return surroundings{
+		return platformInfo{
 			name: "Azure Pipelines", seen: "build reason " + p.Reason(), ready: "outputs and masks go to the log",
 			vouches: p.IDToken().URL,
 		}
 	default:
-		return surroundings{name: "terminal", seen: "no CI system that azdo-pat knows", ready: "a PAT would go to standard output"}
+		return platformInfo{name: "terminal", seen: "no CI system that azdo-pat knows", ready: "a PAT would go to standard output"}
 	}
 }
 
 // say writes the report where it is read.
-func (k *checkup) say() error {
+func (k *preflight) say() error {
 	log := k.platform.Log()
 	k.report.Clean(log.Scrub)
 	if err := k.platform.Summary(k.report.Markdown()); err != nil {

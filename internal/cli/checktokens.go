@@ -15,16 +15,16 @@ import (
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/entra"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 // userToken gets the assertion and the user's token, as mint does.
-func (k *checkup) userToken(ctx context.Context) secret.Value {
+func (k *preflight) userToken(ctx context.Context) secret.Value {
 	if k.s.Identity == settings.AccessToken {
 		k.row.assertion.Skip("not needed: an access token is brought along")
 		return k.s.AccessToken
@@ -36,14 +36,14 @@ func (k *checkup) userToken(ctx context.Context) secret.Value {
 	}
 	x := k.exchange(k.s, k.client)
 	x.Tenant = k.job.Tenant
-	source := &observed{next: x.Source, now: k.Now, saw: k.sawAssertion}
+	source := &observedSource{next: x.Source, now: k.Now, saw: k.sawAssertion}
 	x.Source = source
 	b := k.crossed("host-entra", "tenant")
 	if b == nil && x.Tenant == "" {
 		b = k.row.tenant
 	}
 	if b != nil {
-		err := wire.Retry(ctx, k.platform.Log(), "the assertion", func(ctx context.Context) error {
+		err := httpclient.Retry(ctx, k.platform.Log(), "the assertion", func(ctx context.Context) error {
 			v, err := x.Source.Assertion(ctx)
 			if err == nil {
 				err = x.Keep(v)
@@ -59,7 +59,7 @@ func (k *checkup) userToken(ctx context.Context) secret.Value {
 		legs = 0
 		k.legsWait(nil)
 	}
-	x.Leg = func(l entra.Leg) {
+	x.OnRequest = func(l entra.Request) {
 		row := k.legs[min(legs, len(k.legs)-1)]
 		legs++
 		row.Took = l.Took
@@ -84,14 +84,14 @@ func (k *checkup) userToken(ctx context.Context) secret.Value {
 	return secret.Value{}
 }
 
-func (k *checkup) assertionFailed(err error) {
+func (k *preflight) assertionFailed(err error) {
 	if err != nil {
 		k.row.assertion.Fail(k.job.Remedy(err), "%v", err)
 	}
 }
 
 // legsWait says of the legs that were not tried why.
-func (k *checkup) legsWait(why *check.Row) {
+func (k *preflight) legsWait(why *check.Row) {
 	for _, row := range k.legs {
 		switch {
 		case why == nil:
@@ -105,7 +105,7 @@ func (k *checkup) legsWait(why *check.Row) {
 }
 
 // observed is a source of assertions that is looked over the shoulder.
-type observed struct {
+type observedSource struct {
 	next  assertion.Source
 	now   func() time.Time
 	begin func()
@@ -113,7 +113,7 @@ type observed struct {
 }
 
 // Assertion implements [assertion.Source].
-func (o *observed) Assertion(ctx context.Context) (secret.Value, error) {
+func (o *observedSource) Assertion(ctx context.Context) (secret.Value, error) {
 	if o.begin != nil {
 		o.begin()
 	}
@@ -126,7 +126,7 @@ func (o *observed) Assertion(ctx context.Context) (secret.Value, error) {
 }
 
 // sawAssertion says what the CI system vouches for.
-func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
+func (k *preflight) sawAssertion(v secret.Value, took time.Duration) {
 	row := k.row.assertion
 	row.Took = took
 	var claims map[string]any
@@ -137,13 +137,13 @@ func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
 	escaped := false
 	claim := func(name string) string {
 		text := assertion.Text(claims[name])
-		escaped = escaped || outside.NeedsEscape(text)
-		return outside.Exact(text)
+		escaped = escaped || sanitize.NeedsEscape(text)
+		return sanitize.Exact(text)
 	}
 	k.issuer = claim("iss")
 	seen := fmt.Sprintf("issuer %s, subject %s, audience %s, %s", k.issuer, claim("sub"), claim("aud"), k.until(claims))
 	if assertion.Text(claims["aud"]) != k.s.Audience {
-		seen += fmt.Sprintf("; the setting audience is %s", outside.Exact(k.s.Audience))
+		seen += fmt.Sprintf("; the setting audience is %s", sanitize.Exact(k.s.Audience))
 	}
 	for _, name := range []string{"repository", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
 		if text := claim(name); text != "" {
@@ -158,7 +158,7 @@ func (k *checkup) sawAssertion(v secret.Value, took time.Duration) {
 }
 
 // until says when a token ends, by the services' clock.
-func (k *checkup) until(claims map[string]any) string {
+func (k *preflight) until(claims map[string]any) string {
 	end, ok := expiry(claims)
 	switch left := end.Sub(k.server()); {
 	case !ok:
@@ -176,9 +176,9 @@ func expiry(claims map[string]any) (time.Time, bool) {
 }
 
 // server is the services' clock.
-func (k *checkup) server() time.Time { return k.Now().Add(-k.clock.Skew().Estimate()) }
+func (k *preflight) server() time.Time { return k.Now().Add(-k.clock.Skew().Estimate()) }
 
-func (k *checkup) sawClock() {
+func (k *preflight) sawClock() {
 	skew := k.clock.Skew().Estimate().Truncate(time.Second)
 	direction := "ahead of"
 	if skew < 0 {
@@ -187,7 +187,7 @@ func (k *checkup) sawClock() {
 	switch {
 	case !k.heard.dated():
 		k.row.clock.Skip("no service told its time")
-	case skew.Abs() > tooMuch:
+	case skew.Abs() > clockWarningFrom:
 		// A warning to mint, too: what is refused for it has a row of its own.
 		k.row.clock.Pass("%s %s the services': set this machine's clock", skew.Abs(), direction)
 	default:
@@ -211,7 +211,7 @@ func (c tokenClaims) user() string { return c.text("upn", "unique_name", "prefer
 // sawToken says what the user's token is good for, once it was used for the list.
 // Only Azure DevOps is meant to read it, so that one which cannot be read is none
 // the worse.
-func (k *checkup) sawToken(token secret.Value) {
+func (k *preflight) sawToken(token secret.Value) {
 	row := k.row.user
 	if token.IsZero() {
 		row.Skip("not tried: there is no token")
@@ -229,7 +229,7 @@ func (k *checkup) sawToken(token secret.Value) {
 		{"idtyp", claim("idtyp")}, {"upn", upn}, {"oid", claim("oid")}, {"application", claim("appid", "azp")},
 		{"scp", scp}, {"tid", tid}, {"aud", aud},
 	} {
-		parts = append(parts, p[0]+" "+cmp.Or(outside.Exact(p[1]), "not given"))
+		parts = append(parts, p[0]+" "+cmp.Or(sanitize.Exact(p[1]), "not given"))
 	}
 	seen := strings.Join(parts, ", ") + ", " + k.until(claims)
 	granted := strings.Fields(scp)
@@ -266,7 +266,7 @@ const aPage = 100
 
 // askList asks Azure DevOps for the user's PATs, which it gives to nobody but
 // those whom it lets manage them. Whatever the token seems to be, this decides.
-func (k *checkup) askList(ctx context.Context, token secret.Value) {
+func (k *preflight) askList(ctx context.Context, token secret.Value) {
 	row := k.row.list
 	if b := k.crossed("host-azure-devops"); b != nil {
 		row.Skip("not tried: %s failed", b.Name)
@@ -284,7 +284,7 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 	pats := k.pats(k.s, k.client, token)
 	var count, leases int
 	var oldest time.Time
-	err := wire.Retry(ctx, k.platform.Log(), "the list of PATs", func(ctx context.Context) error {
+	err := httpclient.Retry(ctx, k.platform.Log(), "the list of PATs", func(ctx context.Context) error {
 		count, leases, oldest = 0, 0, time.Time{}
 		for t, err := range pats.List(ctx, pat.Filter{Ascending: true}) {
 			if err != nil {
@@ -323,7 +323,7 @@ func (k *checkup) askList(ctx context.Context, token secret.Value) {
 }
 
 // heard remembers the headers of each host's last answer.
-type heard struct {
+type headerRecorder struct {
 	next http.RoundTripper
 
 	mu   sync.Mutex
@@ -331,7 +331,7 @@ type heard struct {
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (h *heard) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h *headerRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := h.next.RoundTrip(r)
 	if err == nil {
 		h.mu.Lock()
@@ -342,7 +342,7 @@ func (h *heard) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // dated reports whether any answer told the time.
-func (h *heard) dated() bool {
+func (h *headerRecorder) dated() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, header := range h.last {
@@ -356,7 +356,7 @@ func (h *heard) dated() bool {
 // support is what Microsoft's support asks for, and whom Azure DevOps takes the
 // caller for, as far as the last answer of the URL's host told and the error, if
 // any, has not said it.
-func (h *heard) support(of string, failed error) (text string) {
+func (h *headerRecorder) support(of string, failed error) (text string) {
 	u, err := url.Parse(of)
 	if err != nil {
 		return ""
@@ -368,7 +368,7 @@ func (h *heard) support(of string, failed error) (text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, name := range []string{"X-VSS-UserData", "ActivityId", "X-TFS-Session", "X-VSS-E2EID"} {
-		if value := outside.Line(h.last[u.Host].Get(name), 120); value != "" && !strings.Contains(said, name+" "+value) {
+		if value := sanitize.Line(h.last[u.Host].Get(name), 120); value != "" && !strings.Contains(said, name+" "+value) {
 			text += "; " + name + " " + value
 		}
 	}

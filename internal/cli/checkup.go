@@ -16,21 +16,21 @@ import (
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 // checkup is one run of check. Each step is done by what does it for mint, and
 // fills in its row.
-type checkup struct {
-	*call
+type preflight struct {
+	*app
 	s      *settings.Settings
 	report *check.Report
 	job    check.Job
 	client *http.Client // what all requests go through
-	clock  *wire.Clock
-	heard  *heard
+	clock  *httpclient.Clock
+	heard  *headerRecorder
 	theirs string // the organization's tenant, where it is known
 	issuer string // of the assertion
 	// listRefused tells that Azure DevOps refused to list the user's PATs.
@@ -48,15 +48,15 @@ type host struct {
 }
 
 // newCheckup lays out the rows of the report: those that the identity needs.
-func newCheckup(c *call, s *settings.Settings) *checkup {
-	k := &checkup{call: c, s: s, report: &check.Report{
+func newPreflight(c *app, s *settings.Settings) *preflight {
+	k := &preflight{app: c, s: s, report: &check.Report{
 		Version: version, Commit: commit, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Platform: c.surroundings().name, Identity: string(s.Identity), Organization: s.Organization,
+		Platform: c.platformInfo().name, Identity: string(s.Identity), Organization: s.Organization,
 	}}
 	add := k.report.Add
 	k.row.settings, k.row.platform = add("settings"), add("platform")
 	application := s.Identity != settings.AccessToken
-	if u := c.surroundings().vouches; u != "" && application && s.FederatedTokenFile == "" {
+	if u := c.platformInfo().vouches; u != "" && application && s.FederatedTokenFile == "" {
 		k.hosts = append(k.hosts, &host{add("host-oidc"), u})
 	}
 	if application {
@@ -80,7 +80,7 @@ func newCheckup(c *call, s *settings.Settings) *checkup {
 }
 
 // sawSettings says which settings there are and where each was found.
-func (k *checkup) sawSettings(found map[string]string, wrong *settings.Problems) {
+func (k *preflight) sawSettings(found map[string]string, wrong *settings.Problems) {
 	if wrong != nil {
 		k.row.settings.Fail("set right what is listed; azdo-pat check --help lists the settings\n"+strings.Join(wrong.List, "\n"), "%s", howMany(wrong))
 		return
@@ -107,8 +107,8 @@ func howMany(wrong *settings.Problems) string {
 
 // sawPlatform says what the CI system is, and whether mint has there what it
 // needs.
-func (k *checkup) sawPlatform(unvouched error) {
-	p := k.surroundings()
+func (k *preflight) sawPlatform(unvouched error) {
+	p := k.platformInfo()
 	switch {
 	case unvouched != nil:
 		fix := strings.TrimSpace(hint.Of(unvouched) + "\n\n" + p.permission)
@@ -121,12 +121,12 @@ func (k *checkup) sawPlatform(unvouched error) {
 }
 
 // walk goes the way to the PAT. What needs a step that failed is not tried.
-func (k *checkup) walk(ctx context.Context) {
+func (k *preflight) walk(ctx context.Context) {
 	k.client = k.http
-	k.heard = &heard{next: k.client.Transport, last: map[string]http.Header{}}
-	k.clock = &wire.Clock{Next: k.heard, Now: k.Now}
-	k.client.Transport = &wire.Paced{
-		Next:  &wire.Traced{Next: k.clock, Debugf: k.platform.Log().Debugf},
+	k.heard = &headerRecorder{next: k.client.Transport, last: map[string]http.Header{}}
+	k.clock = &httpclient.Clock{Next: k.heard, Now: k.Now}
+	k.client.Transport = &httpclient.Paced{
+		Next:  &httpclient.Traced{Next: k.clock, Debugf: k.platform.Log().Debugf},
 		Pacer: k.pacer(k.s), Log: k.platform.Log(),
 	}
 
@@ -140,7 +140,7 @@ func (k *checkup) walk(ctx context.Context) {
 }
 
 // crossed is the first of the rows of those names that failed, or nil.
-func (k *checkup) crossed(names ...string) *check.Row {
+func (k *preflight) crossed(names ...string) *check.Row {
 	for _, row := range k.report.Rows {
 		if row.Mark == check.Cross && slices.Contains(names, row.Name) {
 			return row
@@ -150,12 +150,12 @@ func (k *checkup) crossed(names ...string) *check.Row {
 }
 
 // probe opens a connection to each host, to all of them at once.
-func (k *checkup) probe(ctx context.Context) {
+func (k *preflight) probe(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, h := range k.hosts {
 		all.Go(func() {
 			start := k.Now()
-			path, err := wire.Probe(ctx, k.client, h.url)
+			path, err := httpclient.Probe(ctx, k.client, h.url)
 			h.Took = k.Now().Sub(start)
 			if err != nil {
 				h.Fail(k.job.Remedy(err), "%v (%s)", err, way(path))
@@ -169,7 +169,7 @@ func (k *checkup) probe(ctx context.Context) {
 }
 
 // way describes the way to a host.
-func way(p wire.Path) string {
+func way(p httpclient.Path) string {
 	parts := []string{"direct"}
 	if p.Proxy != "" {
 		parts = []string{"through the proxy " + p.Proxy}
@@ -193,7 +193,7 @@ func ms(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) 
 
 // askTenant asks the organization for its tenant, where it is given too: another
 // one than the organization's is a common mistake.
-func (k *checkup) askTenant(ctx context.Context) {
+func (k *preflight) askTenant(ctx context.Context) {
 	row, given := k.row.tenant, k.s.TenantID
 	if b := k.crossed("host-azure-devops"); b != nil {
 		if row.Skip("not tried: %s failed", b.Name); given != "" {
@@ -203,13 +203,13 @@ func (k *checkup) askTenant(ctx context.Context) {
 	}
 	start := k.Now()
 	o := &entra.Organization{HTTP: k.client, BaseURL: k.s.TokenServiceURL, Name: k.s.Organization}
-	err := wire.Retry(ctx, k.platform.Log(), "the tenant", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, k.platform.Log(), "the tenant", func(ctx context.Context) (err error) {
 		k.theirs, err = o.Tenant(ctx)
 		return err
 	})
 	row.Took = k.Now().Sub(start)
 	switch {
-	case err != nil && (given == "" || errors.Is(err, entra.ErrNowhere)):
+	case err != nil && (given == "" || errors.Is(err, entra.ErrNoTenant)):
 		row.Fail(k.job.Remedy(err), "%v", err)
 	case err != nil:
 		row.Pass("given as %s; the organization does not tell its own: %v", given, err)
@@ -225,7 +225,7 @@ func (k *checkup) askTenant(ctx context.Context) {
 	}
 }
 
-func (k *checkup) sawScopes() {
+func (k *preflight) sawScopes() {
 	row := k.row.scopes
 	if len(k.s.Scopes) == 0 {
 		row.Skip("not given; mint needs them")
@@ -242,7 +242,7 @@ func (k *checkup) sawScopes() {
 }
 
 // findings answers, for an agent user, what no documentation does.
-func (k *checkup) findings() {
+func (k *preflight) findings() {
 	if k.s.Identity != settings.AgentUser {
 		return
 	}

@@ -20,26 +20,26 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 // Exit statuses.
 const (
-	done  = 0
-	fault = 1
-	usage = 2 // the settings or the command line are wrong; nothing was sent
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2 // the settings or the command line are wrong; nothing was sent
 )
 
 // LastWord is how long the program may take to end once it was told to stop or
 // its time is up: within 5 seconds it is gone, with cleaning up and a word of it.
-const LastWord = lease.Cleanup - 100*time.Millisecond
+const ShutdownTimeout = lease.Cleanup - 100*time.Millisecond
 
 // World is every side effect that the program has, but for the network and the
 // files that the settings name.
-type World struct {
+type System struct {
 	Args      []string // Args[0] is the program's name, as in [os.Args]
 	LookupEnv func(string) (string, bool)
 	Environ   func() []string // as [os.Environ] does
@@ -61,8 +61,8 @@ type World struct {
 
 // Run runs the command that the arguments name and returns the exit status. It
 // ends early when ctx does, with what [context.Cause] says.
-func Run(ctx context.Context, w World) int {
-	c := &call{World: w, told: ctx.Done(), out: printer{Writer: w.Stdout}}
+func Run(ctx context.Context, w System) int {
+	c := &app{System: w, told: ctx.Done(), out: printer{Writer: w.Stdout}}
 	c.platform = ci.Detect(c.options(false))
 	args := w.Args[1:]
 	// The action's post step is the same binary under another name: main and
@@ -79,7 +79,7 @@ func Run(ctx context.Context, w World) int {
 		var err error
 		if args, err = c.actionArgs(args); err != nil {
 			action.Log().Error("azdo-pat wrong settings", err)
-			return usage
+			return exitUsage
 		}
 	}
 	args = joined(args)
@@ -90,12 +90,12 @@ func Run(ctx context.Context, w World) int {
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if c.out.failed != nil && c.status == done { // cobra's own commands do not say so
+	if c.out.failed != nil && c.status == exitOK { // cobra's own commands do not say so
 		return c.failed(root.Name(), fmt.Errorf("write to standard output: %w", c.out.failed))
 	}
 	if err != nil {
 		c.platform.Log().Error("azdo-pat wrong command line", commandLineError(err, root, args))
-		return usage
+		return exitUsage
 	}
 	return c.status
 }
@@ -120,13 +120,13 @@ func unknownTopic(root *cobra.Command, args []string) error {
 }
 
 // call is one run of the program.
-type call struct {
-	World
+type app struct {
+	System
 	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
-	http     *http.Client // once the settings are read
-	paces    *wire.Pacer  // by pacer
-	unbound  func()       // stops what World.Bound has begun; nil: nothing
+	http     *http.Client      // once the settings are read
+	paces    *httpclient.Pacer // by pacer
+	unbound  func()            // stops what World.Bound has begun; nil: nothing
 	// connected tells that connect was called, started that a command of the
 	// caller's runs.
 	connected bool
@@ -138,7 +138,7 @@ type call struct {
 	started atomic.Bool
 	// clock has heard what the servers said of the time since connect was called
 	// last.
-	clock atomic.Pointer[wire.Clock]
+	clock atomic.Pointer[httpclient.Clock]
 	// ran tells that a command of the caller's has run, ending that all that is
 	// left to do is to revoke.
 	ran, ending atomic.Bool
@@ -149,7 +149,7 @@ type call struct {
 }
 
 // bound gives what follows a bound of its own. Zero: none.
-func (c *call) bound(d time.Duration) {
+func (c *app) bound(d time.Duration) {
 	if c.unbound != nil {
 		c.unbound()
 		c.unbound = nil
@@ -159,7 +159,7 @@ func (c *call) bound(d time.Duration) {
 	}
 }
 
-func (c *call) options(json bool) ci.Options {
+func (c *app) options(json bool) ci.Options {
 	stdout := &stream{Writer: c.Stdout, told: c.told, ending: &c.ending}
 	stderr := &stream{Writer: c.Stderr, told: c.told, ending: &c.ending}
 	if c.log = stdout; json {
@@ -171,7 +171,7 @@ func (c *call) options(json bool) ci.Options {
 // keep keeps a credential out of the log. Where all that is left to do is to
 // revoke, a mask that cannot be written is no reason not to: nor can anything
 // else be written there.
-func (c *call) keep(v secret.Value) error {
+func (c *app) mask(v secret.Value) error {
 	if err := c.platform.Mask(v); err != nil && (!c.ending.Load() || errors.Is(err, ci.ErrTooShort)) {
 		return err
 	}
@@ -179,7 +179,7 @@ func (c *call) keep(v secret.Value) error {
 }
 
 // aloud says on standard error what the log did not take.
-func (c *call) aloud(text string) {
+func (c *app) fallbackToStderr(text string) {
 	if _, terminal := c.platform.(*ci.Terminal); !terminal && c.log.failed.Load() {
 		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(ci.Harmless(c.platform.Log().Scrub(text)), "\n", "\n  "))
 	}
@@ -187,7 +187,7 @@ func (c *call) aloud(text string) {
 
 // actionArgs checks the input command, which action.yml passes as the argument.
 // An empty one counts as unset.
-func (c *call) actionArgs(args []string) ([]string, error) {
+func (c *app) actionArgs(args []string) ([]string, error) {
 	if len(args) == 1 && args[0] == "" {
 		return []string{string(settings.Mint)}, nil
 	}
@@ -206,11 +206,11 @@ func (c *call) actionArgs(args []string) ([]string, error) {
 var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
 
 // Root is the command line with its help, for those who write it down.
-func Root() *cobra.Command { return (&call{}).root(func(string) bool { return true }) }
+func Root() *cobra.Command { return (&app{}).root(func(string) bool { return true }) }
 
 // root has flags only for the commands that are named: a job waits while they are
 // made, and only one command runs.
-func (c *call) root(named func(string) bool) *cobra.Command {
+func (c *app) root(named func(string) bool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "azdo-pat",
 		Short: "Azure DevOps personal access tokens that live no longer than the job",
@@ -349,15 +349,15 @@ func flags(cmd *cobra.Command) map[string]string {
 }
 
 // source is where the settings of this call come from.
-func (c *call) source(given map[string]string, saved *settings.Saved) settings.Source {
+func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Environ: c.Environ, Saved: saved}
 	s.Roots = func(file string) (err error) {
-		o := wire.Options{CAFile: file}
+		o := httpclient.Options{CAFile: file}
 		if saved != nil {
 			o.KeptRoots = saved.Roots
 		}
-		if c.http, err = wire.NewClient(o); err == nil && c.keeping {
-			c.roots, err = wire.KeepRoots(file)
+		if c.http, err = httpclient.NewClient(o); err == nil && c.keeping {
+			c.roots, err = httpclient.KeepRoots(file)
 		}
 		return err
 	}
@@ -393,10 +393,10 @@ func asked(name, url string, unavailable error) error {
 
 // load reads the settings of a command. It masks the credentials that came with
 // them before anything is said of what is wrong.
-func (c *call) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
+func (c *app) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
 	s, wrong := settings.Load(command, src)
 	if wrong == nil {
-		c.bound(s.Timeout + LastWord)
+		c.bound(s.Timeout + ShutdownTimeout)
 	}
 	if s != nil && s.Output == settings.JSON {
 		before := c.platform
@@ -405,7 +405,7 @@ func (c *call) load(command settings.Command, src settings.Source) (*settings.Se
 			action.Continue(before)
 		}
 	}
-	if err := c.mask(s); err != nil {
+	if err := c.maskGiven(s); err != nil {
 		return s, err
 	}
 	if s != nil {
@@ -417,7 +417,7 @@ func (c *call) load(command settings.Command, src settings.Source) (*settings.Se
 }
 
 // mask masks what came with the settings, and the job's own credential.
-func (c *call) mask(s *settings.Settings) error {
+func (c *app) maskGiven(s *settings.Settings) error {
 	var given []secret.Value
 	if s != nil {
 		given = s.Credentials()
@@ -430,7 +430,7 @@ func (c *call) mask(s *settings.Settings) error {
 	}
 	for _, v := range given {
 		// What cannot be masked of the job's own is refused where it is needed.
-		if err := c.keep(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
+		if err := c.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
 			return err
 		}
 	}
@@ -438,16 +438,16 @@ func (c *call) mask(s *settings.Settings) error {
 }
 
 // failed says what failed and returns the exit status for it.
-func (c *call) failed(command string, err error) int {
+func (c *app) failed(command string, err error) int {
 	var wrong *settings.Problems
 	if errors.As(err, &wrong) {
 		c.platform.Log().Error("azdo-pat "+command+": wrong settings", err)
-		c.aloud(command + ": wrong settings: " + ci.Explain(err))
-		return usage
+		c.fallbackToStderr(command + ": wrong settings: " + ci.Explain(err))
+		return exitUsage
 	}
 	c.platform.Log().Error("azdo-pat "+command+" failed", err)
-	c.aloud(command + " failed: " + ci.Explain(err))
-	return fault
+	c.fallbackToStderr(command + " failed: " + ci.Explain(err))
+	return exitFailure
 }
 
 // printer is standard output for a command that only prints. That its reader has
@@ -471,14 +471,14 @@ func (p *printer) Write(text []byte) (int, error) {
 }
 
 // printed says so if what the caller asked for could not be written.
-func (c *call) printed(command string, err error) {
+func (c *app) printed(command string, err error) {
 	if err != nil {
 		c.status = c.failed(command, err)
 	}
 }
 
 // within bounds ctx by the setting timeout.
-func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, timeout, hint.Add(
 		fmt.Errorf("not done within %s", timeout), "if the services are just slow, give timeout a longer duration"))
 }

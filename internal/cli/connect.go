@@ -15,12 +15,12 @@ import (
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 // connection is the PAT API in the name of the user, with the server's clock.
@@ -29,7 +29,7 @@ type connection struct {
 	tenant string
 	// clock is Azure DevOps' once it has answered, and until then Entra's if that
 	// was asked.
-	clock *wire.Clock
+	clock *httpclient.Clock
 	// user is the object id of the user, and tokenEnds the end of the user's
 	// token, where the token tells them.
 	user      string
@@ -45,22 +45,22 @@ type connection struct {
 func (c *connection) server() time.Time { return c.now().Add(-c.clock.Skew().Estimate()) }
 
 // tooMuch is the skew from which on it is worth a warning.
-const tooMuch = time.Minute
+const clockWarningFrom = time.Minute
 
 // connect goes from the settings to the PAT API: assertion, exchange, client.
-func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, error) {
-	log, _ := c.aside()
+func (c *app) connect(ctx context.Context, s *settings.Settings) (*connection, error) {
+	log, _ := c.quietLog()
 	identity := log.Infof
 	if c.connected { // it is said already
 		identity = log.Debugf
 	}
 	c.connected = true
 	azureDevOps := hostOf(s.TokenServiceURL)
-	clock := &wire.Clock{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Now: c.Now, Host: azureDevOps}
+	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Now: c.Now, Host: azureDevOps}
 	c.clock.Store(clock)
 	pacer := c.pacer(s)
 	// What waits does so before its time is taken.
-	client := &http.Client{Transport: &wire.Paced{Next: clock, Pacer: pacer, Log: log}, CheckRedirect: c.http.CheckRedirect}
+	client := &http.Client{Transport: &httpclient.Paced{Next: clock, Pacer: pacer, Log: log}, CheckRedirect: c.http.CheckRedirect}
 	conn := &connection{tenant: s.TenantID, now: c.Now, clock: clock}
 	conn.ready = func(ctx context.Context) error { return pacer.Wait(ctx, azureDevOps, log) }
 	access, pats := s.AccessToken, client
@@ -83,7 +83,7 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 		conn.tenant = x.Tenant
 		access = token.Access
 		conn.refresh = token.Refresh
-		pats = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &wire.Reauthorize{Next: client.Transport, Token: func(ctx context.Context, claims string) (secret.Value, error) {
+		pats = &http.Client{CheckRedirect: client.CheckRedirect, Transport: &httpclient.Reauthorize{Next: client.Transport, Token: func(ctx context.Context, claims string) (secret.Value, error) {
 			return c.anotherToken(ctx, s, conn.tenant, client, claims)
 		}}}
 	} else {
@@ -99,8 +99,8 @@ func (c *call) connect(ctx context.Context, s *settings.Settings) (*connection, 
 const anotherTokenTimeout = 30 * time.Second
 
 // anotherToken gets a token with the claims that Azure DevOps demands.
-func (c *call) anotherToken(ctx context.Context, s *settings.Settings, tenant string, client *http.Client, claims string) (secret.Value, error) {
-	log, _ := c.aside()
+func (c *app) anotherToken(ctx context.Context, s *settings.Settings, tenant string, client *http.Client, claims string) (secret.Value, error) {
+	log, _ := c.quietLog()
 	log.Infof("Azure DevOps demands another token (continuous access evaluation); signing in again")
 	ctx, cancel := context.WithTimeout(ctx, min(anotherTokenTimeout, s.Timeout))
 	defer cancel()
@@ -139,9 +139,9 @@ func (c *connection) readToken(access secret.Value) {
 
 // pacer keeps requests back where a service has asked for it; it knows what the
 // services are called.
-func (c *call) pacer(s *settings.Settings) *wire.Pacer {
+func (c *app) pacer(s *settings.Settings) *httpclient.Pacer {
 	if c.paces == nil {
-		c.paces = &wire.Pacer{}
+		c.paces = &httpclient.Pacer{}
 	}
 	switch p := c.platform.(type) {
 	case *ci.GitHub:
@@ -164,8 +164,8 @@ func hostOf(address string) string {
 }
 
 // exchange is the way from this job to the user's token.
-func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchange {
-	log, keep := c.aside()
+func (c *app) exchange(s *settings.Settings, client *http.Client) *entra.Exchange {
+	log, keep := c.quietLog()
 	x := &entra.Exchange{
 		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
@@ -192,9 +192,9 @@ func (c *call) exchange(s *settings.Settings, client *http.Client) *entra.Exchan
 }
 
 // vouchedBy says where the assertion comes from.
-func (c *call) vouchedBy(s *settings.Settings) string {
+func (c *app) vouchedBy(s *settings.Settings) string {
 	if s.FederatedTokenFile != "" {
-		return "the file " + outside.Exact(s.FederatedTokenFile)
+		return "the file " + sanitize.Exact(s.FederatedTokenFile)
 	}
 	if _, ok := c.platform.(*ci.AzurePipelines); ok {
 		return "Azure Pipelines"
@@ -208,7 +208,7 @@ func issuer(v secret.Value) string {
 	if err != nil || claims.Issuer == "" {
 		return "not readable"
 	}
-	return outside.Exact(claims.Issuer)
+	return sanitize.Exact(claims.Issuer)
 }
 
 // unused says which file was left aside for the CI system's assertion.
@@ -259,7 +259,7 @@ func (i *insteadOf) Assertion(ctx context.Context) (secret.Value, error) {
 }
 
 // pats is the PAT API in the name of the user whose token it is.
-func (c *call) pats(s *settings.Settings, client *http.Client, access secret.Value) *pat.Client {
+func (c *app) pats(s *settings.Settings, client *http.Client, access secret.Value) *pat.Client {
 	return pat.New(pat.Options{
 		HTTP: client, BaseURL: s.TokenServiceURL, Organization: s.Organization,
 		Token: access, UserAgent: "azdo-pat/" + version, Now: c.Now,
@@ -269,9 +269,9 @@ func (c *call) pats(s *settings.Settings, client *http.Client, access secret.Val
 // openEarly begins to open the connections that are needed once there is an
 // assertion.
 func openEarly(client *http.Client, s *settings.Settings) {
-	wire.Open(client, s.AuthorityHost)
+	httpclient.Open(client, s.AuthorityHost)
 	if s.TenantID != "" { // or Azure DevOps is asked for it, at once
-		wire.Open(client, s.TokenServiceURL)
+		httpclient.Open(client, s.TokenServiceURL)
 	}
 }
 
@@ -291,29 +291,29 @@ func (o opening) Assertion(ctx context.Context) (secret.Value, error) {
 }
 
 // speaker is a [ci.Log], or one that says less.
-type speaker interface {
+type logger interface {
 	lease.Log
 	Debugf(format string, args ...any)
 }
 
 // quiet says in the debug log what would disturb a command that runs.
-type quiet struct{ *ci.Log }
+type quietLogger struct{ *ci.Log }
 
-func (q quiet) Infof(format string, args ...any) { q.Debugf(format, args...) }
+func (q quietLogger) Infof(format string, args ...any) { q.Debugf(format, args...) }
 
 // aside returns where to say what happens on the way, and how to keep what is
 // fetched there out of the log. Once a command of the caller's runs, and when it
 // has run, no mask is written: the command may have told the runner to heed no
 // logging commands (stop-commands), to which a mask is text like any other.
-func (c *call) aside() (speaker, func(secret.Value) error) {
+func (c *app) quietLog() (logger, func(secret.Value) error) {
 	log := c.platform.Log()
 	switch {
 	case c.started.Load():
-		return quiet{log}, log.Hide
+		return quietLogger{log}, log.Hide
 	case c.ran.Load():
 		return log, log.Hide
 	}
-	return log, c.keep
+	return log, c.mask
 }
 
 // credentials makes the identity that the settings name.
@@ -344,18 +344,18 @@ func who(s *settings.Settings) string {
 
 // presented adds to Entra's refusal of the job's assertion what the job presented,
 // as values to paste into a federated credential.
-func (c *call) presented(err error) error {
+func (c *app) presented(err error) error {
 	var refused *entra.Error
 	if !errors.As(err, &refused) || !refused.CredentialMismatch() || refused.Presented == (assertion.Claims{}) {
 		return err
 	}
 	p := refused.Presented
 	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s",
-		outside.Exact(p.Issuer), outside.Exact(p.Subject), outside.Exact(p.Audience))
+		sanitize.Exact(p.Issuer), sanitize.Exact(p.Subject), sanitize.Exact(p.Audience))
 	if p.JobWorkflowRef != "" {
-		text += "\n  job_workflow_ref: " + outside.Exact(p.JobWorkflowRef)
+		text += "\n  job_workflow_ref: " + sanitize.Exact(p.JobWorkflowRef)
 	}
-	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, outside.NeedsEscape) {
+	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, sanitize.NeedsEscape) {
 		text += "\n" + escapedNote
 	}
 	if c.platform.Log().Scrub(text) != text {
@@ -373,9 +373,9 @@ const (
 	maskedNote  = "(*** stands for what equals or looks like a credential: take the value from the assertion itself)"
 )
 
-func (c *call) clockWarning(skew time.Duration) {
+func (c *app) clockWarning(skew time.Duration) {
 	skew = skew.Truncate(time.Second)
-	if skew.Abs() <= tooMuch {
+	if skew.Abs() <= clockWarningFrom {
 		return
 	}
 	direction := "ahead of"
@@ -390,7 +390,7 @@ func (c *call) clockWarning(skew time.Duration) {
 const refreshTokenLife = 90 * 24 * time.Hour
 
 // replaced says when the stored refresh token dies, if Entra gave another.
-func (c *call) replaced(refresh secret.Value, server time.Time) {
+func (c *app) replaced(refresh secret.Value, server time.Time) {
 	if refresh.IsZero() {
 		return
 	}
@@ -400,8 +400,8 @@ func (c *call) replaced(refresh secret.Value, server time.Time) {
 }
 
 // lessor is who mints and revokes over a connection.
-func (c *call) lessor(conn *connection) *lease.Lessor {
-	return &lease.Lessor{
+func (c *app) lessor(conn *connection) *lease.Client {
+	return &lease.Client{
 		PATs:   conn.pats,
 		Record: func(r lease.Record) error { return c.platform.Record(r.String()) },
 		Mask:   func(v secret.Value) error { return ci.MaskPAT(c.platform, v) },

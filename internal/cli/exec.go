@@ -17,12 +17,12 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 )
 
-func (c *call) execCommand() *cobra.Command {
+func (c *app) execCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG…]",
 		Short: "Run a command with a PAT in its environment",
@@ -78,9 +78,9 @@ func programs(_ *cobra.Command, args []string, begun string) (names []string, _ 
 	return names, cobra.ShellCompDirectiveDefault
 }
 
-func (c *call) exec(ctx context.Context, given map[string]string, command []string) int {
+func (c *app) exec(ctx context.Context, given map[string]string, command []string) int {
 	c.alone = true
-	x := &execution{call: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
+	x := &execution{app: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
 	if _, terminal := c.platform.(*ci.Terminal); !terminal {
 		x.shared = ci.Share(c.Stdout)
 		c.Stdout = x.shared
@@ -128,7 +128,7 @@ func (e *notStarted) Unwrap() error { return e.error }
 
 // failed says what failed and returns the exit status for it.
 func (x *execution) failed(err error) int {
-	status := x.call.failed("exec", err)
+	status := x.app.failed("exec", err)
 	if e := (*notStarted)(nil); errors.As(err, &e) {
 		return e.status
 	}
@@ -146,7 +146,7 @@ func find(name string) (string, error) {
 		return "", &notStarted{hint.Add(fmt.Errorf("%q is found in the current directory alone, which is not searched; nothing was minted", shown), "write it with its directory, as in ./"+shown), notFound}
 	case errors.Is(err, exec.ErrNotFound):
 		if denied := foundDenied(name); denied != "" {
-			return "", &notStarted{fmt.Errorf("%q cannot be started: %s: %w; nothing was minted", shown, outside.Line(denied, 200), fs.ErrPermission), cannotStart}
+			return "", &notStarted{fmt.Errorf("%q cannot be started: %s: %w; nothing was minted", shown, sanitize.Line(denied, 200), fs.ErrPermission), cannotStart}
 		}
 		return "", &notStarted{hint.Add(fmt.Errorf("%q is not found; nothing was minted", shown), "the first word after -- is looked for in PATH; what only a shell knows needs one: -- sh -c '…'"), notFound}
 	case errors.Is(err, fs.ErrNotExist):
@@ -186,20 +186,20 @@ func unstartable(name string, err error) error {
 // to set a variable, and the value may be a credential.
 func shownProgram(name string) string {
 	if variable, _, assigns := strings.Cut(name, "="); assigns {
-		return outside.Line(variable, 100) + "=…"
+		return sanitize.Line(variable, 100) + "=…"
 	}
-	return outside.Line(name, 200)
+	return sanitize.Line(name, 200)
 }
 
 // execution is one command that runs with a PAT.
 type execution struct {
-	*call
+	*app
 	s              *settings.Settings
 	command        []string
-	program        string     // its path
-	shared         *ci.Shared // of the log and the command; nil: on a terminal
-	stdout, stderr io.Writer  // the program's own
-	tenure
+	program        string              // its path
+	shared         *ci.LineInterleaver // of the log and the command; nil: on a terminal
+	stdout, stderr io.Writer           // the program's own
+	execLease
 }
 
 // run runs the command and returns its status, or an error if it could not be
@@ -208,11 +208,11 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	signals, giveBack := x.Catch()
 	defer giveBack()
 	if ctx.Err() != nil {
-		return fault, x.lessor().Undo(ctx, x.lease, context.Cause(ctx))
+		return exitFailure, x.lessor().Undo(ctx, x.lease, context.Cause(ctx))
 	}
 	running, out, err := x.start()
 	if err != nil {
-		return fault, x.lessor().Undo(ctx, x.lease, err)
+		return exitFailure, x.lessor().Undo(ctx, x.lease, err)
 	}
 	x.bound(0)
 	x.ran.Store(true)
@@ -241,7 +241,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is not kept any longer", cause, x.shown())
 			}
 			if over {
-				x.bound(LastWord)
+				x.bound(ShutdownTimeout)
 				stop(cause)
 			}
 		case report = <-released:
@@ -251,7 +251,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		case status = <-ended:
 			over = true
 			x.started.Store(false)
-			x.bound(x.s.Timeout + linger + LastWord)
+			x.bound(x.s.Timeout + linger + ShutdownTimeout)
 			release()
 			if cause != nil {
 				stop(cause)
@@ -261,14 +261,14 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 			drained = nil
 		}
 	}
-	if report() != done || x.revoked != nil && status == done {
-		status = fault
+	if report() != exitOK || x.revoked != nil && status == exitOK {
+		status = exitFailure
 	}
 	return status, nil
 }
 
 // shown is the command for a line of the log: its arguments may hold credentials.
-func (x *execution) shown() string { return outside.Line(filepath.Base(x.command[0]), 100) }
+func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
 
 // start starts the command.
 func (x *execution) start() (*child, outputs, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // tenure is the lease of a command that runs.
-type tenure struct {
+type execLease struct {
 	lease *lease.Lease
 	// What speaks to Azure DevOps, since when. The keeper has it, and when that
 	// has ended, the release.
@@ -25,11 +25,11 @@ type tenure struct {
 }
 
 func (x *execution) acquire(ctx context.Context) error {
-	ctx, cancel := within(ctx, x.s.Timeout)
+	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
 	// No later process looks for this lease, but another one of the same step
 	// must not take it for its own.
-	conn, _, minted, err := x.obtain(ctx, x.s, x.platform.Origin(x.s.Name).Alone(x.Random), unrecorded)
+	conn, _, minted, err := x.mintPAT(ctx, x.s, x.platform.Origin(x.s.Name).Alone(x.Random), unrecorded)
 	if err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func (x *execution) acquire(ctx context.Context) error {
 func unrecorded(lease.Record) error { return nil }
 
 // lessor speaks by the current connection.
-func (x *execution) lessor() *lease.Lessor {
-	l := x.call.lessor(x.conn)
+func (x *execution) lessor() *lease.Client {
+	l := x.app.lessor(x.conn)
 	l.Record, l.Log, l.Last = unrecorded, x.log(), true
 	return l
 }
@@ -59,20 +59,20 @@ func (x *execution) lessor() *lease.Lessor {
 // as it runs.
 func (x *execution) log() lease.Log {
 	if x.started.Load() && x.shared == nil {
-		return quiet{x.platform.Log()}
+		return quietLogger{x.platform.Log()}
 	}
 	return x.platform.Log()
 }
 
-// use calls f with a Lessor that is signed in. The user's token lives for about an
+// use calls f with a Client that is signed in. The user's token lives for about an
 // hour, and is used as long as it does: a token file may hold no fresh assertion
 // by now.
-func (x *execution) use(ctx context.Context, f func(*lease.Lessor) error) error {
+func (x *execution) use(ctx context.Context, f func(*lease.Client) error) error {
 	now := x.Now()
 	// The machine has slept, or its clock was set: then the connections are dead,
 	// or the skew is not what it was.
 	stood := now.Round(0).Sub(x.since.Round(0)) - now.Sub(x.since)
-	if stood.Abs() < tooMuch {
+	if stood.Abs() < clockWarningFrom {
 		err := f(x.lessor())
 		if refused := (*pat.Error)(nil); !errors.As(err, &refused) || !refused.SignedOut() {
 			return err
@@ -91,13 +91,13 @@ func (x *execution) use(ctx context.Context, f func(*lease.Lessor) error) error 
 func (x *execution) keep(ctx context.Context) {
 	ctx, x.stopKeeping = context.WithCancel(context.WithoutCancel(ctx))
 	x.kept = make(chan struct{})
-	keeper := &lease.Keeper{
+	keeper := &lease.Renewer{
 		Lease: x.lease, Want: lease.Want{Scopes: x.s.Scopes, Lifetime: x.s.Lifetime},
 		Timeout: x.s.Timeout, Use: x.use, Log: x.log(), Now: x.Now, After: x.After,
 	}
 	go func() {
 		defer close(x.kept)
-		if x.revoked = keeper.Keep(ctx); x.revoked != nil {
+		if x.revoked = keeper.Run(ctx); x.revoked != nil {
 			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s goes on with a PAT that is not good any more", x.lease.Record.ID, x.revoked, x.shown()))
 		}
 	}()
@@ -112,24 +112,24 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	record := x.lease.Record
 	log := x.platform.Log()
 	switch {
-	case record.Stage == lease.Over:
-		return func() int { return done }
+	case record.Stage == lease.Closed:
+		return func() int { return exitOK }
 	case x.s.SkipRevoke && x.revoked == nil:
 		return func() int {
 			log.Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
-			return done
+			return exitOK
 		}
 	}
 	if !record.Doubt {
 		record.Name = "" // another exec of the same step may have the same
 	}
-	ctx, enough := stubborn(ctx)
+	ctx, enough := withGracePeriod(ctx)
 	defer enough()
-	ctx, cancel := within(ctx, x.s.Timeout)
+	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
-	var ended []lease.Ended
+	var ended []lease.Revoked
 	var open bool
-	err := x.use(ctx, func(l *lease.Lessor) (err error) {
+	err := x.use(ctx, func(l *lease.Client) (err error) {
 		ended, err = l.Release(ctx, record)
 		open = l.Open
 		return err
@@ -148,6 +148,6 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 		if open {
 			x.anotherMayBeMade(record.Name)
 		}
-		return done
+		return exitOK
 	}
 }

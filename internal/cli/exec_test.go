@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // clock is a time that flies: whoever waits is let through at once, up to a moment.
@@ -95,7 +95,7 @@ func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulato
 			all["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 		}
 		// As Entra does, for as long as they have not expired.
-		s.Change(func(w *emulator.World) { w.AllowReusedAssertions = true })
+		s.Change(func(w *emulator.State) { w.AllowReusedAssertions = true })
 		all["AZDO_PAT_FEDERATED_TOKEN_FILE"] = s.file("token.jwt", s.Assertion()).Name()
 	}
 	prepare(s.Emulator)
@@ -110,7 +110,7 @@ func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulato
 	s.stdin, s.out, s.log = w, s.file("stdout", ""), s.file("stderr", "")
 	t.Cleanup(func() { w.Close(); stdin.Close() })
 	go func() {
-		s.status <- Run(context.Background(), World{
+		s.status <- Run(context.Background(), System{
 			Args:      []string{"azdo-pat", "exec", "--", "/bin/sh", "-c", "echo runs; " + script},
 			LookupEnv: func(name string) (string, bool) { value, ok := all[name]; return value, ok },
 			Environ:   func() []string { return environ },
@@ -297,7 +297,7 @@ func TestExecWithAStaleAssertion(t *testing.T) {
 func TestExecIsNotRenewed(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", "cat")
-	s.Change(func(w *emulator.World) {
+	s.Change(func(w *emulator.State) {
 		w.Organization(emulator.OrganizationName).Policies = emulator.Policies{MaxLifetime: 20 * time.Minute, RefuseLongLived: true}
 	})
 	s.clock.fly(14 * time.Minute)

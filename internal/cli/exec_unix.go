@@ -124,7 +124,7 @@ func (c *child) wait() int {
 		switch _, err := unix.Wait4(c.pid, &status, options, nil); {
 		case err == unix.EINTR:
 		case err != nil:
-			return fault
+			return exitFailure
 		case status.Stopped():
 			c.stopped(status.StopSignal())
 		case status.Signaled():

@@ -33,7 +33,7 @@ func (c *child) pass(os.Signal) {}
 func (c *child) wait() int {
 	state, err := c.process.Wait()
 	if err != nil {
-		return fault
+		return exitFailure
 	}
 	return state.ExitCode()
 }

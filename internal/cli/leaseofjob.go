@@ -8,7 +8,7 @@ import (
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 )
 
@@ -16,18 +16,18 @@ import (
 // Azure Pipelines job. Nothing is passed from that step to this one: the name of
 // the PAT is worked out again from the job, and every PAT of exactly that name is
 // revoked. What mint recorded says no more than whether one may still be made.
-func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
+func (c *app) revokeLease(ctx context.Context, s *settings.Settings) int {
 	log := c.platform.Log()
 	job := c.platform.(*ci.AzurePipelines)
 	origin := job.Origin(s.Name)
-	over := lease.Record{Stage: lease.Over, Name: origin.DisplayName()}
+	over := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
 	record, minted, known := c.recordedBy(job, origin, over)
 	if err := c.elsewhere(s, minted); err != nil {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
-	if s.SkipRevoke && known && record.Stage == lease.Handed {
+	if s.SkipRevoke && known && record.Stage == lease.HandedOver {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
-		return done
+		return exitOK
 	}
 	if s.SkipRevoke {
 		log.Infof("nothing on record says that a mint with skip-revoke handed a PAT over, so that it is revoked")
@@ -39,27 +39,27 @@ func (c *call) revokeLease(ctx context.Context, s *settings.Settings) int {
 	end := log.Group("azdo-pat revoke: " + s.Organization)
 	ended, open, err := c.release(ctx, s, record, s.Timeout)
 	end()
-	if then := minted.Values["organization"]; err == nil && len(ended) == 0 && record.Stage != lease.Over && then != "" && then != s.Organization {
-		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, outside.Line(then, 100))
+	if then := minted.Values["organization"]; err == nil && len(ended) == 0 && record.Stage != lease.Closed && then != "" && then != s.Organization {
+		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, sanitize.Line(then, 100))
 	}
 	if err != nil {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
 	job.Closed(over.String())
 	c.released(s, record, ended, open)
-	return done
+	return exitOK
 }
 
 // elsewhere refuses to send a credential to another host than mint did: a line that
 // any step prints can change the variables of the steps after it.
-func (c *call) elsewhere(s *settings.Settings, minted settings.Saved) error {
+func (c *app) elsewhere(s *settings.Settings, minted settings.Saved) error {
 	for _, host := range []struct{ name, then, now string }{
 		{"authority-host", minted.Values["authority-host"], s.AuthorityHost},
 		{tokenServiceURL, minted.Values[tokenServiceURL], s.TokenServiceURL},
 		{"SYSTEM_OIDCREQUESTURI", minted.Asked, c.asks(s)},
 	} {
 		if host.then != "" && host.now != "" && host.then != host.now {
-			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, outside.Line(host.now, 200), outside.Line(host.then, 200)),
+			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, sanitize.Line(host.now, 200), sanitize.Line(host.then, 200)),
 				"find the step in between that sets a variable of that name, perhaps by a line that it only prints; agents can be told to take no variables from it (target: settableVariables: none)")
 		}
 	}
@@ -67,7 +67,7 @@ func (c *call) elsewhere(s *settings.Settings, minted settings.Saved) error {
 }
 
 // asks is the host that is asked for an assertion; empty: none.
-func (c *call) asks(s *settings.Settings) string {
+func (c *app) asks(s *settings.Settings) string {
 	p, ok := c.platform.(*ci.AzurePipelines)
 	if !ok || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
 		return ""
@@ -82,7 +82,7 @@ func (c *call) asks(s *settings.Settings) string {
 // recordedBy is what mint recorded, as far as another step that planted it could
 // do no more harm than to have this one wait or fail; the settings that it had; and
 // whether that is known at all. No mint can begin after it.
-func (c *call) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
+func (c *app) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
 	text, known := job.Close(origin, over.String())
 	if !known {
 		return lease.Unrecorded(over.Name, c.Now()), settings.Saved{}, false

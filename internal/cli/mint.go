@@ -10,14 +10,14 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
-func (c *call) mintCommand() *cobra.Command {
+func (c *app) mintCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "mint",
 		Short: "Mint a PAT and hand it to the CI system, or to standard output",
@@ -45,11 +45,11 @@ revoke with the id that --output json shows.`,
 }
 
 // firstWord is how long the first word may take.
-const firstWord = 10 * time.Second
+const startTimeout = 10 * time.Second
 
-func (c *call) mint(ctx context.Context, given map[string]string) int {
+func (c *app) mint(ctx context.Context, given map[string]string) int {
 	// A pipe in the place of a file would hold this for ever.
-	c.bound(firstWord)
+	c.bound(startTimeout)
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
@@ -61,28 +61,28 @@ func (c *call) mint(ctx context.Context, given map[string]string) int {
 	if recorded != nil {
 		return c.failed("mint", fmt.Errorf("keep the record that the post step needs: %w; nothing was minted", recorded))
 	}
-	ctx, cancel := within(ctx, s.Timeout)
+	ctx, cancel := withTimeout(ctx, s.Timeout)
 	defer cancel()
 	log := c.platform.Log()
 	end := log.Group("azdo-pat mint: " + s.Organization)
-	minted, err := c.acquire(ctx, s)
+	minted, err := c.mintAndHandOver(ctx, s)
 	end()
 	if err != nil {
 		return c.failed("mint", err)
 	}
 	t := minted.Token
 	log.Infof("minted PAT %s for %s with %s, valid until %s", t.ID, s.Organization, strings.Join(t.Scopes, " "), stamp(t.ValidTo))
-	return done
+	return exitOK
 }
 
 // acquire mints and hands over. When it fails, nothing is left.
-func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
+func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
 	log := c.platform.Log()
 	origin := c.platform.Origin(s.Name)
 	if err := c.platform.Prepare(origin); err != nil {
 		return nil, err
 	}
-	conn, lessor, minted, err := c.obtain(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
+	conn, lessor, minted, err := c.mintPAT(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 	}
 	if s.SkipRevoke {
 		// Without this the post step would take it for one that nobody got.
-		minted.Record.Stage = lease.Handed
+		minted.Record.Stage = lease.HandedOver
 		if err := c.platform.Record(minted.Record.String()); err != nil {
 			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
 		}
@@ -115,7 +115,7 @@ func (c *call) acquire(ctx context.Context, s *settings.Settings) (*lease.Lease,
 
 // hasLater reports whether a later process ends what this one leaves behind: the
 // post step, or azdo-pat revoke in Azure Pipelines.
-func (c *call) hasLater() bool {
+func (c *app) hasLater() bool {
 	switch c.platform.(type) {
 	case *ci.GitHub, *ci.AzurePipelines:
 		return !c.alone
@@ -124,7 +124,7 @@ func (c *call) hasLater() bool {
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
-func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origin, record func(lease.Record) error) (*connection, *lease.Lessor, *lease.Lease, error) {
+func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin ci.Origin, record func(lease.Record) error) (*connection, *lease.Client, *lease.Lease, error) {
 	log := c.platform.Log()
 	for _, u := range pat.Unknown(s.Scopes) {
 		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
@@ -164,7 +164,7 @@ func (c *call) obtain(ctx context.Context, s *settings.Settings, origin ci.Origi
 const jobTokenLife = 6 * time.Hour
 
 // credentialWarning says so where the PAT may outlive what is needed to revoke it.
-func (c *call) credentialWarning(s *settings.Settings, conn *connection, l *lease.Lease) {
+func (c *app) credentialWarning(s *settings.Settings, conn *connection, l *lease.Lease) {
 	if s.SkipRevoke {
 		return
 	}
@@ -188,7 +188,7 @@ func (c *call) credentialWarning(s *settings.Settings, conn *connection, l *leas
 	}
 	var until string
 	switch {
-	case !ends.IsZero() && ends.Add(wire.Tolerance).Before(l.Token.ValidTo):
+	case !ends.IsZero() && ends.Add(httpclient.Tolerance).Before(l.Token.ValidTo):
 		until = "ends at " + stamp(ends)
 	case long:
 		until = fmt.Sprintf("is good for about %s after the job's start", brief(jobTokenLife))
@@ -214,6 +214,6 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // anotherMayBeMade warns of a request to mint that may still take effect, where
 // no later process looks for the PAT.
-func (c *call) anotherMayBeMade(name string) {
+func (c *app) anotherMayBeMade(name string) {
 	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", name))
 }

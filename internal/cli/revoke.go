@@ -12,13 +12,13 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
-func (c *call) revokeCommand() *cobra.Command {
+func (c *app) revokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke",
 		Short: "Revoke a PAT that mint handed over",
@@ -40,7 +40,7 @@ the same setting name, acquired in an earlier step of the same job.`,
 	}
 }
 
-func (c *call) revoke(ctx context.Context, given map[string]string) int {
+func (c *app) revoke(ctx context.Context, given map[string]string) int {
 	c.ending.Store(true)
 	s, err := c.load(settings.Revoke, c.source(given, nil))
 	if err != nil {
@@ -58,24 +58,24 @@ func (c *call) revoke(ctx context.Context, given map[string]string) int {
 		if err := c.elsewhere(s, r.Settings); err != nil {
 			return c.ended("revoke", s, describe(err, s, lease.Record{ID: s.AuthorizationID}))
 		}
-		if s.SkipRevoke && !(r.Stage == lease.Handed && strings.EqualFold(r.ID, s.AuthorizationID)) {
+		if s.SkipRevoke && !(r.Stage == lease.HandedOver && strings.EqualFold(r.ID, s.AuthorizationID)) {
 			c.platform.Log().Infof("nothing on record says that a mint with skip-revoke handed the PAT %s over, so that it is revoked", s.AuthorizationID)
 			s.SkipRevoke = false
 		}
 	}
 	if s.SkipRevoke {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
-		return done
+		return exitOK
 	}
 	return c.ended("revoke", s, c.revokeID(ctx, s))
 }
 
 // revokeID ends the PAT of the setting authorization-id, of which nothing else is
 // known.
-func (c *call) revokeID(ctx context.Context, s *settings.Settings) error {
-	ctx, enough := stubborn(ctx)
+func (c *app) revokeID(ctx context.Context, s *settings.Settings) error {
+	ctx, enough := withGracePeriod(ctx)
 	defer enough()
-	ctx, cancel := within(ctx, s.Timeout)
+	ctx, cancel := withTimeout(ctx, s.Timeout)
 	defer cancel()
 	conn, err := c.connect(ctx, s)
 	if err != nil {
@@ -98,12 +98,12 @@ func (c *call) revokeID(ctx context.Context, s *settings.Settings) error {
 
 // post is the action's post step: revoke, by what mint recorded, or else by
 // what can be worked out again from the inputs and the environment.
-func (c *call) post(ctx context.Context, args []string) int {
+func (c *app) post(ctx context.Context, args []string) int {
 	c.ending.Store(true)
 	c.posting = true
 	log := c.platform.Log()
 	record, saved := c.recorded()
-	none := saved == nil || record.Stage == lease.Started || record.Stage == lease.Over
+	none := saved == nil || record.Stage == lease.Started || record.Stage == lease.Closed
 	switch {
 	case none && len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
 		// Main had the same argument, so that it was no mint. Where a PAT is on
@@ -114,13 +114,13 @@ func (c *call) post(ctx context.Context, args []string) int {
 			command = fmt.Sprintf("%q", args[0])
 		}
 		log.Infof("%s mints nothing, so there is nothing to revoke", command)
-		return done
+		return exitOK
 	case saved != nil && record.Stage == lease.Started:
 		log.Infof("nothing was minted, so there is nothing to revoke")
-		return done
-	case saved != nil && record.Stage == lease.Over:
+		return exitOK
+	case saved != nil && record.Stage == lease.Closed:
 		log.Infof("mint left no PAT behind, so there is nothing to revoke")
-		return done
+		return exitOK
 	}
 	s, err := c.load(settings.Post, c.source(nil, saved))
 	if err != nil {
@@ -132,9 +132,9 @@ func (c *call) post(ctx context.Context, args []string) int {
 		}
 		return c.ended("post", s, err)
 	}
-	if s.SkipRevoke && record.Stage == lease.Handed {
+	if s.SkipRevoke && record.Stage == lease.HandedOver {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
-		return done
+		return exitOK
 	}
 	if s.SkipRevoke {
 		log.Infof("nothing on record says that anybody got the PAT, so that it is revoked in spite of skip-revoke")
@@ -167,19 +167,19 @@ func (c *call) post(ctx context.Context, args []string) int {
 		ended, open, err = c.release(ctx, s, sought, s.Timeout-timeout)
 	}
 	end()
-	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone }) {
+	if err == nil && moved && !slices.ContainsFunc(ended, func(e lease.Revoked) bool { return !e.Gone }) {
 		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", saved.Values[tokenServiceURL], s.TokenServiceURL),
 			"give the input token-service-url of the step that mints, or none")
 	}
 	if err != nil && !moved && c.expired(record) && !record.Doubt {
 		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
-		return done
+		return exitOK
 	}
 	if err != nil {
 		return c.ended("post", s, describe(err, s, record, ended...))
 	}
 	c.released(s, record, ended, open)
-	return done
+	return exitOK
 }
 
 const tokenServiceURL = "token-service-url"
@@ -187,7 +187,7 @@ const tokenServiceURL = "token-service-url"
 // hostsDiffer reports whether the inputs name another service than the record, so
 // that what it does not show proves nothing. The inputs win: somebody else can have
 // planted the record, to have credentials sent to a host of theirs.
-func (c *call) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service bool) {
+func (c *app) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service bool) {
 	if saved == nil {
 		return false
 	}
@@ -202,7 +202,7 @@ func (c *call) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service
 
 // released says what became of a lease of which only the name is certain. Open
 // says that another PAT may be made later.
-func (c *call) released(s *settings.Settings, record lease.Record, ended []lease.Ended, open bool) {
+func (c *app) released(s *settings.Settings, record lease.Record, ended []lease.Revoked, open bool) {
 	log := c.platform.Log()
 	if len(ended) == 0 && open {
 		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later", record.Name)
@@ -226,14 +226,14 @@ func (c *call) released(s *settings.Settings, record lease.Record, ended []lease
 // expired reports whether the PAT has ended by itself: by Azure DevOps' clock, as
 // this machine has known it since the mint, and by every server that has told the
 // time since. A clock may have been set, and a Date may be wrong.
-func (c *call) expired(r lease.Record) bool {
+func (c *app) expired(r lease.Record) bool {
 	clock := c.clock.Load()
 	return r.Expired(c.Now()) && (clock == nil || clock.After(r.ValidTo))
 }
 
 // serverTime is Azure DevOps' clock as this machine has known it since the mint. It
 // is zero if what the servers have told since differs.
-func (c *call) serverTime(r lease.Record) time.Time {
+func (c *app) serverTime(r lease.Record) time.Time {
 	clock := c.clock.Load()
 	switch {
 	case clock == nil || clock.Skew().Agrees(r.Skew):
@@ -248,7 +248,7 @@ func (c *call) serverTime(r lease.Record) time.Time {
 const lateTimeout = 10 * time.Second
 
 // recorded returns what mint recorded and the settings in it, or nil.
-func (c *call) recorded() (lease.Record, *settings.Saved) {
+func (c *app) recorded() (lease.Record, *settings.Saved) {
 	g, ok := c.platform.(*ci.GitHub)
 	if !ok {
 		return lease.Record{}, nil
@@ -282,10 +282,10 @@ func otherRun(recorded, ours string) bool {
 
 // release connects and ends what a record speaks of. Open says that there was no
 // time to wait for a PAT that may be made later.
-func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) (ended []lease.Ended, open bool, err error) {
-	ctx, enough := stubborn(ctx)
+func (c *app) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) (ended []lease.Revoked, open bool, err error) {
+	ctx, enough := withGracePeriod(ctx)
 	defer enough()
-	ctx, cancel := within(ctx, timeout)
+	ctx, cancel := withTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := c.connect(ctx, s)
 	if err != nil {
@@ -298,12 +298,12 @@ func (c *call) release(ctx context.Context, s *settings.Settings, r lease.Record
 
 // otherUser is the error of a release in the name of another user than the one
 // whose PAT it was: to them, the PAT does not exist.
-func otherUser(conn *connection, r lease.Record, ended []lease.Ended, err error) error {
-	found := slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone })
+func otherUser(conn *connection, r lease.Record, ended []lease.Revoked, err error) error {
+	found := slices.ContainsFunc(ended, func(e lease.Revoked) bool { return !e.Gone })
 	if found || r.User == "" || conn.user == "" || r.User == conn.user {
 		return err
 	}
-	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", outside.Line(r.User, 40), conn.user)
+	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", sanitize.Line(r.User, 40), conn.user)
 	if err != nil {
 		other = fmt.Errorf("%w: %w", other, err)
 	}
@@ -312,8 +312,8 @@ func otherUser(conn *connection, r lease.Record, ended []lease.Ended, err error)
 
 // stubborn goes on for a while when the process is told to stop: to revoke is all
 // that it would do then anyway.
-func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
-	on, cancel := context.WithCancelCause(wire.Outliving(ctx))
+func withGracePeriod(ctx context.Context) (context.Context, context.CancelFunc) {
+	on, cancel := context.WithCancelCause(httpclient.Outliving(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(lease.Cleanup-500*time.Millisecond, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(on, func() { timer.Stop() })
@@ -323,10 +323,10 @@ func stubborn(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // describe says what is left when a revocation did not succeed, and how to end
 // it by hand. The PAT on record may be among those that were ended all the same.
-func describe(err error, s *settings.Settings, r lease.Record, ended ...lease.Ended) error {
+func describe(err error, s *settings.Settings, r lease.Record, ended ...lease.Revoked) error {
 	what := fmt.Sprintf("the PAT named %q", r.Name)
 	switch {
-	case slices.ContainsFunc(ended, func(e lease.Ended) bool { return !e.Gone && strings.EqualFold(e.ID, r.ID) }):
+	case slices.ContainsFunc(ended, func(e lease.Revoked) bool { return !e.Gone && strings.EqualFold(e.ID, r.ID) }):
 		what, r.ValidTo = fmt.Sprintf("the PAT %s is revoked; another one named %q", r.ID, r.Name), time.Time{}
 	case r.ID != "":
 		what = "the PAT " + r.ID
@@ -344,9 +344,9 @@ func describe(err error, s *settings.Settings, r lease.Record, ended ...lease.En
 
 // ended says how a revocation ended; on-revoke-failure decides what a failure
 // does to the exit status.
-func (c *call) ended(command string, s *settings.Settings, err error) int {
+func (c *app) ended(command string, s *settings.Settings, err error) int {
 	if err == nil {
-		return done
+		return exitOK
 	}
 	policy := settings.Warn
 	if s != nil {
@@ -363,9 +363,9 @@ func (c *call) ended(command string, s *settings.Settings, err error) int {
 		title = "wrong settings"
 	}
 	c.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
-	c.aloud(command + ": " + title + ": " + ci.Explain(err))
+	c.fallbackToStderr(command + ": " + title + ": " + ci.Explain(err))
 	if p, ok := c.platform.(*ci.AzurePipelines); ok {
 		p.WithIssues()
 	}
-	return done
+	return exitOK
 }

@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-func (c *call) scopesCommand() *cobra.Command {
+func (c *app) scopesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "scopes",
 		Short: "List the PAT scopes",

@@ -14,7 +14,7 @@ import (
 // session is the PAT API in the name of the user for longer than one token of
 // Entra lives, about an hour: when the token has ended, it signs in again.
 type session struct {
-	call *call
+	call *app
 	s    *settings.Settings
 
 	mu     sync.Mutex
@@ -27,7 +27,7 @@ type session struct {
 }
 
 // signIn starts a session.
-func (c *call) signIn(ctx context.Context, s *settings.Settings) (*session, error) {
+func (c *app) signIn(ctx context.Context, s *settings.Settings) (*session, error) {
 	x := &session{call: c, s: s}
 	return x, x.connect(ctx)
 }

@@ -11,14 +11,14 @@ import (
 
 // unread is how long a write that nobody reads is waited for once the program was
 // told to stop.
-const unread = time.Second
+const stopWriteTimeout = time.Second
 
 // pressing is how long a write is waited for where there is a PAT to revoke: a
 // word that nobody hears is no reason to let it live.
-const pressing = 3 * time.Second
+const revokeWriteTimeout = 3 * time.Second
 
 // errUnread is what a write ends with that was not waited for any longer.
-var errUnread = errors.New("nobody reads it")
+var errNotRead = errors.New("nobody reads it")
 
 // stream is a standard stream of which nobody knows whether somebody reads it: a
 // full pipe would hold a write for ever, and with it a program that was told to
@@ -43,7 +43,7 @@ func (s *stream) Write(p []byte) (int, error) {
 
 func (s *stream) write(p []byte) (int, error) {
 	if s.stuck.Load() {
-		return 0, errUnread
+		return 0, errNotRead
 	}
 	type written struct {
 		n   int
@@ -57,7 +57,7 @@ func (s *stream) write(p []byte) (int, error) {
 	}()
 	var late <-chan time.Time
 	if s.ending.Load() {
-		late = time.After(pressing)
+		late = time.After(revokeWriteTimeout)
 	}
 	patience := time.Duration(0)
 	select {
@@ -65,14 +65,14 @@ func (s *stream) write(p []byte) (int, error) {
 		return w.n, w.err
 	case <-late:
 	case <-s.told:
-		patience = unread
+		patience = stopWriteTimeout
 	}
 	select {
 	case w := <-done:
 		return w.n, w.err
 	case <-time.After(patience):
 		s.stuck.Store(true)
-		return 0, errUnread
+		return 0, errNotRead
 	}
 }
 

@@ -24,11 +24,11 @@ func TestStream(t *testing.T) {
 		begin := time.Now()
 		// As long as nobody is in a hurry it is waited for.
 		time.AfterFunc(time.Hour, func() { close(told) })
-		if n, err := s.Write([]byte("mask")); n != 0 || !errors.Is(err, errUnread) || time.Since(begin) != time.Hour+unread {
+		if n, err := s.Write([]byte("mask")); n != 0 || !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+stopWriteTimeout {
 			t.Errorf("%d, %v after %s", n, err, time.Since(begin))
 		}
 		// What comes later does not overtake what hangs, and does not wait.
-		if _, err := s.Write([]byte("log")); !errors.Is(err, errUnread) || time.Since(begin) != time.Hour+unread {
+		if _, err := s.Write([]byte("log")); !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+stopWriteTimeout {
 			t.Errorf("%v after %s", err, time.Since(begin))
 		}
 		close(pipe)
@@ -54,7 +54,7 @@ func TestStreamThatIsRead(t *testing.T) {
 		}
 		// Slowly, but in time.
 		pipe := make(full)
-		time.AfterFunc(unread/2, func() { close(pipe) })
+		time.AfterFunc(stopWriteTimeout/2, func() { close(pipe) })
 		if n, err := (&stream{Writer: pipe, told: told, ending: new(atomic.Bool)}).Write(line); n != 2 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}

@@ -7,12 +7,12 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 )
 
 // mintSummary is the table for the job's summary: all but the secret.
-func (c *call) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
+func (c *app) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
@@ -37,7 +37,7 @@ func (c *call) mintSummary(s *settings.Settings, l *lease.Lease, conn *connectio
 }
 
 // revokeSummary says what the post step did.
-func revokeSummary(s *settings.Settings, ended []lease.Ended, server time.Time) string {
+func revokeSummary(s *settings.Settings, ended []lease.Revoked, server time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT revoked\n\n")
 	for _, e := range ended {
@@ -47,7 +47,7 @@ func revokeSummary(s *settings.Settings, ended []lease.Ended, server time.Time) 
 }
 
 // lived tells how long a PAT was good, where that is known.
-func lived(e lease.Ended, server time.Time) string {
+func lived(e lease.Revoked, server time.Time) string {
 	switch {
 	case e.Gone:
 		return ": had ended before"
@@ -72,7 +72,7 @@ func cell(text string) string { return code(strings.ReplaceAll(text, "|", "¦"))
 // code is a text as Markdown code, in which nothing is a link, a mention or markup.
 // In HTML's <code> GitHub would still make links of www.… and of e-mail addresses.
 func code(text string) string {
-	text = outside.Line(text, 600)
+	text = sanitize.Line(text, 600)
 	if text == "" {
 		return ""
 	}

@@ -8,14 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"azdo-pat/internal/github"
+	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
-func (c *call) sweepCommand() *cobra.Command {
+func (c *app) sweepCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "sweep",
 		Short: "Revoke the PATs that killed machines left behind",
@@ -40,7 +40,7 @@ sweep.`,
 	}
 }
 
-func (c *call) sweep(ctx context.Context, given map[string]string) int {
+func (c *app) sweep(ctx context.Context, given map[string]string) int {
 	s, err := c.load(settings.Sweep, c.source(given, nil))
 	if err != nil {
 		return c.failed("sweep", err)
@@ -60,11 +60,11 @@ func (c *call) sweep(ctx context.Context, given map[string]string) int {
 	if r.failed != nil {
 		return c.failed("sweep", fmt.Errorf("write to standard output: %w", r.failed))
 	}
-	return done
+	return exitOK
 }
 
 // sweepAll signs in and sweeps.
-func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (lease.Tally, error) {
+func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (lease.Counts, error) {
 	log := c.platform.Log()
 	sweeper := &lease.Sweeper{
 		OlderThan: s.OlderThan, Repository: s.Repository, DryRun: s.DryRun,
@@ -74,15 +74,15 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepRepor
 		pacer := c.pacer(s)
 		pacer.Name(hostOf(s.GitHubAPI), "GitHub", false)
 		pacer.Limit(hostOf(s.GitHubAPI), lease.ShortWait)
-		paced := &wire.Paced{Next: &wire.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
-		sweeper.Runs = &github.Client{
+		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
+		sweeper.Runs = &githubapi.Client{
 			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
 			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
 		}
 	}
 	session, err := c.signIn(ctx, s)
 	if err != nil {
-		return lease.Tally{}, err
+		return lease.Counts{}, err
 	}
 	c.replaced(session.connection().refresh, session.server())
 	sweeper.PATs, sweeper.Times, sweeper.Ready = session, session.times, session.ready
@@ -93,7 +93,7 @@ func (c *call) sweepAll(ctx context.Context, s *settings.Settings, r *sweepRepor
 }
 
 // kept says in words what was left alone, and why.
-func kept(t lease.Tally, s *settings.Settings) string {
+func kept(t lease.Counts, s *settings.Settings) string {
 	age := brief(s.OlderThan)
 	var parts []string
 	for _, part := range []struct {

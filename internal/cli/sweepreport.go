@@ -9,7 +9,7 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 )
 
@@ -17,7 +17,7 @@ import (
 // output is not the log, or an object of JSON. Nothing of it is kept but a few
 // rows for the summary.
 type sweepReport struct {
-	call     *call
+	call     *app
 	settings *settings.Settings
 
 	begun  bool          // there is something to report
@@ -65,7 +65,7 @@ func (r *sweepReport) add(s lease.Swept) {
 		r.line(fmt.Sprintf(row, "OUTCOME", "ID", "AGE", "WHY", "NAME"))
 		r.open = true
 	}
-	r.line(fmt.Sprintf(row, s.Outcome, outside.Line(s.ID, 100), age(s), r.why(s), s.Name))
+	r.line(fmt.Sprintf(row, s.Outcome, sanitize.Line(s.ID, 100), age(s), r.why(s), s.Name))
 }
 
 // line writes a line of the table. In a CI system standard output is the log.
@@ -106,7 +106,7 @@ func (r *sweepReport) object(s lease.Swept) string {
 }
 
 // conclude says how much was done.
-func (r *sweepReport) conclude(t lease.Tally) {
+func (r *sweepReport) conclude(t lease.Counts) {
 	log := r.call.platform.Log()
 	log.Infof("%s", t)
 	if why := kept(t, r.settings); why != "" {
@@ -115,7 +115,7 @@ func (r *sweepReport) conclude(t lease.Tally) {
 }
 
 // close ends what begin has begun, and writes the summary.
-func (r *sweepReport) close(t lease.Tally, complete bool) {
+func (r *sweepReport) close(t lease.Counts, complete bool) {
 	if !r.begun {
 		return
 	}
@@ -138,7 +138,7 @@ func (r *sweepReport) close(t lease.Tally, complete bool) {
 }
 
 // summary is the Markdown for the job's summary.
-func (r *sweepReport) summary(t lease.Tally, complete bool) string {
+func (r *sweepReport) summary(t lease.Counts, complete bool) string {
 	var b strings.Builder
 	title := "Azure DevOps PATs swept"
 	if r.settings.DryRun {
@@ -193,5 +193,5 @@ func slug(text string) string { return strings.ReplaceAll(text, " ", "-") }
 // quoted is v in JSON, in one line that cannot hold a logging command.
 func quoted(v any) string {
 	text, _ := json.Marshal(v) // strings
-	return string(outside.JSON(text))
+	return string(sanitize.JSON(text))
 }

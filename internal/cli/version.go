@@ -13,7 +13,7 @@ var (
 	commit  = "unknown"
 )
 
-func (c *call) versionCommand() *cobra.Command {
+func (c *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",

@@ -31,7 +31,7 @@ func findTests(root string) (map[string]string, error) {
 		return nil, err
 	}
 	for _, script := range scripts {
-		index[strings.TrimSuffix(filepath.Base(script), ".txtar")] = "."
+		index[strings.TrimSuffix(filepath.Base(script), ".txtar")] = "internal/acceptance"
 	}
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
@@ -83,7 +83,7 @@ func lists(line string) (lists [][]string, at []int) {
 // check returns what is wrong with the table.
 func check(root string, index map[string]string, table []row) (problems []string) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	text, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
+	text, err := os.ReadFile(filepath.Join(root, ".github/SECURITY.md"))
 	if err != nil {
 		return []string{err.Error()}
 	}

@@ -23,6 +23,9 @@ func TestTable(t *testing.T) {
 // A check that finds nothing proves nothing.
 func TestCheck(t *testing.T) {
 	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, ".github"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	write := func(name, text string) {
 		t.Helper()
 		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
@@ -30,8 +33,8 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	write("code.go", "one\ntwo\ntwo\n")
-	write("SECURITY.md", "| first | **Defended.** [TestOne, script] second [TestTwo] a [link](to) [only some words] |\n")
-	index := map[string]string{"TestOne": "a", "TestTwo": "b", "script": "."}
+	write(".github/SECURITY.md", "| first | **Defended.** [TestOne, script] second [TestTwo] a [link](to) [only some words] |\n")
+	index := map[string]string{"TestOne": "a", "TestTwo": "b", "script": "internal/acceptance"}
 	good := []row{
 		{"first", "code.go", "one", "1", "script"},
 		{"second", "code.go", "one", "1", "TestTwo"},

@@ -21,8 +21,8 @@ import (
 	"strings"
 	"time"
 
-	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 func main() {
@@ -41,7 +41,7 @@ type demo struct {
 	dir    string
 	binary string
 	env    map[string]string // of the action's steps
-	log    runner.Log
+	log    githubrunner.Log
 	raw    strings.Builder // all that the program wrote, unmasked
 }
 
@@ -69,7 +69,7 @@ func run(out io.Writer) error {
 	d.env["INPUT_NAME"] = "demo"
 
 	d.title("Step 1: azdo-pat (main)")
-	main, err := runner.NewStep(dir)
+	main, err := githubrunner.NewStep(dir)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	post, err := runner.NewStep(dir)
+	post, err := githubrunner.NewStep(dir)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func moduleRoot() (string, error) {
 
 // action starts the program as the runner starts a container action: main and
 // post differ in the name alone.
-func (d *demo) action(step *runner.Step, state map[string]string, name string) error {
+func (d *demo) action(step *githubrunner.Step, state map[string]string, name string) error {
 	env := maps.Clone(d.env)
 	maps.Copy(env, step.Env())
 	maps.Copy(env, state)
@@ -237,7 +237,7 @@ func (d *demo) nothingLeft() error {
 	d.say("PATs left at Azure DevOps: 0 of %d", len(d.PATs()))
 	var shown strings.Builder
 	for line := range strings.Lines(d.raw.String()) {
-		if c, ok := runner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
+		if c, ok := githubrunner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
 			shown.WriteString(line)
 		}
 	}

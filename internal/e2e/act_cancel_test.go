@@ -5,7 +5,7 @@ package e2e
 import (
 	"testing"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // actCancel: a job that is cancelled at its work still revokes.

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // actMatrix: eight legs that mint at the same moment have a PAT each under a name

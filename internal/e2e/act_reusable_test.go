@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // actReusable: a reusable workflow mints with a secret of its caller's, and hands

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // actRun tells the containers of this run of the tests from those of others.

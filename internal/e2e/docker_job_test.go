@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // A job from end to end, as the runner sees it, with each identity, and in each
@@ -79,7 +79,7 @@ func walk(w *world) {
 
 // maskedAfterwards checks that what a later step of the job lets slip of the PAT
 // is masked.
-func maskedAfterwards(t *testing.T, log *runner.Log, token string) {
+func maskedAfterwards(t *testing.T, log *githubrunner.Log, token string) {
 	t.Helper()
 	quoted, _ := json.Marshal(map[string]string{"pat": token})
 	for line, want := range map[string]string{
@@ -116,7 +116,7 @@ func discreet(w *world, steps ...*container) {
 	for _, c := range steps {
 		var said strings.Builder
 		for line := range strings.Lines(c.stderr.String() + c.stdout.String()) {
-			if command, ok := runner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || command.Name != "add-mask" {
+			if command, ok := githubrunner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || command.Name != "add-mask" {
 				said.WriteString(line)
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // What a self-hosted machine may impose on its containers.

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // killed is the exit status of a container whose process the kernel has killed.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // A company's proxy: the only way out, it knows the services' names, which

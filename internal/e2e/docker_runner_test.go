@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // This file is actions/runner as far as a container action can tell: how it
@@ -41,7 +41,7 @@ type mount struct{ host, container string }
 type job struct {
 	t   *testing.T
 	env map[string]string // of every step of the action
-	log runner.Log
+	log githubrunner.Log
 	// network is the job's own network, which it has where the workflow says
 	// container: or services:. Otherwise the containers are in Docker's bridge.
 	network string
@@ -105,7 +105,7 @@ func (j *job) inContainer(value string) string {
 
 // A container is one step's, started by docker run.
 type container struct {
-	*runner.Step
+	*githubrunner.Step
 	j              *job
 	name           string
 	client         *exec.Cmd
@@ -115,7 +115,7 @@ type container struct {
 	process        int           // once it was asked for
 
 	read  bool
-	shown []runner.Line
+	shown []githubrunner.Line
 }
 
 // main starts the action's main step. The options are docker run's, for what a
@@ -139,7 +139,7 @@ func (j *job) post(main *container, options ...string) *container {
 func (j *job) start(entrypoint string, state map[string]string, options []string) *container {
 	j.t.Helper()
 	files := j.mounts[3].host
-	step, err := runner.NewStep(files)
+	step, err := githubrunner.NewStep(files)
 	if err != nil {
 		j.t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func alive(pid int) bool {
 
 // lines are what a person sees of an ended step, with the masks that hold in the
 // job by then.
-func (c *container) lines() []runner.Line {
+func (c *container) lines() []githubrunner.Line {
 	if !c.read {
 		// Where both streams have lines waiting, the runner takes the standard
 		// error first.

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // This file brings the emulator, which listens on this machine's loopback, to

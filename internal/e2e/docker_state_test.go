@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
 )
 
 // What the post step of an action finds is not always what main left. The state

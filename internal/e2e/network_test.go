@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // What the network between a runner and the services is like here: so long in
@@ -102,8 +102,8 @@ func fromImage(t *testing.T) string {
 }
 
 // step runs a step of the action as a plain process.
-func step(t *testing.T, program, name string, env, state map[string]string) (*runner.Step, string, error) {
-	files, err := runner.NewStep(t.TempDir())
+func step(t *testing.T, program, name string, env, state map[string]string) (*githubrunner.Step, string, error) {
+	files, err := githubrunner.NewStep(t.TempDir())
 	if err != nil {
 		t.Error(err)
 		return nil, "", err
@@ -117,7 +117,7 @@ func step(t *testing.T, program, name string, env, state map[string]string) (*ru
 		cmd.Env = append(cmd.Env, name+"="+env[name])
 	}
 	out, err := cmd.CombinedOutput()
-	var log runner.Log
+	var log githubrunner.Log
 	var said strings.Builder
 	for _, line := range log.Read(string(out)) {
 		if line.Command != nil {

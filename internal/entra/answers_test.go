@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
 )
 
 // testdata/answers.json has answers of token endpoints from the test suites of
@@ -26,7 +26,7 @@ func TestAnswersOfTokenEndpoints(t *testing.T) {
 		Body                     json.RawMessage
 		Token, Says, OAuth, Hint string
 		Codes                    []int
-		Passing                  bool
+		Retryable                bool
 	}
 	if err := json.Unmarshal(text, &cases); err != nil || len(cases) < 20 {
 		t.Fatalf("%d cases, %v", len(cases), err)
@@ -55,9 +55,9 @@ func TestAnswersOfTokenEndpoints(t *testing.T) {
 				if !strings.Contains(err.Error(), tc.Says) || !strings.Contains(hint.Of(err), tc.Hint) {
 					t.Errorf("error %q, hint %q", err, hint.Of(err))
 				}
-				passing, wait := wire.Passing(err)
+				passing, wait := httpclient.Retryable(err)
 				loop := slices.Contains(tc.Codes, codeLoop) // passing, but not at once
-				if passing != (tc.Passing || loop) || wait != 0 && !loop || loop && wait != loopPause {
+				if passing != (tc.Retryable || loop) || wait != 0 && !loop || loop && wait != loopPause {
 					t.Errorf("passing %t after %s", passing, wait)
 				}
 				var e *Error

@@ -26,8 +26,8 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const (
@@ -46,7 +46,7 @@ const (
 type tooLarge struct{}
 
 func (tooLarge) Error() string        { return "the answer is larger than 256 KiB" }
-func (tooLarge) Is(target error) bool { return target == wire.ErrTooLarge }
+func (tooLarge) Is(target error) bool { return target == httpclient.ErrTooLarge }
 
 // Token is a delegated access token for Azure DevOps.
 type Token struct {
@@ -79,13 +79,13 @@ type Exchange struct {
 	// can be masked before anything else happens.
 	Keep func(secret.Value) error
 	// Leg, if not nil, is told of every request when it is over.
-	Leg func(Leg)
-	Log wire.Log
-	Now func() time.Time
+	OnRequest func(Request)
+	Log       httpclient.Log
+	Now       func() time.Time
 }
 
 // Leg is one request to the token endpoint and what became of it.
-type Leg struct {
+type Request struct {
 	Name   string // what was asked for, as in [Error.Leg]
 	Client string // the client id that asked
 	Took   time.Duration
@@ -97,7 +97,7 @@ type Leg struct {
 // the claims of what was presented.
 func (x *Exchange) Token(ctx context.Context) (Token, error) {
 	var t Token
-	err := wire.Retry(ctx, x.Log, "the exchange with Entra", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, x.Log, "the exchange with Entra", func(ctx context.Context) (err error) {
 		t, err = x.attempt(ctx)
 		return err
 	})
@@ -105,7 +105,7 @@ func (x *Exchange) Token(ctx context.Context) (Token, error) {
 }
 
 func (x *Exchange) attempt(ctx context.Context) (Token, error) {
-	vouched, err := x.vouch(ctx)
+	vouched, err := x.fetchAssertion(ctx)
 	if err != nil {
 		return Token{}, err
 	}
@@ -122,7 +122,7 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 }
 
 // vouch gets the assertion and, where it is not known, the tenant.
-func (x *Exchange) vouch(ctx context.Context) (secret.Value, error) {
+func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	discovered := make(chan error, 1)
@@ -160,16 +160,16 @@ type answer struct{ access, refresh secret.Value }
 // ask makes one request. Params beyond client_id, client_assertion_type and
 // client_assertion are the grant's own.
 func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (_ answer, err error) {
-	if e.Leg != nil {
+	if e.OnRequest != nil {
 		start := e.Now()
-		defer func() { e.Leg(Leg{leg, client, e.Now().Sub(start), err}) }()
+		defer func() { e.OnRequest(Request{leg, client, e.Now().Sub(start), err}) }()
 	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", vouched.Reveal())
 	if e.Claims != "" && scope == azureDevOpsScope {
 		params.Set("claims", e.Claims)
 	}
-	seen := &witness{next: e.HTTP.Transport}
+	seen := &responseRecorder{next: e.HTTP.Transport}
 	config := clientcredentials.Config{
 		ClientID:       client,
 		TokenURL:       e.AuthorityHost + "/" + url.PathEscape(e.Tenant) + "/oauth2/v2.0/token",
@@ -220,13 +220,13 @@ func (e *endpoint) host() string {
 
 // witness sees an answer before the library does, and reads it to its end: the
 // library would not tell an answer that broke off from one without a token.
-type witness struct {
+type responseRecorder struct {
 	next   http.RoundTripper
 	answer *http.Response // nil: none, or not all of it
 	body   []byte         // of answer
 }
 
-func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -253,7 +253,7 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 // order mark, with the content type that it has, and with a whole number of
 // seconds, where a server wrote 3599.0.
 func readable(resp *http.Response, body []byte) []byte {
-	bare := wire.Bare(body)
+	bare := httpclient.Bare(body)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(bare, &fields) != nil {
 		return body

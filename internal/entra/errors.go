@@ -14,10 +14,10 @@ import (
 	"golang.org/x/oauth2"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // Error is Entra's refusal of one request.
@@ -68,10 +68,10 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Passing reports whether it may work the next time: by the status, by the error
+// Retryable reports whether it may work the next time: by the status, by the error
 // of the protocol, or by a code.
-func (e *Error) Passing() bool {
-	return wire.PassingStatus(e.Status) || e.OAuth == "temporarily_unavailable" || e.OAuth == "server_error" ||
+func (e *Error) Retryable() bool {
+	return httpclient.RetryableStatus(e.Status) || e.OAuth == "temporarily_unavailable" || e.OAuth == "server_error" ||
 		e.is(passing...) || e.is(codeLoop)
 }
 
@@ -121,13 +121,13 @@ var errUnusable = errors.New("the token has characters that no token has")
 // failed makes an error of what the library returned for a request and the
 // answer to it, if there was one. Nothing of the request, and of the answer only
 // bounded lines, gets into it.
-func (e *endpoint) failed(leg, client string, params url.Values, seen *witness, err error) error {
+func (e *endpoint) failed(leg, client string, params url.Values, seen *responseRecorder, err error) error {
 	resp, body := seen.answer, seen.body
 	if resp == nil {
-		return wire.NoAnswer(leg, e.host(), err)
+		return httpclient.TransportError(leg, e.host(), err)
 	}
 	secrets := secretsOf(params)
-	said := wire.ReadAnswer(resp.Header, body, secrets...)
+	said := httpclient.ReadAnswer(resp.Header, body, secrets...)
 	const advice = "check authority-host, and proxies in between"
 	switch {
 	case resp.StatusCode/100 == 3:
@@ -137,16 +137,16 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *witness, 
 		}
 		return r
 	case resp.StatusCode/100 == 2 && !said.JSON && !isForm(resp.Header):
-		r := wire.NoContentError(leg, resp, body, "a token", secrets...)
+		r := httpclient.NoContentError(leg, resp, body, "a token", secrets...)
 		r.Advice = advice
 		return r
 	case said.HTML:
-		r := wire.Refused(leg, resp, said.Message+" instead of Entra's answer")
+		r := httpclient.StatusError(leg, resp, said.Message+" instead of Entra's answer")
 		r.Name, r.Support, r.Advice = "Microsoft Entra", said.Support, advice
 		return r
 	}
 	out := &Error{Leg: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
-		After: wire.RetryAfter(resp.Header, e.Now())}
+		After: httpclient.RetryAfter(resp.Header, e.Now())}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		out.parse(refused.Body, secrets)
@@ -196,13 +196,13 @@ func (e *Error) parse(body []byte, secrets []secret.Value) {
 		CorrelationID any `json:"correlation_id"`
 		TraceID       any `json:"trace_id"`
 	}
-	if wire.Decode(body, &said) != nil {
+	if httpclient.Decode(body, &said) != nil {
 		e.Description = "the answer is not Entra's"
 		return
 	}
 	text := func(v any, limit int) string {
 		s, _ := v.(string)
-		return outside.Line(wire.Redact(s, secrets...), limit)
+		return sanitize.Line(httpclient.Redact(s, secrets...), limit)
 	}
 	e.OAuth = text(said.Error, 60)
 	e.Correlation = text(said.CorrelationID, 40)
@@ -212,7 +212,7 @@ func (e *Error) parse(body []byte, secrets []secret.Value) {
 	if i := strings.Index(description, " Trace ID:"); i >= 0 {
 		description = description[:i]
 	}
-	e.Description = outside.Line(description, 400)
+	e.Description = sanitize.Line(description, 400)
 	codes, _ := said.Codes.([]any)
 	for _, c := range codes {
 		switch c := c.(type) {

@@ -12,8 +12,8 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 var claims = assertion.Claims{
@@ -128,8 +128,8 @@ func TestError(t *testing.T) {
 		{name: "a redirect", reply: reply{status: 302, header: map[string]string{"Location": "https://other.test/?x=y"}}, err: "login.test answered 302 Found: a redirect to other.test, which is not followed with a credential", hint: "check the host"},
 		{name: "a redirect with a page", reply: reply{status: 302, header: map[string]string{"Location": "/x?x=y", "Content-Type": "text/html"}}, err: "login.test answered 302 Found: a redirect to login.test, which is not followed with a credential", hint: "check the host"},
 		{name: "no redirect", reply: reply{status: 304, body: ""}, err: "login.test answered 304 Not Modified", hint: "authority-host"},
-		{name: "too large", reply: reply{err: wire.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
-		{name: "too large in the end", reply: reply{status: 200, body: wire.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
+		{name: "too large", reply: reply{err: httpclient.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
+		{name: "too large in the end", reply: reply{status: 200, body: httpclient.ErrTooLarge}, err: "no answer from login.test: the answer is larger than 4 MiB"},
 	} {
 		inBubble(t, tc.name, func(t *testing.T) {
 			x, _ := newExchange(t, identityPassword, func(int, asked) reply { return tc.reply })
@@ -240,7 +240,7 @@ func TestEchoedCredentials(t *testing.T) {
 		"in a token": func(a asked) reply { return reply{status: 200, body: map[string]any{"access_token": "x " + form(a)}} },
 		"in a type":  func(a asked) reply { return reply{status: 200, body: map[string]any{"expires_in": form(a)}} },
 		"in no answer": func(a asked) reply {
-			return reply{err: &url.Error{Op: "Post", URL: "https://login.test/?" + encoded(a), Err: wire.ErrTooLarge}}
+			return reply{err: &url.Error{Op: "Post", URL: "https://login.test/?" + encoded(a), Err: httpclient.ErrTooLarge}}
 		},
 	}
 	for identity, who := range identities {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 )
 
 // Hint says what to change: by the first code that is known, or else by the
@@ -19,7 +19,7 @@ func (e *Error) Hint() string {
 	switch {
 	case strings.Contains(e.Description, "AgentIdentity_"):
 		return agents(e)
-	case e.Passing(): // there is nothing to change
+	case e.Retryable(): // there is nothing to change
 		return ""
 	case otherHints[e.Suberror] != nil:
 		return otherHints[e.Suberror](e)
@@ -60,10 +60,10 @@ var (
 var hints = map[int]func(*Error) string{
 	700213: (*Error).noMatch, 7002138: (*Error).noMatch, 70021: (*Error).noMatch,
 	700211: func(e *Error) string {
-		return fmt.Sprintf("no federated credential of client %s has the issuer %s; in the agent flow a wrong tenant-id or agent-id says the same", e.Client, outside.Exact(e.Presented.Issuer))
+		return fmt.Sprintf("no federated credential of client %s has the issuer %s; in the agent flow a wrong tenant-id or agent-id says the same", e.Client, sanitize.Exact(e.Presented.Issuer))
 	},
 	700212: func(e *Error) string {
-		return fmt.Sprintf("the audience presented was %s; the federated credential and the setting audience must both say api://AzureADTokenExchange", outside.Exact(e.Presented.Audience))
+		return fmt.Sprintf("the audience presented was %s; the federated credential and the setting audience must both say api://AzureADTokenExchange", sanitize.Exact(e.Presented.Audience))
 	},
 	70025: func(e *Error) string {
 		return fmt.Sprintf("client %s has no federated credential: check client-id, then add one with the values presented", e.Client)
@@ -86,10 +86,10 @@ var hints = map[int]func(*Error) string{
 	82001: agents, 82004: agents,
 	700223: func(e *Error) string {
 		return fmt.Sprintf("workload identity federation is switched off or limited in the tenant, or no federated credential of client %s matches: "+
-			"ask the tenant's administrator whether the issuer %s is allowed, and compare the values presented", e.Client, outside.Exact(e.Presented.Issuer))
+			"ask the tenant's administrator whether the issuer %s is allowed, and compare the values presented", e.Client, sanitize.Exact(e.Presented.Issuer))
 	},
 	700238: func(e *Error) string {
-		return fmt.Sprintf("the tenant does not allow workload identity federation with the issuer %s, or not for this kind of identity: its administrator must allow it", outside.Exact(e.Presented.Issuer))
+		return fmt.Sprintf("the tenant does not allow workload identity federation with the issuer %s, or not for this kind of identity: its administrator must allow it", sanitize.Exact(e.Presented.Issuer))
 	},
 	7002381: say("the tenant accepts only repositories of certain enterprises (the claim enterprise of GitHub's assertion, which is empty for a personal repository): the repository must belong to one of them, or the tenant's administrator must change the policy"),
 	70052:   say("an assertion that Entra issued works only with an application of a single tenant: set the application's signInAudience to AzureADMyOrg"),

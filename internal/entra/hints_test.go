@@ -106,12 +106,12 @@ func TestCodesThatPass(t *testing.T) {
 		t.Errorf("passing codes %v, want %v", got, want)
 	}
 	for _, code := range want {
-		if _, hinted := hints[code]; hinted || !(&Error{Status: 400, Codes: []int{1, code}}).Passing() {
+		if _, hinted := hints[code]; hinted || !(&Error{Status: 400, Codes: []int{1, code}}).Retryable() {
 			t.Errorf("AADSTS%d does not pass, or has a hint", code)
 		}
 	}
 	for code := range hints {
-		if code != codeLoop && (&Error{Status: 400, Codes: []int{code}}).Passing() {
+		if code != codeLoop && (&Error{Status: 400, Codes: []int{code}}).Retryable() {
 			t.Errorf("AADSTS%d passes", code)
 		}
 	}

@@ -26,7 +26,7 @@ func TestLegs(t *testing.T) {
 			return token(n)
 		})
 		var got []string
-		x.Leg = func(l Leg) {
+		x.OnRequest = func(l Request) {
 			got = append(got, fmt.Sprintf("%s by %s %t", l.Name, l.Client, l.Err == nil))
 			if l.Took < 0 {
 				t.Errorf("%s took %s", l.Name, l.Took)

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
 )
 
 // The requests to the letter: these fields and no others, in this order, and
@@ -165,7 +165,7 @@ func TestOneConnection(t *testing.T) {
 			if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			client, err := wire.NewClient(wire.Options{CAFile: ca})
+			client, err := httpclient.NewClient(httpclient.Options{CAFile: ca})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestCredentialsFollowNoRedirect(t *testing.T) {
 	var reached atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Add(1) }))
 	defer elsewhere.Close()
-	client, err := wire.NewClient(wire.Options{})
+	client, err := httpclient.NewClient(httpclient.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // after makes any reply one that asks for a wait, to the header.
@@ -118,7 +118,7 @@ func TestPlainMistakesAreNotRetried(t *testing.T) {
 		"a redirect":            {status: 302, header: map[string]string{"Location": "https://elsewhere.test"}},
 		"HTML":                  {status: 400, header: map[string]string{"Content-Type": "text/html"}, body: "<h1>No</h1>"},
 		"a 200 without a token": {status: 200, body: map[string]any{}},
-		"too large":             {err: wire.ErrTooLarge},
+		"too large":             {err: httpclient.ErrTooLarge},
 		"too large a token":     {status: 200, body: map[string]any{"access_token": strings.Repeat("x", maxBody)}},
 		"an unknown code":       aadsts(99999),
 	}
@@ -160,7 +160,7 @@ func TestAssertionThatCannotBeHad(t *testing.T) {
 		err                  error
 	}{
 		{"for good", []error{wrong, wrong}, 1, 0, wrong},
-		{"for a while", []error{&wire.Error{Status: 503, After: time.Second}, &wire.Error{Status: 429}, nil}, 3, 1, nil},
+		{"for a while", []error{&httpclient.Error{Status: 503, After: time.Second}, &httpclient.Error{Status: 429}, nil}, 3, 1, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -269,7 +269,7 @@ func TestTenantThatCannotBeHad(t *testing.T) {
 		kept       bool
 	}{
 		{"for good", []error{unknown}, nil, unknown, 1, 1, true},
-		{"for a while", []error{&wire.Error{Status: 503}, nil}, nil, nil, 2, 2, true},
+		{"for a while", []error{&httpclient.Error{Status: 503}, nil}, nil, nil, 2, 2, true},
 		{"nor the assertion", []error{unknown}, denied, denied, 1, 1, false},
 		{"the assertion's refusal ends the wait for it", []error{nil}, denied, denied, 1, 1, false},
 	} {

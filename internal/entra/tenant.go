@@ -10,9 +10,9 @@ import (
 	"strings"
 	"unicode"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/sanitize"
 )
 
 // Organization asks Azure DevOps in which tenant an organization is. The answer
@@ -28,7 +28,7 @@ type Organization struct {
 
 // ErrNowhere is the cause of an error that says that there is no such
 // organization, or none in a tenant: what is asked of it will fail too.
-var ErrNowhere = errors.New("the organization is nowhere")
+var ErrNoTenant = errors.New("the organization is nowhere")
 
 const askingTenant = "ask the organization for its tenant"
 
@@ -49,14 +49,14 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	resp, err := o.HTTP.Do(req)
 	if err != nil {
-		return "", wire.NoAnswer(askingTenant, req.URL.Host, err)
+		return "", httpclient.TransportError(askingTenant, req.URL.Host, err)
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body) // the header decides; the body only explains
-	said := wire.ReadAnswer(resp.Header, body)
+	said := httpclient.ReadAnswer(resp.Header, body)
 
 	tenant := tenantOf(resp.Header)
-	e := wire.Refused(askingTenant, resp, "the answer names no tenant")
+	e := httpclient.StatusError(askingTenant, resp, "the answer names no tenant")
 	e.Name, e.Support = "Azure DevOps", said.Support
 	switch {
 	case tenant != "" && tenant != noTenant:
@@ -64,16 +64,16 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	// A misspelt organization needs no connection to Entra, even where the answer
 	// names a tenant of zeros.
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere().MatchString(said.Message):
-		e.Err = ErrNowhere
-		e.Detail, e.Advice = "there is no organization "+outside.Line(o.Name, 60), "check organization, or set tenant-id"
-	case tenant == noTenant && !wire.PassingStatus(resp.StatusCode):
-		e.Err = ErrNowhere
-		e.Detail = "the organization " + outside.Line(o.Name, 60) + " is in no Entra tenant"
+		e.Err = ErrNoTenant
+		e.Detail, e.Advice = "there is no organization "+sanitize.Line(o.Name, 60), "check organization, or set tenant-id"
+	case tenant == noTenant && !httpclient.RetryableStatus(resp.StatusCode):
+		e.Err = ErrNoTenant
+		e.Detail = "the organization " + sanitize.Line(o.Name, 60) + " is in no Entra tenant"
 		e.Advice = "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"
 	case resp.StatusCode/100 == 2:
-		e.Passes, e.Limit, e.Advice = true, wire.Repeats, "set tenant-id"
-	case said.Code == wire.CodeConditionalAccess:
-		e.Detail, e.Final, e.Advice = said.Message, true, wire.ConditionalAccess
+		e.Passes, e.Limit, e.Advice = true, httpclient.Repeats, "set tenant-id"
+	case said.Code == httpclient.CodeConditionalAccess:
+		e.Detail, e.Final, e.Advice = said.Message, true, httpclient.ConditionalAccess
 	case e.Advice == "":
 		e.Advice = "set tenant-id"
 	}

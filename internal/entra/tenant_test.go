@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
 )
 
 func TestTenant(t *testing.T) {
@@ -29,7 +29,7 @@ func TestTenant(t *testing.T) {
 	uri := func(tenant string) string {
 		return "Bearer authorization_uri=https://login.microsoftonline.com/" + tenant
 	}
-	client, err := wire.NewClient(wire.Options{})
+	client, err := httpclient.NewClient(httpclient.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +127,10 @@ func TestTenant(t *testing.T) {
 			if h := hint.Of(err); !strings.Contains(h, tc.hint) {
 				t.Errorf("hint %q, want %q in it", h, tc.hint)
 			}
-			if passing, wait := wire.Passing(err); passing != tc.passing || wait != tc.wait {
+			if passing, wait := httpclient.Retryable(err); passing != tc.passing || wait != tc.wait {
 				t.Errorf("passing %t after %s", passing, wait)
 			}
-			if got, want := errors.Is(err, ErrNowhere), strings.Contains(tc.err, "in no Entra tenant") || strings.Contains(tc.err, "there is no organization"); got != want {
+			if got, want := errors.Is(err, ErrNoTenant), strings.Contains(tc.err, "in no Entra tenant") || strings.Contains(tc.err, "there is no organization"); got != want {
 				t.Errorf("nowhere: %t, want %t", got, want)
 			}
 		})
@@ -143,7 +143,7 @@ func TestTenantWithoutAnAnswer(t *testing.T) {
 	server.Close()
 	o := &Organization{HTTP: http.DefaultClient, BaseURL: server.URL, Name: "contoso"}
 	_, err := o.Tenant(t.Context())
-	if passing, _ := wire.Passing(err); err == nil || !passing || !strings.Contains(err.Error(), "no answer from 127.0.0.1") {
+	if passing, _ := httpclient.Retryable(err); err == nil || !passing || !strings.Contains(err.Error(), "no answer from 127.0.0.1") {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 func TestAcquire(t *testing.T) {
@@ -43,7 +43,7 @@ func TestAcquire(t *testing.T) {
 			t.Errorf("intent %s\nwant   %s", got, intent)
 		}
 		minted := intent
-		minted.Open, minted.Skew = 0, wire.Skew{Min: 5 * time.Minute, Max: 5 * time.Minute}
+		minted.Open, minted.Skew = 0, httpclient.Skew{Min: 5 * time.Minute, Max: 5 * time.Minute}
 		minted.Stage, minted.ID, minted.ValidFrom, minted.ValidTo = Minted, guid(1), now.Add(-5*time.Minute), want.ValidTo
 		if got := l.Record.String(); got != minted.String() || got != w.records[1].String() {
 			t.Errorf("record %s\nwant   %s", got, minted)

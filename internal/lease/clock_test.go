@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // The PAT's end is reckoned by Azure DevOps's clock, which is known for sure only
@@ -119,11 +119,11 @@ func TestRecordedSkew(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{T: t, skew: skew, guess: &skew, date: &wrong, creates: []create{{commit: time.Second, answer: 5 * time.Second}}}
 			r := fresh()
-			r.Skew = wire.Skew{Min: wrong, Max: wrong}
+			r.Skew = httpclient.Skew{Min: wrong, Max: wrong}
 			if _, err := w.process().lessor().Acquire(t.Context(), r, wanted); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := w.last().Skew, (wire.Skew{Min: skew - time.Second, Max: skew + 4*time.Second}); got != want {
+			if got, want := w.last().Skew, (httpclient.Skew{Min: skew - time.Second, Max: skew + 4*time.Second}); got != want {
 				t.Errorf("%v, want %v", got, want)
 			}
 		})

@@ -67,7 +67,7 @@ func moments(course string) (all []time.Duration) {
 // release is the post step: what mint left in a record it ends.
 func (w *world) release() {
 	r := w.last()
-	if r.Stage == Started || r.Stage == Over {
+	if r.Stage == Started || r.Stage == Closed {
 		return
 	}
 	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
@@ -106,7 +106,7 @@ func TestToldToStopAtAnyMoment(t *testing.T) {
 					case err == nil && took > at:
 						t.Errorf("stopped after %s: a lease after %s", at, took)
 					case err == nil && l.Record.Doubt:
-						time.Sleep(settle) // the job: for a lease that is handed over, it is looked just once more
+						time.Sleep(commitWindow) // the job: for a lease that is handed over, it is looked just once more
 					case err != nil && took > at+5*time.Second:
 						t.Errorf("stopped after %s: it took %s more", at, took-at)
 					case err != nil && took > at && !errors.Is(err, errSignal) && !errors.Is(err, errHalf): // which was the end already
@@ -148,7 +148,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					p.kill()
 					synctest.Wait()
 					if handed != nil && handed.Record.Doubt {
-						time.Sleep(settle) // the job
+						time.Sleep(commitWindow) // the job
 					}
 					w.release()
 					time.Sleep(time.Minute)
@@ -219,7 +219,7 @@ func TestToldToStopBefore(t *testing.T) {
 				if !errors.Is(err, errSignal) || err.Error() != errSignal.Error() {
 					t.Errorf("error %v", err)
 				}
-				if w.created+w.listed+w.revoked > 0 || w.last().Stage != Over {
+				if w.created+w.listed+w.revoked > 0 || w.last().Stage != Closed {
 					t.Errorf("did %q", w.journal)
 				}
 			})
@@ -245,7 +245,7 @@ func TestTimeIsUp(t *testing.T) {
 					t.Errorf("it took %s", took)
 				}
 				if err == nil && w.last().Doubt {
-					time.Sleep(settle) // the job
+					time.Sleep(commitWindow) // the job
 				}
 				w.release()
 				time.Sleep(time.Minute)
@@ -278,9 +278,9 @@ func TestUndo(t *testing.T) {
 		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record over #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
-		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + interrupted},
+		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + stopCleanup},
 		{name: "told to stop in the end and not answered", later: 4 * time.Second, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
-		{name: "told to stop and not answered", stopped: true, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: interrupted},
+		{name: "told to stop and not answered", stopped: true, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: stopCleanup},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -18,12 +18,12 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
-// PATs is the API that a [Lessor] needs.
+// PATs is the API that a [Client] needs.
 type PATs interface {
 	Create(context.Context, pat.Create) (pat.Token, error)
 	Pages(context.Context, pat.Filter) iter.Seq2[[]pat.Token, error]
@@ -44,26 +44,26 @@ const (
 	Cleanup = 5 * time.Second
 	// interrupted is how much of it is used when the process was told to stop:
 	// by then it must be gone.
-	interrupted = 4500 * time.Millisecond
+	stopCleanup = 4500 * time.Millisecond
 	// grace is how long a request that mints is still waited for when the
 	// process was told to stop: its answer names what there is to revoke.
-	grace = 2 * time.Second
+	createGrace = 2 * time.Second
 	// settle is how long after the intent a request that mints can take effect:
 	// Azure DevOps holds it back for up to 30 seconds, and then carries it out
 	// even if nobody waits for the answer any more.
-	settle = wire.RequestTimeout + 5*time.Second
+	commitWindow = httpclient.RequestTimeout + 5*time.Second
 	// look is how often it is looked for in that time.
-	look = 2 * time.Second
+	pollInterval = 2 * time.Second
 	// lastLook is what is left of the time for the last of it.
-	lastLook = 500 * time.Millisecond
+	finalLookTime = 500 * time.Millisecond
 )
 
 // slack is how much later than asked a PAT may end before that counts as wider,
 // and how much earlier before it is worth a warning.
-const slack = time.Second
+const expiryTolerance = time.Second
 
-// Lessor gives and ends leases.
-type Lessor struct {
+// Client gives and ends leases.
+type Client struct {
 	PATs PATs
 	// Record keeps the record where the post step finds it.
 	Record func(Record) error
@@ -86,7 +86,7 @@ type Lessor struct {
 	Open bool
 }
 
-func (l *Lessor) ready(ctx context.Context) error {
+func (l *Client) ready(ctx context.Context) error {
 	if l.Ready == nil {
 		return nil
 	}
@@ -112,14 +112,14 @@ type Lease struct {
 
 // Acquire mints a PAT under r.Name. When it fails, no PAT is left, or the error
 // and the record say that one may be.
-func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
+func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
 	r.Stage = Intended
-	a := &acquisition{Lessor: l, r: r, want: want}
+	a := &acquisition{Client: l, r: r, want: want}
 	stop := context.AfterFunc(ctx, func() { a.stopped.store(time.Now()) })
 	defer stop()
 
 	a.clock = l.Server
-	err := wire.Retry(ctx, l.Log, "minting", a.attempt)
+	err := httpclient.Retry(ctx, l.Log, "minting", a.attempt)
 	for range corrections {
 		clock := a.betterClock(err)
 		if clock == nil {
@@ -148,14 +148,14 @@ func (l *Lessor) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 
 // Undo ends a lease that could not be handed over because of cause. The error
 // is cause, together with what is left, if anything.
-func (l *Lessor) Undo(ctx context.Context, lease *Lease, cause error) error {
-	a := &acquisition{Lessor: l, r: lease.Record, token: lease.Token, late: lease.Record.Doubt}
+func (l *Client) Undo(ctx context.Context, lease *Lease, cause error) error {
+	a := &acquisition{Client: l, r: lease.Record, token: lease.Token, late: lease.Record.Doubt}
 	return a.undo(ctx, cause)
 }
 
 // acquisition is one call of Acquire.
 type acquisition struct {
-	*Lessor
+	*Client
 	r     Record
 	want  Want
 	clock func() time.Time // by which the PAT's end is reckoned
@@ -164,7 +164,7 @@ type acquisition struct {
 	sent, received time.Time
 
 	token   pat.Token
-	ended   []Ended   // what unsettled requests had made
+	ended   []Revoked // what unsettled requests had made
 	lost    time.Time // when the last request was sent that is not settled; zero: not known
 	late    bool      // one of them may yet take effect
 	named   bool      // the answer to the last one names its PAT, a.token
@@ -218,7 +218,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		a.token, a.named = token, unsettled && (misnamed || !unanswered)
 		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
 		if from := token.ValidFrom; !from.IsZero() {
-			a.r.Skew = wire.MeasureSkew(a.sent, a.received, from, from)
+			a.r.Skew = httpclient.MeasureSkew(a.sent, a.received, from, from)
 		}
 		if !a.r.Doubt {
 			a.r.Stage = Minted
@@ -252,7 +252,7 @@ func (a *acquisition) lookAgain(ctx context.Context) error {
 	if lost.IsZero() {
 		lost = a.r.Intended
 	}
-	late := a.Now().Sub(lost) >= settle
+	late := a.Now().Sub(lost) >= commitWindow
 	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Open)
 	a.ended = append(a.ended, ended...)
 	a.r.Open = max(0, a.r.Open-news(ended))
@@ -276,11 +276,11 @@ func (a *acquisition) outwait(ctx context.Context) error {
 
 // Settle waits until no earlier request to mint can take effect any more, as far
 // as there is time, where no later process would look for what it makes.
-func (l *Lessor) Settle(ctx context.Context, lease *Lease) error {
+func (l *Client) Settle(ctx context.Context, lease *Lease) error {
 	if !lease.Record.Doubt {
 		return nil
 	}
-	a := &acquisition{Lessor: l, r: lease.Record}
+	a := &acquisition{Client: l, r: lease.Record}
 	err := a.outwait(ctx)
 	lease.Record = a.r
 	return err
@@ -289,10 +289,10 @@ func (l *Lessor) Settle(ctx context.Context, lease *Lease) error {
 // create sends the request. When the process is told to stop meanwhile, the
 // answer is waited for a little longer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	patient, cancel := context.WithCancel(wire.Unpaced(context.WithoutCancel(ctx))) // it has waited before
+	patient, cancel := context.WithCancel(httpclient.Unpaced(context.WithoutCancel(ctx))) // it has waited before
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(grace, cancel)
+		timer := time.AfterFunc(createGrace, cancel)
 		context.AfterFunc(patient, func() { timer.Stop() })
 	})
 	defer stop()
@@ -312,7 +312,7 @@ const corrections = 2
 // must agree with the Date or with this machine's clock.
 func (a *acquisition) betterClock(err error) func() time.Time {
 	off := func(now time.Time) bool {
-		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > wire.Tolerance
+		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > httpclient.Tolerance
 	}
 	begin := a.token.ValidFrom
 	switch {
@@ -324,7 +324,7 @@ func (a *acquisition) betterClock(err error) func() time.Time {
 		took := a.received.Sub(a.sent)
 		confirmed := func(now time.Time) bool {
 			since := now.Sub(begin)
-			return since >= -wire.Tolerance && since <= took+wire.Tolerance
+			return since >= -httpclient.Tolerance && since <= took+httpclient.Tolerance
 		}
 		if off(begin) && (confirmed(a.Server()) || confirmed(a.Now())) {
 			received := a.received
@@ -355,11 +355,11 @@ func (a *acquisition) again(ctx context.Context, clock func() time.Time) error {
 		if _, err := a.end(ctx, a.r.ID); err != nil {
 			return err
 		}
-		a.ended = append(a.ended, Ended{ID: a.r.ID})
+		a.ended = append(a.ended, Revoked{ID: a.r.ID})
 	}
 	a.token, a.r.ID, a.r.Stage = pat.Token{}, "", Intended
 	a.clock = clock
-	return wire.Retry(ctx, a.Log, "minting", a.attempt)
+	return httpclient.Retry(ctx, a.Log, "minting", a.attempt)
 }
 
 // verify compares what was granted with what was asked for.
@@ -375,7 +375,7 @@ func (a *acquisition) verify() error {
 	if life <= 0 {
 		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
 	}
-	if early := a.asked.ValidTo.Sub(t.ValidTo); early > slack {
+	if early := a.asked.ValidTo.Sub(t.ValidTo); early > expiryTolerance {
 		a.Log.Warning("PAT ends early", fmt.Sprintf("the PAT ends at %s, %s earlier than asked: a policy of the organization limits its lifetime",
 			stamp(t.ValidTo), early.Round(time.Second)))
 	}
@@ -406,10 +406,10 @@ func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) 
 	case n != 1:
 		how = append(how, fmt.Sprintf("it is good for %d organizations", n))
 	}
-	if late := t.ValidTo.Sub(until); late > slack {
+	if late := t.ValidTo.Sub(until); late > expiryTolerance {
 		how = append(how, fmt.Sprintf("it ends at %s, %s later than asked", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
 	}
-	if longer > wire.Tolerance {
+	if longer > httpclient.Tolerance {
 		how = append(how, fmt.Sprintf("it lives %s longer than asked, until %s", longer.Round(time.Second), stamp(t.ValidTo)))
 	}
 	if len(how) == 0 {
@@ -432,13 +432,13 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	deadline := time.Now().Add(Cleanup)
 	if ctx.Err() != nil {
 		a.stopped.store(time.Now()) // unless it is known since when
-		deadline = a.stopped.load().Add(interrupted)
+		deadline = a.stopped.load().Add(stopCleanup)
 	}
 	told := ctx
-	ctx, cancel := context.WithDeadline(wire.Unpaced(context.WithoutCancel(ctx)), deadline)
+	ctx, cancel := context.WithDeadline(httpclient.Unpaced(context.WithoutCancel(ctx)), deadline)
 	defer cancel()
 	// Who is told to stop only now must be gone in time all the same.
-	defer context.AfterFunc(told, func() { time.AfterFunc(interrupted, cancel) })()
+	defer context.AfterFunc(told, func() { time.AfterFunc(stopCleanup, cancel) })()
 
 	var left []string
 	var failed error
@@ -457,7 +457,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		}
 	}
 	if a.r.Doubt && a.late && failed == nil && a.Last && told.Err() == nil {
-		if failed = a.outwait(wire.Unpaced(told)); failed != nil {
+		if failed = a.outwait(httpclient.Unpaced(told)); failed != nil {
 			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
 		}
 	}
@@ -467,7 +467,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if a.r.Doubt {
 		// Nothing is said to be revoked before all that was sent is accounted for.
-		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(settle))),
+		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(commitWindow))),
 			join(hint.Of(cause), "the post step waits for it, in Azure Pipelines azdo-pat revoke; where there is neither, look for it in the user's token list"))
 	}
 	if a.r.ID != "" || len(a.ended) > 0 {
@@ -480,7 +480,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 // over notes that nothing is left. If it cannot be noted, the post step looks
 // for itself.
 func (a *acquisition) over() {
-	a.r.Stage = Over
+	a.r.Stage = Closed
 	_ = a.Record(a.r)
 }
 
@@ -526,4 +526,4 @@ func final(err error) error {
 type finalError struct{ error }
 
 func (f *finalError) Unwrap() error { return f.error }
-func (*finalError) Passing() bool   { return false }
+func (*finalError) Retryable() bool { return false }

@@ -7,8 +7,8 @@ import (
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/outside"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
 )
 
 // likeness tells what a PAT's display name has to do with the one that was asked
@@ -59,7 +59,7 @@ func renamed(t pat.Token, asked string) error {
 	if compareNames(t.DisplayName, asked) != another {
 		what = "the name is cut short"
 	}
-	return hint.Add(fmt.Errorf("the answer speaks of the PAT %s named %q instead of %q; %s", t.ID, outside.Line(t.DisplayName, 200), asked, what),
+	return hint.Add(fmt.Errorf("the answer speaks of the PAT %s named %q instead of %q; %s", t.ID, sanitize.Line(t.DisplayName, 200), asked, what),
 		"this is not how Azure DevOps answers: check token-service-url and who is in between")
 }
 
@@ -70,7 +70,7 @@ var errSimilar = errors.New("their names are cut short, so that they may be this
 func similarNames(tokens []pat.Token) error {
 	var list []string
 	for _, t := range tokens {
-		if list = append(list, fmt.Sprintf("%s (%q)", t.ID, outside.Line(t.DisplayName, 200))); len(list) == 5 && len(tokens) > 5 {
+		if list = append(list, fmt.Sprintf("%s (%q)", t.ID, sanitize.Line(t.DisplayName, 200))); len(list) == 5 && len(tokens) > 5 {
 			list = append(list, fmt.Sprintf("%d more", len(tokens)-5))
 			break
 		}

@@ -104,7 +104,7 @@ func TestReleaseByANameCutShort(t *testing.T) {
 		{leaseName[:len(leaseName)-9], Intended, []string{"#1"}, "the list shows " + guid(1) + ` ("` + leaseName[:len(leaseName)-9] + `"): their names are cut short`},
 		{"azdo-pat contoso/app", Intended, []string{"#1"}, "their names are cut short"},
 		{"azdo-pat contoso/other", Intended, []string{"#1"}, ""},
-		{"azdo-pat contoso/app", Over, []string{"#1"}, ""}, // nothing is missing
+		{"azdo-pat contoso/app", Closed, []string{"#1"}, ""}, // nothing is missing
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{T: t}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 // Stage is how far a lease has come.
@@ -25,9 +25,9 @@ const (
 	// looked into before the PAT was handed over.
 	Minted Stage = "minted"
 	// Handed: whoever asked for the PAT has it.
-	Handed Stage = "handed"
+	HandedOver Stage = "handed"
 	// Over: it is certain that no PAT is left.
-	Over Stage = "over"
+	Closed Stage = "over"
 )
 
 // Record is what a later process needs to end the lease. It holds no secret.
@@ -54,8 +54,8 @@ type Record struct {
 	User string `json:"user,omitempty"`
 	// Skew is how far this machine's clock is ahead of Azure DevOps', by when the
 	// PAT began, or before that as far as it is known.
-	Skew     wire.Skew      `json:"skew,omitzero"`
-	Settings settings.Saved `json:"settings"`
+	Skew     httpclient.Skew `json:"skew,omitzero"`
+	Settings settings.Saved  `json:"settings"`
 }
 
 // Unrecorded is the record of a lease of which only the name is known, now: if
@@ -97,7 +97,7 @@ func ParseRecord(text string) (Record, error) {
 		return Record{}, fmt.Errorf("%w of version %d", ErrRecord, version)
 	}
 	switch r.Stage {
-	case Started, Intended, Minted, Handed, Over:
+	case Started, Intended, Minted, HandedOver, Closed:
 		return r, nil
 	}
 	return Record{}, ErrRecord

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 func TestRecordRoundTrip(t *testing.T) {
@@ -17,11 +17,11 @@ func TestRecordRoundTrip(t *testing.T) {
 	at := time.Date(2026, 11, 5, 12, 0, 0, 123456789, time.UTC)
 	for name, r := range map[string]Record{
 		"started": {Stage: Started},
-		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: wire.Skew{Min: -300, Max: 5}, Doubt: true,
+		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: httpclient.Skew{Min: -300, Max: 5}, Doubt: true,
 			Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso", "ca-file": "C:\\a b\\<c>&\u2028.pem"}}},
 		"minted":     {Stage: Minted, Name: "a \"b\" <c> & d\\e 🔑", ID: guid(1), Intended: at, ValidFrom: at, ValidTo: at.Add(time.Hour)},
-		"handed":     {Stage: Handed, Name: leaseName, ID: guid(1)},
-		"over":       {Stage: Over},
+		"handed":     {Stage: HandedOver, Name: leaseName, ID: guid(1)},
+		"over":       {Stage: Closed},
 		"other zone": {Stage: Intended, Name: leaseName, Intended: at.In(time.FixedZone("", 3600))},
 	} {
 		text := r.String()
@@ -117,7 +117,7 @@ func TestRecordClock(t *testing.T) {
 		{"after, and this machine is ahead", time.Minute, end.Add(61 * time.Second), true},
 		{"before, but this machine is behind", -time.Minute, end.Add(-59 * time.Second), true},
 	} {
-		r := Record{ValidTo: end, Skew: wire.Skew{Min: tc.skew, Max: tc.skew}}
+		r := Record{ValidTo: end, Skew: httpclient.Skew{Min: tc.skew, Max: tc.skew}}
 		if got := r.Expired(tc.now); got != tc.expired {
 			t.Errorf("%s: %t", tc.name, got)
 		}
@@ -126,7 +126,7 @@ func TestRecordClock(t *testing.T) {
 		}
 	}
 	// Where the skew is not known to the second, the PAT may still live.
-	r := Record{ValidTo: end, Skew: wire.Skew{Min: -time.Hour, Max: 30 * time.Second}}
+	r := Record{ValidTo: end, Skew: httpclient.Skew{Min: -time.Hour, Max: 30 * time.Second}}
 	if r.Expired(end.Add(30*time.Second)) || !r.Expired(end.Add(31*time.Second)) {
 		t.Error("expired by the earlier clock")
 	}
@@ -172,7 +172,7 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 // what comes back of it.
 func FuzzParseRecord(f *testing.F) {
 	f.Add(`{"v":1,"stage":"started"}`)
-	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Doubt: true, Skew: wire.Skew{Min: -7},
+	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Doubt: true, Skew: httpclient.Skew{Min: -7},
 		Settings: settings.Saved{Identity: "x", Values: map[string]string{"a": "b"}}}.String())
 	f.Add(`{"v":1,"stage":"intended","intended":"9999-12-31T23:59:59-23:59","validTo":"0000-01-01T00:00:00+23:59","skew":{"min":-9223372036854775808,"max":9223372036854775807}}`)
 	f.Add(`{"v":1,"stage":"over","name":"\ud800\u2028\u0000"}`)

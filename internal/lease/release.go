@@ -11,12 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // Ended is a PAT that is no more.
-type Ended struct {
+type Revoked struct {
 	ID        string
 	ValidFrom time.Time // zero: not known
 	Gone      bool      // it had ended before
@@ -30,13 +30,13 @@ var errNameless = errors.New("the record names no PAT")
 // With an id it is that PAT; without one, or where a request to mint was left
 // open, it is every PAT of exactly that name. A request that may still take
 // effect is waited for. One PAT that cannot be revoked does not keep the others.
-func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
-	var ended []Ended
+func (l *Client) Release(ctx context.Context, r Record) ([]Revoked, error) {
+	var ended []Revoked
 	var failed error
 	if r.ID != "" {
 		gone, err := l.end(ctx, r.ID)
 		if err == nil {
-			ended = append(ended, Ended{r.ID, r.ValidFrom, gone})
+			ended = append(ended, Revoked{r.ID, r.ValidFrom, gone})
 		}
 		if failed = err; !r.Doubt {
 			if gone && r.Name != "" {
@@ -61,14 +61,14 @@ func (l *Lessor) Release(ctx context.Context, r Record) ([]Ended, error) {
 // missing or none can come any more, or until the time is up; if there is no need
 // to go on, it looks but once. It returns what it has ended, and how many are
 // missing for which it could not wait to the end.
-func (l *Lessor) await(ctx context.Context, r Record, except []string, missing int, goOn bool) (ended []Ended, open int, err error) {
+func (l *Client) await(ctx context.Context, r Record, except []string, missing int, goOn bool) (ended []Revoked, open int, err error) {
 	begin := l.Now()
-	left := settle - l.since(r)
+	left := commitWindow - l.since(r)
 	patience := left
 	if deadline, ok := ctx.Deadline(); ok {
 		// There may be no time to wait so long, and nothing to complain about: most
 		// often nothing comes.
-		patience = min(left, time.Until(deadline)-lastLook)
+		patience = min(left, time.Until(deadline)-finalLookTime)
 	}
 	for first := true; ; first = false {
 		passed := l.Now().Sub(begin) // what comes after a look is for the next one
@@ -87,7 +87,7 @@ func (l *Lessor) await(ctx context.Context, r Record, except []string, missing i
 		if first {
 			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
 		}
-		l.Sleep(ctx, max(0, min(look, patience-l.Now().Sub(begin))))
+		l.Sleep(ctx, max(0, min(pollInterval, patience-l.Now().Sub(begin))))
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return ended, missing, nil // as above
 		}
@@ -100,12 +100,12 @@ func (l *Lessor) await(ctx context.Context, r Record, except []string, missing i
 // since is how much time has passed since the intent of a record. Where this
 // machine's clock was set meanwhile, the server's tells: it is the shorter time,
 // and none if the intent seems to be still to come.
-func (l *Lessor) since(r Record) time.Duration {
+func (l *Client) since(r Record) time.Duration {
 	return max(0, min(l.Now().Sub(r.Intended), l.Server().Sub(r.ServerTime(r.Intended))))
 }
 
 // ids are the ids of PATs that are no more.
-func ids(ended []Ended) (list []string) {
+func ids(ended []Revoked) (list []string) {
 	for _, e := range ended {
 		list = append(list, e.ID)
 	}
@@ -114,7 +114,7 @@ func ids(ended []Ended) (list []string) {
 
 // news is how many PATs were active until now: one that had ended before can be
 // one that somebody has counted already.
-func news(ended []Ended) (n int) {
+func news(ended []Revoked) (n int) {
 	for _, e := range ended {
 		if !e.Gone {
 			n++
@@ -130,7 +130,7 @@ const readings = 6
 // of some ids: the lease's own, and what is revoked already and may be listed for a while.
 // Want is how many are likely to be there. What was found is ended even if the
 // list cannot be read to its end.
-func (l *Lessor) endNamed(ctx context.Context, name string, except []string, want int) ([]Ended, error) {
+func (l *Client) endNamed(ctx context.Context, name string, except []string, want int) ([]Revoked, error) {
 	if name == "" {
 		return nil, errNameless
 	}
@@ -168,11 +168,11 @@ func (l *Lessor) endNamed(ctx context.Context, name string, except []string, wan
 	if failed != nil && len(found) == 0 {
 		return nil, &unread{failed}
 	}
-	var ended []Ended
+	var ended []Revoked
 	for _, t := range found {
 		gone, err := l.end(ctx, t.ID)
 		if err == nil {
-			ended = append(ended, Ended{t.ID, t.ValidFrom, gone})
+			ended = append(ended, Revoked{t.ID, t.ValidFrom, gone})
 		} else if failed = and(failed, err); ctx.Err() != nil {
 			break
 		}
@@ -191,12 +191,12 @@ func (u *unread) Unwrap() error { return u.error }
 
 // read reads the list of active PATs, and returns what tells it from another one,
 // and how many pages it had. After an error it goes on where it was.
-func (l *Lessor) read(ctx context.Context, each func(pat.Token)) (sum []byte, pages int, err error) {
+func (l *Client) read(ctx context.Context, each func(pat.Token)) (sum []byte, pages int, err error) {
 	h := sha256.New()
 	next, stop := iter.Pull2(l.PATs.Pages(ctx, pat.Filter{}))
 	defer func() { stop() }()
 	broken := false
-	err = wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
+	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
 		for {
 			tokens, err, ok := next()
 			switch {

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 func TestRelease(t *testing.T) {
@@ -34,7 +34,7 @@ func TestRelease(t *testing.T) {
 		// A server that told a wrong id says of it that it is gone.
 		{name: "gone", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, active: []string{other, leaseName}, did: []string{"revoke #7", "list", "revoke #2"}, ended: "-#7 #2", left: []string{"#1"}},
 		{name: "gone, and the list is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, lists: []error{err403List}, did: []string{"revoke #7", "list"}, ended: "-#7"},
-		{name: "handed over", record: Record{Stage: Handed, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, did: []string{"revoke #1"}, ended: "#1"},
+		{name: "handed over", record: Record{Stage: HandedOver, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, did: []string{"revoke #1"}, ended: "#1"},
 		{name: "refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, revokes: []error{err403Revoke},
 			did: []string{"revoke #1"}, err: "not yours", left: []string{"#1"}},
 		{name: "failing for a while", record: Record{Stage: Minted, Name: leaseName, ID: guid(1)}, active: []string{leaseName}, revokes: []error{err500Revoke, err500Revoke},
@@ -117,7 +117,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	doubtful := intended
 	doubtful.Doubt, doubtful.Open = true, 2
 	behind := intended
-	behind.Skew = wire.Skew{Min: -time.Hour, Max: -time.Hour}
+	behind.Skew = httpclient.Skew{Min: -time.Hour, Max: -time.Hour}
 	for _, tc := range []struct {
 		name   string
 		record Record
@@ -129,23 +129,23 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	}{
 		{name: "there already", record: intended, commit: []time.Duration{0}, ended: 1},
 		{name: "after 5 s", record: intended, commit: []time.Duration{5 * time.Second}, took: 6 * time.Second, ended: 1, logged: true},
-		{name: "in the last moment", record: intended, commit: []time.Duration{settle - 500*time.Millisecond}, took: settle, ended: 1, logged: true},
-		{name: "never", record: intended, took: settle, logged: true},
+		{name: "in the last moment", record: intended, commit: []time.Duration{commitWindow - 500*time.Millisecond}, took: commitWindow, ended: 1, logged: true},
+		{name: "never", record: intended, took: commitWindow, logged: true},
 		{name: "44.5 s after it was sent", record: intended, commit: []time.Duration{44500 * time.Millisecond}, took: 45 * time.Second, ended: 1, logged: true},
 		{name: "some time after the intent", record: intended, since: 15 * time.Second, commit: []time.Duration{3 * time.Second}, took: 4 * time.Second, ended: 1, logged: true},
-		{name: "when the time is over", record: intended, since: settle},
-		{name: "the clock was set back", record: intended, since: -time.Minute, took: settle, logged: true},
+		{name: "when the time is over", record: intended, since: commitWindow},
+		{name: "the clock was set back", record: intended, since: -time.Minute, took: commitWindow, logged: true},
 		// The mint's clock was an hour behind the server's, and this one is not.
-		{name: "the clock was set ahead", record: behind, since: time.Hour + 5*time.Second, took: settle - 5*time.Second, logged: true},
-		{name: "the clock was set ahead, long after", record: behind, since: time.Hour + settle},
+		{name: "the clock was set ahead", record: behind, since: time.Hour + 5*time.Second, took: commitWindow - 5*time.Second, logged: true},
+		{name: "the clock was set ahead, long after", record: behind, since: time.Hour + commitWindow},
 
 		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
-		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: settle, ended: 1, logged: true},
-		{name: "in doubt, when the time is over", record: doubtful, since: settle, commit: []time.Duration{0}, ended: 1},
+		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: commitWindow, ended: 1, logged: true},
+		{name: "in doubt, when the time is over", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
 
 		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{0}, ended: 2},
-		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, took: settle, ended: 1, logged: true},
+		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, took: commitWindow, ended: 1, logged: true},
 
 		{name: "of a minted one nothing is to come", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, ended: 1},
 		{name: "without a record it is not known since when", record: Record{Name: leaseName}},
@@ -191,7 +191,7 @@ func TestReleaseLooksOnceMoreWhenTheTimeIsOver(t *testing.T) {
 		r := Record{Stage: Intended, Name: leaseName, Intended: time.Now()}
 		l := w.process().lessor()
 		l.PATs = stale{w.process()}
-		time.AfterFunc(settle-time.Millisecond, func() { w.commit(1, pat.Create{DisplayName: leaseName}) })
+		time.AfterFunc(commitWindow-time.Millisecond, func() { w.commit(1, pat.Create{DisplayName: leaseName}) })
 		if ended, err := l.Release(t.Context(), r); err != nil || len(ended) != 1 {
 			t.Errorf("ended %v, %v", ended, err)
 		}

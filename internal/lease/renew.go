@@ -8,17 +8,17 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // Renew gives the PAT of a lease another lifetime, from now by the server's
 // clock, and notes its new end in the lease. A policy may grant less. A PAT that
 // comes back wider than asked for is revoked, and the error is [ErrWider].
-func (l *Lessor) Renew(ctx context.Context, lease *Lease, want Want) error {
+func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 	var until time.Time
 	var t pat.Token
-	err := wire.Retry(ctx, l.Log, "renewing", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, l.Log, "renewing", func(ctx context.Context) (err error) {
 		if err := l.ready(ctx); err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (l *Lease) bounds(now time.Time) (earliest, latest time.Time) {
 
 // time is Azure DevOps' clock. A Date that contradicts the PAT's beginning is no
 // clock.
-func (l *Lease) time(by *Lessor) time.Time {
+func (l *Lease) time(by *Client) time.Time {
 	earliest, latest := l.bounds(by.Now())
 	if l.Record.ValidFrom.IsZero() {
 		return by.Server()
@@ -82,13 +82,13 @@ func (l *Lease) Expired(now time.Time) bool {
 }
 
 // endWider revokes the PAT at once.
-func (l *Lessor) endWider(ctx context.Context, lease *Lease, cause error) error {
-	ctx, cancel := context.WithTimeout(wire.Unpaced(context.WithoutCancel(ctx)), Cleanup)
+func (l *Client) endWider(ctx context.Context, lease *Lease, cause error) error {
+	ctx, cancel := context.WithTimeout(httpclient.Unpaced(context.WithoutCancel(ctx)), Cleanup)
 	defer cancel()
 	if _, err := l.end(ctx, lease.Record.ID); err != nil {
 		return hint.Add(fmt.Errorf("%w; it could not be revoked: %w", cause, err), hint.Of(cause))
 	}
-	lease.Record.Stage = Over
+	lease.Record.Stage = Closed
 	return &undone{cause}
 }
 
@@ -103,23 +103,23 @@ func (l *Lease) Ends() time.Time {
 const (
 	// gain is how much later than before a renewed PAT must end for another
 	// renewal to be worth it. It bounds how often one is asked for.
-	gain = 30 * time.Second
+	minGain = 30 * time.Second
 	// pause is how long a server is left alone that could not be reached within
 	// the time that a renewal has.
-	pause = 30 * time.Second
+	retryPause = 30 * time.Second
 	// glance is how often it is looked whether a wait is over: timers stand
 	// still while a machine sleeps, and its clock does not.
-	glance = 30 * time.Second
+	sleepCheck = 30 * time.Second
 )
 
-// Keeper keeps a lease alive for as long as somebody uses its PAT.
-type Keeper struct {
+// Renewer keeps a lease alive for as long as somebody uses its PAT.
+type Renewer struct {
 	Lease *Lease
 	Want  Want
 	// Timeout bounds each renewal, its retries included.
 	Timeout time.Duration
-	// Use calls a function with a Lessor that is signed in.
-	Use func(context.Context, func(*Lessor) error) error
+	// Use calls a function with a Client that is signed in.
+	Use func(context.Context, func(*Client) error) error
 	Log Log
 	// Now is this machine's clock; After is [time.After].
 	Now   func() time.Time
@@ -129,13 +129,13 @@ type Keeper struct {
 // Keep renews the lease whenever two thirds of what is left of it are over,
 // until ctx ends or it cannot be renewed any more, of which it warns once. It
 // returns an error, [ErrWider], only where the PAT had to be revoked.
-func (k *Keeper) Keep(ctx context.Context) error {
+func (k *Renewer) Run(ctx context.Context) error {
 	warned := false
 	for due := k.rest() * 2 / 3; k.wait(ctx, due); {
 		before := k.Lease.Record.ValidTo
 		err := k.renew(ctx)
-		passing, _ := wire.Passing(err)
-		if throttled := (*wire.Throttled)(nil); errors.As(err, &throttled) {
+		passing, _ := httpclient.Retryable(err)
+		if throttled := (*httpclient.Throttled)(nil); errors.As(err, &throttled) {
 			passing = true // after the pause
 		}
 		switch {
@@ -143,17 +143,17 @@ func (k *Keeper) Keep(ctx context.Context) error {
 			return nil
 		case errors.Is(err, ErrWider):
 			return err
-		case err == nil && k.Lease.Record.ValidTo.Sub(before) >= gain:
+		case err == nil && k.Lease.Record.ValidTo.Sub(before) >= minGain:
 			k.Log.Infof("renewed PAT %s: valid until %s", k.Lease.Record.ID, stamp(k.Lease.Record.ValidTo))
 			due, warned = k.rest()*2/3, false
 		case err == nil:
 			k.warn("it was asked for and not granted; a policy of the organization limits the lifetime", "")
 			return nil
-		case passing && k.rest() > gain:
+		case passing && k.rest() > minGain:
 			if !warned {
 				k.warn(err.Error()+"; it is tried again later", hint.Of(err))
 			}
-			due, warned = pause, true
+			due, warned = retryPause, true
 		case !warned:
 			k.warn(err.Error(), hint.Of(err))
 			return nil
@@ -165,7 +165,7 @@ func (k *Keeper) Keep(ctx context.Context) error {
 	return nil
 }
 
-func (k *Keeper) warn(why, what string) {
+func (k *Renewer) warn(why, what string) {
 	r := k.Lease.Record
 	ends := "it ends at " + stamp(r.ValidTo)
 	switch {
@@ -177,21 +177,21 @@ func (k *Keeper) warn(why, what string) {
 	k.Log.Warning("PAT not renewed", join(fmt.Sprintf("the PAT %s is not renewed: %s, whether the command still runs or not: %s", r.ID, ends, why), what))
 }
 
-func (k *Keeper) renew(ctx context.Context) error {
+func (k *Renewer) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, k.Timeout, fmt.Errorf("not renewed within %s", k.Timeout))
 	defer cancel()
-	return k.Use(ctx, func(l *Lessor) error { return l.Renew(ctx, k.Lease, k.Want) })
+	return k.Use(ctx, func(l *Client) error { return l.Renew(ctx, k.Lease, k.Want) })
 }
 
 // rest is how long the PAT is certain to be good for.
-func (k *Keeper) rest() time.Duration {
+func (k *Renewer) rest() time.Duration {
 	_, latest := k.Lease.bounds(k.Now())
 	return k.Lease.Record.ValidTo.Sub(latest)
 }
 
 // wait waits, and reports false if ctx ends meanwhile. The time that a machine
 // sleeps counts, and so does what its clock does not show.
-func (k *Keeper) wait(ctx context.Context, d time.Duration) bool {
+func (k *Renewer) wait(ctx context.Context, d time.Duration) bool {
 	start := k.Now()
 	for {
 		now := k.Now()
@@ -202,7 +202,7 @@ func (k *Keeper) wait(ctx context.Context, d time.Duration) bool {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-k.After(min(left, glance)):
+		case <-k.After(min(left, sleepCheck)):
 		}
 	}
 }

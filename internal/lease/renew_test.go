@@ -11,44 +11,44 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const quarter = 15 * time.Minute
 
 var (
 	errRefused  = &pat.Error{Op: "update", Status: 200, Code: "patLifespanPolicyViolation"}
-	errPause    = &pat.Error{Op: "update", Unsent: true, Message: "Azure DevOps asks to wait 300 s, and there are 120 s left", Err: &wire.Throttled{}}
+	errPause    = &pat.Error{Op: "update", Unsent: true, Message: "Azure DevOps asks to wait 300 s, and there are 120 s left", Err: &httpclient.Throttled{}}
 	err503Renew = &pat.Error{Op: "update", Status: 503}
 	errLost     = &pat.Error{Op: "update", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 )
 
 // kept is a lease of a quarter of an hour, acquired in a bubble at midnight, and
 // who keeps it.
-func kept(w *world) *Keeper {
+func kept(w *world) *Renewer {
 	w.Helper()
 	p := w.process()
 	r := fresh()
-	r.Skew = wire.Skew{Min: w.skew, Max: w.skew}
+	r.Skew = httpclient.Skew{Min: w.skew, Max: w.skew}
 	l, err := p.lessor().Acquire(w.Context(), r, Want{Scopes: wanted.Scopes, Lifetime: quarter})
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.journal = nil
-	return &Keeper{
+	return &Renewer{
 		Lease: l, Want: Want{Scopes: wanted.Scopes, Lifetime: quarter}, Timeout: 2 * time.Minute,
-		Use: func(_ context.Context, f func(*Lessor) error) error { return f(p.lessor()) },
+		Use: func(_ context.Context, f func(*Client) error) error { return f(p.lessor()) },
 		Log: p, Now: time.Now, After: time.After,
 	}
 }
 
 // during keeps the lease for that long.
-func (w *world) during(d time.Duration, k *Keeper) error {
+func (w *world) during(d time.Duration, k *Renewer) error {
 	ctx, cancel := context.WithTimeout(w.Context(), d)
 	defer cancel()
-	return k.Keep(ctx)
+	return k.Run(ctx)
 }
 
 // updates are the requests that renew, of all that was done.
@@ -268,7 +268,7 @@ func TestRenewedWider(t *testing.T) {
 					t.Errorf("error %v, want %q", err, tc.err)
 				case hint.Of(err) == "":
 					t.Error("no hint")
-				case (k.Lease.Record.Stage == Over) != (tc.left == nil):
+				case (k.Lease.Record.Stage == Closed) != (tc.left == nil):
 					t.Errorf("stage %s, left %v", k.Lease.Record.Stage, tc.left)
 				}
 				w.left(tc.left...)
@@ -321,7 +321,7 @@ func TestKeepAfterSleep(t *testing.T) {
 					return now
 				}
 				var asked time.Duration
-				k.Use = func(_ context.Context, f func(*Lessor) error) error {
+				k.Use = func(_ context.Context, f func(*Client) error) error {
 					asked = time.Since(start)
 					w.skew = -tc.slept // the server has not slept
 					l := w.process().lessor()

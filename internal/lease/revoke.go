@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // revocation ends one PAT, with as many requests as it takes.
@@ -32,7 +32,7 @@ func (r *revocation) attempt(ctx context.Context) (gone bool, err error) {
 	if r.look {
 		r.look = false
 		active, err := r.PATs.Listed(ctx, r.id, pat.Active)
-		if passing, _ := wire.Passing(err); passing || err == nil && !active {
+		if passing, _ := httpclient.Retryable(err); passing || err == nil && !active {
 			return false, err
 		}
 	}
@@ -46,13 +46,13 @@ func (r *revocation) attempt(ctx context.Context) (gone bool, err error) {
 }
 
 // end revokes one PAT that is known to be a lease's.
-func (l *Lessor) end(ctx context.Context, id string) (gone bool, err error) {
+func (l *Client) end(ctx context.Context, id string) (gone bool, err error) {
 	r := revocation{id: id, PATs: l.PATs}
 	return l.revoke(ctx, &r)
 }
 
-func (l *Lessor) revoke(ctx context.Context, r *revocation) (gone bool, err error) {
-	err = wire.Retry(ctx, l.Log, "revoking", func(ctx context.Context) (err error) {
+func (l *Client) revoke(ctx context.Context, r *revocation) (gone bool, err error) {
+	err = httpclient.Retry(ctx, l.Log, "revoking", func(ctx context.Context) (err error) {
 		gone, err = r.attempt(ctx)
 		return err
 	})
@@ -65,22 +65,22 @@ var ErrNotTheirs = errors.New("the user has no such PAT")
 // ReleaseID ends the PAT of that id, whoever minted it. That it is not among the
 // user's active PATs is a success only if it is among those that have ended:
 // otherwise the error is [ErrNotTheirs].
-func (l *Lessor) ReleaseID(ctx context.Context, id string) (Ended, error) {
+func (l *Client) ReleaseID(ctx context.Context, id string) (Revoked, error) {
 	r := revocation{id: id, PATs: l.PATs}
 	gone, err := l.revoke(ctx, &r)
 	if err != nil || r.confirmed {
-		return Ended{ID: id}, err
+		return Revoked{ID: id}, err
 	}
 	var shown bool
-	err = wire.Retry(ctx, l.Log, "listing", func(ctx context.Context) (err error) {
+	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) (err error) {
 		shown, err = l.PATs.Listed(ctx, id, pat.All)
 		return err
 	})
 	switch {
 	case err != nil:
-		return Ended{}, fmt.Errorf("it is not active, and whether it ever was is not known: %w", err)
+		return Revoked{}, fmt.Errorf("it is not active, and whether it ever was is not known: %w", err)
 	case !shown:
-		return Ended{}, ErrNotTheirs
+		return Revoked{}, ErrNotTheirs
 	}
-	return Ended{ID: id, Gone: gone}, nil
+	return Revoked{ID: id, Gone: gone}, nil
 }

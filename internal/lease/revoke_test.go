@@ -8,8 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // A request to revoke that was not answered may have taken effect: the list is
@@ -141,7 +141,7 @@ func TestNobodyLooksLater(t *testing.T) {
 		{name: "it comes", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute,
 			took: 28 * time.Second, err: "not signed in; the PAT was revoked"},
 		{name: "it does not come", creates: []create{{commit: never, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute,
-			took: settle + 6*time.Second, err: "not signed in"},
+			took: commitWindow + 6*time.Second, err: "not signed in"},
 		{name: "there is an answer", creates: []create{{commit: never, answer: 5 * time.Second, err: errUnread}}, timeout: 2 * time.Minute,
 			took: 5 * time.Second, err: `the answer is HTML; a PAT named "` + leaseName + `" may still be made until`},
 		{name: "there is no time", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 20 * time.Second,
@@ -219,7 +219,7 @@ func TestReadyBeforeTheIntent(t *testing.T) {
 			t.Errorf("%v, %+v", err, lease)
 		}
 		w.journal = nil
-		throttled := &wire.Throttled{Service: "Azure DevOps", Wait: 300 * time.Second, Left: 90 * time.Second}
+		throttled := &httpclient.Throttled{Service: "Azure DevOps", Wait: 300 * time.Second, Left: 90 * time.Second}
 		l.Ready = func(context.Context) error { return throttled }
 		if _, err := l.Acquire(t.Context(), fresh(), wanted); err == nil || err.Error() != "mint a PAT: Azure DevOps asks to wait 300 s, and there are 90 s left" {
 			t.Errorf("error %v", err)

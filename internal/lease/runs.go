@@ -8,14 +8,14 @@ import (
 	"sync"
 	"time"
 
-	"azdo-pat/internal/github"
+	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
 )
 
 // Runs knows which workflow runs are over.
 type Runs interface {
-	Over(context.Context, github.Run) (bool, error)
+	Completed(context.Context, githubapi.Run) (bool, error)
 }
 
 // answer is what is known of a run.
@@ -55,12 +55,12 @@ type questions struct {
 }
 
 // keys are what the answer about a run can be known by.
-func keys(run github.Run) (key, repository string) {
+func keys(run githubapi.Run) (key, repository string) {
 	repository = strings.ToLower(run.Repository)
 	return repository + " " + run.ID + "." + run.Attempt, repository
 }
 
-func (q *questions) lookup(run github.Run) (answer, bool) {
+func (q *questions) lookup(run githubapi.Run) (answer, bool) {
 	key, repository := keys(run)
 	if a, ok := q.known.get(key); ok {
 		return a, true
@@ -69,7 +69,7 @@ func (q *questions) lookup(run github.Run) (answer, bool) {
 }
 
 // ask opens a question, unless there is one, or an answer, or nobody to ask.
-func (q *questions) ask(run github.Run) (opened bool) {
+func (q *questions) ask(run githubapi.Run) (opened bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	key, _ := keys(run)
@@ -84,7 +84,7 @@ func (q *questions) ask(run github.Run) (opened bool) {
 }
 
 // await waits for the answer to a question that was opened.
-func (q *questions) await(run github.Run) answer {
+func (q *questions) await(run githubapi.Run) answer {
 	key, _ := keys(run)
 	q.mu.Lock()
 	asked := q.open[key]
@@ -100,7 +100,7 @@ func (q *questions) await(run github.Run) answer {
 
 // answer closes a question: with GitHub's answer, with what follows from its
 // refusal, or with none.
-func (q *questions) answer(ctx context.Context, run github.Run) {
+func (q *questions) answer(ctx context.Context, run githubapi.Run) {
 	key, repository := keys(run)
 	q.mu.Lock()
 	_, known := q.lookup(run)
@@ -126,14 +126,14 @@ func (q *questions) answer(ctx context.Context, run github.Run) {
 }
 
 // send asks, more than once where that can help soon.
-func (q *questions) send(ctx context.Context, run github.Run) (a answer, err error) {
+func (q *questions) send(ctx context.Context, run githubapi.Run) (a answer, err error) {
 	n := 0
-	err = wire.Retry(ctx, q.log, "GitHub", func(ctx context.Context) error {
-		isOver, err := q.runs.Over(ctx, run)
+	err = httpclient.Retry(ctx, q.log, "GitHub", func(ctx context.Context) error {
+		isOver, err := q.runs.Completed(ctx, run)
 		if a = running; isOver {
 			a = over
 		}
-		if _, wait := wire.Passing(err); wait > ShortWait {
+		if _, wait := httpclient.Retryable(err); wait > ShortWait {
 			return final(err)
 		}
 		if n++; n == tries {
@@ -148,21 +148,21 @@ func (q *questions) send(ctx context.Context, run github.Run) (a answer, err err
 // so once where it is about more than the one run.
 func (q *questions) refused(err error, key, repository string) {
 	switch {
-	case errors.Is(err, github.ErrNotFound):
+	case errors.Is(err, githubapi.ErrNotFound):
 		q.muted = 0
 		q.known.put(key, hidden)
-	case errors.Is(err, github.ErrForbidden), errors.Is(err, github.ErrMoved):
+	case errors.Is(err, githubapi.ErrForbidden), errors.Is(err, githubapi.ErrMoved):
 		q.muted = 0
 		if _, told := q.known.get(repository); !told {
 			q.known.put(repository, hidden)
 			q.log.Warning("GitHub does not answer", explained(err, "the leases of "+repository+" are left to their age"))
 		}
-	case errors.Is(err, github.ErrCredentials):
+	case errors.Is(err, githubapi.ErrCredentials):
 		if q.wrong == nil {
 			q.log.Infof("%v; going on by age alone", err)
 		}
 		q.shut, q.wrong = true, err
-	case errors.Is(err, github.ErrLimited):
+	case errors.Is(err, githubapi.ErrLimited):
 		q.close(err)
 	default:
 		q.known.put(key, silent)

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"azdo-pat/internal/github"
+	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
 )
 
@@ -38,7 +38,7 @@ func TestOneQuestionPerRun(t *testing.T) {
 		s.put(leaseOf("octo/tools", 999, 1), old)
 		tally, err := s.github(s.sweeper()).Sweep(t.Context())
 		// Run 0 is none, whatever is said of it.
-		if err != nil || tally != (Tally{Released: over - 10 + 1, Running: 300, Hidden: 150, Young: 10}) {
+		if err != nil || tally != (Counts{Released: over - 10 + 1, Running: 300, Hidden: 150, Young: 10}) {
 			t.Errorf("%+v, %v", tally, err)
 		}
 		if len(s.asked) != 89 { // run 0 is none
@@ -84,18 +84,18 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 		name   string
 		status string // of the runs 101 to 140; those after are completed
 		asked  int    // questions about the 40, at most
-		tally  Tally
+		tally  Counts
 		warned string
 		err    string
 	}{
-		{name: "not found", status: "404", asked: 40, tally: Tally{Released: 40, Hidden: 40}},
-		{name: "forbidden", status: "403", asked: 4, tally: Tally{Released: 0, Hidden: 80}, warned: "forbid"},
-		{name: "moved", status: "301", asked: 4, tally: Tally{Hidden: 80}, warned: "a redirect"},
-		{name: "limited for an hour", status: "403 3600", asked: 4, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited by the minute", status: "429", asked: 4, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited again and again", status: "429 5", asked: 16, tally: Tally{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "out of order", status: "500", asked: 28, tally: Tally{Young: 73, Silent: 7}, warned: "GitHub is not asked any more"},
-		{name: "credentials", status: "401", asked: 4, tally: Tally{Young: 80}, err: "age alone could decide: ask GitHub about run 10"},
+		{name: "not found", status: "404", asked: 40, tally: Counts{Released: 40, Hidden: 40}},
+		{name: "forbidden", status: "403", asked: 4, tally: Counts{Released: 0, Hidden: 80}, warned: "forbid"},
+		{name: "moved", status: "301", asked: 4, tally: Counts{Hidden: 80}, warned: "a redirect"},
+		{name: "limited for an hour", status: "403 3600", asked: 4, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited by the minute", status: "429", asked: 4, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited again and again", status: "429 5", asked: 16, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "out of order", status: "500", asked: 28, tally: Counts{Young: 73, Silent: 7}, warned: "GitHub is not asked any more"},
+		{name: "credentials", status: "401", asked: 4, tally: Counts{Young: 80}, err: "age alone could decide: ask GitHub about run 10"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -112,7 +112,7 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 				s.put(leaseOf("octo/tools", 999, 1), old)
 				tc.tally.Released++
 				tally, err := s.github(s.sweeper()).Sweep(t.Context())
-				if (err == nil) != (tc.err == "") || err != nil && (!strings.HasPrefix(err.Error(), tc.err) || !errors.Is(err, github.ErrCredentials) || !strings.Contains(hint.Of(err), "github-token")) {
+				if (err == nil) != (tc.err == "") || err != nil && (!strings.HasPrefix(err.Error(), tc.err) || !errors.Is(err, githubapi.ErrCredentials) || !strings.Contains(hint.Of(err), "github-token")) {
 					t.Errorf("%v (%s)", err, hint.Of(err))
 				}
 				if s.requests["run"] > tc.asked+tally.Released-1 || tally != tc.tally {
@@ -147,7 +147,7 @@ func TestGitHubAnswersLater(t *testing.T) {
 					defer s.mu.Unlock()
 					s.runs["octo/tools 107.1"] = "completed"
 				})
-				if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally != (Tally{Released: 20}) || len(s.warnings) > 0 {
+				if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally != (Counts{Released: 20}) || len(s.warnings) > 0 {
 					t.Errorf("%+v, %v, %q", tally, err, s.warnings)
 				}
 			})
@@ -168,7 +168,7 @@ func TestQuestionsAreStopped(t *testing.T) {
 		defer stop(nil)
 		time.AfterFunc(3*time.Second, func() { stop(errSignal) })
 		tally, err := s.github(s.sweeper()).Sweep(ctx)
-		if took := time.Since(s.start); took != 3*time.Second || !errors.Is(err, errSignal) || tally != (Tally{Left: 20}) || len(s.warnings) > 0 {
+		if took := time.Since(s.start); took != 3*time.Second || !errors.Is(err, errSignal) || tally != (Counts{Left: 20}) || len(s.warnings) > 0 {
 			t.Errorf("%+v, %v after %s; %q", tally, err, took, s.warnings)
 		}
 	})
@@ -186,7 +186,7 @@ func TestForbiddenIsOneRepository(t *testing.T) {
 			s.runs[fmt.Sprintf("octo/b %d.1", i+1)] = "completed"
 		}
 		tally, err := s.github(s.sweeper()).Sweep(t.Context())
-		if err != nil || tally != (Tally{Released: 30, Hidden: 30}) || s.requests["run"] > 34 {
+		if err != nil || tally != (Counts{Released: 30, Hidden: 30}) || s.requests["run"] > 34 {
 			t.Errorf("%+v, %v, %d questions", tally, err, s.requests["run"])
 		}
 		if len(s.warnings) != 1 || !strings.Contains(s.warnings[0], "octo/a") || !slices.ContainsFunc(s.warnings, func(w string) bool { return strings.Contains(w, "\ngive github-token the permission") }) {

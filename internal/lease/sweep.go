@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"azdo-pat/internal/ci"
-	"azdo-pat/internal/github"
+	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 // Listing is the API that a [Sweeper] needs. An error that is no [*pat.Error] is
@@ -80,7 +80,7 @@ type Swept struct {
 }
 
 // Tally counts PATs.
-type Tally struct {
+type Counts struct {
 	// By outcome.
 	Released, WouldBe, EndedBefore, NotReleased int
 	// Left were to be released, or to be asked about, when the sweep was stopped.
@@ -96,12 +96,12 @@ type Tally struct {
 }
 
 // Kept is how many leases were left alone.
-func (t Tally) Kept() int {
+func (t Counts) Kept() int {
 	return t.Elsewhere + t.Young + t.Running + t.Hidden + t.Silent + t.Undated
 }
 
 // String is the tally in words.
-func (t Tally) String() string {
+func (t Counts) String() string {
 	parts := []string{fmt.Sprintf("%d revoked", t.Released)}
 	for _, part := range []struct {
 		n    int
@@ -154,7 +154,7 @@ const (
 // times, since that may vanish between two pages. When a sweep fails or is
 // stopped, all that is in flight is waited for, and the next one goes on with
 // what is left.
-func (s *Sweeper) Sweep(ctx context.Context) (Tally, error) {
+func (s *Sweeper) Sweep(ctx context.Context) (Counts, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	patient, cancel := outliving(ctx)
@@ -170,7 +170,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Tally, error) {
 			break
 		}
 		if again && w.quiet > 0 {
-			rest(ctx, look)
+			rest(ctx, pollInterval)
 		}
 	}
 	w.mu.Lock()
@@ -198,9 +198,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (Tally, error) {
 // outliving is a context for what is in flight when ctx ends: it gets a little
 // longer.
 func outliving(ctx context.Context) (context.Context, func()) {
-	patient, cancel := context.WithCancelCause(wire.Outliving(ctx))
+	patient, cancel := context.WithCancelCause(httpclient.Outliving(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(interrupted, func() { cancel(context.Cause(ctx)) })
+		timer := time.AfterFunc(stopCleanup, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(patient, func() { timer.Stop() })
 	})
 	return patient, func() { stop(); cancel(nil) }
@@ -214,7 +214,7 @@ type sweep struct {
 	questions questions
 
 	mu    sync.Mutex
-	tally Tally
+	tally Counts
 	// taken are those that were to be revoked, by id: they may be listed for a
 	// while after, and what failed is not tried in the next pass.
 	// It is true of what is known to be revoked.
@@ -233,18 +233,18 @@ type sweep struct {
 // candidate is a lease that is to be revoked, or about whose run is to be asked.
 type candidate struct {
 	Swept
-	run github.Run
+	run githubapi.Run
 }
 
 // pass reads the list once. It reports whether it must be read again.
 func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 	w.mu.Lock()
 	t := w.tally
-	w.tally = Tally{Released: t.Released, WouldBe: t.WouldBe, EndedBefore: t.EndedBefore, NotReleased: t.NotReleased, Left: t.Left}
+	w.tally = Counts{Released: t.Released, WouldBe: t.WouldBe, EndedBefore: t.EndedBefore, NotReleased: t.NotReleased, Left: t.Left}
 	w.ended, w.stale = 0, 0
 	w.mu.Unlock()
 
-	ahead, young, doomed := make(chan github.Run, queue), make(chan candidate, queue), make(chan candidate, queue)
+	ahead, young, doomed := make(chan githubapi.Run, queue), make(chan candidate, queue), make(chan candidate, queue)
 	var asking, revoking sync.WaitGroup
 	for range inFlight {
 		revoking.Go(func() {
@@ -271,7 +271,7 @@ func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 		switch c := w.judge(t); {
 		case c.Reason != "":
 			w.take(c, doomed)
-		case c.run != github.Run{}:
+		case c.run != githubapi.Run{}:
 			if w.questions.ask(c.run) {
 				ahead <- c.run
 			}
@@ -310,7 +310,7 @@ func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) (pages int, err error) {
 	for ; !at.Done() && ctx.Err() == nil; pages++ {
 		var tokens []pat.Token
-		err := wire.Retry(ctx, w.Log, "listing", func(ctx context.Context) (err error) {
+		err := httpclient.Retry(ctx, w.Log, "listing", func(ctx context.Context) (err error) {
 			if err = w.ready(ctx); err == nil {
 				tokens, err = w.PATs.Next(ctx, at)
 			}
@@ -331,8 +331,8 @@ func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) 
 // longer than there is time.
 func about(err error) bool {
 	var refused *pat.Error
-	var throttled *wire.Throttled
-	passing, asked := wire.Passing(err)
+	var throttled *httpclient.Throttled
+	passing, asked := httpclient.Retryable(err)
 	return errors.As(err, &refused) && !(passing && asked > 0) && !errors.As(err, &throttled)
 }
 
@@ -359,7 +359,7 @@ func (w *sweep) judge(t pat.Token) (c candidate) {
 	case c.AgeKnown && c.Age >= w.OlderThan:
 		c.Reason = Old
 	case w.Runs != nil && name.RunID != "":
-		c.run = github.Run{Repository: name.Repository, ID: name.RunID, Attempt: name.Attempt}
+		c.run = githubapi.Run{Repository: name.Repository, ID: name.RunID, Attempt: name.Attempt}
 	default:
 		w.leave(c)
 	}
@@ -374,7 +374,7 @@ func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 		return 0, false
 	}
 	for _, now := range w.Times() {
-		if now.Before(t.ValidFrom.Add(-wire.Tolerance)) || !t.ValidTo.IsZero() && now.After(t.ValidTo.Add(wire.Tolerance)) {
+		if now.Before(t.ValidFrom.Add(-httpclient.Tolerance)) || !t.ValidTo.IsZero() && now.After(t.ValidTo.Add(httpclient.Tolerance)) {
 			continue
 		}
 		if a := max(0, now.Sub(t.ValidFrom)); !known || a < age {
@@ -469,12 +469,12 @@ func (w *sweep) release(ctx context.Context, s Swept) {
 func (w *sweep) revoke(ctx context.Context, id string) (gone bool, err error) {
 	begin := time.Now()
 	r := revocation{id: id, PATs: w.PATs}
-	err = wire.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
+	err = httpclient.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
 		if err = w.ready(ctx); err != nil {
 			return err
 		}
 		gone, err = r.attempt(w.patient)
-		if _, asked := wire.Passing(err); asked == 0 && time.Since(begin) >= enough {
+		if _, asked := httpclient.Retryable(err); asked == 0 && time.Since(begin) >= enough {
 			return final(err)
 		}
 		return err
@@ -489,7 +489,7 @@ func (w *sweep) unheard(ctx context.Context, err error) bool {
 		w.stop(err)
 		return true
 	}
-	if passing, _ := wire.Passing(err); passing {
+	if passing, _ := httpclient.Retryable(err); passing {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.late = err

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/wire"
 )
 
 const old, fresh5m = 7 * time.Hour, 5 * time.Minute
@@ -54,7 +54,7 @@ func TestSweepMissesNone(t *testing.T) {
 							t.Errorf("%d requests to revoke %s", n, id)
 						}
 					}
-					want := Tally{Released: doomed, Foreign: 124, Young: 123}
+					want := Counts{Released: doomed, Foreign: 124, Young: 123}
 					if tally != want || len(s.outcomes()) != doomed {
 						t.Errorf("tally %+v, want %+v; %d reported", tally, want, len(s.swept))
 					}
@@ -67,7 +67,7 @@ func TestSweepMissesNone(t *testing.T) {
 					took := time.Since(s.start)
 					limit := s.rtt * time.Duration(1+doomed/4+30)
 					if lag > 0 {
-						limit += 2 * (look + 13*s.rtt)
+						limit += 2 * (pollInterval + 13*s.rtt)
 					}
 					if took > limit {
 						t.Errorf("it took %s, more than %s; %d lists", took, limit, s.requests["list"])
@@ -86,7 +86,7 @@ func TestSweepOfOnePage(t *testing.T) {
 		for i := range 100 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
-		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Tally{Released: 100}) || s.requests["list"] != 1 {
+		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Counts{Released: 100}) || s.requests["list"] != 1 {
 			t.Errorf("%+v, %v, %d lists", tally, err, s.requests["list"])
 		}
 		if took := time.Since(s.start); took != s.rtt*(1+25) {
@@ -105,39 +105,39 @@ func TestSweepJudges(t *testing.T) {
 		repository string
 		status     string // of the run, if GitHub is asked
 		reason     Reason
-		tally      Tally
+		tally      Counts
 	}{
 		{name: "old", pat: leaseOf(of, 1, 1), age: 6 * time.Hour, reason: Old},
-		{name: "not yet", pat: leaseOf(of, 1, 1), age: 6*time.Hour - time.Second, tally: Tally{Young: 1}},
-		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, tally: Tally{Undated: 1}},
+		{name: "not yet", pat: leaseOf(of, 1, 1), age: 6*time.Hour - time.Second, tally: Counts{Young: 1}},
+		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, tally: Counts{Undated: 1}},
 		{name: "undated, and GitHub knows", pat: leaseOf(of, 1, 1), age: -1, status: "completed", reason: RunOver},
-		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", tally: Tally{Hidden: 1}},
-		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", tally: Tally{Undated: 1}},
+		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", tally: Counts{Hidden: 1}},
+		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", tally: Counts{Undated: 1}},
 		{name: "of a host", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: old, reason: Old},
-		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", tally: Tally{Young: 1}},
+		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", tally: Counts{Young: 1}},
 		{name: "of another CI system", pat: "azdo-pat contoso/demo build 7.1 x 0123456789abcdef", age: old, reason: Old},
 
-		{name: "another's", pat: "azdo-pat", age: old, tally: Tally{Foreign: 1}},
-		{name: "another's, nearly ours", pat: "azdo-pat octo/tools run 1.1 build 0123456789ABCDEF", age: old, status: "completed", tally: Tally{Foreign: 1}},
-		{name: "another's, with ours in it", pat: "x azdo-pat octo/tools run 1.1 build 0123456789abcdef", age: old, tally: Tally{Foreign: 1}},
-		{name: "without a name", age: old, tally: Tally{Foreign: 1}},
+		{name: "another's", pat: "azdo-pat", age: old, tally: Counts{Foreign: 1}},
+		{name: "another's, nearly ours", pat: "azdo-pat octo/tools run 1.1 build 0123456789ABCDEF", age: old, status: "completed", tally: Counts{Foreign: 1}},
+		{name: "another's, with ours in it", pat: "x azdo-pat octo/tools run 1.1 build 0123456789abcdef", age: old, tally: Counts{Foreign: 1}},
+		{name: "without a name", age: old, tally: Counts{Foreign: 1}},
 
 		{name: "of the repository", pat: leaseOf(of, 1, 1), age: old, repository: "Octo/TOOLS", reason: Old},
-		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, tally: Tally{Elsewhere: 1}},
-		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", tally: Tally{Elsewhere: 1}},
-		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, tally: Tally{Elsewhere: 1}},
+		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, tally: Counts{Elsewhere: 1}},
+		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", tally: Counts{Elsewhere: 1}},
+		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, tally: Counts{Elsewhere: 1}},
 
 		{name: "over", pat: leaseOf(of, 1, 1), age: fresh5m, status: "completed", reason: RunOver},
-		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", tally: Tally{Running: 1}},
+		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", tally: Counts{Running: 1}},
 		{name: "running for too long", pat: leaseOf(of, 1, 1), age: old, status: "in_progress", reason: Old},
-		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", tally: Tally{Hidden: 1}},
-		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", tally: Tally{Hidden: 1}},
-		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", tally: Tally{Hidden: 1}},
-		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", tally: Tally{Silent: 1}},
-		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", tally: Tally{Silent: 1}},
-		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", tally: Tally{Young: 1}},
+		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", tally: Counts{Hidden: 1}},
+		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", tally: Counts{Hidden: 1}},
+		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", tally: Counts{Hidden: 1}},
+		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", tally: Counts{Silent: 1}},
+		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", tally: Counts{Silent: 1}},
+		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", tally: Counts{Young: 1}},
 		// The run id was cut, and what is left of it is another run.
-		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", tally: Tally{Young: 1}},
+		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", tally: Counts{Young: 1}},
 		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: Old},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -180,19 +180,19 @@ func TestSweepAges(t *testing.T) {
 		age      time.Duration // of the PAT, by this machine's clock
 		lifetime time.Duration
 		clocks   []time.Duration // ahead of this machine's
-		want     Tally
+		want     Counts
 		shown    time.Duration // the age that is reported
 	}{
-		{"one clock", 7 * time.Hour, day, []time.Duration{0}, Tally{Released: 1}, 7 * time.Hour},
-		{"a second old, and the answers are dated a month ahead", time.Second, time.Hour, []time.Duration{30 * day}, Tally{Undated: 1}, 0},
-		{"the same, and this machine's clock can be right", time.Second, time.Hour, []time.Duration{30 * day, 0}, Tally{Young: 1}, 0},
-		{"old, and the answers are dated a month ahead", 7 * time.Hour, day, []time.Duration{30 * day, 0}, Tally{Released: 1}, 7 * time.Hour},
-		{"both can be right", time.Second, day, []time.Duration{8 * time.Hour, 0}, Tally{Young: 1}, 0},
-		{"old by both", 7 * time.Hour, day, []time.Duration{8 * time.Hour, 0}, Tally{Released: 1}, 7 * time.Hour},
-		{"by this machine it has not begun", -5 * time.Hour, day, []time.Duration{12 * time.Hour, 0}, Tally{Released: 1}, 7 * time.Hour},
-		{"dated before it began", time.Hour, day, []time.Duration{-8 * time.Hour}, Tally{Undated: 1}, 0},
-		{"begun in this second", -30 * time.Second, day, []time.Duration{0}, Tally{Young: 1}, 0},
-		{"ended in this minute", day + 30*time.Second, day, []time.Duration{0}, Tally{Released: 1}, day + 30*time.Second},
+		{"one clock", 7 * time.Hour, day, []time.Duration{0}, Counts{Released: 1}, 7 * time.Hour},
+		{"a second old, and the answers are dated a month ahead", time.Second, time.Hour, []time.Duration{30 * day}, Counts{Undated: 1}, 0},
+		{"the same, and this machine's clock can be right", time.Second, time.Hour, []time.Duration{30 * day, 0}, Counts{Young: 1}, 0},
+		{"old, and the answers are dated a month ahead", 7 * time.Hour, day, []time.Duration{30 * day, 0}, Counts{Released: 1}, 7 * time.Hour},
+		{"both can be right", time.Second, day, []time.Duration{8 * time.Hour, 0}, Counts{Young: 1}, 0},
+		{"old by both", 7 * time.Hour, day, []time.Duration{8 * time.Hour, 0}, Counts{Released: 1}, 7 * time.Hour},
+		{"by this machine it has not begun", -5 * time.Hour, day, []time.Duration{12 * time.Hour, 0}, Counts{Released: 1}, 7 * time.Hour},
+		{"dated before it began", time.Hour, day, []time.Duration{-8 * time.Hour}, Counts{Undated: 1}, 0},
+		{"begun in this second", -30 * time.Second, day, []time.Duration{0}, Counts{Young: 1}, 0},
+		{"ended in this minute", day + 30*time.Second, day, []time.Duration{0}, Counts{Released: 1}, day + 30*time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,7 +232,7 @@ func TestSweepDryRun(t *testing.T) {
 		w := s.github(s.sweeper())
 		w.DryRun = true
 		tally, err := w.Sweep(t.Context())
-		if err != nil || tally != (Tally{WouldBe: 251}) || len(s.outcomes()) != 251 || s.requests["revoke"] != 0 || s.requests["list"] != 3 {
+		if err != nil || tally != (Counts{WouldBe: 251}) || len(s.outcomes()) != 251 || s.requests["revoke"] != 0 || s.requests["list"] != 3 {
 			t.Errorf("%+v, %v, %v", tally, err, s.requests)
 		}
 		if len(s.left()) != 251 || s.swept[0].Outcome != WouldBe {
@@ -251,7 +251,7 @@ func TestSweepOfWhatIsGone(t *testing.T) {
 		s.put(leaseOf("octo/tools", 2, 2), old)
 		s.pats[0].revoked = time.Now()
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Tally{Released: 1, EndedBefore: 1}) || s.outcomes()[s.pats[0].id] != EndedBefore {
+		if err != nil || tally != (Counts{Released: 1, EndedBefore: 1}) || s.outcomes()[s.pats[0].id] != EndedBefore {
 			t.Errorf("%+v, %v, %+v", tally, err, s.swept)
 		}
 	})
@@ -276,7 +276,7 @@ func TestSweepOfWhatIsRefused(t *testing.T) {
 		if err == nil || err.Error() != "80 of 400 leases could not be revoked" || hint.Of(err) == "" {
 			t.Errorf("%v (%s)", err, hint.Of(err))
 		}
-		if tally != (Tally{Released: 320, NotReleased: 80}) || s.requests["revoke"] != 400 || len(s.left()) != 80 {
+		if tally != (Counts{Released: 320, NotReleased: 80}) || s.requests["revoke"] != 400 || len(s.left()) != 80 {
 			t.Errorf("%+v; %v", tally, s.requests)
 		}
 		for _, one := range s.swept {
@@ -326,7 +326,7 @@ func TestSweepTriesAgain(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || tally != (Tally{Released: 19, NotReleased: 1}) {
+		if err == nil || tally != (Counts{Released: 19, NotReleased: 1}) {
 			t.Errorf("%+v, %v", tally, err)
 		}
 		if took := time.Since(s.start); took < time.Minute || took > 2*time.Minute {
@@ -352,10 +352,10 @@ func TestSweepHasNoTimeForSome(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		tally, err := s.sweeper().Sweep(ctx)
-		if tally != (Tally{Released: 19, Left: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
+		if tally != (Counts{Released: 19, Left: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
 			t.Errorf("%+v, %v (%s)", tally, err, hint.Of(err))
 		}
-		if took := time.Since(s.start); took > 10*time.Second+interrupted {
+		if took := time.Since(s.start); took > 10*time.Second+stopCleanup {
 			t.Errorf("it took %s", took)
 		}
 	})
@@ -376,7 +376,7 @@ func TestSweepIsThrottled(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Tally{Released: 300}) || s.requests["revoke"] != 301 {
+		if err != nil || tally != (Counts{Released: 300}) || s.requests["revoke"] != 301 {
 			t.Errorf("%+v, %v, %v", tally, err, s.requests)
 		}
 		late := 0
@@ -408,7 +408,7 @@ func TestSweepListIsThrottled(t *testing.T) {
 			}
 			return 0, 0
 		}
-		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Tally{Released: 1, Young: 900}) {
+		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Counts{Released: 1, Young: 900}) {
 			t.Errorf("%+v, %v", tally, err)
 		}
 		// The first page and, beside the revocation, the second; after the answer
@@ -436,7 +436,7 @@ func TestSweepSlowsDown(t *testing.T) {
 				}
 				s.header = func(string, int) http.Header { return header.Clone() }
 				tally, err := s.sweeper().Sweep(t.Context())
-				if err != nil || tally != (Tally{Released: 120}) {
+				if err != nil || tally != (Counts{Released: 120}) {
 					t.Errorf("%+v, %v", tally, err)
 				}
 				// In a burst there are no more than four revocations and a page of the list.
@@ -459,7 +459,7 @@ func TestSweepSlowsDown(t *testing.T) {
 // One for which there is no time ends the sweep: what is left is for the next one.
 func TestSweepHasNoTimeForAPause(t *testing.T) {
 	t.Parallel()
-	for kind, tally := range map[string]Tally{"list": {Left: 20}, "revoke": {Released: 4, Left: 16}} {
+	for kind, tally := range map[string]Counts{"list": {Left: 20}, "revoke": {Released: 4, Left: 16}} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -511,7 +511,7 @@ func TestSweepSeesOneTwice(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.github(s.sweeper()).Sweep(t.Context())
-		if err != nil || tally != (Tally{Released: 150, Foreign: 20}) || len(s.outcomes()) != 150 || s.requests["revoke"] != 150 {
+		if err != nil || tally != (Counts{Released: 150, Foreign: 20}) || len(s.outcomes()) != 150 || s.requests["revoke"] != 150 {
 			t.Errorf("%+v, %v; %v", tally, err, s.requests)
 		}
 	})
@@ -539,7 +539,7 @@ func TestSweepIsThrottledForTooLong(t *testing.T) {
 				defer cancel()
 				tally, err := s.sweeper().Sweep(ctx)
 				// From the answer, or from a request that was not sent because of it.
-				refused, throttled := (*pat.Error)(nil), (*wire.Throttled)(nil)
+				refused, throttled := (*pat.Error)(nil), (*httpclient.Throttled)(nil)
 				if !(errors.As(err, &refused) && refused.Status == 429 || errors.As(err, &throttled) && throttled.Wait == time.Hour) || hint.Of(err) == "" {
 					t.Error(err)
 				}
@@ -566,7 +566,7 @@ func TestSweepGoesOnWhereTheListFailed(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Tally{Young: 450}) || !slices.Equal(s.pages, []string{"", "100", "200", "300", "400"}) || s.requests["list"] != 7 {
+		if err != nil || tally != (Counts{Young: 450}) || !slices.Equal(s.pages, []string{"", "100", "200", "300", "400"}) || s.requests["list"] != 7 {
 			t.Errorf("%+v, %v, pages %q", tally, err, s.pages)
 		}
 	})
@@ -604,7 +604,7 @@ func TestSweepStartsTheListAgain(t *testing.T) {
 				if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) || tc.lists > 0 && s.requests["list"] != tc.lists {
 					t.Errorf("%v after %d lists", err, s.requests["list"])
 				}
-				if err == nil && tally != (Tally{Young: 450}) && tally != (Tally{Released: 450}) {
+				if err == nil && tally != (Counts{Young: 450}) && tally != (Counts{Released: 450}) {
 					t.Errorf("%+v", tally)
 				}
 			})
@@ -627,7 +627,7 @@ func TestSweepOfAListThatFails(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "list PATs") || tally != (Tally{Released: 200}) || s.requests["list"] != 3 {
+		if err == nil || !strings.Contains(err.Error(), "list PATs") || tally != (Counts{Released: 200}) || s.requests["list"] != 3 {
 			t.Errorf("%+v, %v", tally, err)
 		}
 	})
@@ -641,12 +641,12 @@ func TestSweepIsStopped(t *testing.T) {
 		name string
 		rtt  time.Duration
 		took time.Duration
-		want Tally
+		want Counts
 	}{
 		// A list, then four at a time: the third four are in flight.
-		{"soon", 2 * time.Second, 8 * time.Second, Tally{Released: 12, Left: 188}},
+		{"soon", 2 * time.Second, 8 * time.Second, Counts{Released: 12, Left: 188}},
 		// In flight for too long.
-		{"late", 10 * time.Second, 24501 * time.Millisecond, Tally{Released: 4, Left: 196}},
+		{"late", 10 * time.Second, 24501 * time.Millisecond, Counts{Released: 4, Left: 196}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -683,7 +683,7 @@ func TestSweepIsStoppedAtItsEnd(t *testing.T) {
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		defer cancel()
-		if tally, err := s.sweeper().Sweep(ctx); err != nil || tally != (Tally{Released: 1}) {
+		if tally, err := s.sweeper().Sweep(ctx); err != nil || tally != (Counts{Released: 1}) {
 			t.Errorf("%+v, %v", tally, err)
 		}
 	})
@@ -770,7 +770,7 @@ func TestSweepEnds(t *testing.T) {
 			return 0, 0
 		}
 		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || err.Error() != "the list of PATs was read 32 times and is still not done" || tally != (Tally{Released: 32, Young: 150}) {
+		if err == nil || err.Error() != "the list of PATs was read 32 times and is still not done" || tally != (Counts{Released: 32, Young: 150}) {
 			t.Errorf("%+v, %v", tally, err)
 		}
 	})
@@ -806,7 +806,7 @@ func TestSweepReadsIDsInAnyCase(t *testing.T) {
 		w := s.sweeper()
 		w.PATs = &otherCase{Listing: w.PATs}
 		tally, err := w.Sweep(t.Context())
-		if err != nil || tally != (Tally{Released: 150}) || s.requests["revoke"] != 150 {
+		if err != nil || tally != (Counts{Released: 150}) || s.requests["revoke"] != 150 {
 			t.Errorf("%+v, %v, %v", tally, err, s.requests)
 		}
 	})

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
-	"azdo-pat/internal/wire"
 )
 
 const (
@@ -80,9 +80,9 @@ type process struct {
 
 func (w *world) process() *process { return &process{w, make(chan struct{})} }
 
-// lessor is a Lessor of the process.
-func (p *process) lessor() *Lessor {
-	return &Lessor{
+// lessor is a Client of the process.
+func (p *process) lessor() *Client {
+	return &Client{
 		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
 		Server: func() time.Time { return time.Now().Add(-p.believed()) },
 		Sleep: func(ctx context.Context, d time.Duration) {
@@ -226,7 +226,7 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	answer := script.answer
 	if answer < 0 {
 		// The client gives up; the server may not.
-		answer, script.err = wire.RequestTimeout, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
+		answer, script.err = httpclient.RequestTimeout, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
 	}
 	wait := time.NewTimer(answer)
 	defer wait.Stop()

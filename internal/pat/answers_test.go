@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const signInPage = "<!DOCTYPE html>\r\n<html><head><title>\r\n Azure DevOps Services | Sign In</title></head>" +
@@ -297,10 +297,10 @@ func TestAnswersToCreate(t *testing.T) {
 			if e.Code != tc.code {
 				t.Errorf("code %q, want %q", e.Code, tc.code)
 			}
-			if e.Passing() != tc.passing || e.Settled() != tc.settled {
-				t.Errorf("passing %v, settled %v, want %v, %v", e.Passing(), e.Settled(), tc.passing, tc.settled)
+			if e.Retryable() != tc.passing || e.Settled() != tc.settled {
+				t.Errorf("passing %v, settled %v, want %v, %v", e.Retryable(), e.Settled(), tc.passing, tc.settled)
 			}
-			if passing, wait := wire.Passing(err); passing != tc.passing || wait != tc.wait {
+			if passing, wait := httpclient.Retryable(err); passing != tc.passing || wait != tc.wait {
 				t.Errorf("to be tried again %v, in %s, want %v, %s", passing, wait, tc.passing, tc.wait)
 			}
 			if got := hint.Of(err); tc.hint == "-" && got != "" || tc.hint != "-" && !strings.Contains(got, tc.hint) {
@@ -370,8 +370,8 @@ func TestErrorsOfOthers(t *testing.T) {
 		{Error{Unsent: true, Err: http.ErrHandlerTimeout}, true, true, false},
 	} {
 		e := &tc.err
-		if e.Passing() != tc.passing || e.Settled() != tc.settled || e.NotFound() != tc.notFound {
-			t.Errorf("%+v: passing %v, settled %v, not found %v", tc.err, e.Passing(), e.Settled(), e.NotFound())
+		if e.Retryable() != tc.passing || e.Settled() != tc.settled || e.NotFound() != tc.notFound {
+			t.Errorf("%+v: passing %v, settled %v, not found %v", tc.err, e.Retryable(), e.Settled(), e.NotFound())
 		}
 	}
 }

@@ -22,7 +22,7 @@
 //	gone, err := c.Revoke(ctx, t.ID)
 //
 // Nothing here is tried twice. Every error is an [*Error], which says whether
-// trying again can help ([Error.Passing]), and, after a create, whether it is
+// trying again can help ([Error.Retryable]), and, after a create, whether it is
 // certain that no PAT was made ([Error.Settled]).
 //
 // The wire format is that of Microsoft's OpenAPI description, "Tokens", 7.1 and
@@ -43,9 +43,9 @@ import (
 
 	"github.com/microsoft/azure-devops-go-api/azuredevops/v7"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 const (
@@ -103,12 +103,12 @@ type Options struct {
 func New(o Options) *Client {
 	c := &Client{
 		endpoint:     strings.TrimRight(o.BaseURL, "/") + "/" + url.PathEscape(o.Organization) + "/_apis/tokens/pats",
-		organization: outside.Line(o.Organization, maxName),
+		organization: sanitize.Line(o.Organization, maxName),
 		token:        o.Token,
 		now:          o.Now,
 	}
 	if u, err := url.Parse(o.BaseURL); err == nil {
-		c.host = outside.Line(u.Host, maxName)
+		c.host = sanitize.Line(u.Host, maxName)
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -117,7 +117,7 @@ func New(o Options) *Client {
 	if o.HTTP != nil {
 		h = *o.HTTP
 	}
-	h.Transport = &gate{next: h.Transport, client: c}
+	h.Transport = &errorTransport{next: h.Transport, client: c}
 	c.sdk = azuredevops.NewClientWithOptions(&azuredevops.Connection{
 		AuthorizationString:     "Bearer " + o.Token.Reveal(),
 		SuppressFedAuthRedirect: true, // or a caller who is not signed in is sent to a sign-in page
@@ -240,7 +240,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		e.Unsent = true
 		return 0, nil, nil, c.refused(r, e)
 	}
-	ctx, unsent := watch(ctx)
+	ctx, unsent := sentTracer(ctx)
 	req, err := c.sdk.CreateRequestMessage(ctx, r.method, c.endpoint+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
 	if err != nil {
 		e := c.unanswered(ctx, err)
@@ -267,11 +267,11 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	switch {
-	case errors.Is(err, wire.ErrTooLarge), len(body) > limit:
+	case errors.Is(err, httpclient.ErrTooLarge), len(body) > limit:
 		return resp.StatusCode, body, resp.Header, c.refused(r, &Error{
 			Status: resp.StatusCode, Unreadable: true,
 			Message: fmt.Sprintf("the answer is larger than %d MiB", limit>>20),
-			Support: wire.SupportIDs(resp.Header, c.token),
+			Support: httpclient.SupportIDs(resp.Header, c.token),
 		})
 	case err != nil:
 		e := c.unanswered(ctx, err)
@@ -283,6 +283,6 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 
 // refused fills in what an error of a call does not know of itself.
 func (c *Client) refused(r call, e *Error) *Error {
-	e.Op, e.ID, e.Host, e.Organization = r.op, outside.Line(r.id, maxName), c.host, c.organization
+	e.Op, e.ID, e.Host, e.Organization = r.op, sanitize.Line(r.id, maxName), c.host, c.organization
 	return e
 }

@@ -211,14 +211,14 @@ func TestCallsThatCannotBeSent(t *testing.T) {
 			if !strings.HasSuffix(e.Error(), ": the authorization id is not a GUID") || strings.Contains(e.Error(), "\n") {
 				t.Errorf("%q: %v", id, e)
 			}
-			if e.Passing() || !e.Settled() || e.NotFound() || e.Hint() != "check `authorization-id`" {
-				t.Errorf("%q: passing %v, settled %v, not found %v, hint %q", id, e.Passing(), e.Settled(), e.NotFound(), e.Hint())
+			if e.Retryable() || !e.Settled() || e.NotFound() || e.Hint() != "check `authorization-id`" {
+				t.Errorf("%q: passing %v, settled %v, not found %v, hint %q", id, e.Retryable(), e.Settled(), e.NotFound(), e.Hint())
 			}
 		}
 	}
 	_, err := New(Options{BaseURL: "https://host\x7f/?secret=1", Organization: "contoso"}).Create(t.Context(), Create{})
-	if e := asError(t, err); e.Passing() || !e.Settled() || strings.Contains(e.Error(), "secret") {
-		t.Errorf("passing %v, settled %v: %v", e.Passing(), e.Settled(), e)
+	if e := asError(t, err); e.Retryable() || !e.Settled() || strings.Contains(e.Error(), "secret") {
+		t.Errorf("passing %v, settled %v: %v", e.Retryable(), e.Settled(), e)
 	}
 }
 
@@ -260,8 +260,8 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 			http.Redirect(w, r, "/elsewhere", status)
 		})
 		_, err := c.Create(context.Background(), Create{})
-		if e := asError(t, err); asked != 1 || e.Status != status || !e.Settled() || e.Passing() {
-			t.Errorf("%d: asked %d times; settled %v, passing %v: %v", status, asked, e.Settled(), e.Passing(), err)
+		if e := asError(t, err); asked != 1 || e.Status != status || !e.Settled() || e.Retryable() {
+			t.Errorf("%d: asked %d times; settled %v, passing %v: %v", status, asked, e.Settled(), e.Retryable(), err)
 		}
 	}
 }

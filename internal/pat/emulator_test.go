@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"azdo-pat/internal/emulator"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // emulated returns a client of an emulator in the name of its service account.
@@ -20,7 +20,7 @@ func emulated(t *testing.T, e *emulator.Emulator, edits ...func(claims map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := wire.NewClient(wire.Options{CAFile: file})
+	h, err := httpclient.NewClient(httpclient.Options{CAFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestLife(t *testing.T) {
 				t.Errorf("gone %v, %v; active %+v", gone, err, e.Active())
 			}
 			for _, answer := range []emulator.GoneAnswer{emulator.GoneNotFound, emulator.GoneTokenNotFound, emulator.GoneAuthorizationNotFound} {
-				e.Change(func(w *emulator.World) { w.Organization(emulator.OrganizationName).Revoked = answer })
+				e.Change(func(w *emulator.State) { w.Organization(emulator.OrganizationName).Revoked = answer })
 				if gone, err := c.Revoke(t.Context(), made.ID); !gone || err != nil {
 					t.Errorf("%v: gone %v, %v", answer, gone, err)
 				}
@@ -117,7 +117,7 @@ func TestListOverPages(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		world  func(*emulator.World)
+		world  func(*emulator.State)
 		claims func(map[string]any)
 		create Create
 		code   string
@@ -128,7 +128,7 @@ func TestRefusals(t *testing.T) {
 		{name: "somebody else's token", claims: func(c map[string]any) { c["aud"] = "https://graph.microsoft.com" }, status: 401, hint: "for Azure DevOps"},
 		{name: "not a member", claims: func(c map[string]any) { c["oid"] = "99999999-0000-4000-8000-000000000000" }, code: "TF401444", hint: "account 99999999-0000-4000-8000-000000000000 is not yet a user"},
 		{name: "one of two permissions", claims: func(c map[string]any) { c["scp"] = "vso.pats" }, hint: "the user"},
-		{name: "no such organization", world: func(w *emulator.World) { w.Organizations = nil }, status: 404, hint: "`organization`"},
+		{name: "no such organization", world: func(w *emulator.State) { w.Organizations = nil }, status: 404, hint: "`organization`"},
 		{name: "full access", world: policies(emulator.Policies{RestrictFullScope: true}), create: Create{Scopes: []string{"app_token"}}, code: "fullScopePatPolicyViolation", status: 200, hint: "Azure DevOps Administrator"},
 		{name: "no PATs", world: policies(emulator.Policies{RestrictCreation: true}), code: "disablePatCreationPolicyViolation", status: 200, hint: "Project Collection Administrator"},
 		{name: "too long", world: policies(emulator.Policies{MaxLifetime: time.Minute, RefuseLongLived: true}), code: "patLifespanPolicyViolation", status: 200, hint: "`lifetime`"},
@@ -154,8 +154,8 @@ func TestRefusals(t *testing.T) {
 			if tc.code != "" && got.Code != tc.code || tc.status != 0 && got.Status != tc.status || !strings.Contains(got.Hint(), tc.hint) {
 				t.Errorf("%v\nhint %s", got, got.Hint())
 			}
-			if !got.Settled() || got.Passing() || len(e.PATs()) != 0 {
-				t.Errorf("settled %v, passing %v, made %+v", got.Settled(), got.Passing(), e.PATs())
+			if !got.Settled() || got.Retryable() || len(e.PATs()) != 0 {
+				t.Errorf("settled %v, passing %v, made %+v", got.Settled(), got.Retryable(), e.PATs())
 			}
 			for _, s := range e.Secrets() {
 				if strings.Contains(got.Error()+got.Hint(), s) {
@@ -166,8 +166,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func policies(p emulator.Policies) func(*emulator.World) {
-	return func(w *emulator.World) { w.Organization(emulator.OrganizationName).Policies = p }
+func policies(p emulator.Policies) func(*emulator.State) {
+	return func(w *emulator.State) { w.Organization(emulator.OrganizationName).Policies = p }
 }
 
 // When the answer to a create goes astray, the error does not claim that

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lazyregexp"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // Error is the error of every method of [Client].
@@ -50,7 +50,7 @@ type Error struct {
 	Err error
 
 	// Challenge is the demand for another token, if the answer makes one.
-	Challenge *wire.Challenge
+	Challenge *httpclient.Challenge
 	// Support has the ids that Azure DevOps' support asks for, as one line.
 	Support string
 
@@ -109,22 +109,22 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Passing reports whether the same request may succeed a moment later: there
+// Retryable reports whether the same request may succeed a moment later: there
 // was no answer, or one that speaks of load, a timeout or the server's own
 // failure. It is false when the caller's context was cancelled.
-func (e *Error) Passing() bool {
+func (e *Error) Retryable() bool {
 	var inner *Error
 	switch {
 	case e.Code == codeThrottled:
 		return true
 	case e.denied():
 		return false
-	case wire.PassingStatus(e.Status), e.repeatable():
+	case httpclient.RetryableStatus(e.Status), e.repeatable():
 		return true
 	case errors.As(e.Err, &inner):
-		return inner.Passing()
+		return inner.Retryable()
 	}
-	return e.Err != nil && !errors.Is(e.Err, errRequest) && wire.PassingTransport(e.Err)
+	return e.Err != nil && !errors.Is(e.Err, errRequest) && httpclient.RetryableTransport(e.Err)
 }
 
 // repeatable reports whether the answer had no content and the request can be
@@ -134,10 +134,10 @@ func (e *Error) repeatable() bool {
 	return e.noContent && !e.denied() && e.Op != "create"
 }
 
-// Attempts implements [wire.Limited].
+// Attempts implements [httpclient.Limited].
 func (e *Error) Attempts() (string, int) {
-	if e.repeatable() && !wire.PassingStatus(e.Status) {
-		return e.Op + " " + e.ID, wire.Repeats
+	if e.repeatable() && !httpclient.RetryableStatus(e.Status) {
+		return e.Op + " " + e.ID, httpclient.Repeats
 	}
 	var inner *Error
 	if errors.As(e.Err, &inner) { // such as that of the list that decides
@@ -151,12 +151,12 @@ func (e *Error) Service() string { return "Azure DevOps" }
 
 // throttled is the error of a request that was not sent since Azure DevOps wants
 // to be left alone for longer than there is time, or nil.
-func (e *Error) throttled() (t *wire.Throttled) {
+func (e *Error) throttled() (t *httpclient.Throttled) {
 	errors.As(e.Err, &t)
 	return t
 }
 
-// Wait is RetryAfter, for [wire.Retry].
+// Wait is RetryAfter, for [httpclient.Retry].
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
 // Settled reports, of a create that failed, whether it is certain that no PAT
@@ -195,11 +195,11 @@ const (
 	codeForbidden  = "TF30063"
 	codeNoIdentity = "TF14045"
 	codeNoProject  = "VS800075"
-	codeCondAccess = wire.CodeConditionalAccess
+	codeCondAccess = httpclient.CodeConditionalAccess
 )
 
 // anonymous reports whether Azure DevOps did not take the token.
-func (e *Error) anonymous() bool { return wire.Anonymous(e.Message) }
+func (e *Error) anonymous() bool { return httpclient.Anonymous(e.Message) }
 
 // signInAs is the account in TF401444, TENANT\TENANT\OBJECT-ID or TENANT\UPN.
 var signInAs = lazyregexp.New(`(?i)\bat least once as (?:[^\s\\]+\\)*([^\s\\]+) in a web browser`)
@@ -254,7 +254,7 @@ const maxMessage = 300
 // too long. The credential of the client and token are removed whatever they look
 // like.
 func (c *Client) outside(text, token string) string {
-	return wire.Hide(text, c.token, secret.New(token))
+	return httpclient.Hide(text, c.token, secret.New(token))
 }
 
 // notInCode is what no code has.
@@ -271,7 +271,7 @@ func (c *Client) code(text, otherwise, token string) string {
 			return known
 		}
 	}
-	name := outside.Line(notInCode().ReplaceAllString(c.outside(text, token), ""), 60)
+	name := sanitize.Line(notInCode().ReplaceAllString(c.outside(text, token), ""), 60)
 	if name == "" && text != "" {
 		return "unknown"
 	}

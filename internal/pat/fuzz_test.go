@@ -9,8 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 func FuzzParseScopes(f *testing.F) {
@@ -108,7 +108,7 @@ func FuzzErrorBody(f *testing.F) {
 			if s := partial.Secret.Reveal(); len(s) > 8 && (strings.Contains(e.Message, s) || strings.Contains(e.Code, s)) {
 				t.Errorf("the PAT in %v", e)
 			}
-			if e.Passing() && e.Unreadable && !e.repeatable() {
+			if e.Retryable() && e.Unreadable && !e.repeatable() {
 				t.Errorf("passing, but nothing to read: %v", e)
 			}
 			var inner *Error
@@ -128,7 +128,7 @@ func FuzzErrorBody(f *testing.F) {
 		check(err, token)
 		gone, err := c.Revoke(t.Context(), someID)
 		check(err, Token{})
-		if err == nil && !gone && (status != 200 && status != 204 || len(wire.Bare([]byte(body))) > 0 && !json.Valid(wire.Bare([]byte(body)))) {
+		if err == nil && !gone && (status != 200 && status != 204 || len(httpclient.Bare([]byte(body))) > 0 && !json.Valid(httpclient.Bare([]byte(body)))) {
 			t.Errorf("revoked by %d %q", status, body)
 		}
 		failed := 0

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
-	"azdo-pat/internal/outside"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/sanitize"
 )
 
 // Texts that stand in more than one hint.
@@ -45,7 +45,7 @@ func (e *Error) Hint() string {
 	case e.Code == codeDenied:
 		return membership + "; the consent may also lack one of vso.pats and vso.pats_manage"
 	case e.Code == codeCondAccess:
-		return wire.ConditionalAccess
+		return httpclient.ConditionalAccess
 	case e.Code == codeForbidden:
 		return "the user has no permission for this in the organization: " + membership
 	case e.Code == codeNoIdentity:
@@ -87,7 +87,7 @@ func (e *Error) Hint() string {
 func (e *Error) addUser() string {
 	who := "the account"
 	if m := signInAs().FindStringSubmatch(e.Message); m != nil {
-		who += " " + outside.Line(m[1], maxName)
+		who += " " + sanitize.Line(m[1], maxName)
 	}
 	return who + " is not yet a user of this organization: an administrator must add it (Organization settings → Users → Add users, access level Basic); " +
 		"signing in in a browser, as the message proposes, is not possible for an agent user"

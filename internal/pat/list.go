@@ -11,8 +11,8 @@ import (
 	"net/url"
 	"strconv"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // Show says which PATs a list shows.
@@ -142,7 +142,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	}
 	var p page
 	var list []Token
-	if err = wire.Decode(body, &p); err == nil {
+	if err = httpclient.Decode(body, &p); err == nil {
 		list, err = p.tokens()
 	}
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 			Status: status, Unreadable: true,
 			Code:    c.code(*p.PatTokenError, "", ""),
 			Message: c.outside(p.PatTokenErrorMessage, ""),
-			Support: wire.SupportIDs(header, c.token),
+			Support: httpclient.SupportIDs(header, c.token),
 		})
 	}
 	at.seen[sum] = struct{}{}

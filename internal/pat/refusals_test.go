@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/wire"
+	"azdo-pat/internal/httpclient"
 )
 
 const (
@@ -88,7 +88,7 @@ func TestRefusalsOfAzureDevOps(t *testing.T) {
 				if told := strings.Contains(e.Error(), "not signed in"); told != tc.signedOut {
 					t.Errorf("says that nobody is signed in: %t, in %v", told, e)
 				}
-				if passing, _ := wire.Passing(err); passing != tc.passing {
+				if passing, _ := httpclient.Retryable(err); passing != tc.passing {
 					t.Errorf("passing %t, want %t", passing, tc.passing)
 				}
 				if h := hint.Of(err); !strings.Contains(h, tc.hint) || tc.not != "" && strings.Contains(h, tc.not) {
@@ -135,8 +135,8 @@ func TestAnswersWithoutContent(t *testing.T) {
 			for op, do := range ops {
 				e := asError(t, do())
 				want := !tc.content && op != "create"
-				if _, limit := e.Attempts(); e.Passing() != want || (limit == wire.Repeats) != want {
-					t.Errorf("%s: passing %t, %d attempts: %v", op, e.Passing(), limit, e)
+				if _, limit := e.Attempts(); e.Retryable() != want || (limit == httpclient.Repeats) != want {
+					t.Errorf("%s: passing %t, %d attempts: %v", op, e.Retryable(), limit, e)
 				}
 			}
 		})

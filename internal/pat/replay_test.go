@@ -106,8 +106,8 @@ func TestCreateIsNotReplayed(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			defer cancel()
 			_, err := c.Create(ctx, Create{DisplayName: "nightly", Scopes: []string{"vso.code"}})
-			if e := asError(t, err); e.Settled() || !e.Passing() {
-				t.Errorf("settled %t, passing %t: %v", e.Settled(), e.Passing(), e)
+			if e := asError(t, err); e.Settled() || !e.Retryable() {
+				t.Errorf("settled %t, passing %t: %v", e.Settled(), e.Retryable(), e)
 			}
 			if n := requests.Load(); n != 1 {
 				t.Errorf("the request was sent %d times", n)

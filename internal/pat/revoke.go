@@ -10,9 +10,9 @@ import (
 	"strconv"
 	"strings"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // Revoke ends a PAT. It succeeds only if the server confirms it, or if the PAT is
@@ -55,9 +55,9 @@ func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool,
 
 // confirmed returns nil if a 2xx confirms a revocation.
 func (c *Client) confirmed(r call, status int, body []byte, header http.Header) error {
-	doubt := &Error{Status: status, Unreadable: true, Support: wire.SupportIDs(header, c.token)}
+	doubt := &Error{Status: status, Unreadable: true, Support: httpclient.SupportIDs(header, c.token)}
 	var res result
-	unread := wire.Decode(body, &res)
+	unread := httpclient.Decode(body, &res)
 	// Some other JSON than an object has no patTokenError either.
 	if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(unread, &mistyped) && mistyped.Field == "" {
 		unread = nil
@@ -65,7 +65,7 @@ func (c *Client) confirmed(r call, status int, body []byte, header http.Header) 
 	switch {
 	case status != http.StatusOK && status != http.StatusNoContent:
 		doubt.Message = "the answer does not say that the PAT is revoked"
-	case len(wire.Bare(body)) == 0:
+	case len(httpclient.Bare(body)) == 0:
 		return nil
 	case unread != nil:
 		doubt = c.unreadable(status, header, body, " and does not confirm the revocation", secret.Value{})
@@ -74,7 +74,7 @@ func (c *Client) confirmed(r call, status int, body []byte, header http.Header) 
 			Status:  status,
 			Code:    c.code(*res.PatTokenError, "", ""),
 			Message: c.outside(res.PatTokenErrorMessage, ""),
-			Support: wire.SupportIDs(header, c.token),
+			Support: httpclient.SupportIDs(header, c.token),
 		})
 	case res.TypeKey != "":
 		doubt.Code, doubt.Message = c.code(res.TypeKey, "", ""), c.outside(res.text(), "")
@@ -97,9 +97,9 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 				why = "status " + strconv.Itoa(list.Status)
 			}
 		}
-		e.Message = outside.Line(strings.TrimPrefix(e.Message+"; ", "; ")+"whether the PAT is gone is not known, since the list cannot be read: "+why, maxMessage)
+		e.Message = sanitize.Line(strings.TrimPrefix(e.Message+"; ", "; ")+"whether the PAT is gone is not known, since the list cannot be read: "+why, maxMessage)
 	case active:
-		e.Message = outside.Line(strings.TrimSuffix("the PAT is still active: "+e.Message, ": "), maxMessage)
+		e.Message = sanitize.Line(strings.TrimSuffix("the PAT is still active: "+e.Message, ": "), maxMessage)
 	default:
 		return nil
 	}

@@ -115,8 +115,8 @@ func TestRevoke(t *testing.T) {
 			if want := "revoke PAT " + someID + " in contoso at " + c.host + ": " + tc.err; e.Error() != want {
 				t.Errorf("error\n%s, want\n%s", e.Error(), want)
 			}
-			if want := tc.status >= 500 || tc.repeats; e.Passing() != want {
-				t.Errorf("passing %v, want %v", e.Passing(), want)
+			if want := tc.status >= 500 || tc.repeats; e.Retryable() != want {
+				t.Errorf("passing %v, want %v", e.Retryable(), want)
 			}
 			if e.NotFound() {
 				t.Error("an error that says that the PAT is gone")
@@ -150,8 +150,8 @@ func TestRevokeWithoutAListIsPassing(t *testing.T) {
 		answer(w, 503, "")
 	})
 	gone, err := c.Revoke(t.Context(), someID)
-	if e := asError(t, err); gone || !e.Passing() || e.Status != 404 {
-		t.Errorf("gone %v, passing %v: %v", gone, e.Passing(), e)
+	if e := asError(t, err); gone || !e.Retryable() || e.Status != 404 {
+		t.Errorf("gone %v, passing %v: %v", gone, e.Retryable(), e)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"unicode"
 
 	nearby "azdo-pat/internal/nearest"
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -168,7 +168,7 @@ func ParseScopes(text string) ([]string, error) {
 		case isScope(entry):
 			list = append(list, entry)
 		case len(wrong) < maxWrong:
-			quoted := outside.Quote(entry, true)
+			quoted := sanitize.Quote(entry, true)
 			if len(entry) > 40 || secret.Resembles(entry) {
 				quoted = "one that is not shown since it may be a credential"
 			}
@@ -188,7 +188,7 @@ func ParseScopes(text string) ([]string, error) {
 }
 
 // Stranger is a scope that is not [Known].
-type Stranger struct {
+type UnknownScope struct {
 	Name string
 	// Nearest are the known scopes that it may be a slip of the pen of, the
 	// nearest first; at most three, often none.
@@ -197,12 +197,12 @@ type Stranger struct {
 
 // Unknown returns those of the scopes that are not known here, for a warning:
 // they may be newer than this program. The server decides.
-func Unknown(scopes []string) []Stranger {
-	var list []Stranger
+func Unknown(scopes []string) []UnknownScope {
+	var list []UnknownScope
 	_, byName := known()
 	for _, name := range scopes {
 		if _, ok := byName[name]; !ok {
-			list = append(list, Stranger{name, nearest(name)})
+			list = append(list, UnknownScope{name, nearest(name)})
 		}
 	}
 	return list

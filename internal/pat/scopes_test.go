@@ -51,7 +51,7 @@ func TestParseScopes(t *testing.T) {
 
 func TestUnknown(t *testing.T) {
 	got := Unknown([]string{"vso.code", "app_token", "vso.coed", "vso.packaging_wirte", "vso.work_item_search", "vso." + strings.Repeat("a", 200)})
-	want := []Stranger{
+	want := []UnknownScope{
 		{"vso.coed", []string{"vso.code"}},
 		{"vso.packaging_wirte", []string{"vso.packaging_write"}},
 		{"vso.work_item_search", nil},

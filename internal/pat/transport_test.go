@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/wire"
 )
 
 // transport is a RoundTripper that is a function. It does not report to
@@ -224,7 +224,7 @@ func TestNoAnswer(t *testing.T) {
 				return New(Options{BaseURL: "https://localhost", Organization: "contoso", HTTP: &http.Client{
 					Transport: transport(func(*http.Request) (*http.Response, error) {
 						r := response(200, "")
-						r.Body = io.NopCloser(io.MultiReader(strings.NewReader(created(somePAT)), failingReader{wire.ErrTooLarge}))
+						r.Body = io.NopCloser(io.MultiReader(strings.NewReader(created(somePAT)), failingReader{httpclient.ErrTooLarge}))
 						return r, nil
 					}),
 				}})
@@ -245,8 +245,8 @@ func TestNoAnswer(t *testing.T) {
 			if strings.Contains(e.Error(), "api-version") || strings.Contains(e.Error(), userToken) {
 				t.Errorf("error %v", e)
 			}
-			if e.Passing() != tc.passing || e.Settled() != tc.settled {
-				t.Errorf("passing %v, settled %v, want %v, %v: %v", e.Passing(), e.Settled(), tc.passing, tc.settled, e)
+			if e.Retryable() != tc.passing || e.Settled() != tc.settled {
+				t.Errorf("passing %v, settled %v, want %v, %v: %v", e.Retryable(), e.Settled(), tc.passing, tc.settled, e)
 			}
 			if got := e.Hint(); (got == "") != (tc.hint == "") || !strings.Contains(got, tc.hint) {
 				t.Errorf("hint %q, want %q", got, tc.hint)

@@ -9,7 +9,7 @@ import (
 
 // The files of the toolchain that a contributor is told of are there.
 func TestContributingNamesFiles(t *testing.T) {
-	text := read(t, filepath.Join(tree, "CONTRIBUTING.md"))
+	text := read(t, filepath.Join(tree, ".github/CONTRIBUTING.md"))
 	for _, match := range regexp.MustCompile("`((?:internal|testdata|\\.ci|\\.github)/[a-z0-9_./]+)`").FindAllStringSubmatch(text, -1) {
 		if _, err := os.Stat(filepath.Join(tree, match[1])); err != nil {
 			t.Error(err)

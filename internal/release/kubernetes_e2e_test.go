@@ -19,8 +19,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // The workflow for runners in Kubernetes mode, step by step as its scripts stand
@@ -149,7 +149,7 @@ var expression = regexp.MustCompile(`\$\{\{ *(.*?) *\}\}`)
 // run runs the script of a step, or a script that fails in its place.
 func (k *kubernetesJob) run(s step, fail bool) error {
 	k.t.Helper()
-	files, err := runner.NewStep(k.dir)
+	files, err := githubrunner.NewStep(k.dir)
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 )
 
 // MinLength is the length, in characters, from which on a value can be a
@@ -63,7 +63,7 @@ func (v Value) PasswordFault() string {
 	case len(text) > len(bearer) && strings.EqualFold(text[:len(bearer)], bearer):
 		return `starts with "Bearer "`
 	}
-	if i := strings.IndexFunc(text, outside.Invisible); i >= 0 {
+	if i := strings.IndexFunc(text, sanitize.Invisible); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(text[i:])
 		return fmt.Sprintf("holds the invisible character %s", strings.Trim(strconv.QuoteToASCII(string(r)), `"`))
 	}

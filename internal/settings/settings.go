@@ -267,7 +267,7 @@ func Load(command Command, src Source) (*Settings, error) {
 	if err := envconfig.ProcessWith(context.Background(), &envconfig.Config{Target: &r, Lookuper: l.chain()}); err != nil {
 		return nil, err // a mistake in the tags above
 	}
-	c := &check{lookup: l}
+	c := &validator{lookup: l}
 	s := c.settings(&r)
 	if src.Found != nil {
 		for key, where := range l.found {

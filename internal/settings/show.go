@@ -7,7 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"azdo-pat/internal/outside"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -34,7 +34,7 @@ func show(name, found string) string {
 	isFile := strings.HasSuffix(name, "-file")
 	n := utf8.RuneCountInString(found)
 	seen := strings.Map(func(r rune) rune { // what a reader sees of it
-		if outside.Invisible(r) {
+		if sanitize.Invisible(r) {
 			return -1
 		}
 		return r
@@ -44,13 +44,13 @@ func show(name, found string) string {
 		ids[name] && strings.Trim(seen, `0123456789abcdefABCDEF-{}"' `) != "",
 		!isFile && secret.Resembles(seen):
 		with := ""
-		if i := strings.IndexFunc(found, outside.Invisible); i >= 0 {
+		if i := strings.IndexFunc(found, sanitize.Invisible); i >= 0 {
 			r, size := utf8.DecodeRuneInString(found[i:])
 			with = fmt.Sprintf(" with %s (%s) in it", strings.Trim(strconv.QuoteToASCII(found[i:i+size]), `"`), kind(r))
 		}
 		return fmt.Sprintf("a value of %d characters%s, not shown since it may be a credential", n, with)
 	}
-	return outside.Quote(withoutUser(name, found), !beyondASCII[name])
+	return sanitize.Quote(withoutUser(name, found), !beyondASCII[name])
 }
 
 // isToken reports whether a text is a JWT, which is given by mistake instead of the

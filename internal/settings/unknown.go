@@ -14,7 +14,7 @@ const variablePrefix = "AZDO_PAT_"
 
 // unknown warns of variables that name no setting: a misspelt one would be passed
 // over without a word.
-func (c *check) unknown(s *Settings) {
+func (c *validator) unknown(s *Settings) {
 	if c.src.Environ == nil || c.command == Post { // main has said it
 		return
 	}

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"azdo-pat/internal/emulator"
-	"azdo-pat/internal/runner"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
 // runnerID is the user and group of GitHub's hosted runners.
@@ -64,11 +64,11 @@ func (j *job) read(t *testing.T, name string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pairs, err := runner.ParsePairs(string(content))
+	pairs, err := githubrunner.ParsePairs(string(content))
 	if err != nil {
 		t.Fatalf("%s: %v in\n%s", name, err, content)
 	}
-	return runner.Fold(pairs)
+	return githubrunner.Fold(pairs)
 }
 
 // step starts the image as the runner starts it for a step, and returns what

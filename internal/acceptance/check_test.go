@@ -1,0 +1,118 @@
+package acceptance
+
+import (
+	"io"
+	stdlog "log"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// Over TLS the report says by whose word each host is trusted, and where one is
+// not, who it is that claims to be it.
+func TestCheckOverTLS(t *testing.T) {
+	t.Parallel()
+	e := emulator.StartWith(t, emulator.Options{TLS: true, ErrorLog: stdlog.New(io.Discard, "", 0)})
+	env := e.Env(emulator.AgentUser)
+	check := command(t, env, newStep(t), "azdo-pat", "check")
+	if err := check.Run(); err != nil {
+		t.Errorf("%v\n%s", err, said(check))
+	}
+	if n := strings.Count(said(check), `ms, certificate issued by "azdo-pat emulator root", trusted by ca-file (`); n != 3 {
+		t.Errorf("%d hosts are trusted by ca-file, want 3:\n%s", n, said(check))
+	}
+
+	asked := len(e.Requests())
+	delete(env, "INPUT_CA-FILE")
+	check = command(t, env, newStep(t), "azdo-pat", "check")
+	if err := check.Run(); err == nil || check.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v, want status 1", err)
+	}
+	got := said(check)
+	for _, want := range []string{
+		"✗ host-oidc ", "✗ host-entra ", "✗ host-azure-devops ",
+		`signed by unknown authority (direct, TCP in `, `certificate issued by "azdo-pat emulator root")`,
+		"What to do about host-oidc:\n  if a proxy inspects TLS here, give its root certificate with ca-file",
+		"– assertion           not tried: host-oidc failed", "– exchange-user       not tried: host-oidc failed",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if n := len(e.Requests()); n != asked {
+		t.Errorf("%d requests to hosts that are not trusted", n-asked)
+	}
+}
+
+// However many PATs the user has, one page of them is looked at. A host that is a
+// name is looked up.
+func TestCheckLooksAtOnePage(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	for range 250 {
+		e.Seed(emulator.PAT{Name: "azdo-pat contoso/widgets run 1.1 build 0123456789abcdef"})
+	}
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_AUTHORITY-HOST"] = strings.Replace(env["INPUT_AUTHORITY-HOST"], "127.0.0.1", "localhost", 1)
+	check := command(t, env, newStep(t), "azdo-pat", "check")
+	if err := check.Run(); err != nil || !strings.Contains(said(check), ": direct, DNS ") || !strings.Contains(said(check), "list of PATs answered: 100 active or more, 100 of azdo-pat's, the oldest from ") {
+		t.Errorf("%v\n%s", err, said(check))
+	}
+	if n := len(e.Requests(emulator.OpList)); n != 1 {
+		t.Errorf("%d lists, want 1", n)
+	}
+}
+
+// Told to stop, or out of time, check still says how far it came.
+func TestCheckIsInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		env    string
+		signal bool
+		want   string
+	}{
+		"by a signal": {"", true, "stopped by a signal (interrupt)"},
+		"by the time": {"5s", false, "not done within 5s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			gate := emulator.NewGate()
+			defer gate.Open()
+			e.Intercept(emulator.OpT2, gate.Before)
+			env := e.Env(emulator.AgentUser)
+			env["INPUT_TIMEOUT"] = tc.env
+			step := newStep(t)
+			check := command(t, env, step, "azdo-pat", "check")
+			if err := check.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-gate.Arrived()
+			begin := time.Now()
+			if tc.signal {
+				if err := check.Process.Signal(syscall.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := check.Wait(); err == nil || err.(*exec.ExitError).ExitCode() != 1 {
+				t.Errorf("%v, want status 1", err)
+			}
+			if took := time.Since(begin); took > 8*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			summary, err := step.Summary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"✓ exchange-blueprint ", "✗ exchange-agent ", tc.want, "– exchange-user ", "– azure-devops "} {
+				if got := said(check); !strings.Contains(got, want) || !strings.Contains(summary, want) {
+					t.Errorf("no %q in\n%s\nor\n%s", want, got, summary)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,101 @@
+package acceptance
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// A runner whose clock is wrong gets a PAT that lives as long as it asked, by the
+// server's clock, is told, and ends it.
+func TestWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
+		for ahead, lifetime := range map[time.Duration]time.Duration{
+			10 * time.Minute: 5 * time.Minute, -10 * time.Minute: 5 * time.Minute, 24 * time.Hour: time.Hour, -24 * time.Hour: time.Hour,
+		} {
+			t.Run(fmt.Sprintf("%s, %s ahead, for %s", id, ahead, lifetime), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Advance(-ahead)
+				env := e.Env(id)
+				env["INPUT_LIFETIME"] = lifetime.String()
+				direction := "ahead of"
+				if ahead < 0 {
+					direction = "behind"
+				}
+				lives(t, e, env, lifetime, "::warning title=clock is off::", direction+" the server's")
+			})
+		}
+	}
+}
+
+// A server, or somebody in between, that dates its answers by a day too late or
+// too early: the PAT lives no longer than asked for that.
+func TestWrongDate(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpUserFIC, emulator.OpCreate} {
+		for _, off := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
+			t.Run(fmt.Sprintf("%s %s", op, off), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Intercept(op, emulator.Alter(func(a *emulator.Response) {
+					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
+				}))
+				lives(t, e, e.Env(emulator.AgentUser), time.Hour)
+			})
+		}
+	}
+}
+
+// A proxy before all services that dates every answer wrongly.
+func TestEveryDateIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
+		for _, off := range []time.Duration{30 * 24 * time.Hour, 30 * time.Minute, -30 * time.Minute, -time.Hour, -30 * 24 * time.Hour} {
+			t.Run(fmt.Sprintf("%s %s", id, off), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Intercept(emulator.Anything, emulator.Alter(func(a *emulator.Response) {
+					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
+				}))
+				lives(t, e, e.Env(id), time.Hour)
+			})
+		}
+	}
+}
+
+// lives mints, checks how long the PAT lives by the server's clock and what is
+// said of it, and ends it.
+func lives(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {
+	t.Helper()
+	step := newStep(t)
+	mint := command(t, env, step, "azdo-pat", "mint")
+	if err := mint.Run(); err != nil {
+		t.Errorf("mint: %v\n%s", err, said(mint))
+	}
+	for _, text := range says {
+		if !strings.Contains(said(mint), text) {
+			t.Errorf("it does not say %q:\n%s", text, said(mint))
+		}
+	}
+	active := e.Active()
+	if len(active) != 1 {
+		t.Fatalf("%d PATs", len(active))
+	}
+	if life := active[0].ValidTo.Sub(active[0].ValidFrom); life > lifetime+2*time.Second || life < lifetime-30*time.Second {
+		t.Errorf("the PAT lives for %s, want %s", life, lifetime)
+	}
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil || len(e.Active()) != 0 || strings.Contains(said(post), "::warning") {
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+	}
+}

@@ -1,0 +1,325 @@
+package acceptance
+
+import (
+	"io"
+	stdlog "log"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// way is what leads to a service: it counts the connections, and can end them.
+type way struct {
+	to    string
+	conns atomic.Int32
+	first chan struct{} // closed when the first one is made
+
+	mu   sync.Mutex
+	open []*net.TCPConn
+	shut atomic.Bool // no byte gets through
+}
+
+// ways puts a way in front of each service and returns the URLs to use instead.
+func ways(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*way, *strings.Replacer) {
+	t.Helper()
+	all := map[emulator.Service]*way{}
+	var urls []string
+	for _, s := range []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps} {
+		scheme, host, _ := strings.Cut(e.URL(s), "://")
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		w := &way{to: host, first: make(chan struct{})}
+		all[s] = w
+		urls = append(urls, e.URL(s), scheme+"://"+l.Addr().String())
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				if w.conns.Add(1) == 1 {
+					close(w.first)
+				}
+				go w.lead(c.(*net.TCPConn))
+			}
+		}()
+	}
+	return all, strings.NewReplacer(urls...)
+}
+
+func (w *way) lead(in *net.TCPConn) {
+	defer in.Close()
+	if w.shut.Load() {
+		io.Copy(io.Discard, in)
+		return
+	}
+	out, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	w.mu.Lock()
+	w.open = append(w.open, in)
+	w.mu.Unlock()
+	go func() {
+		io.Copy(in, out)
+		in.CloseWrite()
+	}()
+	io.Copy(out, in)
+}
+
+// hangUp ends the connections so far as a server does that has waited enough, and
+// returns when the client has seen it.
+func (w *way) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.open {
+		c.CloseWrite()
+		io.Copy(io.Discard, c) // together with lead; both end when the client does
+	}
+}
+
+// moved is an environment with other URLs.
+func moved(env map[string]string, urls *strings.Replacer) map[string]string {
+	env = maps.Clone(env)
+	for name, value := range env {
+		env[name] = urls.Replace(value)
+	}
+	return env
+}
+
+// soon fails the test if what is waited for does not come.
+func soon(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s: nothing in 20 seconds", what)
+	}
+}
+
+func start(t *testing.T, o emulator.Options) (*emulator.Emulator, map[emulator.Service]*way, *strings.Replacer) {
+	t.Helper()
+	o.ErrorLog = stdlog.New(io.Discard, "", 0)
+	e := emulator.StartWith(t, o)
+	all, urls := ways(t, e)
+	return e, all, urls
+}
+
+// The connections to Entra and Azure DevOps are made while GitHub is being asked
+// for the assertion, each once, and nothing is asked on them that is not needed.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	exchange := map[emulator.Identity][]string{
+		emulator.AgentUser:    {emulator.OpT1, emulator.OpT2, emulator.OpUserFIC},
+		emulator.RefreshToken: {emulator.OpRefreshToken},
+		emulator.Password:     {emulator.OpPassword},
+		emulator.AccessToken:  {},
+	}
+	for identity, legs := range exchange {
+		for _, tls := range []bool{false, true} {
+			for _, tenant := range []bool{true, false} {
+				name := string(identity)
+				if tls {
+					name += ", TLS"
+				}
+				if !tenant {
+					name += ", tenant not known"
+				}
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					connections(t, identity, legs, tls, tenant)
+				})
+			}
+		}
+	}
+}
+
+func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) {
+	e, ways, urls := start(t, emulator.Options{TLS: tls})
+	env := moved(e.Env(identity), urls)
+	if !tenant {
+		delete(env, "INPUT_TENANT-ID")
+	}
+	exchanges := identity != emulator.AccessToken
+	check := func(step string, ops ...string) {
+		t.Helper()
+		var want []string
+		if exchanges {
+			want = append(want, emulator.OpGitHubOIDC)
+			if !tenant && step == "mint" { // post knows it from mint
+				want = append(want, emulator.OpTenant)
+			}
+		}
+		want = append(append(want, legs...), ops...)
+		var got []string
+		for _, q := range e.Requests() {
+			got = append(got, q.Op)
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s asked %v, want %v", step, got, want)
+		}
+		for s, w := range ways {
+			expected := int32(1)
+			if !exchanges && s != emulator.AzureDevOps {
+				expected = 0
+			}
+			if n := w.conns.Load(); n != expected {
+				t.Errorf("%s made %d connections to %s, want %d", step, n, s, expected)
+			}
+			if n := e.Connections(s); n != int(expected) {
+				t.Errorf("%s made %d connections to %s itself, want %d", step, n, s, expected)
+			}
+		}
+	}
+
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpGitHubOIDC, gate.Before)
+	step := newStep(t)
+	mint := command(t, env, step, "azdo-pat", "mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if exchanges {
+		soon(t, "the request to GitHub", gate.Arrived())
+		soon(t, "the connection to Entra", ways[emulator.Entra].first)
+		soon(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
+		gate.Open()
+	}
+	if err := mint.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, said(mint))
+	}
+	check("mint", emulator.OpCreate)
+}
+
+// A connection that Azure DevOps closed while Entra was being asked is another
+// one's to replace, and no reason to look for a PAT that the create may have made.
+func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
+	t.Parallel()
+	for _, tls := range []bool{false, true} {
+		t.Run(map[bool]string{false: "plain", true: "TLS"}[tls], func(t *testing.T) {
+			t.Parallel()
+			e, ways, urls := start(t, emulator.Options{TLS: tls})
+			gate := emulator.NewGate()
+			defer gate.Open()
+			e.Intercept(emulator.OpUserFIC, gate.Before)
+			step := newStep(t)
+			mint := command(t, moved(e.Env(emulator.AgentUser), urls), step, "azdo-pat", "mint")
+			if err := mint.Start(); err != nil {
+				t.Fatal(err)
+			}
+			soon(t, "the last request to Entra", gate.Arrived())
+			ways[emulator.AzureDevOps].hangUp()
+			gate.Open()
+			if err := mint.Wait(); err != nil {
+				t.Fatalf("%v\n%s", err, said(mint))
+			}
+			if n := ways[emulator.AzureDevOps].conns.Load(); n != 2 {
+				t.Errorf("%d connections to Azure DevOps", n)
+			}
+			if lists, creates := len(e.Requests(emulator.OpList)), len(e.Requests(emulator.OpCreate)); lists != 0 || creates != 1 || len(e.Active()) != 1 {
+				t.Errorf("%d lists, %d creates, %d PATs\n%s", lists, creates, len(e.Active()), said(mint))
+			}
+		})
+	}
+}
+
+// Nothing is opened where nothing will be asked: for settings that are wrong,
+// and for an assertion that is not there.
+func TestNoConnectionForNothing(t *testing.T) {
+	t.Parallel()
+	e, ways, urls := start(t, emulator.Options{})
+	for name, change := range map[string]map[string]string{
+		"wrong settings":         {"INPUT_LIFETIME": "1s"},
+		"no file of the CI's":    {"INPUT_FEDERATED-TOKEN-FILE": filepath.Join(t.TempDir(), "missing")},
+		"nowhere for the result": {"GITHUB_OUTPUT": ""},
+	} {
+		env := moved(e.Env(emulator.AgentUser), urls)
+		step := newStep(t)
+		cmd := command(t, env, step, "azdo-pat", "mint")
+		for name, value := range change {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		if cmd.Run() == nil {
+			t.Errorf("%s: it minted", name)
+		}
+		for s, w := range ways {
+			if n := w.conns.Load(); n != 0 {
+				t.Errorf("%s: %d connections to %s", name, n, s)
+			}
+		}
+	}
+}
+
+// With an assertion from a file Entra is asked at once, and Azure DevOps's
+// connection is made meanwhile.
+func TestConnectionsWithATokenFile(t *testing.T) {
+	t.Parallel()
+	e, ways, urls := start(t, emulator.Options{TLS: true})
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpRefreshToken, gate.Before)
+	file := filepath.Join(t.TempDir(), "token.jwt")
+	if err := os.WriteFile(file, []byte(e.Assertion()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := moved(e.Env(emulator.RefreshToken), urls)
+	env["INPUT_FEDERATED-TOKEN-FILE"] = file
+	mint := command(t, env, newStep(t), "azdo-pat", "mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, "the request to Entra", gate.Arrived())
+	soon(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
+	gate.Open()
+	if err := mint.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, said(mint))
+	}
+	for s, want := range map[emulator.Service]int32{emulator.GitHub: 0, emulator.Entra: 1, emulator.AzureDevOps: 1} {
+		if n := ways[s].conns.Load(); n != want {
+			t.Errorf("%d connections to %s, want %d", n, s, want)
+		}
+	}
+}
+
+// Connections on which nothing comes hold nobody who is told to stop.
+func TestStoppedWhileConnecting(t *testing.T) {
+	t.Parallel()
+	e, ways, urls := start(t, emulator.Options{TLS: true})
+	for _, w := range ways {
+		w.shut.Store(true)
+	}
+	mint := command(t, moved(e.Env(emulator.AgentUser), urls), newStep(t), "azdo-pat", "mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for s, w := range ways {
+		soon(t, "the connection to "+string(s), w.first)
+	}
+	told := time.Now()
+	if err := mint.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if mint.Wait() == nil {
+		t.Error("it minted")
+	}
+	if took := time.Since(told); took > 8*time.Second {
+		t.Errorf("it took %s to stop\n%s", took, said(mint))
+	}
+}

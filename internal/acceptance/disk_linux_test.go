@@ -1,0 +1,192 @@
+package acceptance
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// A log that nobody can read: nothing is minted, and the post step has nothing to
+// complain about.
+func TestLogDiskIsFull(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	mint := command(t, env, step, "azdo-pat", "mint")
+	mint.Stdout = full
+	if status, err := statusOf(mint.Run()); err != nil || status != 1 || len(e.PATs()) > 0 {
+		t.Errorf("mint ended with %d, %v, and has minted %d", status, err, len(e.PATs()))
+	}
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil {
+		t.Errorf("post: %v\n%s", err, said(post))
+	}
+}
+
+// What stands in the place of a command file is found before anything is sent, and
+// nothing waits for whoever would read a pipe. Only a summary is not worth failing
+// for.
+func TestNotTheRunnersFile(t *testing.T) {
+	t.Parallel()
+	for place, put := range map[string]func(path, dir string) error{
+		"is a directory":         func(path, _ string) error { return os.Mkdir(path, 0o755) },
+		"is a symbolic link":     func(path, dir string) error { return os.Symlink(filepath.Join(dir, "elsewhere"), path) },
+		"is not a regular file":  func(path, _ string) error { return syscall.Mkfifo(path, 0o600) },
+		"is not a regular file ": func(path, _ string) error { return syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0) },
+	} {
+		for _, file := range []string{"GITHUB_STATE", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"} {
+			t.Run(file+" "+place, func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				step, dir := newStep(t), t.TempDir()
+				path := step.Env()[file]
+				if err := errors.Join(os.Remove(path), put(path, dir)); err != nil {
+					t.Fatal(err)
+				}
+				mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+				status, err := statusOf(mint.Run())
+				wantStatus, wantPATs := 1, 0
+				if file == "GITHUB_STEP_SUMMARY" {
+					wantStatus, wantPATs = 0, 1
+				}
+				if err != nil || status != wantStatus || len(e.PATs()) != wantPATs || wantPATs == 0 && len(e.Requests()) > 0 {
+					t.Errorf("mint ended with %d, %v, %d PATs, %d requests", status, err, len(e.PATs()), len(e.Requests()))
+				}
+				if text := said(mint); !strings.Contains(text, file+" cannot be written: ") || !strings.Contains(text, strings.TrimSpace(place)) {
+					t.Errorf("it does not say why:\n%s", text)
+				}
+				if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
+					t.Error("it wrote through the link")
+				}
+			})
+		}
+	}
+}
+
+// What happens to the file of the outputs while the PAT is minted counts as well:
+// what is not handed over is revoked.
+func TestOutputsAreLost(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(path string) error{
+		"it becomes a directory": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o755)) },
+		"it becomes a link":      func(path string) error { return errors.Join(os.Remove(path), os.Symlink(path+".x", path)) },
+		"a value is begun":       func(path string) error { return os.WriteFile(path, []byte("a<<E\n"), 0o644) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			step := newStep(t)
+			e.Intercept(emulator.OpCreate, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if err := change(step.Env()["GITHUB_OUTPUT"]); err != nil {
+					t.Error(err)
+				}
+				next.ServeHTTP(w, r)
+			})
+			mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+			status, err := statusOf(mint.Run())
+			if err != nil || status != 1 || len(e.PATs()) != 1 || len(e.Active()) > 0 {
+				t.Errorf("mint ended with %d, %v, %d PATs, %d of them left", status, err, len(e.PATs()), len(e.Active()))
+			}
+			if text := said(mint); !strings.Contains(text, "hand over the PAT: GITHUB_OUTPUT ") || !strings.Contains(text, "; the PAT was revoked") {
+				t.Errorf("it says:\n%s", text)
+			}
+			state, err := step.State()
+			if err != nil || !strings.Contains(state["STATE_lease"], `"stage":"over"`) {
+				t.Errorf("the post step would read %v, %v", state, err)
+			}
+		})
+	}
+}
+
+// A disk that fills up at any byte of the command files: no half of a line stays,
+// since that would fail the step and hide what comes after it, and no PAT either.
+func TestDiskFillsUp(t *testing.T) {
+	t.Parallel()
+	const size = 4096 // of every file, at most
+	for _, file := range []string{"GITHUB_STATE", "GITHUB_OUTPUT"} {
+		for room := 0; room < 2400; room += 125 {
+			if file == "GITHUB_OUTPUT" && room > 800 {
+				break // there is room for all of it
+			}
+			t.Run(fmt.Sprintf("%s has room for %d bytes", file, room), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				step := newStep(t)
+				env := e.Env(emulator.AgentUser)
+				env["INPUT_TIMEOUT"] = "5s"
+				before := "other=" + strings.Repeat("x", size-room-len("other=\n")) + "\n"
+				if err := os.WriteFile(step.Env()[file], []byte(before), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				mint := command(t, env, step, "azdo-pat", "mint")
+				limited(mint, size)
+				status, err := statusOf(mint.Run())
+				if err != nil {
+					t.Fatal(err)
+				}
+				outputs, err := step.Outputs()
+				if err != nil {
+					t.Errorf("outputs: %v", err)
+				}
+				state, err := step.State()
+				if err != nil {
+					t.Errorf("state: %v", err)
+				}
+				delete(outputs, "other")
+				switch active := e.Active(); {
+				case status == 1:
+					if len(active) > 0 || len(outputs) > 0 {
+						t.Errorf("mint failed and leaves %d PATs and the outputs %v:\n%s", len(active), outputs, said(mint))
+					}
+					if text := said(mint); !strings.Contains(text, file) || !strings.Contains(text, "file too large") {
+						t.Errorf("it does not say why:\n%s", text)
+					}
+				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 5:
+					t.Errorf("status %d, %d PATs, outputs %v", status, len(active), outputs)
+				}
+				post := command(t, postEnv(env, state, modes[room/125%3]), newStep(t), "post", "mint")
+				if err := post.Run(); err != nil || len(e.Active()) > 0 {
+					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+				}
+			})
+		}
+	}
+}
+
+// limited lets no file that a command writes to grow beyond size bytes. The limit
+// cuts a write as a full disk does.
+func limited(cmd *exec.Cmd, size int) {
+	startedBy(cmd, "limited", strconv.Itoa(size))
+}
+
+func init() {
+	starters["limited"] = func(args []string) error {
+		size, err := strconv.ParseUint(args[0], 10, 64)
+		if err != nil {
+			return err
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
+			return err
+		}
+		return syscall.Exec(args[1], args[2:], os.Environ())
+	}
+}

@@ -1,0 +1,139 @@
+package acceptance
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
+)
+
+// environments are names that an environment can have, which is part of the
+// subject: long ones, and characters that a log does not show or looks past.
+var environments = map[string]string{
+	"long":                 strings.Repeat("long-name-", 46) + "end", // with the rest 500 characters
+	"very long":            strings.Repeat("äöü ", 1300) + "end",
+	"two spaces":           "pre  prod",
+	"spaces at the end":    "prod  ",
+	"joined emoji":         "prod 👩\u200d💻",
+	"variation selector":   "prod ❤\ufe0f",
+	"direction":            "prod\u202edorp",
+	"a command":            "##[error]x\n::error::y\r##vso[task.complete]",
+	"markup":               "``` <b>[x](http://evil.example) www.evil.example @octocat #1",
+	"quotes":               "'\"`‘$HOME\\",
+	"beyond the basic map": "\U000e0041𝒳",
+	"no-break space":       "a\u00a0b\u2028c",
+	"cut mark":             "prod… and more",
+}
+
+var (
+	presentedSubject = regexp.MustCompile(`(?m)^  subject: (.*)$`)
+	reportedSubject  = regexp.MustCompile(`(?m)^✓ assertion .* subject (.*?), audience api://`)
+	proposedBody     = regexp.MustCompile(`(?m)^  (?:az .* --parameters|Invoke-MgGraphRequest .* -Body) '?(.*?)'?$`)
+)
+
+// What is to be copied is what the job presented, to the last character: in the
+// error of mint, in each form of check's report, and in the commands in it.
+// (Promise 9.) It becomes no logging command on the way. (Promise 7.)
+func TestPresentedIsExact(t *testing.T) {
+	t.Parallel()
+	for name, environment := range environments {
+		for _, identity := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken} {
+			t.Run(name+", "+string(identity), func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Change(func(w *emulator.State) {
+					w.App(emulator.BlueprintID).Credentials, w.App(emulator.AppID).Credentials = nil, nil
+				})
+				env := e.JobEnv(e.StartJob(emulator.Job{Environment: environment}), identity)
+				want := "repo:contoso/widgets:environment:" + environment
+
+				mint := command(t, env, newStep(t), "azdo-pat", "mint")
+				if status, err := statusOf(mint.Run()); status != 1 {
+					t.Fatalf("status %d, %v", status, err)
+				}
+				found(t, shown(t, said(mint)), presentedSubject, want)
+
+				step := newStep(t)
+				check := command(t, env, step, "azdo-pat", "check")
+				if status, err := statusOf(check.Run()); status != 1 {
+					t.Fatalf("status %d, %v", status, err)
+				}
+				summary, err := step.Summary()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, report := range []string{shown(t, said(check)), summary} {
+					found(t, report, reportedSubject, want)
+					var body struct{ Subject string }
+					text := proposedBody.FindStringSubmatch(report)
+					if text == nil {
+						t.Fatalf("no command in\n%s", report)
+					}
+					if err := json.Unmarshal([]byte(text[1]), &body); err != nil || body.Subject != want {
+						t.Errorf("the command has %q, %v, want %q", body.Subject, err, want)
+					}
+				}
+
+				check = command(t, env, newStep(t), "azdo-pat", "check", "--output", "json")
+				if status, err := statusOf(check.Run()); status != 1 {
+					t.Fatalf("status %d, %v", status, err)
+				}
+				var report struct {
+					Rows []struct{ Name, Seen, Fix string }
+				}
+				if err := json.Unmarshal([]byte(check.Stdout.(*strings.Builder).String()), &report); err != nil {
+					t.Fatal(err)
+				}
+				shown(t, said(check))
+				for _, row := range report.Rows {
+					if row.Name == "assertion" {
+						found(t, "✓ assertion "+row.Seen, reportedSubject, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// shown is a log as a person sees it; commands that none of ours has are errors.
+func shown(t *testing.T, log string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, line := range new(githubrunner.Log).Read(log) {
+		if c := line.Command; c != nil && !slices.Contains([]string{"error", "group", "endgroup", "debug"}, c.Name) ||
+			c != nil && c.Name == "error" && !strings.HasPrefix(c.Properties["title"], "azdo-pat ") {
+			t.Errorf("the command %+v", c)
+		}
+		if strings.Contains(line.Text, "##") {
+			t.Errorf("the line %s", line.Text)
+		}
+		b.WriteString(line.Text + "\n")
+	}
+	return b.String()
+}
+
+// found checks a value as it is shown: as it is, or as a JSON string.
+func found(t *testing.T, text string, where *regexp.Regexp, want string) {
+	t.Helper()
+	match := where.FindStringSubmatch(text)
+	if match == nil {
+		t.Errorf("no value in\n%s", text)
+		return
+	}
+	got := match[1]
+	if strings.HasPrefix(got, `"`) {
+		if !strings.Contains(text, "a value in double quotes is a JSON string") {
+			t.Errorf("nothing says that %s is JSON", got)
+		}
+		if err := json.Unmarshal([]byte(got), &got); err != nil {
+			t.Errorf("%s: %v", match[1], err)
+		}
+	}
+	if got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

@@ -1,0 +1,297 @@
+//go:build linux
+
+package acceptance
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+func init() {
+	plays["shell"] = playShell
+	plays["asker"] = playAsker
+}
+
+// playShell is a shell with job control, on a terminal: it runs its arguments as a
+// job in the foreground. When the job stops, it says so and reads what to do: fg
+// or bg.
+func playShell(args []string) int {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if os.Getenv("SHELL_STDIN") != "" { // as in a pipeline
+		cmd.Stdin, _, _ = os.Pipe()
+	}
+	if os.Getenv("SHELL_STDOUT") != "" {
+		r, w, _ := os.Pipe()
+		go func() { _, _ = io.Copy(os.Stdout, r) }()
+		cmd.Stdout = w
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Foreground: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	signal.Ignore(syscall.SIGTTOU) // not before: the job would inherit it
+	job, in := cmd.Process.Pid, bufio.NewScanner(os.Stdin)
+	foreground := func(group int) { _ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, group) }
+	for {
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(job, &status, unix.WUNTRACED, nil); err != nil {
+			continue
+		}
+		foreground(os.Getpid())
+		if !status.Stopped() {
+			fmt.Printf("shell: status %d\n", status.ExitStatus())
+			return 0
+		}
+		fmt.Println("shell: stopped")
+		for in.Scan() {
+			if in.Text() == "fg" {
+				foreground(job)
+			}
+			_ = unix.Kill(-job, unix.SIGCONT)
+			if in.Text() == "fg" {
+				break
+			}
+			fmt.Println("shell: continued")
+		}
+	}
+}
+
+// playAsker asks the terminal itself, as programs do that want a password.
+func playAsker([]string) int {
+	fmt.Println("asking")
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for in := bufio.NewScanner(tty); in.Scan() && in.Text() != "end"; {
+		fmt.Printf("told %s\n", in.Text())
+	}
+	return 6
+}
+
+// terminalSession is a program on a terminal of its own.
+type terminalSession struct {
+	*testing.T
+	*emulator.Emulator
+	keyboard *os.File
+	said     *transcript
+	read     chan struct{} // closed when all is read
+	cmd      *exec.Cmd
+}
+
+// onTerminal starts a program as the leader of a session on a new terminal, with
+// the settings for exec.
+func onTerminal(t *testing.T, env map[string]string, args ...string) *terminalSession {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals here: ", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	s := &terminalSession{T: t, Emulator: emulator.Start(t), keyboard: master, said: newTranscript()}
+	s.cmd = exec.Command(args[0], args[1:]...)
+	token := filepath.Join(t.TempDir(), "token.jwt")
+	if err := os.WriteFile(token, []byte(s.Assertion()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := s.Settings(emulator.AgentUser)
+	settings["federated-token-file"] = token
+	all := map[string]string{}
+	maps.Copy(all, env)
+	for name, value := range settings {
+		all["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	for name, value := range all {
+		s.cmd.Env = append(s.cmd.Env, name+"="+value)
+	}
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		s.cmd.Env = append(s.cmd.Env, "GOCOVERDIR="+dir)
+	}
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = slave, slave, slave
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.read = make(chan struct{})
+	go func() { // until nobody has the terminal any more
+		_, _ = io.Copy(s.said, master)
+		close(s.read)
+	}()
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	return s
+}
+
+// press types on the keyboard.
+func (s *terminalSession) press(keys string) {
+	s.Helper()
+	if _, err := s.keyboard.WriteString(keys); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *terminalSession) await(text string, times int) { s.Helper(); s.said.await(s.T, text, times) }
+
+// ended waits for the program's end, and returns its status and all that was seen.
+func (s *terminalSession) ended() (status int, all string) {
+	s.Helper()
+	done := make(chan struct{})
+	go func() { _ = s.cmd.Wait(); <-s.read; close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		all, _ = s.said.now()
+		s.Fatalf("it does not end:\n%s", all)
+	}
+	all, _ = s.said.now()
+	return s.cmd.ProcessState.ExitCode(), all
+}
+
+const (
+	ctrlC = "\x03"
+	ctrlD = "\x04"
+	ctrlZ = "\x1a"
+
+	ctrlBackslash = "\x1c"
+)
+
+// The command has the terminal, and Ctrl-C is for it alone: it gets it once, and
+// its PAT stays as long as it runs.
+func TestExecOnTerminal(t *testing.T) {
+	t.Parallel()
+	s := onTerminal(t, nil, playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5")
+	s.await("ready, group true, foreground true", 1)
+	s.press("hello\n")
+	s.await("read hello", 1)
+	for times := 1; times <= 3; times++ {
+		s.press(ctrlC)
+		s.await("got interrupt", times)
+	}
+	s.press(ctrlBackslash)
+	s.await("got quit", 1)
+	if len(s.Active()) != 1 {
+		t.Errorf("%d PATs while the command runs", len(s.Active()))
+	}
+	// Nobody is there to continue who is stopped, so nobody is.
+	s.press(ctrlZ)
+	s.await("got continued", 1)
+	s.press("again\n")
+	s.await("read again", 1)
+	s.press(ctrlD)
+	status, all := s.ended()
+	if status != 5 || len(s.Active()) != 0 || strings.Count(all, "got interrupt") != 3 || strings.Count(all, "got quit") != 1 || strings.Contains(all, "stopped by") {
+		t.Errorf("status %d, %d PATs\n%s", status, len(s.Active()), all)
+	}
+}
+
+// A script has the terminal again when exec has ended.
+func TestExecInScript(t *testing.T) {
+	t.Parallel()
+	s := onTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, playing(t, "azdo-pat"), playing(t, "command"))
+	s.await("ready, group true, foreground true", 1)
+	s.press(ctrlD)
+	s.await("is revoked", 1)
+	s.press("hello\n")
+	if status, all := s.ended(); status != 0 || !strings.Contains(all, "read by the script: hello") {
+		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
+// Under a shell, Ctrl-Z stops both, and fg and bg continue both.
+func TestExecUnderShell(t *testing.T) {
+	t.Parallel()
+	s := onTerminal(t, nil, playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5")
+	s.await("ready, group true", 1)
+	for times := 1; times <= 2; times++ {
+		s.press(ctrlZ)
+		s.await("shell: stopped", times)
+		s.press("fg\n")
+		s.await("got continued", times)
+		s.press("hello\n")
+		s.await("read hello", times)
+	}
+	// In the background it may not read, and so is stopped again; back again, it may.
+	s.press(ctrlZ)
+	s.await("shell: stopped", 3)
+	s.press("bg\n")
+	s.await("shell: continued", 1)
+	s.press("fg\n")
+	s.press("back\n")
+	s.await("read back", 1)
+	s.press(ctrlC)
+	s.await("got interrupt", 1)
+	s.press(ctrlD)
+	if _, all := s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || len(s.Active()) != 0 {
+		t.Errorf("%d PATs\n%s", len(s.Active()), all)
+	}
+}
+
+// In a pipeline the keys are for who else is in it, until the command asks for
+// them. Before, Ctrl-C reaches it by way of exec, and once too.
+func TestExecInPipeline(t *testing.T) {
+	t.Parallel()
+	pipeline := map[string]string{"SHELL_STDOUT": "pipe"}
+	s := onTerminal(t, pipeline, playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "asker"))
+	s.await("asking", 1)
+	s.press("a password\n")
+	s.await("told a password", 1)
+	s.press(ctrlZ)
+	s.await("shell: stopped", 1)
+	s.press("fg\n")
+	s.press("more\n")
+	s.await("told more", 1)
+	s.press("end\n")
+	if _, all := s.ended(); !strings.Contains(all, "shell: status 6") || len(s.Active()) != 0 {
+		t.Errorf("%d PATs\n%s", len(s.Active()), all)
+	}
+
+	s = onTerminal(t, map[string]string{"SHELL_STDIN": "pipe", "SHELL_STDOUT": "pipe"},
+		playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5", "quit")
+	s.await("ready, group true, foreground false", 1)
+	s.press(ctrlZ)
+	s.await("shell: stopped", 1)
+	all, _ := s.said.now()
+	_, pid, _ := strings.Cut(all, "pid ")
+	pid, _, _ = strings.Cut(pid, "\r")
+	if state, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || !strings.Contains(string(state), ") T ") {
+		t.Errorf("the command is not stopped: %s, %v", state, err)
+	}
+	s.press("fg\n")
+	s.await("got continued", 1)
+	s.press(ctrlC)
+	s.await("got interrupt", 1)
+	s.await("is revoked", 1)
+	s.press(ctrlBackslash)
+	if _, all = s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || strings.Count(all, "stopped by a signal (interrupt)") != 1 {
+		t.Errorf("%s", all)
+	}
+}

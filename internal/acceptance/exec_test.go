@@ -1,0 +1,441 @@
+//go:build unix
+
+package acceptance
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+func init() { plays["command"] = playCommand }
+
+// playCommand is a command for exec: it says what signals it gets, and ends with
+// the status in its argument when its standard input does; with a second argument,
+// when it is told to quit.
+func playCommand(args []string) int {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			lines <- in.Text()
+		}
+	}()
+	front, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	fmt.Printf("ready, group %v, foreground %v, pid %d\n", syscall.Getpgrp() == os.Getpid(), err == nil && front == os.Getpid(), os.Getpid())
+	for {
+		select {
+		case s := <-signals:
+			fmt.Printf("got %v\n", s)
+			if status, _ := strconv.Atoi(args[0]); s == syscall.SIGQUIT && len(args) > 1 {
+				return status
+			}
+		case line, ok := <-lines:
+			if !ok {
+				status, _ := strconv.Atoi(args[0])
+				return status
+			}
+			fmt.Printf("read %s\n", line)
+		}
+	}
+}
+
+// playing makes a path for a program of the tests.
+func playing(t *testing.T, name string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// transcript is what a program has written so far.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{}
+}
+
+func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
+
+func (s *transcript) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.Write(p)
+	close(s.more)
+	s.more = make(chan struct{})
+	return len(p), nil
+}
+
+func (s *transcript) now() (text string, more <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return string(unmasked.ReplaceAll([]byte(s.text.String()), nil)), s.more
+}
+
+// await waits until text was written so many times.
+func (s *transcript) await(t *testing.T, text string, times int) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for {
+		all, more := s.now()
+		if strings.Count(all, text) >= times {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			t.Fatalf("no %q within 20 s in\n%s", text, all)
+		}
+	}
+}
+
+// execution is an exec that runs the command of the tests.
+type execution struct {
+	*testing.T
+	*emulator.Emulator
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	said  *transcript
+}
+
+// startExec starts it and waits until the command runs.
+func startExec(t *testing.T, args ...string) *execution {
+	t.Helper()
+	return startExecWith(t, emulator.Start(t), args...)
+}
+
+func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *execution {
+	t.Helper()
+	x := &execution{T: t, Emulator: e, said: newTranscript()}
+	args = append(append([]string{"exec"}, args...), "--", playing(t, "command"), "5")
+	x.cmd = command(t, x.Env(emulator.AgentUser), newStep(t), "azdo-pat", args...)
+	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
+	var err error
+	if x.stdin, err = x.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
+	x.said.await(t, "ready, group true", 1)
+	return x
+}
+
+// tell sends a signal to the program, and waits until its command has got it.
+func (x *execution) tell(s syscall.Signal, times int) {
+	x.Helper()
+	if err := x.cmd.Process.Signal(s); err != nil {
+		x.Fatal(err)
+	}
+	x.said.await(x.T, fmt.Sprintf("got %v\n", s), times)
+}
+
+// end ends the command, and returns the program's status and what was written.
+func (x *execution) end() (status int, all string) {
+	x.Helper()
+	x.stdin.Close()
+	var exit *exec.ExitError
+	if err := x.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		x.Error(err)
+	}
+	all, _ = x.said.now()
+	if v := x.Violations(); len(v) > 0 {
+		x.Error(v)
+	}
+	return x.cmd.ProcessState.ExitCode(), all
+}
+
+// revoked waits until no PAT is active.
+func (x *execution) revoked(within time.Duration) {
+	x.Helper()
+	for end := time.Now().Add(within); len(x.Active()) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			all, _ := x.said.now()
+			x.Fatalf("%d PATs active after %s\n%s", len(x.Active()), within, all)
+		}
+	}
+}
+
+// A signal that tells exec to stop ends the PAT at once, though the command takes
+// its time; the command gets it once, each time, and its status is passed on.
+func TestExecIsToldToStop(t *testing.T) {
+	t.Parallel()
+	// Who started this may have been told to ignore it (nohup), and so would exec.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			x := startExec(t)
+			if len(x.Active()) != 1 {
+				t.Fatalf("%d PATs while the command runs", len(x.Active()))
+			}
+			x.tell(s, 1)
+			x.revoked(5 * time.Second)
+			x.said.await(t, "is revoked", 1) // it is said while the command still runs
+			x.tell(s, 2)
+			terms := 1
+			if s == syscall.SIGTERM {
+				terms = 3
+			}
+			x.tell(syscall.SIGTERM, terms)
+			status, all := x.end()
+			if status != 5 {
+				t.Errorf("status %d, want the command's, 5", status)
+			}
+			want := map[string]int{
+				fmt.Sprintf("got %v\n", s): 2,
+				fmt.Sprintf("stopped by a signal (%v), which is passed on to command; the PAT is not kept any longer\n", s): 1,
+				"is revoked": 1, "::warning": 0, "::error": 0,
+			}
+			want["got terminated\n"] = terms
+			for text, times := range want {
+				if got := strings.Count(all, text); got != times {
+					t.Errorf("%q stands %d times, want %d, in\n%s", text, got, times, all)
+				}
+			}
+			if n := len(x.Requests(emulator.OpRevoke)); n != 1 {
+				t.Errorf("%d requests to revoke", n)
+			}
+		})
+	}
+}
+
+// A command that does not heed the signal is not killed, and other signals do not
+// end the PAT.
+func TestExecPassesSignalsOn(t *testing.T) {
+	t.Parallel()
+	x := startExec(t)
+	for _, s := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
+		x.tell(s, 1)
+	}
+	if len(x.Active()) != 1 {
+		t.Errorf("%d PATs while the command runs", len(x.Active()))
+	}
+	fmt.Fprintln(x.stdin, "still here")
+	x.said.await(t, "read still here\n", 1)
+	if status, all := x.end(); status != 5 || len(x.Active()) != 0 || strings.Contains(all, "stopped by") {
+		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
+	}
+}
+
+// With skip-revoke a signal leaves the PAT, too.
+func TestExecIsToldToStopAndSkipsRevoke(t *testing.T) {
+	t.Parallel()
+	x := startExec(t, "--skip-revoke")
+	x.tell(syscall.SIGTERM, 1)
+	if status, all := x.end(); status != 5 || len(x.Active()) != 1 || !strings.Contains(all, "left to its expiry, as skip-revoke says: it ends at") {
+		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
+	}
+}
+
+// Who starts exec with nohup means it, and the command, to outlive the terminal.
+func TestExecWithNohup(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	env := e.Env(emulator.AgentUser)
+	for name, value := range e.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	cmd := command(t, env, newStep(t), "azdo-pat")
+	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, playing(t, "azdo-pat"), "exec", "--",
+		"/bin/sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here; kill -TERM $PPID; sleep 20"}
+	cmd.Path = "/bin/sh"
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
+		t.Errorf("ended with %v", err)
+	}
+	if text := said(cmd); !strings.Contains(text, "still here") || strings.Contains(text, "(hangup)") || len(e.Active()) != 0 {
+		t.Errorf("%d PATs\n%s", len(e.Active()), text)
+	}
+}
+
+// A runner that cancels a script step sends its signals to the shell alone. Started
+// by exec, azdo-pat is in its place.
+func TestExecInAScriptStep(t *testing.T) {
+	t.Parallel()
+	x := &execution{T: t, Emulator: emulator.Start(t), said: newTranscript()}
+	env := x.Env(emulator.AgentUser)
+	for name, value := range x.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	x.cmd = command(t, env, newStep(t), "azdo-pat")
+	x.cmd.Args = []string{"sh", "-e", "-c", `exec "$0" exec -- "$1" 5`, x.cmd.Path, playing(t, "command")}
+	x.cmd.Path = "/bin/sh"
+	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
+	var err error
+	if x.stdin, err = x.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
+	x.said.await(t, "ready, group true", 1)
+	x.tell(syscall.SIGINT, 1)
+	x.revoked(5 * time.Second)
+	if status, all := x.end(); status != 5 {
+		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
+// Told to stop before the command runs, it is as with mint: nothing is left, and
+// nothing is started.
+func TestExecIsToldToStopEarly(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{emulator.OpUserFIC, emulator.OpCreate} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			gate := emulator.NewGate()
+			defer gate.Open()
+			e.Intercept(op, gate.After)
+			cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", playing(t, "command"), "5")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-gate.Arrived()
+			told := time.Now()
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			err := cmd.Wait()
+			if took := time.Since(told); took > 8*time.Second {
+				t.Errorf("it took %s to stop", took)
+			}
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(said(cmd), "ready") {
+				t.Errorf("%v\n%s", err, said(cmd))
+			}
+			if n := len(e.Active()); n != 0 {
+				t.Errorf("%d PATs left\n%s", n, said(cmd))
+			}
+		})
+	}
+}
+
+// A release that gets no answer does not hold a program that was told to stop.
+func TestExecIsToldToStopWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	x := startExec(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	x.Intercept(emulator.OpRevoke, gate.Before)
+	x.tell(syscall.SIGTERM, 1)
+	<-gate.Arrived()
+	over := time.Now()
+	status, all := x.end()
+	if took := time.Since(over); took > 8*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if status != 5 || !strings.Contains(all, "is not known to be revoked and lives until") || !strings.Contains(all, "stopped by a signal (terminated)") {
+		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
+// Told to stop while it releases, exec goes on for a while, since that is what it
+// would do then.
+func TestExecIsToldToStopAtTheEnd(t *testing.T) {
+	t.Parallel()
+	x := startExec(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	x.Intercept(emulator.OpRevoke, gate.Before)
+	x.stdin.Close()
+	<-gate.Arrived()
+	if err := x.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	x.said.await(t, "stopped by a signal (interrupt)", 1)
+	gate.Open()
+	if status, all := x.end(); status != 5 || len(x.Active()) != 0 || !strings.Contains(all, "is revoked") {
+		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
+	}
+}
+
+// Killed, exec leaves the command running with a PAT that nobody renews, and that
+// has the lifetime asked for at most.
+func TestExecIsKilled(t *testing.T) {
+	t.Parallel()
+	x := startExec(t, "--lifetime", "5m")
+	if err := x.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = x.cmd.Wait()
+	defer x.stdin.Close() // the command is still there
+	pats := x.Active()
+	if len(pats) != 1 || pats[0].ValidTo.Sub(pats[0].ValidFrom) > 5*time.Minute {
+		t.Fatalf("left: %+v", pats)
+	}
+	x.Advance(5*time.Minute + time.Second)
+	if n := len(x.Active()); n != 0 {
+		t.Errorf("%d PATs after the lifetime", n)
+	}
+}
+
+// Standard output and standard error that are one stay in order, and every line of
+// the log is one.
+func TestExecWithOneOutput(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", "/bin/sh", "-c",
+		`i=0; while [ $i -lt 200 ]; do printf "o$i " ; printf "e$i " >&2; i=$((i+1)); done; printf "$AZURE_DEVOPS_EXT_PAT" >&2`)
+	cmd.Stdout, cmd.Stderr = file, file
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	all, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&want, "o%d e%d ", i, i)
+	}
+	if text := string(unmasked.ReplaceAll(all, nil)); !strings.Contains(text, "\n"+want.String()+"***\nPAT ") {
+		t.Errorf("%s", text)
+	}
+}
+
+// Told to stop, it does not keep a pause that Azure DevOps has asked for: the PAT is
+// revoked at once.
+func TestExecIsToldToStopInAPause(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	e.Intercept(emulator.OpCreate, emulator.WithHeader(http.Header{"Retry-After": {"100"}}))
+	x := startExecWith(t, e)
+	x.tell(syscall.SIGTERM, 1)
+	status, all := x.end()
+	if len(x.Active()) != 0 || strings.Contains(all, "not revoked") {
+		t.Errorf("status %d, %d PATs left\n%s", status, len(x.Active()), all)
+	}
+}

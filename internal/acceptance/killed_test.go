@@ -1,0 +1,161 @@
+package acceptance
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// A PAT that the server makes only after mint has gone is waited for by the post
+// step.
+func TestLateCommit(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpCreate, gate.Before)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	mint := command(t, env, step, "azdo-pat", "mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	if err := mint.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := mint.Wait(); err == nil {
+		t.Error("mint succeeded although it was stopped")
+	}
+	if len(e.PATs()) != 0 {
+		t.Fatal("the server committed early")
+	}
+	e.ClearFaults()
+	// The server commits while the post step has already looked once.
+	e.Intercept(emulator.OpList, emulator.After(1, func() emulator.Fault {
+		var once sync.Once
+		return emulator.Alter(func(*emulator.Response) { once.Do(gate.Open) })
+	}()))
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil {
+		t.Errorf("%v\n%s", err, said(post))
+	}
+	if len(e.PATs()) != 1 || len(e.Active()) != 0 {
+		t.Errorf("%d of %d PATs left:\n%s", len(e.Active()), len(e.PATs()), said(post))
+	}
+}
+
+// A post step that is told to stop revokes all the same: it would be of no use to
+// stop.
+func TestPostIsToldToStop(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
+		t.Fatal(said(mint))
+	}
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpUserFIC, gate.Before)
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	if err := post.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	gate.Open()
+	if err := post.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, said(post))
+	}
+	if n := len(e.Active()); n != 0 {
+		t.Errorf("%d PATs left:\n%s", n, said(post))
+	}
+}
+
+// A standard output that nobody reads does not hold the program for longer than
+// timeout and cleaning up, and what it may have minted is the post step's to end.
+func TestNobodyReadsStandardOutput(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_TIMEOUT"] = "1s"
+	cmd := command(t, env, step, "azdo-pat", "mint")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	// Full, so that the first line waits.
+	for err == nil {
+		if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	begin := time.Now()
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("mint ended with %v, want status 1", err)
+	}
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: ended, since its time was up; does anybody read its output?\n" {
+		t.Errorf("standard error has %q", text)
+	}
+	state, err := step.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	if err := post.Run(); err != nil || len(e.Active()) != 0 {
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+	}
+}
+
+// A program that writes to nobody keeps its promises: a mask that cannot be
+// written is a PAT that is not handed over.
+func TestStandardOutputIsClosed(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd.Stdout = w
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("mint ended with %v, want status 1", err)
+	}
+	w.Close()
+	if outputs, err := step.Outputs(); err != nil || len(outputs) != 0 || len(e.Active()) != 0 {
+		t.Errorf("outputs %v, %v; %d PATs", outputs, err, len(e.Active()))
+	}
+}

@@ -1,0 +1,129 @@
+package acceptance
+
+import (
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// Azure DevOps holds the requests of a throttled user back for up to 30 seconds
+// and then carries them out. Whatever is held back, each is sent once, and no PAT
+// is left.
+func TestHeldBack(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes as long as a request may be held back")
+	}
+	t.Run("create and revoke", func(t *testing.T) {
+		t.Parallel()
+		e := emulator.Start(t)
+		step := newStep(t)
+		env := e.Env(emulator.AgentUser)
+		e.Intercept(emulator.OpCreate, emulator.Late(18*time.Second))
+		mint := command(t, env, step, "azdo-pat", "mint")
+		if err := mint.Run(); err != nil {
+			t.Fatalf("mint: %v\n%s", err, said(mint))
+		}
+		outputs, err := step.Outputs()
+		if err != nil || len(e.PATs()) != 1 || outputs["token"] != e.PATs()[0].Token || len(e.Requests(emulator.OpCreate)) != 1 {
+			t.Errorf("%v: %d PATs by %d requests\n%s", err, len(e.PATs()), len(e.Requests(emulator.OpCreate)), said(mint))
+		}
+		e.Intercept(emulator.OpRevoke, emulator.Late(18*time.Second))
+		state, err := step.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+		if err := post.Run(); err != nil || len(e.Active()) != 0 || len(e.Requests(emulator.OpRevoke)) != 1 || len(e.Requests(emulator.OpList)) != 0 {
+			t.Errorf("post: %v; %d PATs left after %d requests\n%s", err, len(e.Active()), len(e.Requests(emulator.OpRevoke)), said(post))
+		}
+	})
+	// Of the mint nothing is left but what it has sent.
+	for _, with := range []string{"state", "inputs"} {
+		t.Run("killed, post with "+with, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			step := newStep(t)
+			env := e.Env(emulator.AgentUser)
+			gate := emulator.NewGate()
+			defer gate.Open()
+			e.Intercept(emulator.OpCreate, gate.Before)
+			mint := command(t, env, step, "azdo-pat", "mint")
+			if err := mint.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-gate.Arrived()
+			time.AfterFunc(27*time.Second, gate.Open)
+			if err := mint.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = mint.Wait()
+			state, err := step.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			post := command(t, postEnv(env, state, with), newStep(t), "post", "mint")
+			if err := post.Run(); err != nil || len(e.PATs()) != 1 || len(e.Active()) != 0 {
+				t.Errorf("post: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), said(post))
+			}
+		})
+	}
+	t.Run("killed, revoke in Azure Pipelines", func(t *testing.T) {
+		t.Parallel()
+		e := emulator.Start(t)
+		job := e.StartPipelinesJob(emulator.PipelinesJob{})
+		env := e.PipelinesJobEnv(job, emulator.AgentUser)
+		env["AGENT_TEMPDIRECTORY"] = t.TempDir()
+		gate := emulator.NewGate()
+		defer gate.Open()
+		e.Intercept(emulator.OpCreate, gate.Before)
+		mint := command(t, env, nil, "azdo-pat", "mint")
+		if err := mint.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-gate.Arrived()
+		time.AfterFunc(27*time.Second, gate.Open)
+		if err := mint.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = mint.Wait()
+		revoke := command(t, env, nil, "azdo-pat", "revoke")
+		if err := revoke.Run(); err != nil || len(e.PATs()) != 1 || len(e.Active()) != 0 {
+			t.Errorf("revoke: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), said(revoke))
+		}
+	})
+}
+
+// Told to stop while it keeps a pause that Azure DevOps has asked for, a release
+// sends what it has to send at once.
+func TestToldToStopInAPause(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
+		t.Fatal(said(mint))
+	}
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpList, gate.Sent)
+	e.Intercept(emulator.OpList, emulator.WithHeader(http.Header{"Retry-After": {"60"}}))
+	post := command(t, postEnv(env, nil, "inputs"), newStep(t), "post", "mint")
+	if err := post.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	begin := time.Now()
+	if err := post.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := post.Wait(); err != nil || len(e.Active()) != 0 {
+		t.Errorf("post: %v; %d PATs left\n%s", err, len(e.Active()), said(post))
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}

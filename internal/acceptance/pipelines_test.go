@@ -1,0 +1,253 @@
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/pipelinesagent"
+)
+
+// pipelineJob is a job in Azure Pipelines whose steps may start azdo-pat.
+type pipelineJob struct {
+	*testing.T
+	*emulator.Emulator
+	*pipelinesagent.Job
+	env map[string]string // of each step, the settings as AZDO_PAT_*
+	bin string            // the folder of the program
+}
+
+func newPipelineJob(t *testing.T) *pipelineJob {
+	t.Parallel()
+	p := &pipelineJob{T: t, Emulator: emulator.Start(t), env: map[string]string{}, bin: t.TempDir()}
+	job, err := pipelinesagent.NewJob(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Job = job
+	for name, value := range p.PipelinesEnv(emulator.AgentUser) {
+		p.env[name] = value
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(p.bin, "azdo-pat")); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// machine is the environment of the machine, without any of its CI variables.
+func (p *pipelineJob) machine() []string {
+	env := []string{"PATH=" + p.bin + ":" + os.Getenv("PATH"), "HOME=" + p.TempDir()}
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		env = append(env, "GOCOVERDIR="+dir)
+	}
+	return env
+}
+
+// program is azdo-pat as bash starts it in a step.
+func (p *pipelineJob) program(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(p.bin, "azdo-pat"), args...)
+	cmd.Stdout, cmd.Stderr = new(strings.Builder), new(strings.Builder)
+	cmd.Env = p.machine()
+	for name, value := range p.Environment(p.env) {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	return cmd
+}
+
+// ends fails the test unless a command ends well and says nothing is wrong.
+func (p *pipelineJob) ends(cmd *exec.Cmd) {
+	p.Helper()
+	if err := cmd.Run(); err != nil {
+		p.Errorf("%s: %v\n%s", cmd.Args[1], err, said(cmd))
+	}
+	if text := said(cmd); strings.Contains(text, "task.logissue") {
+		p.Errorf("%s complains:\n%s", cmd.Args[1], text)
+	}
+}
+
+// left fails the test if there is any PAT left.
+func (p *pipelineJob) left(after string, cmd *exec.Cmd) {
+	p.Helper()
+	if n := len(p.Active()); n > 0 {
+		p.Errorf("%d PATs left by %s:\n%s", n, after, said(cmd))
+	}
+	if v := p.Violations(); len(v) > 0 {
+		p.Error(v)
+	}
+}
+
+// Whatever signal ends mint around the request that mints, a revoke in the same
+// job leaves nothing behind, also where the job's folder is gone. (Promise 2.)
+func TestPipelineKilled(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"before", "after"} {
+		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT} {
+			for _, folder := range []string{"there", "gone"} {
+				if folder == "gone" && signal != syscall.SIGKILL {
+					continue // nothing is left, and revoke would wait for it
+				}
+				t.Run(fmt.Sprintf("%s %v folder %s", when, signal, folder), func(t *testing.T) {
+					p := newPipelineJob(t)
+					gate := emulator.NewGate()
+					defer gate.Open()
+					if when == "before" {
+						p.Intercept(emulator.OpCreate, gate.Before)
+					} else {
+						p.Intercept(emulator.OpCreate, gate.After)
+					}
+					mint := p.program("mint")
+					if err := mint.Start(); err != nil {
+						t.Fatal(err)
+					}
+					<-gate.Arrived()
+					told := time.Now()
+					if err := mint.Process.Signal(signal); err != nil {
+						t.Fatal(err)
+					}
+					if err := mint.Wait(); err == nil {
+						t.Error("mint succeeded although it was stopped")
+					}
+					if took := time.Since(told); took > 8*time.Second {
+						t.Errorf("it took %s to stop", took)
+					}
+					p.ClearFaults()
+					if signal != syscall.SIGKILL {
+						p.left("mint", mint)
+					}
+					gate.Open()
+					if folder == "gone" {
+						if err := os.RemoveAll(p.TempDirectory()); err != nil {
+							t.Fatal(err)
+						}
+					}
+					revoke := p.program("revoke")
+					p.ends(revoke)
+					p.left("revoke", revoke)
+				})
+			}
+		}
+	}
+}
+
+// A PAT that the server makes only while revoke is looking is waited for.
+func TestPipelineLateCommit(t *testing.T) {
+	p := newPipelineJob(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	p.Intercept(emulator.OpCreate, gate.Before)
+	mint := p.program("mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	if err := mint.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = mint.Wait()
+	p.ClearFaults()
+	p.Intercept(emulator.OpList, emulator.After(1, func() emulator.Fault {
+		var once sync.Once
+		return emulator.Alter(func(*emulator.Response) { once.Do(gate.Open) })
+	}()))
+	revoke := p.program("revoke")
+	p.ends(revoke)
+	p.left("revoke", revoke)
+	if len(p.PATs()) != 1 {
+		t.Errorf("%d PATs were made:\n%s", len(p.PATs()), said(revoke))
+	}
+}
+
+// A mint that goes on after its step was cancelled, since the agent told bash and
+// nobody told mint, mints nothing once the lease was revoked.
+func TestPipelineRevokesBeforeMint(t *testing.T) {
+	p := newPipelineJob(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	p.Intercept(emulator.OpT1, emulator.Times(1, gate.Before))
+	mint := p.program("mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	revoke := p.program("revoke")
+	begin := time.Now()
+	p.ends(revoke)
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("revoke took %s, although no request to mint was sent", took)
+	}
+	gate.Open()
+	if err := mint.Wait(); err == nil || !strings.Contains(said(mint), "another process has ended this lease in the meantime; nothing was minted") {
+		t.Errorf("mint: %v\n%s", err, said(mint))
+	}
+	if len(p.PATs()) != 0 {
+		t.Errorf("a PAT was made:\n%s", said(mint))
+	}
+	// The next one in the job is free to mint, and its lease to be ended.
+	p.ends(p.program("mint"))
+	if len(p.Active()) != 1 {
+		t.Error("the next mint made no PAT")
+	}
+	revoke = p.program("revoke")
+	p.ends(revoke)
+	p.left("revoke", revoke)
+}
+
+// A mint whose PAT was revoked before it got the answer hands nothing over.
+func TestPipelineRevokesDuringMint(t *testing.T) {
+	p := newPipelineJob(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	p.Intercept(emulator.OpCreate, gate.After)
+	mint := p.program("mint")
+	if err := mint.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	revoke := p.program("revoke")
+	p.ends(revoke)
+	p.left("revoke", revoke)
+	gate.Open()
+	if err := mint.Wait(); err == nil {
+		t.Errorf("mint succeeded:\n%s", said(mint))
+	}
+	if text := said(mint); strings.Contains(text, "setvariable") || !strings.Contains(text, "another process has ended this lease") {
+		t.Errorf("mint:\n%s", text)
+	}
+	p.left("mint", mint)
+}
+
+// A step that is cancelled is told by SIGTERM to bash: with exec that is azdo-pat
+// itself, which then leaves no PAT within 5 seconds.
+func TestPipelineCancelled(t *testing.T) {
+	p := newPipelineJob(t)
+	gate := emulator.NewGate()
+	defer gate.Open()
+	p.Intercept(emulator.OpCreate, gate.After)
+	step, err := p.Start(t.Context(), pipelinesagent.Step{Name: "pat", Script: "exec azdo-pat mint", Env: p.env}, p.machine()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	told := time.Now()
+	if err := step.Cancel(); err != nil {
+		t.Fatal(err)
+	}
+	record, _ := step.Wait()
+	if took := time.Since(told); took > 8*time.Second || record.Result != pipelinesagent.Failed {
+		t.Errorf("it took %s to end with %v\n%s", took, record.Result, record.Text())
+	}
+	if len(p.Active()) != 0 || len(p.Outputs("pat")) != 0 {
+		t.Errorf("%d PATs left, outputs %v\n%s", len(p.Active()), p.Outputs("pat"), record.Text())
+	}
+}

@@ -1,0 +1,257 @@
+package acceptance
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// hiccup is a fault that is there once, and whether it is of the kind that passes.
+type hiccup struct {
+	name   string
+	fault  func() emulator.Fault
+	passes bool
+	// loses: whether a create took effect is not known after it.
+	loses bool
+	// silent: nor is it known of a revocation, since there was no answer.
+	silent bool
+}
+
+func gives(code int, passes, loses bool) hiccup {
+	return hiccup{
+		name:   fmt.Sprintf("%d %s", code, http.StatusText(code)),
+		fault:  func() emulator.Fault { return emulator.Answer(code, nil, "") },
+		passes: passes, loses: loses, silent: code == 408 || code == 502 || code == 504,
+	}
+}
+
+var (
+	everywhere = []hiccup{
+		{"no answer", func() emulator.Fault { return emulator.Drop }, true, true, true},
+		{"an answer that is lost", func() emulator.Fault { return emulator.CommitAndDrop }, true, true, true},
+		gives(408, true, true), gives(425, true, true), gives(429, true, false), gives(500, true, true),
+		gives(502, true, true), gives(503, true, true), gives(504, true, true),
+		gives(400, false, false), gives(401, false, false), gives(403, false, false), gives(404, false, false), gives(501, false, true),
+	}
+	ofGitHub = []hiccup{
+		{"a job that is pending", func() emulator.Fault {
+			return emulator.Answer(400, http.Header{"Content-Type": {"application/json"}}, `{"message":"The job is in Pending state"}`)
+		}, true, false, false},
+	}
+	ofEntra = []hiccup{
+		aadsts(90033, true), aadsts(90024, true), aadsts(50033, true), aadsts(90055, true),
+		aadsts(700213, false), aadsts(65001, false), aadsts(50076, false), aadsts(700082, false),
+	}
+	ofAzureDevOps = []hiccup{
+		{"a policy", func() emulator.Fault {
+			return emulator.Answer(200, http.Header{"Content-Type": {"application/json"}}, `{"patToken":null,"patTokenError":"patLifespanPolicyViolation"}`)
+		}, false, false, false},
+	}
+)
+
+func aadsts(code int, passes bool) hiccup {
+	return hiccup{fmt.Sprint("AADSTS", code), func() emulator.Fault { return emulator.EntraError(code) }, passes, false, false}
+}
+
+// What passes is tried again, by a fresh assertion where one is needed and, where
+// it may have taken effect, after it was looked into. A plain mistake is not.
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		op       string
+		identity emulator.Identity
+		hiccups  []hiccup
+	}{
+		{emulator.OpGitHubOIDC, emulator.AgentUser, append(ofGitHub, everywhere...)},
+		{emulator.OpT1, emulator.AgentUser, append(ofEntra, everywhere...)},
+		{emulator.OpT2, emulator.AgentUser, ofEntra[3:5]},
+		{emulator.OpUserFIC, emulator.AgentUser, ofEntra[3:5]},
+		{emulator.OpRefreshToken, emulator.RefreshToken, ofEntra[3:5]},
+		{emulator.OpPassword, emulator.Password, ofEntra[3:5]},
+		{emulator.OpCreate, emulator.AccessToken, append(ofAzureDevOps, everywhere...)},
+		{emulator.OpRevoke, emulator.AccessToken, everywhere},
+	} {
+		for _, h := range tc.hiccups {
+			t.Run(tc.op+", "+h.name, func(t *testing.T) {
+				t.Parallel()
+				h.happens(t, tc.op, tc.identity)
+			})
+		}
+	}
+}
+
+func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
+	e := emulator.Start(t)
+	env := e.Env(id)
+	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
+	step := newStep(t)
+	cmd := command(t, env, step, "azdo-pat", "mint")
+	if op == emulator.OpRevoke {
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("mint: %v\n%s", err, said(cmd))
+		}
+		state, err := step.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd = command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	}
+	assertions := len(e.Requests(emulator.OpGitHubOIDC))
+	// What is said is in a file when the next attempt comes.
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var announced, looked bool
+	fault, passed := h.fault(), emulator.Times(1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		text, _ := os.ReadFile(log.Name())
+		announced = strings.Contains(string(text), "; attempt 2 in ")
+		looked = len(e.Requests(emulator.OpList)) > 0
+		next.ServeHTTP(w, r)
+	})
+	e.Intercept(op, emulator.Times(1, fault))
+	e.Intercept(op, emulator.After(effects(h), passed))
+	cmd.Stdout = log
+	status, err := statusOf(cmd.Run())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.ClearFaults()
+	text, err := os.ReadFile(log.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	attempts := len(e.Requests(op))
+	done := op == emulator.OpRevoke && effects(h) > 0 // and the list says so
+	switch {
+	case done:
+		looked = len(e.Requests(emulator.OpList)) > 0
+		if status != 0 || attempts != 1 || !looked || len(e.Active()) > 0 {
+			t.Errorf("status %d after %d attempts, looked for: %t; %d PATs left:\n%s", status, attempts, looked, len(e.Active()), text)
+		}
+		return
+	case !h.passes:
+		if status != 1 || attempts != 1 || strings.Contains(string(text), "attempt 2") {
+			t.Errorf("status %d after %d attempts:\n%s", status, attempts, text)
+		}
+		return
+	}
+	if status != 0 || attempts != 2 {
+		t.Errorf("status %d after %d attempts:\n%s", status, attempts, text)
+	}
+	if !announced {
+		t.Errorf("the second attempt was not announced:\n%s", text)
+	}
+	if looked != (op == emulator.OpCreate && h.loses || op == emulator.OpRevoke && h.silent) {
+		t.Errorf("looked for what it may have done: %t", looked)
+	}
+	if op != emulator.OpCreate && op != emulator.OpRevoke {
+		if n := len(e.Requests(emulator.OpGitHubOIDC)) - assertions; n != 2 {
+			t.Errorf("%d assertions were asked for", n)
+		}
+	}
+	if want := map[bool]int{true: 0, false: 1}[op == emulator.OpRevoke]; len(e.Active()) != want {
+		t.Errorf("%d PATs of %d", len(e.Active()), len(e.PATs()))
+	}
+	for _, v := range e.Violations() {
+		t.Error(v)
+	}
+}
+
+// effects is how many requests a fault lets through to what is behind it.
+func effects(h hiccup) int {
+	if h.name == "an answer that is lost" {
+		return 1
+	}
+	return 0
+}
+
+// A server that says when to come again is obeyed, and one that says so too late
+// is not waited for.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]func(now time.Time) string{
+		"seconds": func(time.Time) string { return "2" },
+		"a date":  func(now time.Time) string { return now.Add(2 * time.Second).Format(http.TimeFormat) },
+	} {
+		for op, service := range map[string]emulator.Service{
+			emulator.OpGitHubOIDC: emulator.GitHub, emulator.OpT1: emulator.Entra, emulator.OpCreate: emulator.AzureDevOps,
+		} {
+			t.Run(op+", "+name, func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				if name == "a date" {
+					e.Advance(3 * time.Hour) // it is the server's
+				}
+				e.Intercept(op, emulator.Times(1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					w.Header().Set("Retry-After", value(e.Now(service)))
+					w.WriteHeader(http.StatusTooManyRequests)
+				}))
+				mint := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+				if err := mint.Run(); err != nil {
+					t.Fatalf("%v\n%s", err, said(mint))
+				}
+				r := e.Requests(op)
+				if wait := r[1].Time.Sub(r[0].Time); len(r) != 2 || wait < time.Second || wait > 10*time.Second {
+					t.Errorf("%d attempts, the second after %s", len(r), wait)
+				}
+				if !strings.Contains(said(mint), "; attempt 2 in ") {
+					t.Errorf("it does not say so:\n%s", said(mint))
+				}
+			})
+			t.Run(op+", "+name+", too late", func(t *testing.T) {
+				t.Parallel()
+				e := emulator.Start(t)
+				e.Intercept(op, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					w.Header().Set("Retry-After", "60")
+					w.WriteHeader(http.StatusTooManyRequests)
+				})
+				env := e.Env(emulator.AgentUser)
+				env["INPUT_TIMEOUT"] = "30s"
+				mint := command(t, env, newStep(t), "azdo-pat", "mint")
+				begin := time.Now()
+				if status, err := statusOf(mint.Run()); err != nil || status != 1 || time.Since(begin) > 10*time.Second {
+					t.Errorf("status %d, %v after %s\n%s", status, err, time.Since(begin), said(mint))
+				}
+				if n := len(e.Requests(op)); n != 1 {
+					t.Errorf("%d attempts", n)
+				}
+			})
+		}
+	}
+}
+
+// A request that is not answered does not use up the time of all others.
+func TestRequestThatStalls(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes as long as a request may")
+	}
+	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpUserFIC, emulator.OpCreate} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			gate := emulator.NewGate()
+			defer gate.Open()
+			e.Intercept(op, emulator.Times(1, gate.After))
+			mint := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+			begin := time.Now()
+			if err := mint.Run(); err != nil {
+				t.Errorf("%v\n%s", err, said(mint))
+			}
+			if took := time.Since(begin); took < 40*time.Second || took > 55*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if n := len(e.Active()); n != 1 {
+				t.Errorf("%d PATs", n)
+			}
+		})
+	}
+}

@@ -1,0 +1,189 @@
+package acceptance
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// What is there to be revoked is revoked also where nobody hears of it: a mask
+// that cannot be written is no reason to let a PAT live.
+func TestRevokedUnheard(t *testing.T) {
+	t.Parallel()
+	for name, pipeline := range map[string]bool{"GitHub": false, "Azure Pipelines": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := emulator.Start(t)
+			step := newStep(t)
+			env, revoke := e.Env(emulator.AgentUser), []string{"post", "mint"}
+			if pipeline {
+				env, revoke = e.PipelinesEnv(emulator.AgentUser), []string{"azdo-pat", "revoke"}
+				env["AGENT_TEMPDIRECTORY"] = t.TempDir()
+			}
+			if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil || len(e.Active()) != 1 {
+				t.Fatalf("%d PATs\n%s", len(e.Active()), said(mint))
+			}
+			state, err := step.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := command(t, postEnv(env, state, "both"), newStep(t), revoke[0], revoke[1])
+			cmd.Stdout = closedPipe(t)
+			if err := cmd.Run(); err != nil || len(e.Active()) != 0 {
+				t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), cmd.Stderr)
+			}
+		})
+	}
+}
+
+// What goes wrong then is on standard error.
+func TestFailsUnheard(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+	cmd.Stdout = closedPipe(t)
+	var exit *exec.ExitError
+	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("mint ended with %v, want status 1", err)
+	}
+	if text := cmd.Stderr.(*strings.Builder).String(); !strings.Contains(text, "azdo-pat: mint failed: mask a credential in the log: ") {
+		t.Errorf("standard error %q", text)
+	}
+}
+
+// Who reads the beginning of what a command prints has not made it fail; a full
+// disk has.
+func TestPrintsUnread(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	settings := map[string]string{}
+	for name, value := range e.Settings(emulator.AccessToken) {
+		settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	for _, args := range []string{
+		"scopes", "version", "help", "--help", "help mint", "mint --help", "", "completion bash", "completion zsh", "completion fish",
+		"completion powershell", "__complete mint --", "check", "check --output json", "check --organization nowhere",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			want := 0
+			if strings.Contains(args, "nowhere") {
+				want = 1
+			}
+			cmd := command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd.Stdout = closedPipe(t)
+			status, err := statusOf(cmd.Run())
+			text := cmd.Stderr.(*strings.Builder).String()
+			if status != want || strings.Contains(text, "broken pipe") {
+				t.Errorf("status %d, %v, want %d\n%s", status, err, want, text)
+			}
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				return
+			}
+			defer full.Close()
+			cmd = command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd.Stdout = full
+			if status, _ := statusOf(cmd.Run()); status != 1 && !strings.HasPrefix(args, "__complete") {
+				t.Errorf("status %d with a full disk, want 1\n%s", status, cmd.Stderr)
+			}
+		})
+	}
+}
+
+// installed is the path of one, since the environment of a step here has none.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	return path
+}
+
+// closedPipe is a standard output whose reader has gone.
+func closedPipe(t *testing.T) io.Writer {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// Where nobody reads what a command writes, exec ends all the same when it is
+// told to.
+func TestExecIsToldToStopUnread(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", installed(t, "yes"))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	// It runs when its output is there; of what follows nothing is read.
+	for text := ""; !strings.Contains(text, "y\ny\n"); {
+		b := make([]byte, 512)
+		n, err := r.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b[:n])
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	defer time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }).Stop()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) || len(e.Active()) != 0 {
+		t.Errorf("%v, %d PATs left", err, len(e.Active()))
+	}
+}
+
+// Two commands of the same step have a PAT each, and none takes the other's for
+// what an unanswered request of its own has made.
+func TestExecTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	env, step := e.Env(emulator.AgentUser), newStep(t)
+	first := command(t, env, step, "azdo-pat", "exec", "--", installed(t, "cat"))
+	stdin, err := first.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); len(e.Active()) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 30*time.Second {
+			t.Fatal("no PAT for the first")
+		}
+	}
+	e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
+	second := command(t, env, step, "azdo-pat", "exec", "--", installed(t, "true"))
+	if err := second.Run(); err != nil {
+		t.Errorf("%v\n%s", err, said(second))
+	}
+	if n := len(e.Active()); n != 1 {
+		t.Errorf("%d PATs, want that of the first", n)
+	}
+	stdin.Close()
+	if err := first.Wait(); err != nil || len(e.Active()) != 0 {
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), said(first))
+	}
+}

@@ -1,0 +1,353 @@
+package acceptance
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// aged is how old what is seeded for a sweep is by default.
+const aged = 7 * time.Hour
+
+// seedMany seeds n leases of killed jobs, four of each run.
+func seedMany(e *emulator.Emulator, n int, age time.Duration) {
+	from := e.Now(emulator.AzureDevOps).Add(-age)
+	for i := range n {
+		e.Seed(emulator.PAT{
+			Name:      fmt.Sprintf("azdo-pat contoso/widgets run %d.1 build %016x", 1000+(i*7919)%n/4, i),
+			ValidFrom: from, ValidTo: from.Add(24 * time.Hour),
+		})
+	}
+}
+
+// crowd is a fault that counts how many requests are at the service at once. The
+// first so many of them wait for each other, in fours.
+type crowd struct {
+	mu        sync.Mutex
+	wait      int
+	now, most int
+	four      chan struct{} // closed when the four are there
+	arrived   int
+}
+
+func (c *crowd) fault(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	c.mu.Lock()
+	c.now++
+	c.most = max(c.most, c.now)
+	if c.wait > 0 {
+		c.wait--
+		if c.four == nil {
+			c.four = make(chan struct{})
+		}
+		four := c.four
+		if c.arrived++; c.arrived == 4 {
+			close(four)
+			c.four, c.arrived = nil, 0
+		}
+		c.mu.Unlock()
+		select {
+		case <-four:
+		case <-r.Context().Done():
+		}
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+	next.ServeHTTP(w, r)
+	c.mu.Lock()
+	c.now--
+	c.mu.Unlock()
+}
+
+// Ten thousand PATs (fewer with the race detector) that killed machines left: revoked by four at a time, with
+// about one request each, in bounded memory.
+func TestSweepOfTenThousand(t *testing.T) {
+	t.Parallel()
+	const n = many
+	e := emulator.Start(t)
+	seedMany(e, n, aged)
+	for range 50 { // somebody else's
+		e.Seed(emulator.PAT{Name: "azdo-pat of mine"})
+	}
+	revokes, gate := &crowd{wait: 400}, emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpRevoke, revokes.fault)
+	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
+	step := newStep(t)
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_TIMEOUT"] = "10m" // by default it is for a machine that has nothing else to do
+	cmd := command(t, env, step, "azdo-pat", "sweep")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-gate.Arrived(): // the last one
+	case err := <-ended:
+		t.Fatalf("it ended before the last one: %v\n%s", err, last(said(cmd), 20))
+	}
+	used := peak(t, cmd.Process.Pid)
+	gate.Open()
+	if err := <-ended; err != nil {
+		t.Fatalf("%v\n%s", err, last(said(cmd), 20))
+	}
+	if left := len(e.Active()); left != 50 {
+		t.Errorf("%d PATs left, want 50", left)
+	}
+	if got := len(e.Requests(emulator.OpRevoke)); got != n {
+		t.Errorf("%d revocations for %d PATs", got, n)
+	}
+	if got := len(e.Requests(emulator.OpList)); got > n/100+20 {
+		t.Errorf("%d pages were read", got)
+	}
+	if revokes.most != 4 {
+		t.Errorf("%d revocations in flight, want 4", revokes.most)
+	}
+	if got := strings.Count(said(cmd), "\nrevoked "); got != n {
+		t.Errorf("the table has %d rows", got)
+	}
+	// A summary has room for 1 MiB.
+	if summary, err := step.Summary(); err != nil || strings.Count(summary, "| revoked |") != 100 || !strings.Contains(summary, fmt.Sprintf("\nand %d more", n-100)) {
+		t.Errorf("%v, summary of %d bytes", err, len(summary))
+	}
+	t.Logf("%d MiB resident, %d lists, %d connections, %s of processor time", used,
+		len(e.Requests(emulator.OpList)), e.Connections(emulator.AzureDevOps), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	if used >= resident {
+		t.Errorf("%d MiB resident, want less than %d", used, resident)
+	}
+}
+
+// The user's token lives an hour, a sweep may take longer: it signs in again.
+func TestSweepOutlivesItsToken(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	seedMany(e, 40, aged)
+	var once sync.Once
+	e.Intercept(emulator.OpRevoke, emulator.After(9, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		once.Do(func() { e.Advance(2 * time.Hour) })
+		next.ServeHTTP(w, r)
+	}))
+	env := e.Env(emulator.AgentUser)
+	env["RUNNER_DEBUG"] = "1"
+	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	if err := cmd.Run(); err != nil {
+		t.Errorf("%v\n%s", err, said(cmd))
+	}
+	// A request is said once, after as before.
+	if n := strings.Count(said(cmd), "::debug::DELETE "); n != len(e.Requests(emulator.OpRevoke)) {
+		t.Errorf("%d revocations in the log, %d sent", n, len(e.Requests(emulator.OpRevoke)))
+	}
+	if left := len(e.Active()); left != 0 {
+		t.Errorf("%d PATs left", left)
+	}
+	if n := len(e.Requests(emulator.OpUserFIC)); n != 2 {
+		t.Errorf("signed in %d times", n)
+	}
+	if n := strings.Count(said(cmd), "signing in again"); n != 1 {
+		t.Errorf("said so %d times:\n%s", n, said(cmd))
+	}
+	if v := e.Violations(); len(v) > 0 {
+		t.Error(v)
+	}
+}
+
+// Told to stop, it lets what is in flight finish, says what is left, and the next
+// one goes on there.
+func TestSweepIsToldToStop(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	seedMany(e, 200, aged)
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_OUTPUT"] = "json"
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpRevoke, emulator.After(4, gate.Before))
+	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-gate.Arrived()
+	told := time.Now()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	// It goes on for 4.5 seconds; the rest is for a slow machine.
+	if took := time.Since(told); err == nil || took > 8*time.Second || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v after %s", err, took)
+	}
+	var object struct {
+		Leases        []map[string]string
+		Revoked, Left int
+		Complete      bool
+	}
+	stdout := cmd.Stdout.(*strings.Builder).String()
+	if err := json.Unmarshal([]byte(stdout), &object); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	if object.Revoked != 4 || len(object.Leases) != 4 || object.Left < 90 || object.Complete {
+		t.Errorf("%+v", object)
+	}
+	if text := said(cmd); !strings.Contains(text, "4 revoked, ") || !strings.Contains(text, "stopped by a signal (terminated)") {
+		t.Errorf("said\n%s", text)
+	}
+	e.ClearFaults()
+	gate.Open()
+	next := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "sweep")
+	if err := next.Run(); err != nil || len(e.Active()) != 0 {
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), said(next))
+	}
+}
+
+// Where the table cannot be written, the PATs are revoked all the same; but what
+// was asked for was not done.
+func TestSweepCannotWriteItsTable(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	seedMany(e, 8, aged)
+	env := map[string]string{}
+	for name, value := range e.Settings(emulator.AccessToken) {
+		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+	}
+	env["AZDO_PAT_ACCESS_TOKEN"] = e.AccessToken(func(claims map[string]any) { claims["oid"] = emulator.AgentUserID })
+	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	defer w.Close()
+	cmd.Stdout = w
+	err = cmd.Run()
+	text := cmd.Stderr.(*strings.Builder).String()
+	if err == nil || cmd.ProcessState.ExitCode() != 1 || len(e.Active()) != 0 || !strings.Contains(text, "write to standard output: ") {
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), text)
+	}
+}
+
+// When the time is up, what is in flight is waited for, and the hint says how to
+// go on.
+func TestSweepRunsOutOfTime(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	seedMany(e, 20, aged)
+	env := e.Env(emulator.AgentUser)
+	env["INPUT_TIMEOUT"] = "4s"
+	gate := emulator.NewGate()
+	defer gate.Open()
+	e.Intercept(emulator.OpRevoke, emulator.After(4, gate.Before))
+	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { // its time has begun before it asked for anything
+		<-gate.Arrived()
+		time.AfterFunc(4500*time.Millisecond, gate.Open)
+	}()
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v", err)
+	}
+	if took := time.Since(begin); took > 12*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for _, want := range []string{
+		"8 revoked, 12 not got to",
+		"::error title=azdo-pat sweep failed::not done within 4s%0Arun it again: it goes on with what is left; or give timeout a longer duration",
+	} {
+		if text := said(cmd); !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// peak is how much of a process was resident at most, in MiB, where Linux tells.
+// (What wait4 tells of a child can be its parent's.)
+func peak(t *testing.T, pid int) int {
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib / 1024
+}
+
+// last is the end of a text.
+func last(text string, lines int) string {
+	all := strings.Split(text, "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+var (
+	sweepPATs = flag.Int("sweep.pats", 1000, "how many PATs BenchmarkSweep sweeps")
+	sweepRTT  = flag.Duration("sweep.rtt", 20*time.Millisecond, "how long BenchmarkSweep's services take to answer")
+)
+
+// BenchmarkSweep compares the time of a sweep with the number of its requests
+// times the round trip over four:
+//
+//	go test -run '^$' -bench Sweep -benchtime 1x -sweep.pats 10000 .
+func BenchmarkSweep(b *testing.B) {
+	for _, questions := range []bool{false, true} {
+		b.Run(fmt.Sprintf("github=%v", questions), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				e := emulator.Start(b)
+				age := aged
+				env := e.Env(emulator.AgentUser)
+				if questions {
+					age = time.Hour
+					env["INPUT_GITHUB-TOKEN"] = e.GitHubToken()
+					e.Change(func(w *emulator.State) {
+						for i := range *sweepPATs {
+							w.Runs = append(w.Runs, &emulator.Run{Repository: "contoso/widgets", ID: fmt.Sprint(1000 + i), Attempt: 1, Status: "completed"})
+						}
+					})
+				}
+				env["INPUT_TIMEOUT"] = "1h"
+				seedMany(e, *sweepPATs, age)
+				var served atomic.Int64
+				e.Intercept(emulator.Anything, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+					begin := time.Now()
+					time.Sleep(*sweepRTT)
+					next.ServeHTTP(w, r)
+					served.Add(int64(time.Since(begin)))
+				})
+				cmd := command(b, env, newStep(b), "azdo-pat", "sweep")
+				b.StartTimer()
+				begin := time.Now()
+				if err := cmd.Run(); err != nil {
+					b.Fatalf("%v\n%s", err, last(said(cmd), 20))
+				}
+				took := time.Since(begin)
+				b.StopTimer()
+				if left := len(e.Active()); left != 0 {
+					b.Fatalf("%d PATs left", left)
+				}
+				requests := len(e.Requests())
+				b.ReportMetric(float64(took)/(float64(requests)*float64(*sweepRTT)/4), "of-the-floor")
+				b.ReportMetric(float64(served.Load())/float64(took), "in-flight")
+				b.ReportMetric(float64(requests), "requests")
+				b.StartTimer()
+			}
+		})
+	}
+}

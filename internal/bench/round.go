@@ -1,0 +1,159 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"azdo-pat/internal/bench/link"
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/githubrunner"
+)
+
+// A measure is what one run of a program took.
+type measure struct {
+	Wall, User, System time.Duration
+	Peak               int64 // bytes
+
+	served                time.Duration // within the services' own code
+	requests, connections int
+}
+
+// round runs each subject that goes this way once, beginning with another one
+// each time, so that what happens to the machine happens to all of them.
+func (b *bench) round(ctx context.Context, w way, first int) (measured []measure, err error) {
+	// The services anew, so that what they remember of the rounds before takes
+	// no time.
+	var fronts []net.Listener
+	defer func() {
+		for _, f := range fronts {
+			f.Close()
+		}
+	}()
+	e, err := emulator.New(emulator.Options{
+		TLS: !w.plain, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
+		Front: func(_ emulator.Service, address string) (string, error) {
+			if w.rtt == 0 {
+				return address, nil
+			}
+			l, err := link.Listen("127.0.0.1:0", address, w.rtt)
+			if err != nil {
+				return "", err
+			}
+			fronts = append(fronts, l)
+			return l.Addr().String(), nil
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	var served atomic.Int64
+	e.Intercept(emulator.Anything, func(answer http.ResponseWriter, r *http.Request, next http.Handler) {
+		began := time.Now()
+		next.ServeHTTP(answer, r)
+		served.Add(int64(time.Since(began)))
+	})
+
+	measured = make([]measure, len(subjects))
+	for i := range subjects {
+		i = (i + first) % len(subjects)
+		if !w.goes(subjects[i]) {
+			continue
+		}
+		before, open := len(e.Requests()), connections(e)
+		served.Store(0)
+		if measured[i], err = b.mint(ctx, e, subjects[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", subjects[i].name, err)
+		}
+		measured[i].served = time.Duration(served.Load())
+		measured[i].requests = len(e.Requests()) - before
+		measured[i].connections = connections(e) - open
+	}
+	if v := e.Violations(); len(v) > 0 {
+		return nil, fmt.Errorf("the services object: %v", v)
+	}
+	return measured, nil
+}
+
+func connections(e *emulator.Emulator) int {
+	return e.Connections(emulator.GitHub) + e.Connections(emulator.Entra) + e.Connections(emulator.AzureDevOps)
+}
+
+// mint starts a program as GitHub's runner does, as a job's step, and checks
+// that it has handed over a PAT.
+func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m measure, err error) {
+	dir, err := os.MkdirTemp(b.dir, "run")
+	if err != nil {
+		return m, err
+	}
+	step, err := githubrunner.NewStep(dir)
+	if err != nil {
+		return m, err
+	}
+	var args []string
+	env := e.JobEnv(e.StartJob(emulator.Job{}), s.identity)
+	env["INPUT_LIFETIME"] = "15m"
+	env["RUNNER_TEMP"] = dir
+	// No roots of trust but the test's own. A file that is none would be refused.
+	if env["INPUT_CA-FILE"] != "" {
+		env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = env["INPUT_CA-FILE"], filepath.Join(dir, "nowhere")
+	}
+	if s.program == azdoPAT {
+		args = []string{"mint"}
+	}
+	maps.Copy(env, step.Env())
+	if m, err = b.execute(ctx, dir, env, s.program, args...); err != nil {
+		return m, err
+	}
+	outputs, err := step.Outputs()
+	if err != nil {
+		return m, err
+	}
+	if !slices.ContainsFunc(e.Active(), func(p emulator.PAT) bool { return p.Token == outputs["token"] }) {
+		return m, errors.New("it has handed over no PAT")
+	}
+	return m, nil
+}
+
+// version has a program say which it is, and nothing else.
+func (b *bench) version(ctx context.Context, program string) (m measure, err error) {
+	dir, err := os.MkdirTemp(b.dir, "version")
+	if err != nil {
+		return m, err
+	}
+	return b.execute(ctx, dir, nil, program, "version")
+}
+
+// execute runs a program in a directory, with nothing else in its environment.
+func (b *bench) execute(ctx context.Context, dir string, env map[string]string, program string, args ...string) (m measure, err error) {
+	file := filepath.Join(dir, "cost")
+	cmd := exec.CommandContext(ctx, b.start, append([]string{file, b.file(program), "/" + program}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = []string{}
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return m, fmt.Errorf("%s %s: %w\n%s", program, args, err, said)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(text, &m)
+}

@@ -1,0 +1,279 @@
+package emulator
+
+import (
+	"strings"
+	"time"
+)
+
+// The ids of the default world. They are the same in every emulator; every
+// credential, on the other hand, is made anew by each.
+const (
+	TenantID     = "11111111-1111-4111-8111-111111111111"
+	TenantDomain = "contoso.onmicrosoft.com"
+
+	BlueprintID  = "b1b1b1b1-0000-4000-8000-000000000001" // client id of the agent identity blueprint
+	AgentID      = "a1a1a1a1-0000-4000-8000-000000000002" // client id of the agent identity
+	AgentUserID  = "a2a2a2a2-0000-4000-8000-000000000003" // object id of the agent's user account
+	AgentUserUPN = "azdo-agent@contoso.onmicrosoft.com"
+
+	AppID          = "c1c1c1c1-0000-4000-8000-000000000004" // client id of the app registration
+	ServiceUserID  = "d1d1d1d1-0000-4000-8000-000000000005" // object id of the service account
+	ServiceUserUPN = "svc-azdo@contoso.onmicrosoft.com"
+
+	OrganizationName = "contoso"
+	OrganizationID   = "38aaa865-2c70-4bf7-a308-0c6539c38c1a" // the id in a PAT's targetAccounts
+	Project          = "demo"
+	Repository       = "hello" // the git repository in Project
+
+	ServiceConnectionID = "e1e1e1e1-0000-4000-8000-000000000006"
+
+	// AzureDevOpsResource is Azure DevOps' application id, the same in every
+	// tenant, and the audience of the tokens that it accepts.
+	AzureDevOpsResource = "499b84ac-1321-427f-aa17-267ca6975798"
+	// NoTenant is what Azure DevOps answers for an organization that is not
+	// connected to Entra.
+	NoTenant = "00000000-0000-0000-0000-000000000000"
+	// Audience is what an assertion must be made for.
+	Audience = "api://AzureADTokenExchange"
+)
+
+// A World is what the services know. Its slices hold pointers, so that a test
+// edits one entry in place:
+//
+//	e.Change(func(w *emulator.World) { w.User(emulator.ServiceUserUPN).MFARequired = true })
+type State struct {
+	TenantID     string // GUID
+	TenantDomain string // works in place of the GUID in URLs
+	// NoAzureDevOps means that nobody in the tenant has ever used Azure
+	// DevOps, so that its application is unknown (AADSTS500011).
+	NoAzureDevOps bool
+
+	Apps          []*App
+	Users         []*User
+	RefreshTokens []*IssuedRefreshToken
+
+	// AccessTokenLife is how long access tokens live, T1 and T2 among them.
+	AccessTokenLife time.Duration
+	// RotateRefreshTokens adds a replacement to the answer of the grant
+	// refresh_token. The old one stays valid.
+	RotateRefreshTokens bool
+	// AllowReusedAssertions lets an assertion of the CI system be used again,
+	// as Entra does. For token files, of which there is no fresh one.
+	AllowReusedAssertions bool
+
+	Organizations      []*Organization
+	ServiceConnections []*ServiceConnection
+	Runs               []*Run
+}
+
+// App finds an application by its client id, or nil.
+func (w *State) App(clientID string) *App {
+	for _, a := range w.Apps {
+		if strings.EqualFold(a.ClientID, clientID) {
+			return a
+		}
+	}
+	return nil
+}
+
+// User finds a user by object id or user principal name, or nil.
+func (w *State) User(idOrUPN string) *User {
+	for _, u := range w.Users {
+		if strings.EqualFold(u.ID, idOrUPN) || strings.EqualFold(u.UPN, idOrUPN) {
+			return u
+		}
+	}
+	return nil
+}
+
+// Organization finds an organization by name, or nil. Case does not matter.
+func (w *State) Organization(name string) *Organization {
+	for _, o := range w.Organizations {
+		if strings.EqualFold(o.Name, name) {
+			return o
+		}
+	}
+	return nil
+}
+
+// An AppKind says what an application may do at the token endpoint.
+type AppKind int
+
+const (
+	// AppRegistration is an ordinary confidential client.
+	AppRegistration AppKind = iota
+	// Blueprint is an agent identity blueprint: it gets tokens for its agent
+	// identities and none for anything else.
+	Blueprint
+	// AgentIdentity is an agent identity, which presents its blueprint's token
+	// in place of a credential of its own.
+	AgentIdentity
+)
+
+// An App is an application in the tenant.
+type App struct {
+	ClientID string
+	Kind     AppKind
+	// Blueprint is the client id of an agent identity's blueprint.
+	Blueprint string
+	// Public clients may present no assertion (AADSTS700025).
+	Public bool
+	// Credentials are the federated identity credentials.
+	Credentials []FederatedCredential
+	// Consented are the delegated permissions to Azure DevOps that have been
+	// granted, such as vso.pats; without any, users' tokens are refused
+	// (AADSTS65001).
+	Consented []string
+}
+
+// A FederatedCredential is the trust in one subject of one issuer.
+type FederatedCredential struct{ Issuer, Subject, Audience string }
+
+// A User is a user account. The conditions apply to every grant in the user's
+// name, if not said otherwise.
+type User struct {
+	ID  string // object id
+	UPN string
+	// Agent is the client id of the agent identity whose user account this is.
+	Agent string
+	// Password is "" for accounts that have none, such as agents'.
+	Password string
+
+	Disabled        bool // AADSTS50057
+	Locked          bool // AADSTS50053, grant password
+	PasswordExpired bool // AADSTS50055, grant password
+	MFARequired     bool // AADSTS50076, grants password and refresh_token
+	BlockedByPolicy bool // AADSTS53003, Conditional Access
+	SignInTooOld    bool // AADSTS70043, grant refresh_token: sign-in frequency
+}
+
+// An IssuedRefreshToken is one that a user has got through an application.
+type IssuedRefreshToken struct {
+	Value    string
+	ClientID string
+	UserID   string
+	Expires  time.Time
+	Revoked  bool // AADSTS50173
+}
+
+// An Organization is an Azure DevOps organization.
+type Organization struct {
+	Name string
+	ID   string // GUID
+	// Tenant is the Entra tenant that the organization is connected to,
+	// [NoTenant] if none.
+	Tenant string
+	// Members are the object ids of the users in it.
+	Members  []string
+	Policies Policies
+	// Revoked says how a revocation of a PAT that is not there is answered.
+	Revoked GoneAnswer
+	// SignIn says what the unauthenticated get who did not ask for a 401 with
+	// X-TFS-FedAuthRedirect: Suppress.
+	SignIn SignIn
+	// PageSize is the length of a page of PATs if $top is not given.
+	PageSize int
+}
+
+// A GoneAnswer is one of the answers, none of them documented, to the
+// revocation of a PAT that is unknown or already revoked.
+type GoneAnswer int
+
+const (
+	GoneNotFound              GoneAnswer = iota // 404 with an error in JSON
+	GoneTokenNotFound                           // 200, patTokenError tokenNotFound
+	GoneAuthorizationNotFound                   // 200, patTokenError authorizationNotFound
+	GoneNoContent                               // 204, like the first time
+)
+
+// A SignIn is how Azure DevOps sends somebody to its sign-in page.
+type SignIn int
+
+const (
+	SignInPage     SignIn = iota // 203 with HTML
+	SignInRedirect               // 302
+)
+
+// Policies are an organization's (and a tenant's) policies about PATs.
+type Policies struct {
+	// MaxLifetime caps how long a PAT may live from its creation; 0 is no cap
+	// beyond the service's own of one year.
+	MaxLifetime time.Duration
+	// RefuseLongLived answers patLifespanPolicyViolation to a longer lifetime
+	// instead of shortening it.
+	RefuseLongLived bool
+	// RestrictFullScope refuses app_token (fullScopePatPolicyViolation).
+	RestrictFullScope bool
+	// RestrictCreation refuses new PATs (disablePatCreationPolicyViolation)
+	// but for those on the allow-list and, with AllowPackaging, for PATs that
+	// have packaging scopes only.
+	RestrictCreation bool
+	AllowPackaging   bool
+	AllowList        []string // object ids
+}
+
+// A ServiceConnection is an Azure Pipelines service connection with workload
+// identity federation.
+type ServiceConnection struct {
+	ID      string // GUID
+	Subject string // sc://ORGANIZATION/PROJECT/CONNECTION
+	// Unreferenced means that no task of the job's stage names it: then its
+	// token is refused, since March 2026. The words are the service's, the
+	// status is not known.
+	Unreferenced bool
+}
+
+// defaultWorld is a tenant in which every identity works: an agent user below
+// a blueprint, and a service account that an app registration acts for. Both
+// applications trust the default GitHub job, the default service connection
+// and the GitLab-like issuer.
+func (e *Emulator) defaultWorld() *State {
+	trust := func() []FederatedCredential {
+		return []FederatedCredential{
+			{e.GitHubIssuer(), Job{}.withDefaults().Subject(), Audience},
+			{PipelinesIssuer, PipelinesSubject, Audience},
+			{GitLabIssuer, GitLabSubject, Audience},
+		}
+	}
+	consented := func() []string { return []string{"vso.pats", "vso.pats_manage"} }
+	return &State{
+		TenantID:     TenantID,
+		TenantDomain: TenantDomain,
+		Apps: []*App{
+			{ClientID: BlueprintID, Kind: Blueprint, Credentials: trust()},
+			{ClientID: AgentID, Kind: AgentIdentity, Blueprint: BlueprintID, Consented: consented()},
+			{ClientID: AppID, Kind: AppRegistration, Credentials: trust(), Consented: consented()},
+		},
+		Users: []*User{
+			{ID: AgentUserID, UPN: AgentUserUPN, Agent: AgentID},
+			{ID: ServiceUserID, UPN: ServiceUserUPN, Password: "Pa55-" + random(24)},
+		},
+		RefreshTokens: []*IssuedRefreshToken{{
+			Value: newRefreshToken(), ClientID: AppID, UserID: ServiceUserID,
+			Expires: e.Now(Entra).Add(refreshTokenLife),
+		}},
+		AccessTokenLife: time.Hour,
+		Organizations: []*Organization{{
+			Name: OrganizationName, ID: OrganizationID, Tenant: TenantID,
+			Members:  []string{AgentUserID, ServiceUserID},
+			PageSize: 20,
+		}},
+		ServiceConnections: []*ServiceConnection{{ID: ServiceConnectionID, Subject: PipelinesSubject}},
+	}
+}
+
+// keepWorld remembers the world's credentials for [Emulator.Secrets].
+func (e *Emulator) keepWorld() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.keepWorldLocked()
+}
+
+func (e *Emulator) keepWorldLocked() {
+	for _, u := range e.world.Users {
+		e.keepLocked(u.Password)
+	}
+	for _, t := range e.world.RefreshTokens {
+		e.keepLocked(t.Value)
+	}
+}

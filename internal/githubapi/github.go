@@ -1,0 +1,162 @@
+// Package github asks GitHub's REST API whether a workflow run is over:
+// https://docs.github.com/rest/actions/workflow-runs#get-a-workflow-run-attempt
+package githubapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/lazyregexp"
+	"azdo-pat/internal/secret"
+)
+
+// Run is one attempt of a workflow run.
+type Run struct {
+	Repository string // OWNER/REPO
+	// ID and Attempt are decimal digits.
+	ID, Attempt string
+}
+
+// String names the run as GitHub's pages do.
+func (r Run) String() string { return "run " + r.ID + "." + r.Attempt + " of " + r.Repository }
+
+// What an error of [Client.Over] is, if it is a refusal.
+var (
+	// ErrCredentials: the token is not taken, so that no question is answered.
+	ErrCredentials = errors.New("bad credentials")
+	// ErrForbidden: the token may not read the runs of this repository.
+	ErrForbidden = errors.New("forbidden")
+	// ErrNotFound: there is no such run, or the token may not read it; GitHub
+	// does not tell which.
+	ErrNotFound = errors.New("not found")
+	// ErrMoved: the repository has another name now, or GitHub another address.
+	ErrMoved = errors.New("moved")
+	// ErrLimited: GitHub wants to be left alone, for [httpclient.Error.After].
+	ErrLimited = errors.New("rate limit")
+)
+
+// Client asks in the name of a token. It is safe for concurrent use.
+type Client struct {
+	// HTTP sends the requests; it must not follow redirects.
+	HTTP *http.Client
+	// BaseURL is https://api.github.com, or https://HOST/api/v3 of a GitHub
+	// Enterprise Server; without a slash at the end.
+	BaseURL string
+	// Token needs to read the actions of the repositories that are asked about.
+	Token     secret.Value
+	UserAgent string
+	Now       func() time.Time
+}
+
+// apiVersion is the version of the API whose documentation was read.
+const apiVersion = "2022-11-28"
+
+// secondary is how long GitHub wants to be left alone at least when it limits
+// without saying for how long:
+// https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
+const secondary = time.Minute
+
+var limitText = lazyregexp.New(`(?i)\brate limit\b|\babuse detection\b`)
+
+// Over reports whether a run attempt is completed. It sends one request. An
+// error is a [*httpclient.Error]; errors.Is tells refusals apart.
+func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
+	doing := "ask GitHub about " + run.String()
+	owner, name, _ := strings.Cut(run.Repository, "/")
+	address := fmt.Sprintf("%s/repos/%s/%s/actions/runs/%s/attempts/%s", c.BaseURL,
+		url.PathEscape(owner), url.PathEscape(name), url.PathEscape(run.ID), url.PathEscape(run.Attempt))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return false, &httpclient.Error{Doing: doing, Err: context.Canceled, Detail: "no request can be made of it"}
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
+	req.Header.Set("Accept", "application/vnd.github+json")
+	req.Header.Set("X-GitHub-Api-Version", apiVersion)
+	req.Header.Set("User-Agent", c.UserAgent)
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		e := httpclient.TransportError(doing, req.URL.Host, err)
+		var throttled *httpclient.Throttled
+		if errors.As(err, &throttled) { // by an answer to an earlier question
+			e.Err = errors.Join(ErrLimited, e.Err)
+		}
+		return false, e
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return false, httpclient.TransportError(doing, req.URL.Host, err)
+	}
+	if resp.StatusCode/100 == 2 && httpclient.NoContent(body) {
+		return false, httpclient.NoContentError(doing, resp, body, "a run", c.Token)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return false, c.refused(doing, resp, body)
+	}
+	var answer struct {
+		ID      json.Number `json:"id"`
+		Attempt json.Number `json:"run_attempt"`
+		Status  string      `json:"status"`
+	}
+	if err := httpclient.Decode(body, &answer); err != nil {
+		return false, httpclient.StatusError(doing, resp, "the answer is not that of a run")
+	}
+	if answer.ID.String() != run.ID || answer.Attempt.String() != run.Attempt || answer.Status == "" {
+		return false, httpclient.StatusError(doing, resp, "the answer is that of another run")
+	}
+	return answer.Status == "completed", nil
+}
+
+// refused explains a refusal.
+func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
+	a := httpclient.ReadAnswer(resp.Header, body, c.Token)
+	e := a.Refused(doing, resp)
+	e.Name = "GitHub"
+	wait, limited := c.limit(resp, a.Message)
+	switch s := resp.StatusCode; {
+	case limited:
+		e.Err, e.After, e.Passes = ErrLimited, wait, true
+		e.Advice = "GitHub limits how many questions a token may ask in an hour; without an answer older-than decides"
+	case s == http.StatusUnauthorized:
+		e.Err = ErrCredentials
+		e.Advice = "check github-token (also read from GITHUB_TOKEN): GitHub does not take it"
+	case s == http.StatusForbidden:
+		e.Err = ErrForbidden
+		e.Advice = "give github-token the permission to read actions there; in a workflow: permissions: { actions: read }"
+	case s == http.StatusNotFound:
+		e.Err = ErrNotFound
+	case s >= 300 && s <= 399:
+		e.Err = ErrMoved
+		e.Advice = "the repository may have another name now; its leases carry the old one"
+	}
+	return e
+}
+
+// limit reports whether an answer is that of a rate limit, and for how long
+// GitHub wants to be left alone.
+func (c *Client) limit(resp *http.Response, message string) (time.Duration, bool) {
+	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusTooManyRequests {
+		return 0, false
+	}
+	if wait := httpclient.RetryAfter(resp.Header, c.Now()); wait > 0 {
+		return wait, true
+	}
+	reset, err := strconv.ParseInt(resp.Header.Get("X-RateLimit-Reset"), 10, 64)
+	if err == nil && resp.Header.Get("X-RateLimit-Remaining") == "0" {
+		now := c.Now()
+		if server, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			now = server
+		}
+		return max(time.Second, time.Unix(reset, 0).Sub(now)), true
+	}
+	return secondary, resp.StatusCode == http.StatusTooManyRequests || limitText().MatchString(message)
+}

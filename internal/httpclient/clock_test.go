@@ -1,0 +1,173 @@
+package httpclient
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// clocked is a Clock whose requests take a while, against a server that dates its
+// answers.
+type clocked struct {
+	*Clock
+	now    time.Time
+	took   time.Duration
+	date   string
+	failed error
+}
+
+func newClocked() *clocked {
+	c := &clocked{now: noon}
+	c.Clock = &Clock{
+		Host: "dev.example",
+		Now:  func() time.Time { return c.now },
+		Next: roundTripper(func(*http.Request) (*http.Response, error) {
+			c.now = c.now.Add(c.took)
+			return &http.Response{Header: http.Header{"Date": {c.date}}, Body: http.NoBody}, c.failed
+		}),
+	}
+	return c
+}
+
+func (c *clocked) ask(t *testing.T, host string) {
+	t.Helper()
+	if _, err := c.RoundTrip(&http.Request{URL: &url.URL{Scheme: "https", Host: host}}); !errors.Is(err, c.failed) {
+		t.Error(err)
+	}
+}
+
+// A Date is that of a moment between sending and receiving, to the second: what
+// lies within is no skew.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, date string
+		late       time.Duration // of the request, after the full second
+		took       time.Duration
+		err        error
+		want       Skew
+		estimate   time.Duration
+	}{
+		{"nobody told", "", 0, 0, nil, Skew{}, 0},
+		{"nonsense", "yesterday", 0, 0, nil, Skew{}, 0},
+		{"no answer", "Sun, 22 Nov 2026 11:00:00 GMT", 0, 0, errors.New("reset"), Skew{}, 0},
+		{"the same second", "Sun, 22 Nov 2026 12:00:00 GMT", 0, 0, nil, Skew{-time.Second, 0}, 0},
+		{"the end of the second", "Sun, 22 Nov 2026 12:00:00 GMT", 999 * time.Millisecond, 0, nil, Skew{-time.Millisecond, 999 * time.Millisecond}, 0},
+		{"sent in one second, received in the next", "Sun, 22 Nov 2026 12:00:00 GMT", 900 * time.Millisecond, time.Second, nil, Skew{-100 * time.Millisecond, 1900 * time.Millisecond}, 0},
+		{"answered at the end of a long time", "Sun, 22 Nov 2026 12:00:30 GMT", 0, 30 * time.Second, nil, Skew{-31 * time.Second, 0}, 0},
+		{"dated at its start", "Sun, 22 Nov 2026 12:00:00 GMT", 0, 30 * time.Second, nil, Skew{-time.Second, 30 * time.Second}, 0},
+		{"behind", "Sun, 22 Nov 2026 12:10:00 GMT", 0, time.Second, nil, Skew{-10*time.Minute - time.Second, -10*time.Minute + time.Second}, -10*time.Minute + time.Second},
+		{"ahead", "Sun, 22 Nov 2026 11:00:00 GMT", 0, time.Second, nil, Skew{time.Hour - time.Second, time.Hour + time.Second}, time.Hour - time.Second},
+	} {
+		c := newClocked()
+		c.now, c.took, c.date, c.failed = noon.Add(tc.late), tc.took, tc.date, tc.err
+		c.ask(t, "dev.example")
+		if got := c.Skew(); got != tc.want || got.Estimate() != tc.estimate {
+			t.Errorf("%s: %v, estimate %s; want %v, %s", tc.name, got, got.Estimate(), tc.want, tc.estimate)
+		}
+	}
+}
+
+// The clock was set back while a request was under way.
+func TestMeasureSkewOfAClockThatWasSet(t *testing.T) {
+	t.Parallel()
+	if got, want := MeasureSkew(noon.Add(time.Hour), noon, noon, noon.Add(time.Second)), (Skew{-time.Second, time.Hour}); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestClockOfSeveralAnswers(t *testing.T) {
+	t.Parallel()
+	c := newClocked()
+	c.took, c.date = 30*time.Second, "Sun, 22 Nov 2026 12:00:03 GMT"
+	c.ask(t, "dev.example")
+	c.now, c.took = noon.Add(100*time.Millisecond), 0
+	c.ask(t, "dev.example")
+	if got, want := c.Skew(), (Skew{-3900 * time.Millisecond, -2900 * time.Millisecond}); got != want {
+		t.Errorf("two answers: %v, want %v", got, want)
+	}
+	c.now = noon.Add(-time.Hour) // it was set
+	c.ask(t, "dev.example")
+	if got, want := c.Skew(), (Skew{-time.Hour - 4*time.Second, -time.Hour - 3*time.Second}); got != want {
+		t.Errorf("the clock was set: %v, want %v", got, want)
+	}
+}
+
+// The clock that counts is one server's; what others say counts until it has said
+// anything.
+func TestClockOfSeveralServers(t *testing.T) {
+	t.Parallel()
+	c := newClocked()
+	at := func(host, date string, want time.Duration) {
+		t.Helper()
+		c.date = date
+		c.ask(t, host)
+		if got := c.Skew().Estimate(); got != want {
+			t.Errorf("after %s: %s, want %s", host, got, want)
+		}
+	}
+	at("ci.example", "Sun, 22 Nov 2026 13:00:00 GMT", -time.Hour)
+	at("login.example", "Sun, 22 Nov 2026 14:00:00 GMT", -2*time.Hour)
+	at("DEV.example", "Sun, 22 Nov 2026 12:00:00 GMT", 0)
+	at("login.example", "Sun, 22 Nov 2026 14:00:00 GMT", 0)
+}
+
+// Of a Date and this machine's clock, what other evidence contradicts is no clock.
+func TestClockIsConfined(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour
+	for _, tc := range []struct {
+		name        string
+		date        time.Duration // ahead of this machine
+		from, until time.Duration // of the token, by this machine; zero: none
+		want        []time.Duration
+	}{
+		{"a wrong date", 30 * 24 * hour, -hour, hour, []time.Duration{0}},
+		{"a wrong date in the past", -3 * hour, -hour, hour, []time.Duration{0}},
+		{"a wrong machine", 3 * hour, 2 * hour, 4 * hour, []time.Duration{-3 * hour}},
+		{"nothing decides", hour / 2, -hour, hour, []time.Duration{-hour / 2, 0}},
+		{"no token", 3 * hour, 0, 0, []time.Duration{-3 * hour, 0}},
+		{"neither can be right", 9 * hour, 2 * hour, 4 * hour, []time.Duration{-9 * hour, 0}},
+		{"both clocks agree against the token", 0, 2 * hour, 4 * hour, []time.Duration{0}},
+	} {
+		c := newClocked()
+		c.date = noon.Add(tc.date).Format(http.TimeFormat)
+		c.ask(t, "dev.example")
+		if tc.until != 0 {
+			c.Confine(noon.Add(tc.from), noon.Add(tc.until))
+		}
+		var got []time.Duration
+		for _, s := range c.Skews() {
+			got = append(got, s.Estimate())
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// A moment is past if it is by every clock, whatever the Date is worth.
+func TestClockAfter(t *testing.T) {
+	t.Parallel()
+	c := newClocked()
+	if !c.After(noon.Add(time.Hour)) {
+		t.Error("nobody told, and it is not past")
+	}
+	c.date = "Sun, 22 Nov 2026 14:00:00 GMT"
+	c.ask(t, "dev.example")
+	for at, want := range map[time.Duration]bool{0: true, 2*time.Hour - time.Second: true, 2 * time.Hour: false, 3 * time.Hour: false} {
+		if got := c.After(noon.Add(at)); got != want {
+			t.Errorf("one server, %s: %t", at, got)
+		}
+	}
+	c.date = "Sun, 22 Nov 2026 12:00:00 GMT"
+	c.ask(t, "login.example")
+	if c.After(noon.Add(time.Hour)) || !c.After(noon.Add(-time.Second)) {
+		t.Error("the earliest of two servers does not decide")
+	}
+}

@@ -1,0 +1,184 @@
+package httpclient
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"azdo-pat/internal/sanitize"
+)
+
+// IsLoopback reports whether a host of a URL is this machine: 127.0.0.0/8, ::1 or
+// localhost, in whichever case.
+func IsLoopback(host string) bool {
+	if sanitize.LowerASCII(host) == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
+}
+
+// proxyOf is the proxy that a request goes through; nil: none. To net/http
+// LOCALHOST is another host than localhost.
+func proxyOf(r *http.Request) (*url.URL, error) {
+	if IsLoopback(r.URL.Hostname()) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
+}
+
+// Fault is a variable of the environment that net/http or crypto/x509 would pass
+// over without a word.
+type Fault struct {
+	Name string
+	// Found is what the variable holds, if it can be no credential.
+	Found   string
+	Allowed string
+}
+
+// What is allowed of the variables.
+const (
+	proxies = "the URL of a proxy, as in http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
+		"in whose user and password %, #, /, ?, @ and : are written as %25, %23, %2F, %3F, %40 and %3A"
+	schemes     = "a proxy's URL that starts with http://, https://, socks5:// or socks5h://"
+	certificate = "a PEM file of certificates"
+	directories = "folders with PEM files of certificates, separated by colons"
+)
+
+// EnvironmentFaults finds what is wrong with the proxies and the roots of trust
+// that the environment names. A proxy that cannot be read would otherwise be left
+// out, and the request with its credential would go another way than it should.
+func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
+	var faults []Fault
+	for _, names := range [][]string{{"HTTPS_PROXY", "https_proxy"}, {"HTTP_PROXY", "http_proxy"}} {
+		if name, value := first(lookup, names); value != "" {
+			if allowed := proxyFault(value); allowed != "" {
+				faults = append(faults, Fault{Name: name, Allowed: allowed})
+			}
+		}
+	}
+	// The other systems' roots are not read from files.
+	if slices.Contains([]string{"windows", "darwin", "ios", "plan9"}, runtime.GOOS) {
+		return faults
+	}
+	file, _ := lookup("SSL_CERT_FILE")
+	if file != "" {
+		if err := holdsCertificate(file); err != nil {
+			faults = append(faults, Fault{"SSL_CERT_FILE", file, fmt.Sprintf("%s (%v)", certificate, err)})
+		}
+	}
+	// Beside SSL_CERT_FILE an empty folder is a way to trust no other roots.
+	if dirs, _ := lookup("SSL_CERT_DIR"); dirs != "" && file == "" {
+		if err := holdCertificates(strings.Split(dirs, ":")); err != nil {
+			faults = append(faults, Fault{"SSL_CERT_DIR", dirs, fmt.Sprintf("%s (%v)", directories, err)})
+		}
+	}
+	return faults
+}
+
+// first is the variable that net/http reads, and its value.
+func first(lookup func(string) (string, bool), names []string) (name, value string) {
+	for _, name := range names {
+		if value, _ := lookup(name); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
+}
+
+// proxyFault says what is allowed of a proxy that net/http would read otherwise
+// than it was meant, or not at all; empty: it is right. A "#", "/" or "?" in a
+// password ends the host.
+func proxyFault(text string) (allowed string) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		if u, err = url.Parse("http://" + text); err != nil { // as net/http does
+			return proxies
+		}
+	}
+	port := 1
+	if u.Port() != "" {
+		port, _ = strconv.Atoi(u.Port())
+	}
+	switch {
+	case u.Hostname() == "", strings.Trim(u.Path, "/") != "" || strings.Contains(u.Path, "//"), strings.ContainsAny(text, "?#"),
+		port < 1 || port > 65535, strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || sanitize.Invisible(r) }):
+		return proxies
+	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
+		return schemes
+	}
+	return ""
+}
+
+// EnvironmentWarnings finds what net/http does not understand of the environment
+// and what puts no credential at risk.
+func EnvironmentWarnings(lookup func(string) (string, bool)) (warnings []string) {
+	if _, proxy := first(lookup, []string{"HTTPS_PROXY", "https_proxy"}); proxy == "" {
+		if name, all := first(lookup, []string{"ALL_PROXY", "all_proxy"}); all != "" {
+			warnings = append(warnings, name+" is not read, so no proxy is used; set HTTPS_PROXY")
+		}
+		return warnings
+	}
+	name, value := first(lookup, []string{"NO_PROXY", "no_proxy"})
+	entries, wrong := strings.Split(value, ","), 0
+	for _, entry := range entries {
+		entry = strings.TrimSpace(entry)
+		_, _, err := net.ParseCIDR(entry)
+		if strings.Contains(entry, "/") && err != nil || strings.ContainsAny(entry, " ;@|") || strings.ContainsFunc(entry, sanitize.Invisible) {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		warnings = append(warnings, fmt.Sprintf("%s: %d of %d entries are not understood, so that what they mean goes through the proxy; "+
+			"separate by commas hosts, .domains, addresses and ranges as in 10.0.0.0/8", name, wrong, len(entries)))
+	}
+	return warnings
+}
+
+// holdsCertificate reads a file as crypto/x509 does, up to the first certificate.
+func holdsCertificate(file string) error {
+	text, err := readBounded(file)
+	if err != nil {
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			err = path.Err // without the name, which is said already
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; an action in a container sees the files of its container", err)
+		}
+		return err
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err == nil {
+			return nil
+		}
+	}
+	return errors.New("it holds no PEM certificate")
+}
+
+// holdCertificates reports whether one of the folders has a certificate.
+func holdCertificates(dirs []string) error {
+	for _, dir := range dirs {
+		files, _ := os.ReadDir(dir)
+		for _, f := range files {
+			if holdsCertificate(filepath.Join(dir, f.Name())) == nil {
+				return nil
+			}
+		}
+	}
+	return errors.New("there is none with a certificate")
+}

@@ -1,0 +1,87 @@
+package httpclient
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync"
+
+	"azdo-pat/internal/secret"
+)
+
+// Reauthorize answers the demand for another token (continuous access evaluation):
+// it gets one with the claims that were demanded and sends the request once more,
+// with it. A second demand is for the caller to see. The refused request had no
+// effect, so that this is safe for a create, too.
+type Reauthorize struct {
+	Next http.RoundTripper
+	// Token gets the other token. Where it fails, the demand is the answer.
+	Token func(ctx context.Context, claims string) (secret.Value, error)
+
+	mu    sync.Mutex
+	asked bool
+	token secret.Value // zero: the one that requests come with
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := again(r)
+	if err != nil {
+		return nil, err
+	}
+	sent := a.current()
+	resp, err := a.Next.RoundTrip(with(r, sent))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	demand := challengeOf(resp.Header)
+	if demand == nil {
+		return resp, nil
+	}
+	token, ok := a.another(r.Context(), sent, demand.Claims)
+	if !ok {
+		return resp, nil
+	}
+	second := with(r, token)
+	if body != nil {
+		if second.Body, err = body(); err != nil {
+			return resp, nil
+		}
+	}
+	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	resp.Body.Close()
+	return a.Next.RoundTrip(second)
+}
+
+func (a *Reauthorize) current() secret.Value {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.token
+}
+
+// another returns another token than the one that was sent: one that a request at
+// the same time has got, or a new one.
+func (a *Reauthorize) another(ctx context.Context, sent secret.Value, claims string) (secret.Value, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.asked {
+		a.asked = true
+		if token, err := a.Token(ctx, claims); err == nil {
+			a.token = token
+		}
+	}
+	return a.token, !a.token.IsZero() && a.token.Reveal() != sent.Reveal()
+}
+
+// with is the request with another token; the zero value changes nothing.
+func with(r *http.Request, token secret.Value) *http.Request {
+	if token.IsZero() {
+		return r
+	}
+	clone := r.Clone(r.Context())
+	clone.Header.Set("Authorization", "Bearer "+token.Reveal())
+	return clone
+}
+
+// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+func (a *Reauthorize) CloseIdleConnections() { closeIdle(a.Next) }

@@ -1,0 +1,27 @@
+package httpclient
+
+import (
+	"net/http"
+	"time"
+)
+
+// Traced says of every request what was asked of whom, and how that went. The
+// query and the headers, where credentials are, are left out.
+type Traced struct {
+	Next   http.RoundTripper
+	Debugf func(format string, args ...any)
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *Traced) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := t.Next.RoundTrip(r)
+	took := time.Since(start).Round(time.Millisecond)
+	if err != nil {
+		detail, _ := explain(err)
+		t.Debugf("%s %s%s: %s after %s", r.Method, r.URL.Host, r.URL.EscapedPath(), detail, took)
+		return nil, err
+	}
+	t.Debugf("%s %s%s: %s after %s", r.Method, r.URL.Host, r.URL.EscapedPath(), resp.Status, took)
+	return resp, nil
+}

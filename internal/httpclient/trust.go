@@ -1,0 +1,106 @@
+package httpclient
+
+import (
+	"crypto/x509"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+// trust is who is trusted. To read the roots takes milliseconds, most of them
+// for the system's, so that is done while the network is waited for, and not at
+// all where nothing is encrypted.
+type trust struct {
+	// pool is empty until read has returned.
+	pool *x509.CertPool
+	// read fills the pool. Whoever calls it first does it, others wait.
+	read func()
+}
+
+// newTrust checks caFile at once: what is wrong with it is to be said before
+// anything is sent.
+func newTrust(o Options) (*trust, error) {
+	var own []byte
+	caFile := o.CAFile
+	if caFile != "" {
+		var err error
+		if own, err = readBounded(caFile); err != nil {
+			return nil, err
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(own) {
+			return nil, fmt.Errorf("%s holds no PEM certificate", caFile)
+		}
+	}
+	kept, err := unpack(o.KeptRoots)
+	if err != nil {
+		return nil, fmt.Errorf("the roots that were kept cannot be read: %w", err)
+	}
+	t := &trust{pool: x509.NewCertPool()}
+	t.read = sync.OnceFunc(func() {
+		pool, _ := roots()
+		pool.AppendCertsFromPEM(own)
+		for _, cert := range kept {
+			pool.AddCert(cert)
+		}
+		*t.pool = *pool
+	})
+	return t, nil
+}
+
+// now is for [crypto/tls.Config.Time], which is called right before a
+// certificate is verified: there, at the latest, the roots must have been read.
+func (t *trust) now() time.Time {
+	t.read()
+	return time.Now()
+}
+
+// roots are the system's or, where it has none, those inside the binary; and
+// which of them it is.
+func roots() (*x509.CertPool, string) {
+	system, err := x509.SystemCertPool()
+	if err != nil || system.Equal(x509.NewCertPool()) {
+		return embeddedRoots(), EmbeddedRoots
+	}
+	return system, SystemRoots
+}
+
+// embeddedRoots are those inside the binary.
+func embeddedRoots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	for c := range bundle.Roots() {
+		// The bundle is generated from certificates that parse.
+		cert, err := x509.ParseCertificate(c.Certificate)
+		if err != nil {
+			continue
+		}
+		if c.Constraint == nil {
+			pool.AddCert(cert)
+		} else {
+			pool.AddCertWithConstraint(cert, c.Constraint)
+		}
+	}
+	return pool
+}
+
+func readBounded(name string) ([]byte, error) {
+	// Asked first, since opening a pipe waits for its writer.
+	if info, err := os.Stat(name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, MaxBody+1))
+	if err == nil && len(b) > MaxBody {
+		err = fmt.Errorf("%s is larger than 4 MiB", name)
+	}
+	return b, err
+}

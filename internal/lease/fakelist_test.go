@@ -1,0 +1,326 @@
+package lease
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"azdo-pat/internal/githubapi"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+)
+
+// paging is what a continuation token of a list can be; which of them Azure
+// DevOps's is, is documented nowhere.
+type paging string
+
+const (
+	byOffset   paging = "an offset into what is active now"
+	byLast     paging = "behind the last one shown"
+	bySnapshot paging = "an offset into what was active at first"
+)
+
+// shelf is a user's PATs behind the API, in a bubble where time is what the test
+// says. GitHub is there too.
+type shelf struct {
+	*testing.T
+	paging
+	rtt  time.Duration
+	lag  time.Duration // how long a revoked PAT is still listed
+	runs map[string]string
+
+	// header is added to the answers.
+	header func(kind string, n int) http.Header
+
+	// answer answers a request in the API's place, with a status, or lets it
+	// through with 0. It is called with the lock held, at the end of the round
+	// trip; n counts the requests of that kind, from 1.
+	answer func(kind, what string, n int) (status int, after time.Duration)
+
+	mu        sync.Mutex
+	pats      []*shelved
+	snapshots [][]*shelved
+	requests  map[string]int      // by kind: list, revoke, run
+	deletes   map[string]int      // by id
+	asked     map[string]int      // by run
+	pages     []string            // continuation tokens that were sent
+	now, most map[string]int      // in flight, by kind
+	sent      map[string][]string // when, since the start
+	start     time.Time
+	logged    []string
+	warnings  []string
+	swept     []Swept
+}
+
+type shelved struct {
+	id, name string
+	from, to time.Time // zero: not told
+	revoked  time.Time // zero: active
+}
+
+func newShelf(t *testing.T) *shelf {
+	return &shelf{
+		T: t, paging: byOffset, rtt: 100 * time.Millisecond, start: time.Now(),
+		runs: map[string]string{}, requests: map[string]int{}, deletes: map[string]int{}, asked: map[string]int{},
+		now: map[string]int{}, most: map[string]int{}, sent: map[string][]string{},
+	}
+}
+
+// put makes a PAT of that name and age. A negative age is one that the server
+// does not tell.
+func (s *shelf) put(name string, age time.Duration) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &shelved{id: guid(len(s.pats) + 1), name: name, from: time.Now().Add(-age)}
+	if age < 0 {
+		p.from = time.Time{}
+	}
+	s.pats = append(s.pats, p)
+	return p.id
+}
+
+// leaseOf is a name of our form.
+func leaseOf(repository string, run, n int) string {
+	return fmt.Sprintf("azdo-pat %s run %d.1 build %016x", repository, run, n)
+}
+
+// sweeper is one that looks after the shelf.
+func (s *shelf) sweeper() *Sweeper {
+	pacer := &httpclient.Pacer{}
+	pacer.Name("vssps.example", "Azure DevOps", true)
+	return &Sweeper{
+		PATs: listed{pat.New(pat.Options{
+			HTTP:    &http.Client{Transport: &httpclient.Paced{Next: s, Pacer: pacer, Log: s}},
+			BaseURL: "https://vssps.example", Organization: "contoso", Token: secret.New("eyJ.eyJ.x"),
+		})},
+		OlderThan: 6 * time.Hour, Times: func() []time.Time { return []time.Time{time.Now()} }, Log: s,
+		Ready:  func(ctx context.Context) error { return pacer.Wait(ctx, "vssps.example", s) },
+		Report: func(one Swept) { s.swept = append(s.swept, one) },
+	}
+}
+
+// listed revokes what the list has shown.
+type listed struct{ *pat.Client }
+
+func (l listed) Revoke(ctx context.Context, id string) (gone bool, err error) {
+	return l.RevokeListed(ctx, id)
+}
+
+func (s *shelf) Infof(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logged = append(s.logged, fmt.Sprintf(format, args...))
+}
+
+func (s *shelf) Warning(title, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warnings = append(s.warnings, title+": "+text)
+}
+
+// trip is a round trip of a request of one kind.
+func (s *shelf) trip(ctx context.Context, kind, what string, then func()) (status int, after time.Duration, err error) {
+	s.mu.Lock()
+	s.requests[kind]++
+	n := s.requests[kind]
+	s.now[kind]++
+	s.most[kind] = max(s.most[kind], s.now[kind])
+	s.sent[kind] = append(s.sent[kind], time.Since(s.start).String())
+	s.mu.Unlock()
+	timer := time.NewTimer(s.rtt)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now[kind]--
+	if err != nil {
+		return 0, 0, err
+	}
+	if s.answer != nil {
+		if status, after = s.answer(kind, what, n); status != 0 {
+			return status, after, nil
+		}
+	}
+	then()
+	return 0, 0, nil
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
+	q := r.URL.Query()
+	kind, what := "list", q.Get("continuationToken")
+	if r.Method == http.MethodGet && (q.Get("sortByOption") != "displayName" || q.Get("displayFilterOption") != "active") {
+		s.Errorf("list %s: the leases of a run do not come together", r.URL.RawQuery)
+	}
+	if r.Method == http.MethodDelete {
+		kind, what = "revoke", q.Get("authorizationId")
+	}
+	status, body := 200, ""
+	refusal, after, err := s.trip(r.Context(), kind, what, func() {
+		if kind == "list" {
+			body = s.page(what)
+		} else {
+			status, body = s.revoke(what)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := &http.Response{StatusCode: status, Header: http.Header{}, Request: r}
+	if refusal != 0 {
+		resp.StatusCode, body = refusal, fmt.Sprintf(`{"message":"refused %s"}`, kind)
+		if after > 0 {
+			resp.Header.Set("Retry-After", strconv.Itoa(int(after.Seconds())))
+		}
+	}
+	if s.header != nil {
+		s.mu.Lock()
+		maps.Copy(resp.Header, s.header(kind, s.requests[kind]))
+		s.mu.Unlock()
+	}
+	resp.Body = io.NopCloser(bytes.NewReader([]byte(body)))
+	return resp, nil
+}
+
+func (s *shelf) active() (list []*shelved) {
+	for _, p := range s.pats {
+		if p.revoked.IsZero() || time.Since(p.revoked) < s.lag {
+			list = append(list, p)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *shelved) int { return strings.Compare(a.name+a.id, b.name+b.id) })
+	return list
+}
+
+// page is a page of at most 100, as the paging has it.
+func (s *shelf) page(token string) string {
+	s.pages = append(s.pages, token)
+	list, from, snapshot := s.active(), 0, len(s.snapshots)
+	switch {
+	case token == "":
+		s.snapshots = append(s.snapshots, list)
+	case s.paging == byOffset:
+		from, _ = strconv.Atoi(token)
+	case s.paging == byLast:
+		from, _ = slices.BinarySearchFunc(list, token, func(p *shelved, last string) int {
+			if p.name+p.id <= last {
+				return -1
+			}
+			return 1
+		})
+	default:
+		fmt.Sscanf(token, "%d/%d", &snapshot, &from)
+		list = s.snapshots[snapshot]
+	}
+	from = min(from, len(list))
+	to := min(from+100, len(list))
+	var shown []map[string]any
+	for _, p := range list[from:to] {
+		one := map[string]any{"authorizationId": p.id, "displayName": p.name}
+		if !p.from.IsZero() {
+			one["validFrom"] = p.from.Format(time.RFC3339Nano)
+		}
+		if !p.to.IsZero() {
+			one["validTo"] = p.to.Format(time.RFC3339Nano)
+		}
+		shown = append(shown, one)
+	}
+	next := ""
+	if to < len(list) {
+		next = strconv.Itoa(to)
+		if s.paging == byLast {
+			next = list[to-1].name + list[to-1].id
+		} else if s.paging == bySnapshot {
+			next = fmt.Sprintf("%d/%d", snapshot, to)
+		}
+	}
+	body, _ := json.Marshal(map[string]any{"continuationToken": next, "patTokens": shown})
+	return string(body)
+}
+
+func (s *shelf) revoke(id string) (status int, body string) {
+	s.deletes[id]++
+	for _, p := range s.pats {
+		if p.id == id && p.revoked.IsZero() {
+			p.revoked = time.Now()
+			return 204, ""
+		}
+	}
+	return 404, `{"message":"no such token","typeKey":"SessionTokenNotFoundException"}`
+}
+
+// hub is GitHub, whose runs are the shelf's: a status, or the status of HTTP with
+// which a question is refused, and for how long it wants to be left alone.
+type hub struct{ *shelf }
+
+// RoundTrip implements [http.RoundTripper].
+func (h hub) RoundTrip(r *http.Request) (*http.Response, error) {
+	parts := strings.Split(r.URL.Path, "/") // repos/OWNER/REPO/actions/runs/ID/attempts/N
+	key := parts[2] + "/" + parts[3] + " " + parts[6] + "." + parts[8]
+	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
+	body := ""
+	_, _, err := h.trip(r.Context(), "run", key, func() {
+		h.asked[strings.ToLower(key)]++
+		status, after := h.runs[key], 0
+		if status == "" {
+			status = "404"
+		}
+		body = fmt.Sprintf(`{"id":%s,"run_attempt":%s,"status":%q}`, parts[6], parts[8], status)
+		if n, _ := fmt.Sscanf(status, "%d %d", &resp.StatusCode, &after); n > 0 {
+			body = `{"message":"no"}`
+		}
+		if after > 0 {
+			resp.Header.Set("Retry-After", strconv.Itoa(after))
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(strings.NewReader(body))
+	return resp, nil
+}
+
+// github lets the sweeper ask GitHub.
+func (s *shelf) github(w *Sweeper) *Sweeper {
+	w.Runs = &githubapi.Client{HTTP: &http.Client{Transport: hub{s}}, BaseURL: "https://api.example", Token: secret.New("ghs_x"), Now: time.Now}
+	return w
+}
+
+// left are the ids of what is active.
+func (s *shelf) left() (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pats {
+		if p.revoked.IsZero() {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids
+}
+
+// outcomes are those that were reported, by id.
+func (s *shelf) outcomes() map[string]Outcome {
+	all := map[string]Outcome{}
+	for _, one := range s.swept {
+		if before, twice := all[one.ID]; twice {
+			s.Errorf("%s is reported as %s and as %s", one.ID, before, one.Outcome)
+		}
+		all[one.ID] = one.Outcome
+	}
+	return all
+}

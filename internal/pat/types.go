@@ -1,0 +1,268 @@
+package pat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/lazyregexp"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
+)
+
+// createRequest is PatTokenCreateRequest. AllOrgs is always false: PATs for all
+// organizations ("global") cannot be created since 15 March 2026, and one that
+// could would be wider than its one use.
+type createRequest struct {
+	DisplayName string `json:"displayName"`
+	Scope       string `json:"scope"`
+	ValidTo     string `json:"validTo"`
+	AllOrgs     bool   `json:"allOrgs"`
+}
+
+// updateRequest is PatTokenUpdateRequest.
+type updateRequest struct {
+	AuthorizationID string `json:"authorizationId"`
+	DisplayName     string `json:"displayName,omitempty"`
+	Scope           string `json:"scope,omitempty"`
+	ValidTo         string `json:"validTo,omitempty"`
+	AllOrgs         bool   `json:"allOrgs"`
+}
+
+// result is PatTokenResult, together with the fields of the error that the
+// service's framework writes instead of it.
+type result struct {
+	PatToken *patToken `json:"patToken"`
+	failure
+	serviceError
+}
+
+// failure is what an answer of 200 says of a request that was not carried out.
+type failure struct {
+	PatTokenError        *string `json:"patTokenError"`
+	PatTokenErrorMessage string  `json:"patTokenErrorMessage"`
+}
+
+// serviceError is the error of the service's framework; the SDK calls it
+// WrappedError.
+type serviceError struct {
+	Message string `json:"message"`
+	TypeKey string `json:"typeKey"`
+	Value   struct {
+		Message string `json:"Message"`
+	} `json:"value"` // the SDK's WrappedImproperError
+}
+
+// text returns the message, wherever it is.
+func (e serviceError) text() string {
+	if e.Message != "" {
+		return e.Message
+	}
+	return e.Value.Message
+}
+
+// failed reports whether patTokenError holds anything but "none".
+func (f *failure) failed() bool {
+	return f.PatTokenError != nil && *f.PatTokenError != "" && !strings.EqualFold(*f.PatTokenError, "none")
+}
+
+// patToken is PatToken. The dates are strings so that one which cannot be read
+// does not hide the rest: a PAT that was made must be known to be revoked.
+type patToken struct {
+	AuthorizationID string   `json:"authorizationId"`
+	DisplayName     string   `json:"displayName"`
+	Scope           string   `json:"scope"`
+	ValidFrom       string   `json:"validFrom"`
+	ValidTo         string   `json:"validTo"`
+	TargetAccounts  accounts `json:"targetAccounts"`
+	Token           string   `json:"token"`
+}
+
+// accounts are the ids of organizations, but no more than anybody has: more than
+// one is too many already, and a million take many times the room of their text.
+type accounts []string
+
+const maxAccounts = 1000
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *accounts) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	switch begin, err := d.Token(); {
+	case err != nil:
+		return err
+	case begin == nil:
+		return nil
+	case begin != json.Delim('['):
+		return errors.New("no list of organizations")
+	}
+	*a = accounts{} // none is not the same as null, which means all
+	for d.More() && len(*a) < maxAccounts {
+		var id string
+		if err := d.Decode(&id); err != nil {
+			return err
+		}
+		*a = append(*a, id)
+	}
+	return nil
+}
+
+// token returns what the server said as it said it, but for dates that cannot
+// be read, which are left zero.
+func (t *patToken) token() Token {
+	return Token{
+		ID:             t.AuthorizationID,
+		DisplayName:    t.DisplayName,
+		Scopes:         strings.Fields(t.Scope),
+		ValidFrom:      readTime(t.ValidFrom),
+		ValidTo:        readTime(t.ValidTo),
+		TargetAccounts: t.TargetAccounts,
+		Secret:         secret.New(t.Token),
+	}
+}
+
+// wireTime is how a date is sent: RFC 3339, UTC, whole seconds. The server
+// rounds to hundredths, so that a fraction would not come back as it was sent.
+func wireTime(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
+// readTime reads a date of the server. A few of Azure DevOps's come without a
+// zone and mean UTC (azure-devops-go-api, issues 17 and 59).
+func readTime(text string) time.Time {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// In what is not the JSON it was to be. Every PAT so far has had at least 52
+// characters; something shorter may be no credential, and who masks a word
+// masks it everywhere.
+var (
+	idInText    = lazyregexp.New(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	nameInText  = lazyregexp.New(`(?i)"displayName"\s*:\s*("(?:[^"\\]|\\.)*")`)
+	tokenInText = lazyregexp.New(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
+)
+
+const zero = "00000000-0000-0000-0000-000000000000"
+
+// isID reports whether text can be the id of a PAT: a GUID, but for zero.
+func isID(text string) bool {
+	if len(text) != len(zero) || text == zero {
+		return false
+	}
+	for i := range len(text) {
+		if digit := strings.IndexByte("0123456789ABCDEFabcdef", text[i]) >= 0; digit != (zero[i] == '0') || !digit && text[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isToken reports whether text can be sent in a header and masked in a log,
+// line by line: printable ASCII without a space. Its length and alphabet have
+// changed before and are the server's.
+func isToken(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// one sends a request that is answered with one PAT.
+func (c *Client) one(ctx context.Context, r call) (Token, error) {
+	status, body, header, err := c.send(ctx, r)
+	if err != nil {
+		return salvage(nil, body), err
+	}
+	var res result
+	doubt := func(message, code string) (Token, error) {
+		t := salvage(res.PatToken, body)
+		return t, c.refused(r, &Error{
+			Status: status, Unreadable: true, foreign: isHTML(body),
+			Support: httpclient.SupportIDs(header, c.token),
+			Code:    c.code(code, "", t.Secret.Reveal()),
+			Message: c.outside(message, t.Secret.Reveal()),
+		})
+	}
+	if err := httpclient.Decode(body, &res); err != nil {
+		t := salvage(res.PatToken, body)
+		return t, c.refused(r, c.unreadable(status, header, body, " where a PAT was due", t.Secret))
+	}
+	if res.failed() {
+		if res.PatToken == nil {
+			token := salvage(nil, body).Secret.Reveal()
+			return Token{}, c.refused(r, &Error{
+				Status:  status,
+				Code:    c.code(*res.PatTokenError, "", token),
+				Message: c.outside(res.PatTokenErrorMessage, token),
+				Support: httpclient.SupportIDs(header, c.token),
+			})
+		}
+		return doubt("the answer carries both a PAT and an error", *res.PatTokenError)
+	}
+	if res.PatToken == nil {
+		if text := res.text(); text != "" {
+			return doubt(text, res.TypeKey)
+		}
+		return doubt("the answer carries neither a PAT nor an error", "")
+	}
+	t := res.PatToken.token()
+	switch {
+	case !isID(t.ID):
+		return doubt("the answer carries a PAT without a valid authorizationId", "")
+	case t.ValidTo.IsZero():
+		return doubt("the answer carries a PAT whose validTo cannot be read", "")
+	case r.op == "create" && t.Secret.IsZero():
+		return doubt("the answer carries a PAT without its token", "")
+	case !t.Secret.IsZero() && !isToken(t.Secret.Reveal()):
+		return doubt("the answer carries a PAT whose token has characters that no token has", "")
+	}
+	return t, nil
+}
+
+// unreadable makes the error of a 2xx that is something else than was due.
+func (c *Client) unreadable(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
+	a := httpclient.ReadAnswer(header, body, c.token, token)
+	e := &Error{
+		Status: status, Unreadable: true, foreign: a.HTML, noContent: httpclient.NoContent(body),
+		Code: a.Code, Challenge: a.Challenge, Support: a.Support,
+		Message: c.outside("the answer is "+httpclient.LooksLike(body)+due, token.Reveal()),
+	}
+	if a.Code != "" && !strings.Contains(e.Message, a.Code) {
+		e.Message = sanitize.Line(e.Message+": "+a.Message, maxMessage)
+	}
+	return e
+}
+
+// salvage returns what an answer that cannot be relied on tells of a PAT: its
+// id, its name and its secret, each only if it can be one.
+func salvage(p *patToken, body []byte) Token {
+	var t Token
+	if p != nil {
+		t = Token{ID: p.AuthorizationID, DisplayName: p.DisplayName, Secret: secret.New(p.Token)}
+	}
+	if all := nameInText().FindAllSubmatch(body, 2); t.DisplayName == "" && len(all) == 1 {
+		_ = json.Unmarshal(all[0][1], &t.DisplayName)
+	}
+	if m := idInText().FindSubmatch(body); !isID(t.ID) && m != nil {
+		t.ID = string(m[1])
+	}
+	if m := tokenInText().FindSubmatch(body); t.Secret.IsZero() && m != nil {
+		t.Secret = secret.New(string(m[1]))
+	}
+	if !isID(t.ID) {
+		t.ID = ""
+	}
+	return t
+}
+
+// isHTML reports whether a body is a page.
+func isHTML(body []byte) bool { return bytes.HasPrefix(httpclient.Bare(body), []byte("<")) }

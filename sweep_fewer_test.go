@@ -1,9 +1,0 @@
-//go:build race
-
-package main
-
-// With the race detector the emulator is slower, and the program larger.
-const (
-	many     = 1_000
-	resident = 100
-)
