@@ -30,9 +30,20 @@ func (c commandFile) open() (*os.File, error) {
 	}
 	f, err := c.openRegular()
 	if err != nil {
-		return nil, hint.Add(fmt.Errorf("%s cannot be written: %w", c.name, err), "the container must run as root, as GitHub requires it of container actions")
+		return nil, hint.Add(fmt.Errorf("%s cannot be written: %w", c.name, err), unopened(err))
 	}
 	return f, nil
+}
+
+// unopened says what to change where a command file cannot be opened.
+func unopened(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "the container must run as root, as GitHub requires it of container actions"
+	case errors.Is(err, fs.ErrNotExist):
+		return "the runner makes this file; in a container its folder must be mounted, and the variable must have the path inside the container"
+	}
+	return "the runner makes this file and sets the variable; do not change either"
 }
 
 func (c commandFile) openRegular() (*os.File, error) {
@@ -72,7 +83,8 @@ func (c commandFile) content(f *os.File) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxCommandFile+1))
 	if err == nil && len(text) > maxCommandFile {
-		err = errors.New("it is larger than 4 MiB")
+		err = hint.Add(errors.New("it is larger than 4 MiB"),
+			"an earlier command of this step wrote most of that; let it write less, or run azdo-pat in a step of its own")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.name, err)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -233,8 +235,11 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 					tried["HandOver"] = s.Record("x")
 				}
 				for what, err := range tried {
-					want, advice := name+" cannot be written: ", "the container must run as root, as GitHub requires it of container actions"
-					if path == "" {
+					want, advice := name+" cannot be written: ", "the runner makes this file and sets the variable; do not change either"
+					switch {
+					case strings.Contains(path, "missing"):
+						advice = "the runner makes this file; in a container its folder must be mounted, and the variable must have the path inside the container"
+					case path == "":
 						want, advice = name+" is not set", "the runner sets it for every step; hand it through to where azdo-pat runs"
 					}
 					if err == nil || !strings.HasPrefix(err.Error(), want) || hint.Of(err) != advice {
@@ -246,6 +251,21 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	}
 	if err := newStep(t, false, summaryFile, dir).Summary("x"); err == nil || !strings.HasPrefix(err.Error(), summaryFile+" cannot be written: ") {
 		t.Errorf("Summary: %v", err)
+	}
+}
+
+// Only a file that this user may not write tells of a container that does not run as root.
+func TestFileOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	for err, root := range map[error]bool{
+		&fs.PathError{Op: "open", Err: syscall.EACCES}: true,
+		&fs.PathError{Op: "open", Err: syscall.EPERM}:  true,
+		&fs.PathError{Op: "open", Err: syscall.EISDIR}: false,
+		&fs.PathError{Op: "open", Err: syscall.ENOENT}: false,
+	} {
+		if got := unopened(err); strings.Contains(got, "must run as root") != root || got == "" {
+			t.Errorf("%v: %s", err, got)
+		}
 	}
 }
 
@@ -267,6 +287,9 @@ func TestNotTheRunnersFile(t *testing.T) {
 		for name, err := range map[string]error{outputFile: s.HandOver(minted), stateFile: s.Record("x"), summaryFile: s.Summary("x")} {
 			if want := name + " cannot be written: " + path + " " + why; err == nil || err.Error() != want {
 				t.Errorf("%v, want %s", err, want)
+			}
+			if strings.Contains(hint.Of(err), "root") || hint.Of(err) == "" {
+				t.Errorf("%v: hint %q", err, hint.Of(err))
 			}
 		}
 		if err := s.Prepare(Origin{}); err == nil {
@@ -327,7 +350,7 @@ func TestFilesThatOthersBegan(t *testing.T) {
 			prepared, err := s.Prepare(Origin{}), write()
 			if why != "" {
 				for _, err := range []error{prepared, err} {
-					if err == nil || !strings.Contains(err.Error(), name) || !strings.HasSuffix(err.Error(), ": "+why) {
+					if err == nil || !strings.Contains(err.Error(), name) || !strings.HasSuffix(err.Error(), ": "+why) || hint.Of(err) == "" {
 						t.Errorf("%s holds %.40q: %v, want %s", name, before, err, why)
 					}
 				}
@@ -386,7 +409,7 @@ func TestFilesOfTheirOwn(t *testing.T) {
 		for _, other := range []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"} {
 			s := newStep(t, false)
 			s.env[other] = s.env[name]
-			if err := s.Prepare(Origin{}); (err == nil) != (name == other) || err != nil && !strings.HasSuffix(err.Error(), " are the same file") {
+			if err := s.Prepare(Origin{}); (err == nil) != (name == other) || err != nil && (!strings.HasSuffix(err.Error(), " are the same file") || !strings.Contains(hint.Of(err), "do not set these variables")) {
 				t.Errorf("%s is %s: %v", name, other, err)
 			}
 		}
@@ -430,6 +453,63 @@ func TestLogInACommandFile(t *testing.T) {
 		text, err := os.ReadFile(f.Name())
 		if err != nil || len(text) > 0 || !strings.Contains(s.stderr.String(), "::error title=azdo-pat mint failed::standard output is the file of "+name+"%0A") {
 			t.Errorf("%s: %v, the file holds %q, standard error %q", name, err, text, s.stderr.String())
+		}
+	}
+}
+
+// A mask in a command file would keep the credential there. Standard output is the
+// caller's under JSON, so the mask does not go there either.
+func TestNoMaskInACommandFile(t *testing.T) {
+	t.Parallel()
+	for _, name := range commandFiles {
+		for _, tc := range []struct {
+			json   bool
+			files  []int // the streams that are the file: 0 standard output, 1 standard error
+			masked bool  // on the other stream
+		}{
+			{false, []int{0}, true},
+			{false, []int{1}, true},
+			{false, []int{0, 1}, false},
+			{true, []int{0}, true},
+			{true, []int{1}, false},
+			{true, []int{0, 1}, false},
+		} {
+			t.Run(fmt.Sprint(name, tc.json, tc.files), func(t *testing.T) {
+				t.Parallel()
+				s := newStep(t, false)
+				s.env[name] = filepath.Join(t.TempDir(), "file")
+				f, err := os.OpenFile(s.env[name], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				o := Options{LookupEnv: s.lookup, Stdout: &s.stdout, Stderr: &s.stderr, JSON: tc.json}
+				for _, i := range tc.files {
+					*[]*io.Writer{&o.Stdout, &o.Stderr}[i] = f
+				}
+				g := NewGitHub(o)
+				err = g.Mask(secret.New("a credential"))
+				if err != nil {
+					g.Log().Error("azdo-pat mint failed", err)
+				}
+				said := s.stdout.String() + s.stderr.String()
+				text, readErr := os.ReadFile(f.Name())
+				if readErr != nil || len(text) > 0 {
+					t.Errorf("%v, the file holds %q", readErr, text)
+				}
+				if (err == nil) != tc.masked || strings.Contains(said, "::add-mask::a credential\n") != tc.masked {
+					t.Errorf("%v, want masked %t, said %q", err, tc.masked, said)
+				}
+				if err == nil {
+					return
+				}
+				if !strings.Contains(err.Error(), " is the file of "+name) || !strings.Contains(hint.Of(err), "do not redirect its standard ") {
+					t.Errorf("%v (%s)", err, hint.Of(err))
+				}
+				if len(tc.files) == 1 && !strings.Contains(said, "standard error is the file of "+name) {
+					t.Errorf("the error is seen nowhere: %q", said)
+				}
+			})
 		}
 	}
 }

@@ -24,7 +24,7 @@ type GitHub struct {
 	masked map[string]bool
 	stream io.Writer // where the log and the masks are to go
 	// masks go where the runner reads: a file in the place of the log would only
-	// keep the credentials. Nil: it reads nowhere.
+	// keep the credentials. Nil: it reads none of the streams.
 	masks   *githubactions.Action
 	streams [2]io.Writer // standard output, standard error
 	json    io.Writer    // nil: the result is not wanted on standard output
@@ -60,19 +60,31 @@ func Detect(o Options) Platform {
 // NewGitHub returns the platform of a GitHub Actions step.
 func NewGitHub(o Options) *GitHub {
 	g := &GitHub{env: o.LookupEnv, random: o.Random, masked: map[string]bool{}, streams: [2]io.Writer{o.Stdout, o.Stderr}}
-	w := o.Stdout
+	w, other := o.Stdout, o.Stderr
 	if o.JSON {
-		w, g.json = o.Stderr, o.Stdout
+		w, other, g.json = o.Stderr, o.Stdout, o.Stdout
 	}
 	g.stream = w
-	if isNullDevice(w) || !o.JSON && g.fileBehind(w) != "" {
-		w = o.Stderr // nothing is minted then, and somebody should learn why
+	redirected := g.fileBehind(w) != ""
+	switch {
+	case redirected:
+		w = other // nothing is minted then, and the reason should be seen
+	case isNullDevice(w):
+		w = o.Stderr
+	}
+	inFile := g.fileBehind(w) != ""
+	if inFile {
+		w = io.Discard
 	}
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
-	g.masks = g.action
-	if isRegularFile(w) && !o.JSON && !isRegularFile(o.Stderr) && !isNullDevice(o.Stderr) {
+	switch {
+	case inFile, redirected && o.JSON:
+		// No stream is left that the runner reads: the caller reads standard output.
+	case isRegularFile(w) && !o.JSON && !isRegularFile(o.Stderr) && !isNullDevice(o.Stderr):
 		// The runner reads both streams, and a mask in a file only shows the credential.
 		g.masks = githubactions.New(githubactions.WithWriter(o.Stderr), githubactions.WithGetenv(g.get))
+	default:
+		g.masks = g.action
 	}
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
 	return g
@@ -105,6 +117,9 @@ func (g *GitHub) Mask(v secret.Value) error {
 	defer g.log.mu.Unlock()
 	if g.masked[v.Reveal()] {
 		return nil
+	}
+	if g.masks == nil {
+		return fmt.Errorf("mask a credential in the log: %w", g.redirected())
 	}
 	if err := recoverPanic(func() { g.masks.AddMask(v.Reveal()) }); err != nil {
 		return fmt.Errorf("mask a credential in the log: %w", err)
@@ -154,15 +169,22 @@ func (g *GitHub) distinct() error {
 		}
 		for i, other := range seen {
 			if os.SameFile(info, other) {
-				return fmt.Errorf("%s and %s are the same file", names[i], name)
+				return hint.Add(fmt.Errorf("%s and %s are the same file", names[i], name),
+					"the runner makes a file for each of them; do not set these variables for the step, or give each a file of its own")
 			}
 		}
 		seen, names = append(seen, info), append(names, name)
 	}
+	return g.redirected()
+}
+
+// redirected reports a standard stream that is a command file.
+func (g *GitHub) redirected() error {
 	for i, w := range g.streams {
+		stream := []string{"standard output", "standard error"}[i]
 		if name := g.fileBehind(w); name != "" {
-			return hint.Add(fmt.Errorf("%s is the file of %s", []string{"standard output", "standard error"}[i], name),
-				"azdo-pat mint writes its outputs there by itself; do not redirect its standard output")
+			return hint.Add(fmt.Errorf("%s is the file of %s", stream, name),
+				"azdo-pat writes there by itself; do not redirect its "+stream)
 		}
 	}
 	return nil
