@@ -9,6 +9,7 @@ import (
 	"unicode/utf16"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/redact"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -17,7 +18,7 @@ import (
 // credentials that it was told of and cannot become a logging command.
 type Log struct {
 	mu    sync.Mutex
-	scrub scrubber
+	scrub redact.Redactor
 	write writer
 	debug bool
 }
@@ -115,7 +116,7 @@ func (l *Log) do(f func()) {
 func (l *Log) hide(v secret.Value) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.scrub.add(v)
+	l.scrub.Add(v)
 }
 
 // Hide makes the log replace a credential that nobody else sees, so that there is
@@ -132,10 +133,10 @@ func (l *Log) Hide(v secret.Value) error {
 func (l *Log) Scrub(text string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scrub.clean(text)
+	return l.scrub.Redact(text)
 }
 
-func (l *Log) clean(text string) string { return Harmless(l.scrub.clean(text)) }
+func (l *Log) clean(text string) string { return Harmless(l.scrub.Redact(text)) }
 
 // Harmless makes sure that no line of text is a logging command: GitHub reads
 // "::name::" at the start of a line and "##[name]" anywhere in one, Azure

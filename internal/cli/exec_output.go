@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"azdo-pat/internal/ci"
+	"azdo-pat/internal/redact"
 )
 
 // linger is how long after the command's end its output is waited for: what it
@@ -48,7 +48,7 @@ func (o *outputs) to(x *execution, w io.Writer) (*os.File, error) {
 	if f, ok := w.(*os.File); ok && x.shared == nil {
 		return f, nil
 	}
-	filter, err := ci.NewFilter(w, x.lease.Token.Secret)
+	filter, err := redact.NewWriter(w, x.lease.Token.Secret)
 	if err != nil {
 		return nil, err
 	}

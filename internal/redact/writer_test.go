@@ -1,4 +1,4 @@
-package ci
+package redact
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 func through(t testing.TB, pat, text string, split func(left int) int) string {
 	t.Helper()
 	var out bytes.Buffer
-	f := &Filter{w: &out, parts: known(t, pat)}
+	f := &Writer{w: &out, parts: known(t, pat)}
 	for rest := []byte(text); len(rest) > 0; {
 		n := min(max(1, split(len(rest))), len(rest))
 		part := bytes.Clone(rest[:n])
@@ -45,7 +45,7 @@ func known(t testing.TB, pat string) *parts {
 	if m, ok := automata.Load(pat); ok {
 		return m.(*parts)
 	}
-	f, err := NewFilter(io.Discard, secret.New(pat))
+	f, err := NewWriter(io.Discard, secret.New(pat))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func bytewise(int) int   { return 1 }
 
 func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
-func TestFilter(t *testing.T) {
+func TestWriter(t *testing.T) {
 	t.Parallel()
 	wrapped := b64(newPAT)[:76] + "\n" + b64(newPAT)[76:]
 	for _, tc := range []struct{ name, in, want string }{
@@ -112,10 +112,10 @@ func TestFilter(t *testing.T) {
 
 // What cannot be part of a match comes out at once: a prompt without a line feed
 // must be seen.
-func TestFilterWaitsForNoMore(t *testing.T) {
+func TestWriterWaitsForNoMore(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	f, err := NewFilter(&out, secret.New(newPAT))
+	f, err := NewWriter(&out, secret.New(newPAT))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,14 +136,13 @@ func TestFilterWaitsForNoMore(t *testing.T) {
 	}
 }
 
-func TestFilterThatCannotWrite(t *testing.T) {
+func TestWriterThatCannotWrite(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("broken pipe")
-	f, err := NewFilter(&failing{}, secret.New(newPAT))
+	f, err := NewWriter(broken{}, secret.New(newPAT))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Write([]byte("text\n")); n != 0 || err == nil || err.Error() != broken.Error() {
+	if n, err := f.Write([]byte("text\n")); n != 0 || !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("%d, %v", n, err)
 	}
 	if _, err := f.Write([]byte(newPAT[:5])); err != nil { // nothing to write yet
@@ -153,15 +152,20 @@ func TestFilterThatCannotWrite(t *testing.T) {
 		t.Error("Close without an error")
 	}
 	for _, pat := range []string{"", strings.Repeat("x", longestPAT+1)} {
-		if _, err := NewFilter(io.Discard, secret.New(pat)); !errors.Is(err, ErrLong) {
+		if _, err := NewWriter(io.Discard, secret.New(pat)); !errors.Is(err, ErrLong) {
 			t.Errorf("a PAT of %d characters: %v", len(pat), err)
 		}
 	}
 }
 
+// broken is a stream that takes nothing.
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
 // A filter has a bound on what it keeps, whatever goes through.
-func TestFilterIsBounded(t *testing.T) { // not parallel: it counts allocations
-	f, err := NewFilter(io.Discard, secret.New(newPAT))
+func TestWriterIsBounded(t *testing.T) { // not parallel: it counts allocations
+	f, err := NewWriter(io.Discard, secret.New(newPAT))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,10 +212,10 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// FuzzFilter: however a text with pieces of a PAT in it is split, the result is
+// FuzzWriter: however a text with pieces of a PAT in it is split, the result is
 // the same, nothing of the PAT or its encodings is in it, and what is not of the
 // PAT is all there.
-func FuzzFilter(f *testing.F) {
+func FuzzWriter(f *testing.F) {
 	forms := append(encodings(newPAT), newPAT, b64(newPAT), b64(":"+newPAT))
 	parts := map[string]bool{}
 	for _, form := range forms {
@@ -277,7 +281,7 @@ func inOrder(got, text string) (left string, ok bool) {
 
 // A compiler's output with a PAT in every hundredth line; and what looks most like
 // a PAT, one character in a row after the other.
-func BenchmarkFilter(b *testing.B) {
+func BenchmarkWriter(b *testing.B) {
 	var lines, dense bytes.Buffer
 	for i := 0; lines.Len() < 1<<20; i++ {
 		fmt.Fprintf(&lines, "2026-11-22T03:20:%02dZ  [%4d/5000] Compiling internal/release/reproducible_test.go (object 0x%08x)\n", i%60, i, i*2654435761)
@@ -289,7 +293,7 @@ func BenchmarkFilter(b *testing.B) {
 	_, _ = io.CopyN(base64.NewEncoder(base64.StdEncoding, &dense), random, 3<<18)
 	for name, text := range map[string][]byte{"lines": lines.Bytes(), "base64": dense.Bytes()} {
 		b.Run(name, func(b *testing.B) {
-			f, err := NewFilter(io.Discard, secret.New(newPAT))
+			f, err := NewWriter(io.Discard, secret.New(newPAT))
 			if err != nil {
 				b.Fatal(err)
 			}

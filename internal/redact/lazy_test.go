@@ -1,4 +1,4 @@
-package ci
+package redact
 
 import (
 	"encoding/base64"
@@ -15,9 +15,9 @@ func basic(token string) string { return base64.StdEncoding.EncodeToString([]byt
 // What is said in most runs makes nobody work out what tokens look like.
 func TestTokensStayUnread(t *testing.T) {
 	t.Parallel()
-	var s scrubber
+	var s Redactor
 	for _, token := range []string{newPAT, basic(newPAT), oldPAT, strings.Repeat("eyJhbGciOiJSUzI1NiJ9.", 40)} {
-		s.add(secret.New(token))
+		s.Add(secret.New(token))
 	}
 	for _, said := range []string{
 		"azdo-pat mint: contoso",
@@ -27,7 +27,7 @@ func TestTokensStayUnread(t *testing.T) {
 		"[token](https://dev.azure.com/contoso/_usersSettings/tokens)",
 		"GET vssps.dev.azure.com/contoso/_apis/tokens/pats: 200 OK after 51ms",
 	} {
-		if got := s.clean(said); got != said || s.replacer != nil {
+		if got := s.Redact(said); got != said || s.replacer != nil {
 			t.Errorf("%q became %q, replacer %v", said, got, s.replacer)
 		}
 	}
@@ -45,10 +45,10 @@ func TestTokensAreReadInTime(t *testing.T) {
 	between := []string{" ", "…", ".", "/", ":", "\n", "-", "4ab5764f-4193-4f1d-b995-64144880b7d7", "https://login.microsoftonline.com/", "Bearer ", "x"}
 	changed := 0
 	for range 1_000 {
-		var late, early scrubber
+		var late, early Redactor
 		for _, token := range tokens {
-			late.add(secret.New(token))
-			early.add(secret.New(token))
+			late.Add(secret.New(token))
+			early.Add(secret.New(token))
 			early.read()
 		}
 		var text strings.Builder
@@ -59,8 +59,8 @@ func TestTokensAreReadInTime(t *testing.T) {
 			// Mostly about as long as is just too long, or not quite.
 			text.WriteString(form[from:min(len(form), from+random.IntN(2*piece))])
 		}
-		want := early.clean(text.String())
-		if got := late.clean(text.String()); got != want {
+		want := early.Redact(text.String())
+		if got := late.Redact(text.String()); got != want {
 			t.Fatalf("%q became %q, want %q", text.String(), got, want)
 		}
 		if want != text.String() {

@@ -1,4 +1,5 @@
-package ci
+// Package redact replaces credentials by "***", in a text and in a stream.
+package redact
 
 import (
 	"cmp"
@@ -17,10 +18,10 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// scrubber replaces credentials in text: those that it was told of, in the
+// Redactor replaces credentials in a text: those that it was told of, in the
 // encodings in which a server could send them back, and whatever has the form
 // of a JWT or of a PAT.
-type scrubber struct {
+type Redactor struct {
 	known map[string]bool
 	// unread are tokens of which the forms and pieces are not worked out yet. In
 	// most runs nothing that is said looks like one, and the job waits.
@@ -48,8 +49,8 @@ const (
 // tokenForm is what an Azure DevOps PAT (both generations) and a JWT look like.
 var tokenForm = lazyregexp.New(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
-// add makes a credential known.
-func (s *scrubber) add(v secret.Value) {
+// Add makes a credential known.
+func (s *Redactor) Add(v secret.Value) {
 	if v.IsZero() || s.known[v.Reveal()] {
 		return
 	}
@@ -66,7 +67,7 @@ func (s *scrubber) add(v secret.Value) {
 }
 
 // read works out the forms and pieces of what was added.
-func (s *scrubber) read() {
+func (s *Redactor) read() {
 	for _, text := range s.unread {
 		s.forms = append(s.forms, text)
 		for _, form := range encodings(text) {
@@ -93,7 +94,7 @@ func (s *scrubber) read() {
 // unreadIn reports whether a text could hold anything of a token that is unread:
 // a piece of it, its encoded form (which is longer than an id), or, where a text
 // was cut, the beginning of either.
-func (s *scrubber) unreadIn(text string) bool {
+func (s *Redactor) unreadIn(text string) bool {
 	if len(s.unread) == 0 {
 		return false
 	}
@@ -112,7 +113,8 @@ func (s *scrubber) unreadIn(text string) bool {
 	return false
 }
 
-func (s *scrubber) clean(text string) string {
+// Redact returns text with "***" in place of each credential.
+func (s *Redactor) Redact(text string) string {
 	if s.unreadIn(text) {
 		s.read()
 	}
@@ -166,7 +168,7 @@ func inEncoding(c byte) bool {
 
 // cutOff replaces what is left of a credential where a long text was cut: most
 // of a credential can be enough to guess the rest of it.
-func (s *scrubber) cutOff(text string) string {
+func (s *Redactor) cutOff(text string) string {
 	parts := strings.Split(text, "…")
 	for i, part := range parts[:len(parts)-1] {
 		left := 0

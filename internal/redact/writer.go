@@ -1,4 +1,4 @@
-package ci
+package redact
 
 import (
 	"encoding/base64"
@@ -8,7 +8,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Filter passes on what a command writes, with a PAT and its encodings replaced
+// Writer passes on what a command writes, with a PAT and its encodings replaced
 // by "***": base64 at each of its three alignments, hex in both cases, and what
 // URLs, JSON and markup make of it. Any 24 characters in a row of one of these
 // are replaced, so that the lines into which an encoder breaks it are, too.
@@ -17,7 +17,7 @@ import (
 // passes byte by byte, and at once: only bytes at the end of a write that could
 // be part of a match wait for the next write, or for Close. Those are letters
 // and digits, in most texts one or two of them, and never a line feed.
-type Filter struct {
+type Writer struct {
 	w       io.Writer
 	parts   *parts
 	held    []byte // waits; what follows may make it part of a match
@@ -34,9 +34,9 @@ var ErrLong = errors.New("the PAT is longer than any PAT")
 // usual PAT.
 const longestPAT = 1 << 10
 
-// NewFilter returns a filter in front of w. For the usual PAT it takes less than
+// NewWriter returns a filter in front of w. For the usual PAT it takes less than
 // a megabyte.
-func NewFilter(w io.Writer, pat secret.Value) (*Filter, error) {
+func NewWriter(w io.Writer, pat secret.Value) (*Writer, error) {
 	text := pat.Reveal()
 	if text == "" || len(text) > longestPAT {
 		return nil, ErrLong
@@ -47,11 +47,11 @@ func NewFilter(w io.Writer, pat secret.Value) (*Filter, error) {
 		base64.StdEncoding.EncodeToString([]byte(":" + text)),
 		text,
 	}, encodings(text)...)
-	return &Filter{w: w, parts: newParts(forms, min(piece, len(text)))}, nil
+	return &Writer{w: w, parts: newParts(forms, min(piece, len(text)))}, nil
 }
 
 // Write implements [io.Writer].
-func (f *Filter) Write(p []byte) (int, error) {
+func (f *Writer) Write(p []byte) (int, error) {
 	text := p
 	if len(f.held) > 0 {
 		text = append(f.held, p...)
@@ -89,14 +89,14 @@ func (f *Filter) Write(p []byte) (int, error) {
 }
 
 // pass puts text out as it is.
-func (f *Filter) pass(text []byte) {
+func (f *Writer) pass(text []byte) {
 	if len(text) > 0 {
 		f.out, f.written = append(f.out, text...), false
 	}
 }
 
 // Close writes what waited for more. It does not close the writer behind.
-func (f *Filter) Close() error {
+func (f *Writer) Close() error {
 	if len(f.held) == 0 {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package ci
+package redact
 
 import (
 	"encoding/base64"
@@ -13,11 +13,11 @@ import (
 
 // A password that a server repeats in some other library's escapes, or twice
 // escaped, is hidden all the same.
-func TestScrubOtherSpellings(t *testing.T) {
+func TestRedactOtherSpellings(t *testing.T) {
 	t.Parallel()
 	const password = `p4ss W0rd+/=%&{}x"<ü>`
-	var s scrubber
-	s.add(secret.New(password))
+	var s Redactor
+	s.Add(secret.New(password))
 	each := func(format string) string {
 		var b strings.Builder
 		for _, r := range password {
@@ -43,7 +43,7 @@ func TestScrubOtherSpellings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := s.clean("before " + text + " after"); got != "before *** after" {
+			if got := s.Redact("before " + text + " after"); got != "before *** after" {
 				t.Errorf("%q became %q", text, got)
 			}
 		})
@@ -52,11 +52,11 @@ func TestScrubOtherSpellings(t *testing.T) {
 
 // More than a few characters in a row of a long credential are not shown, and
 // nothing else is hidden.
-func TestScrubPieces(t *testing.T) {
+func TestRedactPieces(t *testing.T) {
 	t.Parallel()
 	const token = "0123456789abcdefghijABCDEFGHIJ-_zyxwvutsrqponmlkjihgfedcba9876543210"
-	var s scrubber
-	s.add(secret.New(token))
+	var s Redactor
+	s.Add(secret.New(token))
 	for _, tc := range []struct{ name, in, want string }{
 		{"without its first character", "x " + token[1:] + " y", "x *** y"},
 		{"its end", "x " + token[30:] + " y", "x *** y"},
@@ -69,7 +69,7 @@ func TestScrubPieces(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got := s.clean(tc.in); got != tc.want {
+			if got := s.Redact(tc.in); got != tc.want {
 				t.Errorf("%q became %q, want %q", tc.in, got, tc.want)
 			}
 		})
