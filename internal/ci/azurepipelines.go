@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
@@ -116,7 +117,7 @@ func (p *AzurePipelines) Mask(v secret.Value) error {
 const tempDirectory = "AGENT_TEMPDIRECTORY"
 
 // Prepare implements [Platform].
-func (p *AzurePipelines) Prepare(o Origin) error {
+func (p *AzurePipelines) Prepare(o displayname.Origin) error {
 	if isNullDevice(p.stream) {
 		return errUnseen
 	}
@@ -130,7 +131,7 @@ func (p *AzurePipelines) Prepare(o Origin) error {
 // recordOf is where a lease's record is kept. Without a key that another step
 // can work out again, or a folder that the steps share, there is none: then the
 // lease is found by its name alone.
-func (p *AzurePipelines) recordOf(o Origin) recordFile {
+func (p *AzurePipelines) recordOf(o displayname.Origin) recordFile {
 	dir := p.get(tempDirectory)
 	if dir == "" || !o.Derived {
 		return recordFile{}
@@ -151,13 +152,13 @@ func (p *AzurePipelines) Record(line string) error {
 // what the one that did recorded last, or else over. It is not known where the
 // folder of the job is gone. Whoever can write into that folder can have planted
 // what is found there.
-func (p *AzurePipelines) Close(o Origin, over string) (recorded string, known bool) {
+func (p *AzurePipelines) Close(o displayname.Origin, over string) (recorded string, known bool) {
 	p.record = p.recordOf(o)
 	return p.record.close(over)
 }
 
 // Recorded is what mint recorded last; empty: nothing that can be read.
-func (p *AzurePipelines) Recorded(o Origin) string {
+func (p *AzurePipelines) Recorded(o displayname.Origin) string {
 	r := p.recordOf(o)
 	if r.path == "" {
 		return ""
@@ -230,20 +231,19 @@ func (p *AzurePipelines) WithIssues() {
 // Origin implements [Platform]. The id of a job is made of names, so that it is
 // the same in every run of a pipeline: what tells the runs apart goes into the
 // key too. None of it is a secret.
-func (p *AzurePipelines) Origin(label string) Origin {
+func (p *AzurePipelines) Origin(label string) displayname.Origin {
 	// One word, whatever the project is called, so that it cannot look like a run
 	// of GitHub's.
 	project := strings.Join(strings.Fields(strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/")), "-")
-	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", project,
-		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")}
-	o.Source = strings.ReplaceAll(o.Source, macroStart, "$-(")
-	if job := p.get("SYSTEM_JOBID"); job != "" {
-		o.Key, o.Derived = key(secret.Value{}, p.get("SYSTEM_COLLECTIONID"), p.get("SYSTEM_TEAMPROJECTID"), p.get("SYSTEM_PLANID"), p.get("BUILD_BUILDID"),
-			job, p.get("SYSTEM_STAGEATTEMPT"), p.get("SYSTEM_PHASEATTEMPT"), p.get("SYSTEM_JOBATTEMPT"), label), true
-	} else {
-		o.Key = randomKey(p.random)
+	source := strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", project,
+		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")
+	source = strings.ReplaceAll(source, macroStart, "$-(")
+	job := p.get("SYSTEM_JOBID")
+	if job == "" {
+		return displayname.Random(source, p.random)
 	}
-	return o
+	return displayname.Derive(source, secret.Value{}, p.get("SYSTEM_COLLECTIONID"), p.get("SYSTEM_TEAMPROJECTID"), p.get("SYSTEM_PLANID"), p.get("BUILD_BUILDID"),
+		job, p.get("SYSTEM_STAGEATTEMPT"), p.get("SYSTEM_PHASEATTEMPT"), p.get("SYSTEM_JOBATTEMPT"), label)
 }
 
 // organization is the name in https://dev.azure.com/NAME/ or

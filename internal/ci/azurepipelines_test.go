@@ -12,8 +12,11 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/fakes/githubrunner"
 	"azdo-pat/internal/fakes/pipelinesagent"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -223,7 +226,7 @@ func TestPipelinesMacroInOutput(t *testing.T) {
 // Whatever a caller names a PAT, the next step reads the outputs as they were
 // handed over.
 func FuzzPipelinesOutputs(f *testing.F) {
-	for _, seed := range append(hostile, "$(System.AccessToken)", "$\u200b(pat.token)", "$(System.Acc$(x)essToken)", "a%AZP25]b;%0D", "$"+delimiter+"(x)") {
+	for _, seed := range append(githubrunner.HostileText, "$(System.AccessToken)", "$\u200b(pat.token)", "$(System.Acc$(x)essToken)", "a%AZP25]b;%0D", "$"+sanitize.OutputDelimiter+"(x)") {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, label string) {
@@ -251,7 +254,7 @@ func FuzzPipelinesOutputs(f *testing.F) {
 
 // Whatever is said, the agent sees no command that is not ours.
 func FuzzPipelinesLog(f *testing.F) {
-	for _, seed := range hostile {
+	for _, seed := range githubrunner.HostileText {
 		f.Add(seed, seed)
 	}
 	f.Add("%5D%0A##vso[task.complete result=Failed]", "]##vso[a.b]\n##vso[a.b]")
@@ -394,7 +397,7 @@ func TestPipelinesPrepare(t *testing.T) {
 func TestPipelineLooksLikeNoRun(t *testing.T) {
 	t.Parallel()
 	o := newPipelineStep(t, false, "SYSTEM_TEAMPROJECT", "tools run 5.1 x").Origin("")
-	n, ok := ParseName(o.DisplayName())
+	n, ok := displayname.Parse(o.DisplayName())
 	if !ok || n.RunID != "" || n.Repository != "" {
 		t.Errorf("%q is %+v, %t", o.DisplayName(), n, ok)
 	}

@@ -14,10 +14,7 @@
 package ci
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +22,8 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
@@ -39,7 +36,7 @@ type Platform interface {
 	Mask(secret.Value) error
 	// Prepare reports whether [Platform.Record] and [Platform.HandOver] can do
 	// their work for a lease, before there is anything to hand over.
-	Prepare(Origin) error
+	Prepare(displayname.Origin) error
 	// Record keeps a line for the post step; the last one counts.
 	Record(line string) error
 	// HandOver gives the PAT to whoever asked for it.
@@ -47,7 +44,7 @@ type Platform interface {
 	// Summary adds Markdown to the summary of the job, where there is one.
 	Summary(markdown string) error
 	// Origin says where a PAT that is minted now comes from.
-	Origin(label string) Origin
+	Origin(label string) displayname.Origin
 	// Log is where to say what happens.
 	Log() *Log
 }
@@ -161,68 +158,4 @@ var errUnseen = hint.Add(errors.New("the log goes to the null device: the CI sys
 func warnOfFile(log *Log) {
 	log.Warning("log in a file", "the log goes to a file, so the CI system may not see the masks and the PAT may show in the logs of later steps; "+
 		"do not redirect the output of azdo-pat mint: with --output json standard output may be redirected")
-}
-
-// Origin says where a PAT comes from.
-type Origin struct {
-	// Source is for people: repository, run and job, or the host.
-	Source string
-	// Key is 16 hex digits that no other job, matrix leg or step shares.
-	Key string
-	// Derived tells that Key can be worked out again by the post step of the
-	// same step, or in Azure Pipelines by a later step of the same job.
-	// Otherwise it is random.
-	Derived bool
-}
-
-// Alone is the origin with a key of its own, which no other process works out.
-func (o Origin) Alone(random io.Reader) Origin {
-	o.Key, o.Derived = randomKey(random), false
-	return o
-}
-
-// maxDisplayName is the longest display name, in characters.
-const maxDisplayName = 128
-
-// prefix starts every display name.
-const prefix = "azdo-pat "
-
-// DisplayName is the name of the PAT in the user's token list,
-// "azdo-pat SOURCE KEY". It is at most 128 characters long; SOURCE is cut. A
-// label that the caller took from a stranger, such as the name of a branch,
-// makes no logging command of it, not even where a later step prints it.
-func (o Origin) DisplayName() string {
-	room := maxDisplayName - utf8.RuneCountInString(prefix) - 1 - len(o.Key)
-	// The server counts as .NET does, to which a character beyond the basic
-	// plane is two.
-	basic := strings.Map(func(r rune) rune {
-		if r > 0xFFFF {
-			return '?'
-		}
-		return r
-	}, o.Source)
-	source := sanitize.Line(Harmless(strings.ReplaceAll(sanitize.Line(basic, 10*room), delimiter, "-")), room)
-	if source == "" {
-		source = "-"
-	}
-	return prefix + source + " " + o.Key
-}
-
-// key derives the 16 hex digits from a secret of the job and what tells its
-// steps apart. The secret cannot be worked out from them.
-func key(job secret.Value, parts ...string) string {
-	h := hmac.New(sha256.New, []byte(job.Reveal()))
-	for _, part := range parts {
-		fmt.Fprintf(h, "%d:%s,", len(part), part)
-	}
-	return hex.EncodeToString(h.Sum(nil))[:16]
-}
-
-// randomKey reads 16 hex digits' worth of randomness.
-func randomKey(random io.Reader) string {
-	var b [8]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
-		panic("no randomness: " + err.Error()) // crypto/rand never fails
-	}
-	return hex.EncodeToString(b[:])
 }

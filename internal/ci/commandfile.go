@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
 )
 
 // commandFile is a file through which a step tells the runner something, such as
@@ -113,7 +114,7 @@ func (c commandFile) add(fields ...field) error {
 		text.WriteByte('\n') // or the first name becomes part of the line before it
 	}
 	for _, v := range fields {
-		fmt.Fprintf(&text, "%s<<%s\n%s\n%s\n", v.name, delimiter, v.value, delimiter)
+		fmt.Fprintf(&text, "%s<<%s\n%s\n%s\n", v.name, sanitize.OutputDelimiter, v.value, sanitize.OutputDelimiter)
 	}
 	if err := c.write(f, text.String(), int64(len(before))); err != nil {
 		return err

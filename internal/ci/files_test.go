@@ -16,8 +16,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/fakes/githubrunner"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -33,7 +35,7 @@ var minted = Result{
 func TestOutputs(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)
-	if err := errors.Join(s.Prepare(Origin{}), s.HandOver(minted)); err != nil {
+	if err := errors.Join(s.Prepare(displayname.Origin{}), s.HandOver(minted)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := pairs(s.file(t, outputFile))
@@ -115,7 +117,7 @@ func TestSummary(t *testing.T) {
 // breaks could write outputs of its own.
 func TestValuesWithLineBreaks(t *testing.T) {
 	t.Parallel()
-	for _, value := range []string{"a\nb", "a\rb", "\n", "a\n" + delimiter + "\ntoken=x", delimiter, "x" + delimiter, "a\x00b"} {
+	for _, value := range []string{"a\nb", "a\rb", "\n", "a\n" + sanitize.OutputDelimiter + "\ntoken=x", sanitize.OutputDelimiter, "x" + sanitize.OutputDelimiter, "a\x00b"} {
 		t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
 			t.Parallel()
 			s := newStep(t, false)
@@ -197,7 +199,7 @@ func TestInvalidText(t *testing.T) {
 
 // Whatever is one line of valid text comes back as it is.
 func FuzzOutputs(f *testing.F) {
-	for _, seed := range []string{"a", "a=b", "a<<b", "", delimiter, "a\nb", "\r", "\u2028", "%0A", "\xff"} {
+	for _, seed := range []string{"a", "a=b", "a<<b", "", sanitize.OutputDelimiter, "a\nb", "\r", "\u2028", "%0A", "\xff"} {
 		f.Add(seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, name, record string) {
@@ -205,7 +207,7 @@ func FuzzOutputs(f *testing.F) {
 		r := minted
 		r.DisplayName = name
 		if err := s.HandOver(r); err != nil {
-			multiline := strings.ContainsAny(name, "\r\n\x00") || strings.Contains(name, delimiter)
+			multiline := strings.ContainsAny(name, "\r\n\x00") || strings.Contains(name, sanitize.OutputDelimiter)
 			if errors.Is(err, ErrMultiline) != multiline || errors.Is(err, ErrInvalidText) == utf8.ValidString(name) && !multiline {
 				t.Fatalf("HandOver(%q): %v", name, err)
 			}
@@ -230,7 +232,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 			t.Run(name+"="+strings.TrimPrefix(path, dir), func(t *testing.T) {
 				t.Parallel()
 				s := newStep(t, false, name, path)
-				tried := map[string]error{"Prepare": s.Prepare(Origin{}), "HandOver": s.HandOver(minted)}
+				tried := map[string]error{"Prepare": s.Prepare(displayname.Origin{}), "HandOver": s.HandOver(minted)}
 				if name == stateFile {
 					tried["HandOver"] = s.Record("x")
 				}
@@ -292,7 +294,7 @@ func TestNotTheRunnersFile(t *testing.T) {
 				t.Errorf("%v: hint %q", err, hint.Of(err))
 			}
 		}
-		if err := s.Prepare(Origin{}); err == nil {
+		if err := s.Prepare(displayname.Origin{}); err == nil {
 			t.Errorf("%s: prepared", path)
 		}
 		if s.stdout.Len() > 0 {
@@ -313,30 +315,30 @@ func TestNotTheRunnersFile(t *testing.T) {
 func TestFilesThatOthersBegan(t *testing.T) {
 	t.Parallel()
 	for before, why := range map[string]string{
-		"":                                   "",
-		"\n\n":                               "",
-		"a=1\n":                              "",
-		"a=1":                                "",
-		"a=":                                 "",
-		"a=b<<c":                             "",
-		"\ufeffa=1\n":                        "",
-		"a<<E\nx\nE":                         "",
-		"a<<E\nx\nE\n":                       "",
-		"a<<E\nx\ntoken=y\nE\ntoken=old":     "",
-		"a":                                  "line 1 is not NAME=VALUE",
-		"=a\n":                               "line 1 is not NAME=VALUE",
-		"a=1\nwords\n":                       "line 2 is not NAME=VALUE",
-		"<<E\nE\n":                           "line 1 is not NAME=VALUE",
-		"a<<\n\n":                            "line 1 has no delimiter after <<",
-		"a=1\nb<<E":                          "the value that begins in line 2 has no end",
-		"a<<E\nx\n":                          "the value that begins in line 1 has no end",
-		"a<<E\nx\nE \n":                      "the value that begins in line 1 has no end",
-		"\xff\xfea\x00=\x001\x00":            "it is not in UTF-8",
-		"\xfe\xff\x00a\x00=\x001":            "it is not in UTF-8",
-		"a\x00=\x001\x00\r\x00\n\x00":        "line 2 is not NAME=VALUE",
-		"a=" + strings.Repeat("x", 5<<20):    "it is larger than 4 MiB",
-		"a=" + strings.Repeat("x", 300<<10):  "",
-		delimiter + "<<" + delimiter + "\nx": "the value that begins in line 1 has no end",
+		"":                                  "",
+		"\n\n":                              "",
+		"a=1\n":                             "",
+		"a=1":                               "",
+		"a=":                                "",
+		"a=b<<c":                            "",
+		"\ufeffa=1\n":                       "",
+		"a<<E\nx\nE":                        "",
+		"a<<E\nx\nE\n":                      "",
+		"a<<E\nx\ntoken=y\nE\ntoken=old":    "",
+		"a":                                 "line 1 is not NAME=VALUE",
+		"=a\n":                              "line 1 is not NAME=VALUE",
+		"a=1\nwords\n":                      "line 2 is not NAME=VALUE",
+		"<<E\nE\n":                          "line 1 is not NAME=VALUE",
+		"a<<\n\n":                           "line 1 has no delimiter after <<",
+		"a=1\nb<<E":                         "the value that begins in line 2 has no end",
+		"a<<E\nx\n":                         "the value that begins in line 1 has no end",
+		"a<<E\nx\nE \n":                     "the value that begins in line 1 has no end",
+		"\xff\xfea\x00=\x001\x00":           "it is not in UTF-8",
+		"\xfe\xff\x00a\x00=\x001":           "it is not in UTF-8",
+		"a\x00=\x001\x00\r\x00\n\x00":       "line 2 is not NAME=VALUE",
+		"a=" + strings.Repeat("x", 5<<20):   "it is larger than 4 MiB",
+		"a=" + strings.Repeat("x", 300<<10): "",
+		sanitize.OutputDelimiter + "<<" + sanitize.OutputDelimiter + "\nx": "the value that begins in line 1 has no end",
 	} {
 		for _, name := range []string{outputFile, stateFile} {
 			s := newStep(t, false)
@@ -347,7 +349,7 @@ func TestFilesThatOthersBegan(t *testing.T) {
 			if name == stateFile {
 				write, key, value = func() error { return s.Record("r") }, recordKey, "r"
 			}
-			prepared, err := s.Prepare(Origin{}), write()
+			prepared, err := s.Prepare(displayname.Origin{}), write()
 			if why != "" {
 				for _, err := range []error{prepared, err} {
 					if err == nil || !strings.Contains(err.Error(), name) || !strings.HasSuffix(err.Error(), ": "+why) || hint.Of(err) == "" {
@@ -409,7 +411,7 @@ func TestFilesOfTheirOwn(t *testing.T) {
 		for _, other := range []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"} {
 			s := newStep(t, false)
 			s.env[other] = s.env[name]
-			if err := s.Prepare(Origin{}); (err == nil) != (name == other) || err != nil && (!strings.HasSuffix(err.Error(), " are the same file") || !strings.Contains(hint.Of(err), "do not set these variables")) {
+			if err := s.Prepare(displayname.Origin{}); (err == nil) != (name == other) || err != nil && (!strings.HasSuffix(err.Error(), " are the same file") || !strings.Contains(hint.Of(err), "do not set these variables")) {
 				t.Errorf("%s is %s: %v", name, other, err)
 			}
 		}
@@ -421,7 +423,7 @@ func TestFilesOfTheirOwn(t *testing.T) {
 			}
 			o := Options{LookupEnv: s.lookup, Stdout: &s.stdout, Stderr: &s.stderr}
 			*[]*io.Writer{&o.Stdout, &o.Stderr}[stream] = f
-			if err := NewGitHub(o).Prepare(Origin{}); err == nil || err.Error() != want {
+			if err := NewGitHub(o).Prepare(displayname.Origin{}); err == nil || err.Error() != want {
 				t.Errorf("%v, want %s", err, want)
 			}
 			f.Close()
@@ -445,7 +447,7 @@ func TestLogInACommandFile(t *testing.T) {
 		if !strings.HasPrefix(s.stderr.String(), "before\n") {
 			t.Errorf("%s: standard error %q", name, s.stderr.String())
 		}
-		err = g.Prepare(Origin{})
+		err = g.Prepare(displayname.Origin{})
 		if want := "standard output is the file of " + name; err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -577,14 +579,14 @@ func TestNullDevice(t *testing.T) {
 	defer null.Close()
 	s := newStep(t, false)
 	g := NewGitHub(Options{LookupEnv: s.lookup, Stdout: null, Stderr: &s.stderr})
-	if err = g.Prepare(Origin{}); err == nil {
+	if err = g.Prepare(displayname.Origin{}); err == nil {
 		t.Fatal("nobody sees the masks, and Prepare is content")
 	}
 	g.Log().Error("azdo-pat mint failed", err)
 	if want := "::error title=azdo-pat mint failed::the log goes to the null device: the CI system would not see the masks%0Aleave standard output and standard error open: the CI system reads the masks there\n"; s.stderr.String() != want {
 		t.Errorf("standard error %q, want %q", s.stderr.String(), want)
 	}
-	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(Origin{}); err == nil {
+	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(displayname.Origin{}); err == nil {
 		t.Error("nobody gets the PAT, and Prepare is content")
 	}
 }

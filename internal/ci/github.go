@@ -11,7 +11,9 @@ import (
 	"github.com/sethvargo/go-githubactions"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
 
@@ -138,7 +140,7 @@ const (
 var commandFiles = []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"}
 
 // Prepare implements [Platform].
-func (g *GitHub) Prepare(Origin) error {
+func (g *GitHub) Prepare(displayname.Origin) error {
 	if isNullDevice(g.stream) {
 		return errUnseen
 	}
@@ -218,11 +220,8 @@ var ErrMultiline = errors.New("a value with a line break cannot be handed over")
 // both runner and agent replace bytes that are not UTF-8.
 var ErrInvalidText = errors.New("a value that is not valid UTF-8 cannot be handed over")
 
-// delimiter ends every value of a command file.
-const delimiter = "_GitHubActionsFileCommandDelimeter_"
-
 func oneLine(value string) error {
-	if strings.ContainsAny(value, "\r\n\x00") || strings.Contains(value, delimiter) {
+	if strings.ContainsAny(value, "\r\n\x00") || strings.Contains(value, sanitize.OutputDelimiter) {
 		return ErrMultiline
 	}
 	if !utf8.ValidString(value) {
@@ -298,16 +297,15 @@ func (g *GitHub) Summary(markdown string) error {
 // token, which no other job, matrix leg or attempt has, and from the step.
 // Steps inside one composite action have the name of the step that uses it, so
 // the label tells them apart.
-func (g *GitHub) Origin(label string) Origin {
-	o := Origin{Source: strings.Join(strings.Fields(fmt.Sprintf("%s run %s.%s %s %s",
-		g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"), g.get("GITHUB_JOB"), label)), " ")}
-	if job := g.IDToken().Token; !job.IsZero() {
-		o.Key, o.Derived = key(job, g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"),
-			g.get("GITHUB_JOB"), g.get("GITHUB_ACTION"), label), true
-	} else {
-		o.Key = randomKey(g.random)
+func (g *GitHub) Origin(label string) displayname.Origin {
+	source := strings.Join(strings.Fields(fmt.Sprintf("%s run %s.%s %s %s",
+		g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"), g.get("GITHUB_JOB"), label)), " ")
+	job := g.IDToken().Token
+	if job.IsZero() {
+		return displayname.Random(source, g.random)
 	}
-	return o
+	return displayname.Derive(source, job, g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"),
+		g.get("GITHUB_JOB"), g.get("GITHUB_ACTION"), label)
 }
 
 // Log implements [Platform].

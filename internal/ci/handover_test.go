@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/secret"
 )
 
@@ -60,7 +61,7 @@ func TestGitHubJSON(t *testing.T) {
 // talk does on a platform all that a mint does.
 func talk(t *testing.T, p Platform) {
 	t.Helper()
-	if err := errors.Join(p.Prepare(Origin{}), MaskPAT(p, secret.New(newPAT)), p.Record("x")); err != nil {
+	if err := errors.Join(p.Prepare(displayname.Origin{}), MaskPAT(p, secret.New(newPAT)), p.Record("x")); err != nil {
 		t.Fatal(err)
 	}
 	end := p.Log().Group("group")

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf16"
 
 	"azdo-pat/internal/hint"
@@ -136,36 +135,7 @@ func (l *Log) Scrub(text string) string {
 	return l.scrub.Redact(text)
 }
 
-func (l *Log) clean(text string) string { return Harmless(l.scrub.Redact(text)) }
-
-// Harmless makes sure that no line of text is a logging command: GitHub reads
-// "::name::" at the start of a line and "##[name]" anywhere in one, Azure
-// Pipelines "##vso[" and "##[", anywhere too. Control characters but the line feed
-// become spaces, so that no line starts where we do not see it, and so does what
-// .NET looks past when it looks for these.
-func Harmless(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(strings.ToValidUTF8(text, " ")) {
-		body, feed := strings.CutSuffix(line, "\n")
-		body = strings.Map(func(r rune) rune {
-			if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
-				return ' '
-			}
-			return r
-		}, body)
-		for strings.Contains(body, "##") {
-			body = strings.ReplaceAll(body, "##", "# #")
-		}
-		if trimmed := strings.TrimLeftFunc(body, unicode.IsSpace); strings.HasPrefix(trimmed, "::") {
-			body = ": " + trimmed[1:]
-		}
-		b.WriteString(body)
-		if feed {
-			b.WriteByte('\n')
-		}
-	}
-	return b.String()
-}
+func (l *Log) clean(text string) string { return sanitize.NoCommands(l.scrub.Redact(text)) }
 
 // contained runs f and returns its panic as an error: go-githubactions panics
 // where it cannot write.

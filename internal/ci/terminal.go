@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -34,7 +35,7 @@ func NewTerminal(o Options) *Terminal {
 func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 
 // Prepare implements [Platform].
-func (t *Terminal) Prepare(Origin) error {
+func (t *Terminal) Prepare(displayname.Origin) error {
 	if isNullDevice(t.stdout) {
 		return errors.New("standard output is closed or the null device: nobody would get the PAT")
 	}
@@ -59,9 +60,9 @@ func (t *Terminal) Summary(string) error { return nil }
 
 // Origin implements [Platform]. The host is one word without a slash, so that
 // neither it nor a label behind it can pass for a run of a GitHub repository.
-func (t *Terminal) Origin(label string) Origin {
-	host := strings.NewReplacer(" ", "-", "/", "-").Replace(sanitize.Line(t.host, maxDisplayName))
-	return Origin{Source: strings.TrimSpace(cmp.Or(host, "-") + " " + label), Key: randomKey(t.random)}
+func (t *Terminal) Origin(label string) displayname.Origin {
+	host := strings.NewReplacer(" ", "-", "/", "-").Replace(sanitize.Line(t.host, displayname.MaxLength))
+	return displayname.Random(strings.TrimSpace(cmp.Or(host, "-")+" "+label), t.random)
 }
 
 // Log implements [Platform].

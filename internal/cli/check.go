@@ -9,6 +9,7 @@ import (
 
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
@@ -122,7 +123,7 @@ func (c *app) platformInfo() platformInfo {
 		}
 		return platformInfo{
 			name: "GitHub Actions", seen: seen, ready: "GITHUB_OUTPUT and GITHUB_STATE can be written",
-			vouches: p.IDToken().URL, err: p.Prepare(ci.Origin{}), permission: check.IDToken,
+			vouches: p.IDToken().URL, err: p.Prepare(displayname.Origin{}), permission: check.IDToken,
 		}
 	case *ci.AzurePipelines:
 		return platformInfo{
@@ -151,7 +152,7 @@ func (k *preflight) say() error {
 		_, err = fmt.Fprintf(&k.out, "%s\n", line)
 		return err
 	case terminal:
-		_, err := fmt.Fprint(&k.out, ci.Harmless(k.report.Text()))
+		_, err := fmt.Fprint(&k.out, sanitize.NoCommands(k.report.Text()))
 		return err
 	}
 	log.Infof("%s", k.report.Text()) // which is standard output there

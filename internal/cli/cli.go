@@ -22,6 +22,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 )
@@ -181,7 +182,7 @@ func (c *app) mask(v secret.Value) error {
 // aloud says on standard error what the log did not take.
 func (c *app) fallbackToStderr(text string) {
 	if _, terminal := c.platform.(*ci.Terminal); !terminal && c.log.failed.Load() {
-		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(ci.Harmless(c.platform.Log().Scrub(text)), "\n", "\n  "))
+		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Scrub(text)), "\n", "\n  "))
 	}
 }
 

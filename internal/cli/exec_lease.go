@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
 )
@@ -29,7 +30,7 @@ func (x *execution) acquire(ctx context.Context) error {
 	defer cancel()
 	// No later process looks for this lease, but another one of the same step
 	// must not take it for its own.
-	conn, _, minted, err := x.mintPAT(ctx, x.s, x.platform.Origin(x.s.Name).Alone(x.Random), unrecorded)
+	conn, _, minted, err := x.mintPAT(ctx, x.s, displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random), unrecorded)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
@@ -82,7 +83,7 @@ func (c *app) asks(s *settings.Settings) string {
 // recordedBy is what mint recorded, as far as another step that planted it could
 // do no more harm than to have this one wait or fail; the settings that it had; and
 // whether that is known at all. No mint can begin after it.
-func (c *app) recordedBy(job *ci.AzurePipelines, origin ci.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
+func (c *app) recordedBy(job *ci.AzurePipelines, origin displayname.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
 	text, known := job.Close(origin, over.String())
 	if !known {
 		return lease.Unrecorded(over.Name, c.Now()), settings.Saved{}, false

@@ -10,6 +10,7 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
@@ -124,7 +125,7 @@ func (c *app) hasLater() bool {
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
-func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin ci.Origin, record func(lease.Record) error) (*connection, *lease.Client, *lease.Lease, error) {
+func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayname.Origin, record func(lease.Record) error) (*connection, *lease.Client, *lease.Lease, error) {
 	log := c.platform.Log()
 	for _, u := range pat.Unknown(s.Scopes) {
 		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)

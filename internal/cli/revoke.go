@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
@@ -272,8 +273,8 @@ func (c *app) recorded() (lease.Record, *settings.Saved) {
 // otherRun reports whether a recorded name is that of another workflow run's PAT:
 // then another step has planted the record.
 func otherRun(recorded, ours string) bool {
-	theirs, ok := ci.ParseName(recorded)
-	own, known := ci.ParseName(ours)
+	theirs, ok := displayname.Parse(recorded)
+	own, known := displayname.Parse(ours)
 	if !ok || !known || theirs.RunID == "" || own.RunID == "" {
 		return false
 	}

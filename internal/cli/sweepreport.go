@@ -72,7 +72,7 @@ func (r *sweepReport) add(s lease.Swept) {
 func (r *sweepReport) line(text string) {
 	log := r.call.platform.Log()
 	if _, ok := r.call.platform.(*ci.Terminal); ok {
-		r.write(ci.Harmless(log.Scrub(text)) + "\n")
+		r.write(sanitize.NoCommands(log.Scrub(text)) + "\n")
 		return
 	}
 	log.Infof("%s", text)

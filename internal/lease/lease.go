@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
@@ -214,7 +215,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		err = final(and(e, err))
 	}
 	// Nothing is revoked by an id that does not come with our name.
-	if token.ID != "" && compareNames(token.DisplayName, a.r.Name) != another {
+	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
 		a.token, a.named = token, unsettled && (misnamed || !unanswered)
 		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
 		if from := token.ValidFrom; !from.IsZero() {

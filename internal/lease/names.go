@@ -5,58 +5,16 @@ import (
 	"fmt"
 	"strings"
 
-	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
 )
 
-// likeness tells what a PAT's display name has to do with the one that was asked
-// for.
-type likeness int
-
-const (
-	another likeness = iota // another name
-	similar                 // ours cut short, without enough of the KEY to know it
-	same                    // ours, or enough of it
-)
-
-const (
-	keyLength = 16
-	// keyShown is how many digits of the KEY identify a PAT whose name was cut.
-	keyShown = 8
-	// namePrefix begins every name of ours.
-	namePrefix = "azdo-pat "
-)
-
-// compareNames compares the display name that a server shows with the one that
-// was asked for. A server may shorten names; KEY tells ours from those of other
-// jobs and steps, as far as it is there.
-func compareNames(shown, asked string) likeness {
-	if shown == asked {
-		return same
-	}
-	name, ok := ci.ParseName(asked)
-	if !ok || !strings.HasPrefix(shown, namePrefix) {
-		return another
-	}
-	if strings.HasSuffix(shown, " "+name.Key) {
-		return same // SOURCE was changed
-	}
-	cut := strings.TrimSpace(strings.TrimSuffix(strings.TrimSuffix(shown, "..."), "…"))
-	switch {
-	case len(cut) < len(namePrefix) || len(cut) >= len(asked) || !strings.HasPrefix(asked, cut):
-		return another
-	case len(cut) >= len(asked)-keyLength+keyShown:
-		return same
-	}
-	return similar
-}
-
 // renamed is the error of an answer that speaks of a PAT by another name.
 func renamed(t pat.Token, asked string) error {
 	what := "that one is left alone"
-	if compareNames(t.DisplayName, asked) != another {
+	if displayname.Compare(t.DisplayName, asked) != displayname.Different {
 		what = "the name is cut short"
 	}
 	return hint.Add(fmt.Errorf("the answer speaks of the PAT %s named %q instead of %q; %s", t.ID, sanitize.Line(t.DisplayName, 200), asked, what),

@@ -10,45 +10,6 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-func TestCompareNames(t *testing.T) {
-	t.Parallel()
-	const start = "azdo-pat contoso/app run 42.1 build "
-	for shown, want := range map[string]likeness{
-		leaseName:                              same,
-		"azdo-pat contoso/a… 0123456789abcdef": same, // SOURCE was shortened
-		start + "0123456789abcde":              same,
-		start + "01234567":                     same,
-		start + "01234567…":                    same,
-		start + "01234567...":                  same,
-		start + "0123456":                      similar,
-		start:                                  similar,
-		strings.TrimSpace(start):               similar,
-		strings.TrimSpace(start) + "...":       similar,
-		"azdo-pat c":                           similar,
-		"azdo-pat ":                            another,
-		"azdo-pat":                             another,
-		"":                                     another,
-		"a":                                    another,
-		"my own token":                         another,
-		start + "0123456789abcdee":             another,
-		start + "01234568":                     another,
-		leaseName + "0":                        another,
-		leaseName + " x":                       another,
-		"x" + leaseName:                        another,
-		strings.ToUpper(leaseName):             another,
-		"my own 0123456789abcdef":              another,
-		"azdo-pat contoso/app run 43.1 build 01234567": another,
-	} {
-		if got := compareNames(shown, leaseName); got != want {
-			t.Errorf("%q: %d, want %d", shown, got, want)
-		}
-	}
-	// A name that is none of ours has no KEY.
-	if got := compareNames("my own", "my own token"); got != another {
-		t.Errorf("a name of another form: %d", got)
-	}
-}
-
 // Only a PAT that comes with our name is handed over, and only one whose name can
 // be ours is revoked by the id in the answer. (Promise 4.)
 func TestAnswerWithAnotherName(t *testing.T) {

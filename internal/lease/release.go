@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 )
@@ -126,7 +127,7 @@ func news(ended []Revoked) (n int) {
 // readings is how often a long list is read at most.
 const readings = 6
 
-// endNamed revokes every active PAT of that name, by [compareNames], except those
+// endNamed revokes every active PAT of that name, by [displayname.Compare], except those
 // of some ids: the lease's own, and what is revoked already and may be listed for a while.
 // Want is how many are likely to be there. What was found is ended even if the
 // list cannot be read to its end.
@@ -137,10 +138,10 @@ func (l *Client) endNamed(ctx context.Context, name string, except []string, wan
 	var found, doubtful []pat.Token
 	keep := func(t pat.Token) {
 		into := &found
-		switch compareNames(t.DisplayName, name) {
-		case another:
+		switch displayname.Compare(t.DisplayName, name) {
+		case displayname.Different:
 			return
-		case similar:
+		case displayname.Unclear:
 			into = &doubtful
 		}
 		its := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }

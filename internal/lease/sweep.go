@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
@@ -347,7 +347,7 @@ func outdated(err error) bool {
 // to be revoked and why, or its run is to be asked about, or it is counted and
 // that is that.
 func (w *sweep) judge(t pat.Token) (c candidate) {
-	name, ours := ci.ParseName(t.DisplayName)
+	name, ours := displayname.Parse(t.DisplayName)
 	c.Swept = Swept{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
 	c.Age, c.AgeKnown = w.age(t)
 	switch {

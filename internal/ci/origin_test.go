@@ -6,38 +6,9 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"unicode"
-	"unicode/utf8"
-
-	"azdo-pat/internal/fakes/githubrunner"
 )
 
 var nameForm = regexp.MustCompile(`^azdo-pat (\S.*\S|\S) ([0-9a-f]{16})$`)
-
-func TestDisplayName(t *testing.T) {
-	t.Parallel()
-	const key = "0123456789abcdef"
-	// 128 less "azdo-pat ", a space and the key.
-	room := strings.Repeat("s", 102)
-	for source, want := range map[string]string{
-		"octo/tools run 1.1 build":   "azdo-pat octo/tools run 1.1 build " + key,
-		room:                         "azdo-pat " + room + " " + key,
-		room + "s":                   "azdo-pat " + room[1:] + "… " + key,
-		strings.Repeat("ß🙂", 80):     "azdo-pat " + strings.Repeat("ß?", 50) + "ß… " + key, // to .NET 🙂 is two
-		"":                           "azdo-pat - " + key,
-		" \n\t":                      "azdo-pat - " + key,
-		"a\r\nb\x00c\x1b[1md\u0085e": "azdo-pat a b c [1md e " + key,
-		"a\u2028b\u202ec\u200bd":     "azdo-pat a b c d " + key,
-		"a\xffb":                     "azdo-pat a b " + key,
-		"##[error]x":                 "azdo-pat # #[error]x " + key,
-		"a" + delimiter + "b":        "azdo-pat a-b " + key,
-	} {
-		got := Origin{Source: source, Key: key}.DisplayName()
-		if got != want || utf8.RuneCountInString(got) > 128 {
-			t.Errorf("%q: %q of %d characters, want %q", source, got, utf8.RuneCountInString(got), want)
-		}
-	}
-}
 
 func TestGitHubOrigin(t *testing.T) {
 	t.Parallel()
@@ -128,23 +99,4 @@ func TestRandomKey(t *testing.T) {
 	}()
 	p.random = strings.NewReader("short")
 	p.Origin("")
-}
-
-func FuzzDisplayName(f *testing.F) {
-	for _, seed := range hostile {
-		f.Add(seed)
-	}
-	f.Add(strings.Repeat("\u0301", 300))
-	f.Fuzz(func(t *testing.T, label string) {
-		name := newBareStep(false).Origin(label).DisplayName()
-		if !nameForm.MatchString(name) || utf8.RuneCountInString(name) > 128 || strings.ContainsFunc(name, unicode.IsControl) || !utf8.ValidString(name) {
-			t.Errorf("%q gave %q", label, name)
-		}
-		if err := oneLine(name); err != nil {
-			t.Errorf("%q cannot be handed over: %v", name, err)
-		}
-		if _, ok := githubrunner.ParseLine(name); ok || vso(name) {
-			t.Errorf("%q is a logging command where it is printed", name)
-		}
-	})
 }

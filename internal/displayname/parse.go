@@ -1,29 +1,29 @@
-package ci
+package displayname
 
 import (
 	"strings"
 )
 
-// Name is what the display name of a PAT tells of where it comes from, if
-// [Origin.DisplayName] wrote it.
+// Name is what a display name says about the origin of its PAT.
 type Name struct {
 	Source, Key string
 	// Repository is the GitHub repository, OWNER/REPO, whose job minted the PAT.
-	// Empty: it was minted elsewhere, or SOURCE was cut before its end.
+	// It is empty for a PAT minted elsewhere, and where SOURCE was cut before the
+	// end of the repository.
 	Repository string
-	// RunID and Attempt are the run, in decimal digits. Both are empty where it
-	// was minted elsewhere, where one of them was not known, and where SOURCE was
-	// cut before their end: what is left of them could be another run's.
+	// RunID and Attempt identify the workflow run, in decimal digits. Both are
+	// empty unless both are there in full: a number that was cut could be another
+	// run's.
 	RunID, Attempt string
 }
 
-// ParseName reads a display name; ok tells whether it is of our form, to the
-// letter. On GitHub the run stands before everything that a caller may choose,
-// so that no label can pass for another run.
-func ParseName(text string) (n Name, ok bool) {
-	rest, ours := strings.CutPrefix(text, prefix)
+// Parse reads a display name. It reports false unless the text is exactly what
+// [Origin.DisplayName] writes. The run comes before everything that a caller can
+// choose, so no label can pass for another run.
+func Parse(text string) (n Name, ok bool) {
+	rest, hasPrefix := strings.CutPrefix(text, prefix)
 	last := strings.LastIndexByte(rest, ' ')
-	if !ours || last < 0 || !isKey(rest[last+1:]) {
+	if !hasPrefix || last < 0 || !isKey(rest[last+1:]) {
 		return Name{}, false
 	}
 	n = Name{Source: rest[:last], Key: rest[last+1:]}
@@ -41,7 +41,7 @@ func ParseName(text string) (n Name, ok bool) {
 	default:
 		return n, true
 	}
-	// Some that play GitHub's part have no run ids, or no attempts.
+	// Servers compatible with GitHub may set no run id, or no attempt.
 	if len(words) > 2 {
 		if id, attempt, _ := strings.Cut(words[2], "."); isNumber(id) && isNumber(attempt) {
 			n.RunID, n.Attempt = id, attempt
@@ -52,7 +52,7 @@ func ParseName(text string) (n Name, ok bool) {
 
 // isKey reports whether text has the form of [Origin.Key].
 func isKey(text string) bool {
-	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""
+	return len(text) == keyLength && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 // isNumber reports whether text is a positive number as GitHub writes it.
@@ -60,8 +60,8 @@ func isNumber(text string) bool {
 	return text != "" && len(text) <= 19 && text[0] != '0' && strings.Trim(text, "0123456789") == ""
 }
 
-// isRepository reports whether text has the form OWNER/REPO. Neither may be the
-// name of a folder above, since both come to stand in a URL.
+// isRepository reports whether text has the form OWNER/REPO. Both parts end up in
+// a URL, so neither may be "." or "..".
 func isRepository(text string) bool {
 	owner, name, ok := strings.Cut(text, "/")
 	for _, part := range []string{owner, name} {

@@ -1,16 +1,19 @@
-package ci
+package displayname_test
 
 import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/fakes/githubrunner"
 )
 
-func TestParseName(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	const key = " 0123456789abcdef"
 	long := strings.Repeat("r", 82) // octo/ and this leave 15 characters of SOURCE
-	for text, want := range map[string]Name{
+	for text, want := range map[string]displayname.Name{
 		"azdo-pat octo/tools run 4711.1 build" + key:              {Source: "octo/tools run 4711.1 build", Repository: "octo/tools", RunID: "4711", Attempt: "1"},
 		"azdo-pat octo/tools run 4711.12" + key:                   {Source: "octo/tools run 4711.12", Repository: "octo/tools", RunID: "4711", Attempt: "12"},
 		"azdo-pat Octo-X_y/.github run 17452093817.3 a b c" + key: {Source: "Octo-X_y/.github run 17452093817.3 a b c", Repository: "Octo-X_y/.github", RunID: "17452093817", Attempt: "3"},
@@ -81,8 +84,8 @@ func TestParseName(t *testing.T) {
 		if want.Source != "" {
 			want.Key = key[1:]
 		}
-		got, ok := ParseName(text)
-		if got != want || ok != (want != Name{}) {
+		got, ok := displayname.Parse(text)
+		if got != want || ok != (want != displayname.Name{}) {
 			t.Errorf("%q: %+v, %v, want %+v", text, got, ok, want)
 		}
 	}
@@ -95,9 +98,8 @@ func TestCutNameHasNoRun(t *testing.T) {
 	for length := range 100 {
 		repository := "octo/" + strings.Repeat("r", length+1)
 		for _, label := range []string{"", "nightly", "run 9.9", "octo/other run 9.9"} {
-			step := newBareStep(false, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", "17452093817", "GITHUB_RUN_ATTEMPT", "12")
-			name := step.Origin(label).DisplayName()
-			n, ok := ParseName(name)
+			name := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", "17452093817", "GITHUB_RUN_ATTEMPT", "12").DisplayName()
+			n, ok := displayname.Parse(name)
 			switch {
 			case !ok:
 				t.Errorf("%q is not ours", name)
@@ -126,10 +128,9 @@ func TestNamesAreReadBack(t *testing.T) {
 			for _, attempt := range []string{"", "1", "x", "0"} {
 				for _, job := range []string{"", "build", "a b"} {
 					for _, label := range []string{"", "octo/other run 9.9", "9.9"} {
-						step := newBareStep(false, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", attempt, "GITHUB_JOB", job)
-						name := step.Origin(label).DisplayName()
-						n, ok := ParseName(name)
-						want := Name{Source: n.Source, Key: n.Key}
+						name := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", attempt, "GITHUB_JOB", job).DisplayName()
+						n, ok := displayname.Parse(name)
+						want := displayname.Name{Source: n.Source, Key: n.Key}
 						if strings.HasPrefix(name, "azdo-pat "+repository+" r") {
 							want.Repository = repository
 						}
@@ -148,8 +149,8 @@ func TestNamesAreReadBack(t *testing.T) {
 
 // Whatever repository, job, host and label there are: what is written is read
 // back, and is never another run's.
-func FuzzParseName(f *testing.F) {
-	for _, seed := range hostile {
+func FuzzParse(f *testing.F) {
+	for _, seed := range githubrunner.HostileText {
 		f.Add(seed, "17452093817", "build", seed)
 	}
 	f.Add("octo/tools", "1", "octo/other run 2.2", "octo/other run 3.3")
@@ -159,7 +160,7 @@ func FuzzParseName(f *testing.F) {
 	f.Add("", "1", "", "azdo-pat ##[x] 0123456789abcdef") // the form, but not what we write
 	f.Fuzz(func(t *testing.T, where, run, job, label string) {
 		repository := "octo/" + strings.Map(func(r rune) rune {
-			if isRepository("o/x" + string(r)) {
+			if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", r) {
 				return r
 			}
 			return -1
@@ -170,12 +171,10 @@ func FuzzParseName(f *testing.F) {
 			}
 			return r
 		}, run)
-		action := newBareStep(false, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", "1", "GITHUB_JOB", job)
-		terminal, _, _ := newTerminal(false, nil)
-		terminal.host = where
-		for _, o := range []Origin{action.Origin(label), terminal.Origin(label)} {
+		action := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", "1", "GITHUB_JOB", job)
+		for _, o := range []displayname.Origin{action, terminalOrigin(label, where)} {
 			name := o.DisplayName()
-			n, ok := ParseName(name)
+			n, ok := displayname.Parse(name)
 			if !ok || n.Key != o.Key || utf8.RuneCountInString(n.Source) > 102 {
 				t.Errorf("%q is read as %+v, %v", name, n, ok)
 			}
@@ -186,7 +185,7 @@ func FuzzParseName(f *testing.F) {
 			}
 		}
 		// Whatever is taken for ours is what we would have written.
-		if n, ok := ParseName(label); ok && (Origin{Source: n.Source, Key: n.Key}).DisplayName() != label {
+		if n, ok := displayname.Parse(label); ok && (displayname.Origin{Source: n.Source, Key: n.Key}).DisplayName() != label {
 			t.Errorf("%q is taken for ours", label)
 		}
 	})
