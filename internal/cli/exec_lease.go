@@ -116,7 +116,14 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	case record.Stage == lease.Closed:
 		return func() int { return exitOK }
 	case x.s.SkipRevoke && x.revoked == nil:
+		err := x.settle(ctx)
 		return func() int {
+			if err != nil {
+				return x.ended("exec", x.s, describe(err, x.s, lease.Record{Name: record.Name}))
+			}
+			if x.lease.Record.Doubt {
+				x.anotherMayBeMade(record.Name)
+			}
 			log.Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
 			return exitOK
 		}
@@ -151,4 +158,17 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 		}
 		return exitOK
 	}
+}
+
+// settle ends what a request to mint that was not answered has made besides the
+// PAT that is left to its expiry.
+func (x *execution) settle(ctx context.Context) error {
+	if !x.lease.Record.Doubt {
+		return nil
+	}
+	ctx, enough := stubborn(ctx)
+	defer enough()
+	ctx, cancel := within(ctx, x.s.Timeout)
+	defer cancel()
+	return x.use(ctx, func(l *lease.Lessor) error { return l.Settle(ctx, x.lease) })
 }
