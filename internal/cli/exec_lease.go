@@ -166,9 +166,9 @@ func (x *execution) settle(ctx context.Context) error {
 	if !x.lease.Record.Doubt {
 		return nil
 	}
-	ctx, enough := stubborn(ctx)
+	ctx, enough := withGracePeriod(ctx)
 	defer enough()
-	ctx, cancel := within(ctx, x.s.Timeout)
+	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
-	return x.use(ctx, func(l *lease.Lessor) error { return l.Settle(ctx, x.lease) })
+	return x.use(ctx, func(l *lease.Client) error { return l.Settle(ctx, x.lease) })
 }

@@ -206,7 +206,7 @@ func (c *app) hostsDiffer(s *settings.Settings, saved *settings.Saved) (service 
 func (c *app) released(s *settings.Settings, record lease.Record, ended []lease.Revoked, open bool) {
 	log := c.platform.Log()
 	if len(ended) == 0 && open {
-		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later", record.Name)
+		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later. If one is made, it can be revoked on %s", record.Name, tokenPage(s.Organization))
 		return
 	}
 	if len(ended) == 0 {
