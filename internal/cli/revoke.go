@@ -263,22 +263,30 @@ func (c *app) recorded() (lease.Record, *settings.Saved) {
 		c.platform.Log().Warning("saved state", "the saved state cannot be read, so that the inputs decide: "+err.Error())
 		return lease.Record{}, nil
 	}
-	if otherRun(record.Name, g.Origin("").DisplayName()) {
+	if record.Stage == lease.Started || record.Stage == lease.Closed {
+		return record, &record.Settings
+	}
+	// Where mint wrote no record, another step may have planted one, to have another
+	// PAT of the user revoked.
+	name, ours := displayname.Parse(record.Name)
+	if !ours {
+		c.platform.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
+		return lease.Record{}, nil
+	}
+	if own, known := displayname.Parse(g.Origin("").DisplayName()); known && otherRun(name, own) {
 		c.platform.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
 		return lease.Record{}, nil
 	}
 	return record, &record.Settings
 }
 
-// otherRun reports whether a recorded name is that of another workflow run's PAT:
-// then another step has planted the record.
-func otherRun(recorded, ours string) bool {
-	theirs, ok := displayname.Parse(recorded)
-	own, known := displayname.Parse(ours)
-	if !ok || !known || theirs.RunID == "" || own.RunID == "" {
-		return false
+// otherRun reports whether a recorded name is that of another workflow run's PAT,
+// or of one that no workflow run minted.
+func otherRun(recorded, own displayname.Name) bool {
+	if own.RunID == "" || recorded.RunID == "" && recorded.Repository == own.Repository && strings.HasSuffix(recorded.Source, "…") {
+		return false // the run is not known, or was cut off behind a long repository
 	}
-	return theirs.Repository != own.Repository || theirs.RunID != own.RunID || theirs.Attempt != own.Attempt
+	return recorded.Repository != own.Repository || recorded.RunID != own.RunID || recorded.Attempt != own.Attempt
 }
 
 // release connects and ends what a record speaks of. Open says that there was no
