@@ -40,7 +40,7 @@ func (x *session) connect(ctx context.Context) error {
 	return err
 }
 
-// Next implements [lease.Listing].
+// Next implements [sweep.Listing].
 func (x *session) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token, err error) {
 	err = x.do(ctx, func(c *pat.Client) (err error) {
 		tokens, err = c.Next(ctx, at)
@@ -49,7 +49,7 @@ func (x *session) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token,
 	return tokens, err
 }
 
-// Revoke implements [lease.Listing]. The list confirms that a PAT is gone, until
+// Revoke implements [sweep.Listing]. The list confirms that a PAT is gone, until
 // it has done so once: it can be long, and another sweep may be ahead of this one.
 func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	err = x.do(ctx, func(c *pat.Client) (err error) {
@@ -66,7 +66,7 @@ func (x *session) Revoke(ctx context.Context, id string) (gone bool, err error) 
 	return gone, err
 }
 
-// Listed implements [lease.Listing].
+// Listed implements [sweep.Listing].
 func (x *session) Listed(ctx context.Context, id string, show pat.Show) (listed bool, err error) {
 	err = x.do(ctx, func(c *pat.Client) (err error) {
 		listed, err = c.Listed(ctx, id, show)

@@ -11,8 +11,8 @@ import (
 	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/sweep"
 )
 
 func (c *app) sweepCommand() *cobra.Command {
@@ -64,16 +64,16 @@ func (c *app) sweep(ctx context.Context, given map[string]string) int {
 }
 
 // sweepAll signs in and sweeps.
-func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (lease.Counts, error) {
+func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (sweep.Counts, error) {
 	log := c.platform.Log()
-	sweeper := &lease.Sweeper{
+	sweeper := &sweep.Sweeper{
 		OlderThan: s.OlderThan, Repository: s.Repository, DryRun: s.DryRun,
 		Log: log, Report: r.add,
 	}
 	if !s.GitHubToken.IsZero() {
 		pacer := c.pacer(s)
 		pacer.Name(hostOf(s.GitHubAPI), "GitHub", false)
-		pacer.Limit(hostOf(s.GitHubAPI), lease.ShortWait)
+		pacer.Limit(hostOf(s.GitHubAPI), sweep.ShortWait)
 		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
 		sweeper.Runs = &githubapi.Client{
 			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
@@ -82,7 +82,7 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 	}
 	session, err := c.signIn(ctx, s)
 	if err != nil {
-		return lease.Counts{}, err
+		return sweep.Counts{}, err
 	}
 	c.replaced(session.connection().refresh, session.server())
 	sweeper.PATs, sweeper.Times, sweeper.Ready = session, session.times, session.ready
@@ -93,7 +93,7 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 }
 
 // kept says in words what was left alone, and why.
-func kept(t lease.Counts, s *settings.Settings) string {
+func kept(t sweep.Counts, s *settings.Settings) string {
 	age := brief(s.OlderThan)
 	var parts []string
 	for _, part := range []struct {

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"azdo-pat/internal/ci"
-	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/sweep"
 )
 
 // sweepReport tells what a sweep does, while it does it: a table, where standard
@@ -23,7 +23,7 @@ type sweepReport struct {
 	begun  bool          // there is something to report
 	open   bool          // the table has a head
 	rows   int           // so far
-	shown  []lease.Swept // in the summary
+	shown  []sweep.Swept // in the summary
 	failed error         // to write
 }
 
@@ -44,9 +44,9 @@ func (r *sweepReport) begin() {
 }
 
 // add reports one lease.
-func (r *sweepReport) add(s lease.Swept) {
+func (r *sweepReport) add(s sweep.Swept) {
 	log := r.call.platform.Log()
-	if s.Outcome == lease.NotReleased {
+	if s.Outcome == sweep.NotReleased {
 		log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", log.Scrub(s.Name), ci.Explain(s.Err)))
 	}
 	if len(r.shown) < summaryRows {
@@ -85,7 +85,7 @@ func (r *sweepReport) write(text string) {
 }
 
 // object is a lease in JSON.
-func (r *sweepReport) object(s lease.Swept) string {
+func (r *sweepReport) object(s sweep.Swept) string {
 	o := struct {
 		Outcome         string `json:"outcome"`
 		AuthorizationID string `json:"authorization-id"`
@@ -106,7 +106,7 @@ func (r *sweepReport) object(s lease.Swept) string {
 }
 
 // conclude says how much was done.
-func (r *sweepReport) conclude(t lease.Counts) {
+func (r *sweepReport) conclude(t sweep.Counts) {
 	log := r.call.platform.Log()
 	log.Infof("%s", t)
 	if why := kept(t, r.settings); why != "" {
@@ -115,7 +115,7 @@ func (r *sweepReport) conclude(t lease.Counts) {
 }
 
 // close ends what begin has begun, and writes the summary.
-func (r *sweepReport) close(t lease.Counts, complete bool) {
+func (r *sweepReport) close(t sweep.Counts, complete bool) {
 	if !r.begun {
 		return
 	}
@@ -138,7 +138,7 @@ func (r *sweepReport) close(t lease.Counts, complete bool) {
 }
 
 // summary is the Markdown for the job's summary.
-func (r *sweepReport) summary(t lease.Counts, complete bool) string {
+func (r *sweepReport) summary(t sweep.Counts, complete bool) string {
 	var b strings.Builder
 	title := "Azure DevOps PATs swept"
 	if r.settings.DryRun {
@@ -160,15 +160,15 @@ func (r *sweepReport) summary(t lease.Counts, complete bool) string {
 	return b.String()
 }
 
-func (r *sweepReport) why(s lease.Swept) string {
-	if s.Reason == lease.Old {
+func (r *sweepReport) why(s sweep.Swept) string {
+	if s.Reason == sweep.Old {
 		return "older than " + brief(r.settings.OlderThan)
 	}
 	return string(s.Reason)
 }
 
 // age is the age of a lease, to the minute.
-func age(s lease.Swept) string {
+func age(s sweep.Swept) string {
 	if !s.AgeKnown {
 		return "not known"
 	}

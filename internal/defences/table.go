@@ -171,8 +171,8 @@ var table = []row{
 		`if e = c.stillListed(ctx, e); e == nil {`, `if e = nil; e == nil {`, "revoke-unknown-id"},
 	{"say that a PAT is gone", "internal/pat/revoke.go",
 		`if pages < 2 || bytes.Equal(sum, before) {`, `if pages < 2 || before == nil || bytes.Equal(sum, before) {`, "TestListed"},
-	{"hold a request back", "internal/lease/revoke.go",
-		`r.lost, r.look = true, true`, `r.lost = true`, "TestRevokeLooksBeforeItRepeats"},
+	{"hold a request back", "internal/pat/revocation.go",
+		`r.unanswered, r.look = true, true`, `r.unanswered = true`, "TestRevokeLooksBeforeItRepeats"},
 	{"hold a request back", "internal/lease/lease.go",
 		`failed == nil && a.Last && told.Err() == nil {`, `failed == nil && a.Last && told.Err() != nil {`, "TestNobodyLooksLater"},
 
@@ -234,7 +234,7 @@ var table = []row{
 		`life-a.want.Lifetime); err != nil {`, `0); err != nil {`, "TestLongerThanAsked"},
 	{"date its answers wrongly", "internal/lease/renew.go",
 		`until = lease.time(l).Add(`, `until = l.Server().Add(`, "TestKeepWithAWrongDate"},
-	{"date its answers wrongly", "internal/lease/sweep.go",
+	{"date its answers wrongly", "internal/sweep/sweep.go",
 		`|| !t.ValidTo.IsZero() && now.After(`, `|| false && now.After(`, "TestSweepAges"},
 	{"date its answers wrongly", "internal/httpclient/clock.go",
 		`if !now.Add(-skew.Max).After(t) {`, `if false && !now.Add(-skew.Max).After(t) {`, "TestClockAfter"},
@@ -250,7 +250,7 @@ var table = []row{
 		`case len(cut) >= len(requested)-keyLength+minKeyDigits:`, `case true:`, "mint-other-name"},
 
 	// What sweep can be made to do.
-	{"What it takes for its own has the form of our names to the letter", "internal/lease/sweep.go",
+	{"What it takes for its own has the form of our names to the letter", "internal/sweep/sweep.go",
 		`case !ours:`, `case false && !ours:`, "sweep-report"},
 	{"What it takes for its own has the form of our names to the letter", "internal/displayname/parse.go",
 		`if !hasPrefix || last < 0 || !isKey(rest[last+1:]) {`, `if !hasPrefix || last < 0 {`, "TestParse"},
@@ -266,9 +266,9 @@ var table = []row{
 		`, CheckRedirect: c.http.CheckRedirect}`, `}`, "sweep-runs"},
 	{"a list without an end, in a circle", "internal/pat/list.go",
 		`if _, again := at.seen[sum]; again {`, `if _, again := at.seen[sum]; again && false {`, "TestListEnds"},
-	{"a list without an end, in a circle", "internal/lease/sweep.go",
+	{"a list without an end, in a circle", "internal/sweep/sweep.go",
 		`passes = 32`, `passes = 64`, "TestSweepEnds"},
-	{"a list without an end, in a circle", "internal/lease/sweep.go",
+	{"a list without an end, in a circle", "internal/sweep/sweep.go",
 		`shifted := pages > 1 && (`, `shifted := false && (`, "TestSweepMissesNone"},
 
 	// Somebody in between.

@@ -176,16 +176,16 @@ type acquisition struct {
 func (a *acquisition) attempt(ctx context.Context) error {
 	// Before the clock is read: what is asked for counts from when it is sent.
 	if err := a.ready(ctx); err != nil {
-		return final(fmt.Errorf("mint a PAT: %w", err))
+		return httpclient.Permanent(fmt.Errorf("mint a PAT: %w", err))
 	}
 	a.r.Intended = a.Now()
 	sent := a.r
 	sent.Open++ // until there is an answer
 	if err := a.Record(sent); err != nil {
-		return final(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
+		return httpclient.Permanent(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
 	}
 	if err := ctxErr(ctx); err != nil {
-		return final(err)
+		return httpclient.Permanent(err)
 	}
 	a.asked = pat.Create{
 		DisplayName: a.r.Name, Scopes: a.want.Scopes,
@@ -212,7 +212,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		a.late = a.late || unanswered
 	}
 	if e := a.Mask(token.Secret); e != nil {
-		err = final(and(e, err))
+		err = httpclient.Permanent(and(e, err))
 	}
 	// Nothing is revoked by an id that does not come with our name.
 	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
@@ -227,13 +227,13 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		if e := a.Record(a.r); e != nil {
 			err = and(fmt.Errorf("record the PAT's id: %w", e), err)
 		}
-		return final(err)
+		return httpclient.Permanent(err)
 	}
 	if !unsettled {
 		return err
 	}
 	if e := a.Record(a.r); e != nil {
-		return final(and(fmt.Errorf("record that the answer is open: %w", e), err))
+		return httpclient.Permanent(and(fmt.Errorf("record that the answer is open: %w", e), err))
 	}
 	if ctx.Err() != nil {
 		return err
@@ -241,7 +241,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	// Look before anything else is done.
 	a.Log.Infof("%v; looking for what it may have made", err)
 	if e := a.lookAgain(ctx); e != nil {
-		return final(and(err, e))
+		return httpclient.Permanent(and(err, e))
 	}
 	return err
 }
@@ -515,16 +515,3 @@ func ctxErr(ctx context.Context) error {
 	}
 	return context.Cause(ctx)
 }
-
-// final makes an error one that does not pass.
-func final(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &finalError{err}
-}
-
-type finalError struct{ error }
-
-func (f *finalError) Unwrap() error { return f.error }
-func (*finalError) Retryable() bool { return false }

@@ -1,4 +1,4 @@
-package lease
+package sweep
 
 // recent remembers what it was told last, up to a number of keys. What is older
 // is forgotten.

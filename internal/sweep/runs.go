@@ -1,4 +1,4 @@
-package lease
+package sweep
 
 import (
 	"context"
@@ -134,10 +134,10 @@ func (q *questions) send(ctx context.Context, run githubapi.Run) (a answer, err 
 			a = over
 		}
 		if _, wait := httpclient.Retryable(err); wait > ShortWait {
-			return final(err)
+			return httpclient.Permanent(err)
 		}
 		if n++; n == tries {
-			return final(err)
+			return httpclient.Permanent(err)
 		}
 		return err
 	})

@@ -1,9 +1,10 @@
-package lease
+package sweep
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,6 +31,10 @@ const (
 	byLast     paging = "behind the last one shown"
 	bySnapshot paging = "an offset into what was active at first"
 )
+
+func guid(n int) string { return fmt.Sprintf("%08d-aaaa-0000-0000-000000000000", n) }
+
+var errSignal = errors.New("stopped by a signal")
 
 // shelf is a user's PATs behind the API, in a bubble where time is what the test
 // says. GitHub is there too.

@@ -1,4 +1,5 @@
-package lease
+// Package sweep revokes the PATs that earlier jobs left behind.
+package sweep
 
 import (
 	"context"
@@ -22,6 +23,12 @@ type Listing interface {
 	// Revoke ends a PAT that Next has shown.
 	Revoke(ctx context.Context, id string) (gone bool, err error)
 	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
+}
+
+// Log says what happens.
+type Log interface {
+	Infof(format string, args ...any)
+	Warning(title, text string)
 }
 
 // Sweeper releases the leases that earlier jobs left behind.
@@ -142,6 +149,12 @@ const (
 	// quietPasses is how many of them in a row may find nothing to revoke and yet
 	// show what is revoked.
 	quietPasses = 3
+	// passPause is how long to wait before the list is read again where nothing
+	// was revoked.
+	passPause = 2 * time.Second
+	// stopTimeout is how long revocations in flight may go on after the sweep was
+	// told to stop.
+	stopTimeout = 4500 * time.Millisecond
 )
 
 // Sweep reads the list of active PATs page by page and revokes what is to be
@@ -170,7 +183,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Counts, error) {
 			break
 		}
 		if again && w.quiet > 0 {
-			rest(ctx, pollInterval)
+			rest(ctx, passPause)
 		}
 	}
 	w.mu.Lock()
@@ -200,7 +213,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Counts, error) {
 func outliving(ctx context.Context) (context.Context, func()) {
 	patient, cancel := context.WithCancelCause(httpclient.Outliving(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(stopCleanup, func() { cancel(context.Cause(ctx)) })
+		timer := time.AfterFunc(stopTimeout, func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(patient, func() { timer.Stop() })
 	})
 	return patient, func() { stop(); cancel(nil) }
@@ -468,14 +481,14 @@ func (w *sweep) release(ctx context.Context, s Swept) {
 // revoke revokes a PAT. What is in flight when ctx ends is waited for.
 func (w *sweep) revoke(ctx context.Context, id string) (gone bool, err error) {
 	begin := time.Now()
-	r := revocation{id: id, PATs: w.PATs}
+	r := pat.Revocation{ID: id, PATs: w.PATs}
 	err = httpclient.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
 		if err = w.ready(ctx); err != nil {
 			return err
 		}
-		gone, err = r.attempt(w.patient)
+		gone, err = r.Attempt(w.patient)
 		if _, asked := httpclient.Retryable(err); asked == 0 && time.Since(begin) >= enough {
-			return final(err)
+			return httpclient.Permanent(err)
 		}
 		return err
 	})

@@ -1,4 +1,4 @@
-package lease
+package sweep
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func TestSweepMissesNone(t *testing.T) {
 					took := time.Since(s.start)
 					limit := s.rtt * time.Duration(1+doomed/4+30)
 					if lag > 0 {
-						limit += 2 * (pollInterval + 13*s.rtt)
+						limit += 2 * (passPause + 13*s.rtt)
 					}
 					if took > limit {
 						t.Errorf("it took %s, more than %s; %d lists", took, limit, s.requests["list"])
@@ -355,7 +355,7 @@ func TestSweepHasNoTimeForSome(t *testing.T) {
 		if tally != (Counts{Released: 19, Left: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
 			t.Errorf("%+v, %v (%s)", tally, err, hint.Of(err))
 		}
-		if took := time.Since(s.start); took > 10*time.Second+stopCleanup {
+		if took := time.Since(s.start); took > 10*time.Second+stopTimeout {
 			t.Errorf("it took %s", took)
 		}
 	})
