@@ -170,11 +170,6 @@ func get(path string) string {
 	return "(Invoke-MgGraphRequest -Method GET -Uri " + powershell("https://graph.microsoft.com/v1.0/"+path) + ")"
 }
 
-// IDToken are the lines that a GitHub job without an OIDC token needs.
-const IDToken = `permissions:
-  id-token: write # the job's OIDC identity
-  contents: read`
-
 // notInName is what the name of a federated credential is not to hold: it is
 // part of a URL.
 var notInName = lazyregexp.New(`[^A-Za-z0-9]+`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -45,7 +46,7 @@ func NewAzurePipelines(o Options) *AzurePipelines {
 // "$(NAME)" in a step's env only where it knows the name.
 var macro = lazyregexp.New(`^\$\([^()]*\)$`)
 
-// LookupEnv reads the environment, in which a variable that the pipeline does
+// LookupEnv implements [Platform]. It reads the environment, in which a variable that the pipeline does
 // not define counts as unset.
 func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
 	v, ok := p.env(name)
@@ -57,17 +58,35 @@ func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
 
 func (p *AzurePipelines) get(name string) string { v, _ := p.LookupEnv(name); return v }
 
-// IDToken is where the job can ask for an assertion.
-func (p *AzurePipelines) IDToken() *assertion.AzurePipelines {
-	return &assertion.AzurePipelines{
-		URL:   p.get("SYSTEM_OIDCREQUESTURI"),
-		Token: secret.New(p.get("SYSTEM_ACCESSTOKEN")),
+// Info implements [Platform].
+func (p *AzurePipelines) Info() Info {
+	return Info{Name: "Azure Pipelines", CI: true, Cleanup: RevokeStep}
+}
+
+// Status implements [Platform].
+func (p *AzurePipelines) Status() Status {
+	reason := sanitize.Line(cmp.Or(p.get("BUILD_REASON"), "not told"), 40)
+	return Status{Seen: "build reason " + reason, Ready: "outputs and masks go to the log"}
+}
+
+// Provider implements [Platform].
+func (p *AzurePipelines) Provider() assertion.Provider {
+	source := assertion.AzurePipelines{URL: p.get("SYSTEM_OIDCREQUESTURI"), Token: secret.New(p.get("SYSTEM_ACCESSTOKEN"))}
+	return assertion.Provider{
+		Name: p.Info().Name, Service: "Azure Pipelines", AzureDevOps: true, URLVariable: "SYSTEM_OIDCREQUESTURI",
+		URL: source.URL, Token: source.Token, TokenName: "the job's access token",
+		Unavailable: source.Available(), ServiceConnection: true,
+		Source: func(client *http.Client, _, serviceConnection string) assertion.Source {
+			s := source
+			s.HTTP, s.ServiceConnection = client, serviceConnection
+			return &s
+		},
 	}
 }
 
-// Reason is why the pipeline runs, such as PullRequest.
-func (p *AzurePipelines) Reason() string {
-	return sanitize.Line(cmp.Or(p.get("BUILD_REASON"), "not told"), 40)
+// Credentials implements [Platform].
+func (p *AzurePipelines) Credentials() []secret.Value {
+	return []secret.Value{secret.New(p.get("SYSTEM_ACCESSTOKEN"))}
 }
 
 // loggingCommand is a logging command on a line of its own. The escapes are those of
@@ -148,27 +167,25 @@ func (p *AzurePipelines) Record(line string) error {
 	return p.record.write(line)
 }
 
-// Close makes sure that no process acquires this lease any more, and returns
-// what the one that did recorded last, or else over. It is not known where the
-// folder of the job is gone. Whoever can write into that folder can have planted
-// what is found there.
-func (p *AzurePipelines) Close(o displayname.Origin, over string) (recorded string, known bool) {
+// Close implements [Platform]. Records cannot be read where the job's own folder
+// is missing.
+func (p *AzurePipelines) Close(o displayname.Origin, closed string) (recorded string, known bool) {
 	p.record = p.recordOf(o)
-	return p.record.close(over)
+	return p.record.close(closed)
 }
 
-// Recorded is what mint recorded last; empty: nothing that can be read.
-func (p *AzurePipelines) Recorded(o displayname.Origin) string {
+// Recorded implements [Platform].
+func (p *AzurePipelines) Recorded(o displayname.Origin) (string, bool) {
 	r := p.recordOf(o)
 	if r.path == "" {
-		return ""
+		return "", false
 	}
-	return r.read()
+	line := r.read()
+	return line, line != ""
 }
 
-// Closed notes that nothing is left of the lease. If it cannot be noted, the
-// next revoke looks for itself.
-func (p *AzurePipelines) Closed(over string) { _ = p.record.replace(over) }
+// Closed implements [Platform].
+func (p *AzurePipelines) Closed(line string) { _ = p.record.replace(line) }
 
 // variables are the names of the outputs.
 var variables = map[string]string{
@@ -223,8 +240,8 @@ func (p *AzurePipelines) Summary(markdown string) error {
 	return p.write(loggingCommand("task.uploadsummary", name))
 }
 
-// WithIssues makes the step one that succeeded with issues, if it does not fail.
-func (p *AzurePipelines) WithIssues() {
+// SucceedWithIssues implements [Platform].
+func (p *AzurePipelines) SucceedWithIssues() {
 	_ = p.write(loggingCommand("task.complete result=SucceededWithIssues;", ""))
 }
 

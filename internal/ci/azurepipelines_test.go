@@ -175,7 +175,7 @@ func TestPipelinesLog(t *testing.T) {
 	log.Warning("clock is off", "by 50%\r\nor so; ##vso[a.b]")
 	log.Error("azdo-pat mint failed", hint.Add(errors.New("no ]"), "do this"))
 	log.Warning("long", strings.Repeat("x", 5000))
-	s.WithIssues()
+	s.SucceedWithIssues()
 	want := `##[group]a group of # #[group]
 one
 two # #vso[task.complete]
@@ -337,7 +337,7 @@ func TestPipelinesMacros(t *testing.T) {
 		"$(System.AccessToken)": "", " $(x) ": "", "$()": "", "x": "x", "$(a)b": "$(a)b", "a$(b)": "a$(b)", "$(a)$(b)": "$(a)$(b)", "$x": "$x",
 	} {
 		s := newPipelineStep(t, false, "SYSTEM_ACCESSTOKEN", value)
-		if got, ok := s.LookupEnv("SYSTEM_ACCESSTOKEN"); got != want || ok != (want != "") || s.IDToken().Token.Reveal() != want {
+		if got, ok := s.LookupEnv("SYSTEM_ACCESSTOKEN"); got != want || ok != (want != "") || s.Provider().Token.Reveal() != want {
 			t.Errorf("%q is read as %q, %v", value, got, ok)
 		}
 	}

@@ -23,31 +23,10 @@ import (
 	"strings"
 	"time"
 
-	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
-
-// Platform is the CI system that the program runs in, or none.
-type Platform interface {
-	// Mask keeps a credential out of the CI system's log and out of ours. The
-	// zero secret is ignored. Where it fails, the credential must not be used.
-	Mask(secret.Value) error
-	// Prepare reports whether [Platform.Record] and [Platform.HandOver] can do
-	// their work for a lease, before there is anything to hand over.
-	Prepare(displayname.Origin) error
-	// Record keeps a line for the post step; the last one counts.
-	Record(line string) error
-	// HandOver gives the PAT to whoever asked for it.
-	HandOver(Result) error
-	// Summary adds Markdown to the summary of the job, where there is one.
-	Summary(markdown string) error
-	// Origin says where a PAT that is minted now comes from.
-	Origin(label string) displayname.Origin
-	// Log is where to say what happens.
-	Log() *Log
-}
 
 // Result is what mint hands over.
 type Result struct {

@@ -86,13 +86,13 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-func TestIDToken(t *testing.T) {
+func TestProvider(t *testing.T) {
 	t.Parallel()
-	got := newStep(t, false).IDToken()
-	if got.URL != job["ACTIONS_ID_TOKEN_REQUEST_URL"] || got.Token.Reveal() != job["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] || got.Available() != nil {
+	got := newStep(t, false).Provider()
+	if got.URL != job["ACTIONS_ID_TOKEN_REQUEST_URL"] || got.Token.Reveal() != job["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] || got.Unavailable != nil {
 		t.Errorf("URL %q, token of %d bytes", got.URL, len(got.Token.Reveal()))
 	}
-	if got := newStep(t, false, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "").IDToken(); got.Available() == nil {
+	if got := newStep(t, false, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "").Provider(); got.Unavailable == nil {
 		t.Error("an assertion without a request token")
 	}
 }

@@ -61,7 +61,7 @@ func TestOutputs(t *testing.T) {
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)
-	if _, ok := s.Recorded(); ok {
+	if _, ok := s.Recorded(displayname.Origin{}); ok {
 		t.Error("a record before there is one")
 	}
 	records := []string{`{"v":1,"stage":"started"}`, ` a=b<<c "%0A" ::error::x ##[error]y `, `{"v":1,"stage":"over"}`, ""}
@@ -74,7 +74,7 @@ func TestRecord(t *testing.T) {
 			t.Fatalf("%q, %v after recording %q", got, err, r)
 		}
 		post := newStep(t, false, "STATE_"+got[len(got)-1].name, got[len(got)-1].value)
-		if back, ok := post.Recorded(); !ok || back != r {
+		if back, ok := post.Recorded(displayname.Origin{}); !ok || back != r {
 			t.Errorf("the post step reads %q, %v, want %q", back, ok, r)
 		}
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sethvargo/go-githubactions"
@@ -33,30 +35,6 @@ type GitHub struct {
 	random  io.Reader
 	// recorded is the last record.
 	recorded string
-}
-
-// Options of the platforms.
-type Options struct {
-	LookupEnv func(string) (string, bool)
-	Stdout    io.Writer
-	Stderr    io.Writer
-	Random    io.Reader
-	// JSON asks for the result as an object on standard output, and for the
-	// log on standard error.
-	JSON bool
-	// Host is the name of this machine.
-	Host string
-}
-
-// Detect returns the platform that the program runs on.
-func Detect(o Options) Platform {
-	if v, _ := o.LookupEnv("GITHUB_ACTIONS"); v == "true" {
-		return NewGitHub(o)
-	}
-	if v, _ := o.LookupEnv("TF_BUILD"); strings.EqualFold(v, "true") {
-		return NewAzurePipelines(o)
-	}
-	return NewTerminal(o)
 }
 
 // NewGitHub returns the platform of a GitHub Actions step.
@@ -89,22 +67,76 @@ func NewGitHub(o Options) *GitHub {
 		g.masks = g.action
 	}
 	g.log = &Log{write: github{g.action}, debug: g.get("RUNNER_DEBUG") == "1"}
+	if previous, ok := o.Previous.(*GitHub); ok {
+		g.recorded = previous.recorded
+	}
 	return g
 }
 
 func (g *GitHub) get(name string) string { v, _ := g.env(name); return v }
 
-// IDToken is where the job can ask for an assertion.
-func (g *GitHub) IDToken() *assertion.GitHub {
-	return &assertion.GitHub{
-		URL:   g.get("ACTIONS_ID_TOKEN_REQUEST_URL"),
-		Token: secret.New(g.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")),
+// Info implements [Platform].
+func (g *GitHub) Info() Info {
+	return Info{Name: "GitHub Actions", CI: true, ActionInputs: true, Cleanup: PostStep}
+}
+
+// Status implements [Platform].
+func (g *GitHub) Status() Status {
+	event := g.Event()
+	seen := "event " + sanitize.Line(event.Name, 40)
+	if event.Dependabot {
+		seen += " by Dependabot (its runs get only Dependabot's secrets)"
+	}
+	switch hasToken := g.Provider().Unavailable == nil; {
+	case event.Fork && hasToken:
+		seen += " from a fork, with an OIDC token all the same: the job speaks for the base repository, so let it run nothing of the fork's"
+	case event.WithoutToken():
+		seen += " from a fork, whose jobs get no OIDC token"
+	case event.Fork:
+		seen += " from a fork"
+	}
+	return Status{Seen: seen, Ready: "GITHUB_OUTPUT and GITHUB_STATE can be written", Err: g.Prepare(displayname.Origin{})}
+}
+
+// LookupEnv implements [Platform].
+func (g *GitHub) LookupEnv(name string) (string, bool) { return g.env(name) }
+
+// requestToken is the job's credential for assertions. No other job, matrix leg or
+// attempt has the same.
+func (g *GitHub) requestToken() secret.Value {
+	return secret.New(g.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+}
+
+// requestTokenLife is how long after the start of the job GitHub accepts the
+// request token.
+const requestTokenLife = 6 * time.Hour
+
+// idTokenPermission is what a job without an OIDC token needs.
+const idTokenPermission = `permissions:
+  id-token: write # the job's OIDC identity
+  contents: read`
+
+// Provider implements [Platform].
+func (g *GitHub) Provider() assertion.Provider {
+	source := assertion.GitHub{URL: g.get("ACTIONS_ID_TOKEN_REQUEST_URL"), Token: g.requestToken()}
+	return assertion.Provider{
+		Name: g.Info().Name, Service: "GitHub", URLVariable: "ACTIONS_ID_TOKEN_REQUEST_URL",
+		URL: source.URL, Token: source.Token, TokenName: "the job's request token", TokenLife: requestTokenLife,
+		Unavailable: source.Available(), Permission: idTokenPermission,
+		Source: func(client *http.Client, audience, _ string) assertion.Source {
+			s := source
+			s.HTTP, s.Audience = client, audience
+			return &s
+		},
 	}
 }
 
-// RuntimeToken is the job's token for GitHub's own services, which an action gets in
-// every job. It is the same as the one for assertions.
-func (g *GitHub) RuntimeToken() secret.Value { return secret.New(g.get("ACTIONS_RUNTIME_TOKEN")) }
+// Credentials implements [Platform]. ACTIONS_RUNTIME_TOKEN is the job's token for
+// GitHub's own services, which every action gets; its value is the same as that of
+// the request token.
+func (g *GitHub) Credentials() []secret.Value {
+	return []secret.Value{g.requestToken(), secret.New(g.get("ACTIONS_RUNTIME_TOKEN"))}
+}
 
 // Mask implements [Platform].
 func (g *GitHub) Mask(v secret.Value) error {
@@ -258,15 +290,18 @@ func (g *GitHub) Record(line string) error {
 	return nil
 }
 
-// Continue makes g know what another one of this process has recorded.
-func (g *GitHub) Continue(before Platform) {
-	if b, ok := before.(*GitHub); ok {
-		g.recorded = b.recorded
-	}
-}
+// Recorded implements [Platform]: it is what the main step recorded, in its post step.
+func (g *GitHub) Recorded(displayname.Origin) (string, bool) { return g.env("STATE_" + recordKey) }
 
-// Recorded is what the main step recorded, in its post step.
-func (g *GitHub) Recorded() (string, bool) { return g.env("STATE_" + recordKey) }
+// Close implements [Platform]: only the post step ends a lease, when the main step
+// has ended.
+func (g *GitHub) Close(displayname.Origin, string) (string, bool) { return "", false }
+
+// Closed implements [Platform].
+func (g *GitHub) Closed(string) {}
+
+// SucceedWithIssues implements [Platform]: the annotation of a warning is all there is.
+func (g *GitHub) SucceedWithIssues() {}
 
 // HandOver implements [Platform].
 func (g *GitHub) HandOver(r Result) error {
@@ -300,7 +335,7 @@ func (g *GitHub) Summary(markdown string) error {
 func (g *GitHub) Origin(label string) displayname.Origin {
 	source := strings.Join(strings.Fields(fmt.Sprintf("%s run %s.%s %s %s",
 		g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"), g.get("GITHUB_JOB"), label)), " ")
-	job := g.IDToken().Token
+	job := g.requestToken()
 	if job.IsZero() {
 		return displayname.Random(source, g.random)
 	}

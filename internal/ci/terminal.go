@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
@@ -15,6 +16,7 @@ import (
 // Terminal is anything that is no CI system that we know: the PAT goes to
 // standard output, the log to standard error.
 type Terminal struct {
+	env    func(string) (string, bool)
 	stdout io.Writer
 	json   bool
 	host   string
@@ -26,12 +28,29 @@ type Terminal struct {
 func NewTerminal(o Options) *Terminal {
 	debug, _ := o.LookupEnv("RUNNER_DEBUG")
 	return &Terminal{
-		stdout: o.Stdout, json: o.JSON, host: o.Host, random: o.Random,
+		env: o.LookupEnv, stdout: o.Stdout, json: o.JSON, host: o.Host, random: o.Random,
 		log: &Log{write: plain{o.Stderr}, debug: debug == "1"},
 	}
 }
 
-// Mask implements [Platform]: nobody here masks but our own log.
+// Info implements [Platform].
+func (t *Terminal) Info() Info { return Info{Name: "terminal"} }
+
+// Status implements [Platform].
+func (t *Terminal) Status() Status {
+	return Status{Seen: "no CI system that azdo-pat knows", Ready: "a PAT would go to standard output"}
+}
+
+// LookupEnv implements [Platform].
+func (t *Terminal) LookupEnv(name string) (string, bool) { return t.env(name) }
+
+// Provider implements [Platform].
+func (t *Terminal) Provider() assertion.Provider { return assertion.Provider{} }
+
+// Credentials implements [Platform].
+func (t *Terminal) Credentials() []secret.Value { return nil }
+
+// Mask implements [Platform]: only our own log replaces credentials here.
 func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 
 // Prepare implements [Platform].
@@ -42,9 +61,21 @@ func (t *Terminal) Prepare(displayname.Origin) error {
 	return nil
 }
 
-// Record implements [Platform]: there is no post step to read it. What a
-// process that was killed leaves behind can be found by its name alone.
+// Record implements [Platform]: no later process would read it. What a killed
+// process leaves behind can be found by its name alone.
 func (t *Terminal) Record(string) error { return nil }
+
+// Recorded implements [Platform].
+func (t *Terminal) Recorded(displayname.Origin) (string, bool) { return "", false }
+
+// Close implements [Platform].
+func (t *Terminal) Close(displayname.Origin, string) (string, bool) { return "", false }
+
+// Closed implements [Platform].
+func (t *Terminal) Closed(string) {}
+
+// SucceedWithIssues implements [Platform].
+func (t *Terminal) SucceedWithIssues() {}
 
 // HandOver implements [Platform].
 func (t *Terminal) HandOver(r Result) error {

@@ -7,9 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"azdo-pat/internal/check"
-	"azdo-pat/internal/ci"
-	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
@@ -82,7 +79,7 @@ func (c *app) check(ctx context.Context, given map[string]string) int {
 		return exitOK
 	}
 	failed := fmt.Errorf("%s: %s", first.Name, first.Seen)
-	if _, ok := c.platform.(*ci.Terminal); !ok {
+	if c.platform.Info().CI {
 		failed = hint.Add(failed, first.Fix) // elsewhere it has just been said
 	}
 	c.failed("check", failed)
@@ -92,49 +89,6 @@ func (c *app) check(ctx context.Context, given map[string]string) int {
 	return exitFailure
 }
 
-// surroundings is what check says of the platform.
-type platformInfo struct {
-	name    string // for people
-	seen    string
-	ready   string // what mint has here, if err is nil
-	vouches string // the URL that is asked for an assertion; empty: none
-	err     error  // what mint would miss here
-	// permission is what to change where the platform does not vouch for the
-	// job, beyond the hint of that error.
-	permission string
-}
-
-// surroundings is the one place where check depends on the platform.
-func (c *app) platformInfo() platformInfo {
-	switch p := c.platform.(type) {
-	case *ci.GitHub:
-		event := p.Event()
-		seen := "event " + sanitize.Line(event.Name, 40)
-		if event.Dependabot {
-			seen += " by Dependabot (its runs get only Dependabot's secrets)"
-		}
-		switch hasToken := p.IDToken().Available() == nil; {
-		case event.Fork && hasToken:
-			seen += " from a fork, with an OIDC token all the same: the job speaks for the base repository, so let it run nothing of the fork's"
-		case event.WithoutToken():
-			seen += " from a fork, whose jobs get no OIDC token"
-		case event.Fork:
-			seen += " from a fork"
-		}
-		return platformInfo{
-			name: "GitHub Actions", seen: seen, ready: "GITHUB_OUTPUT and GITHUB_STATE can be written",
-			vouches: p.IDToken().URL, err: p.Prepare(displayname.Origin{}), permission: check.IDToken,
-		}
-	case *ci.AzurePipelines:
-		return platformInfo{
-			name: "Azure Pipelines", seen: "build reason " + p.Reason(), ready: "outputs and masks go to the log",
-			vouches: p.IDToken().URL,
-		}
-	default:
-		return platformInfo{name: "terminal", seen: "no CI system that azdo-pat knows", ready: "a PAT would go to standard output"}
-	}
-}
-
 // say writes the report where it is read.
 func (k *preflight) say() error {
 	log := k.platform.Log()
@@ -142,7 +96,6 @@ func (k *preflight) say() error {
 	if err := k.platform.Summary(k.report.Markdown()); err != nil {
 		log.Warning("no summary", err.Error())
 	}
-	_, terminal := k.platform.(*ci.Terminal)
 	switch {
 	case k.s.Output == settings.JSON:
 		line, err := k.report.JSON()
@@ -151,7 +104,7 @@ func (k *preflight) say() error {
 		}
 		_, err = fmt.Fprintf(&k.out, "%s\n", line)
 		return err
-	case terminal:
+	case !k.platform.Info().CI:
 		_, err := fmt.Fprint(&k.out, sanitize.NoCommands(k.report.Text()))
 		return err
 	}

@@ -51,12 +51,12 @@ type host struct {
 func newPreflight(c *app, s *settings.Settings) *preflight {
 	k := &preflight{app: c, s: s, report: &check.Report{
 		Version: version, Commit: commit, OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Platform: c.platformInfo().name, Identity: string(s.Identity), Organization: s.Organization,
+		Platform: c.platform.Info().Name, Identity: string(s.Identity), Organization: s.Organization,
 	}}
 	add := k.report.Add
 	k.row.settings, k.row.platform = add("settings"), add("platform")
 	application := s.Identity != settings.AccessToken
-	if u := c.platformInfo().vouches; u != "" && application && s.FederatedTokenFile == "" {
+	if u := c.platform.Provider().URL; u != "" && application && s.FederatedTokenFile == "" {
 		k.hosts = append(k.hosts, &host{add("host-oidc"), u})
 	}
 	if application {
@@ -108,15 +108,15 @@ func howMany(wrong *settings.Problems) string {
 // sawPlatform says what the CI system is, and whether mint has there what it
 // needs.
 func (k *preflight) sawPlatform(unvouched error) {
-	p := k.platformInfo()
+	name, p := k.platform.Info().Name, k.platform.Status()
 	switch {
 	case unvouched != nil:
-		fix := strings.TrimSpace(hint.Of(unvouched) + "\n\n" + p.permission)
-		k.row.platform.Fail(fix, "%s, %s: %v", p.name, p.seen, unvouched)
-	case p.err != nil:
-		k.row.platform.Fail(hint.Of(p.err), "%s, %s: %v", p.name, p.seen, p.err)
+		fix := strings.TrimSpace(hint.Of(unvouched) + "\n\n" + k.platform.Provider().Permission)
+		k.row.platform.Fail(fix, "%s, %s: %v", name, p.Seen, unvouched)
+	case p.Err != nil:
+		k.row.platform.Fail(hint.Of(p.Err), "%s, %s: %v", name, p.Seen, p.Err)
 	default:
-		k.row.platform.Pass("%s, %s; %s", p.name, p.seen, p.ready)
+		k.row.platform.Pass("%s, %s; %s", name, p.Seen, p.Ready)
 	}
 }
 

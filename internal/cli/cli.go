@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
@@ -71,15 +72,15 @@ func Run(ctx context.Context, w System) int {
 	if strings.TrimSuffix(filepath.Base(w.Args[0]), ".exe") == "post" {
 		return c.post(ctx, args)
 	}
-	if action, ok := c.platform.(*ci.GitHub); ok {
+	if c.platform.Info().ActionInputs {
 		if input, _ := c.LookupEnv("INPUT_COMMAND"); input != "" && input != string(settings.Mint) {
 			// As mint does, so that no other step can plant a record for the post
 			// step. Nothing is minted if it cannot be written.
-			_ = action.Record(lease.Record{Stage: lease.Started}.String())
+			_ = c.platform.Record(lease.Record{Stage: lease.Started}.String())
 		}
 		var err error
 		if args, err = c.actionArgs(args); err != nil {
-			action.Log().Error("azdo-pat wrong settings", err)
+			c.platform.Log().Error("azdo-pat wrong settings", err)
 			return exitUsage
 		}
 	}
@@ -166,7 +167,7 @@ func (c *app) options(json bool) ci.Options {
 	if c.log = stdout; json {
 		c.log = stderr
 	}
-	return ci.Options{LookupEnv: c.LookupEnv, Stdout: stdout, Stderr: stderr, Random: c.Random, JSON: json, Host: c.Host}
+	return ci.Options{LookupEnv: c.LookupEnv, Stdout: stdout, Stderr: stderr, Random: c.Random, JSON: json, Host: c.Host, Previous: c.platform}
 }
 
 // keep keeps a credential out of the log. Where all that is left to do is to
@@ -181,7 +182,7 @@ func (c *app) mask(v secret.Value) error {
 
 // aloud says on standard error what the log did not take.
 func (c *app) fallbackToStderr(text string) {
-	if _, terminal := c.platform.(*ci.Terminal); !terminal && c.log.failed.Load() {
+	if c.platform.Info().CI && c.log.failed.Load() {
 		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Scrub(text)), "\n", "\n  "))
 	}
 }
@@ -351,7 +352,7 @@ func flags(cmd *cobra.Command) map[string]string {
 
 // source is where the settings of this call come from.
 func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
-	s := settings.Source{Flags: given, LookupEnv: c.LookupEnv, Environ: c.Environ, Saved: saved}
+	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
 	s.Roots = func(file string) (err error) {
 		o := httpclient.Options{CAFile: file}
 		if saved != nil {
@@ -362,34 +363,24 @@ func (c *app) source(given map[string]string, saved *settings.Saved) settings.So
 		}
 		return err
 	}
-	switch p := c.platform.(type) {
-	case *ci.GitHub:
-		token := p.IDToken()
-		s.Action = true
-		s.Offered = token.URL != "" && !token.Token.IsZero()
-		s.Assertion = func() error {
-			return asked("ACTIONS_ID_TOKEN_REQUEST_URL", token.URL, token.Available())
-		}
-	case *ci.AzurePipelines:
-		s.LookupEnv = p.LookupEnv
-		s.ServiceConnection = true
-		s.Lease = p.Origin("").Derived
-		token := p.IDToken()
-		s.Offered = token.URL != "" && !token.Token.IsZero()
-		s.Assertion = func() error {
-			return asked("SYSTEM_OIDCREQUESTURI", token.URL, token.Available())
-		}
+	platform, provider := c.platform.Info(), c.platform.Provider()
+	s.Action = platform.ActionInputs
+	s.Lease = platform.Cleanup == ci.RevokeStep && c.platform.Origin("").Derived
+	s.ServiceConnection = provider.ServiceConnection
+	s.Offered = provider.Offered()
+	if provider.Name != "" {
+		s.Assertion = func() error { return unavailable(provider) }
 	}
 	return s
 }
 
-// asked reports why the CI system cannot be asked for an assertion: for a reason
-// that is known already, or since its URL is no place for a credential.
-func asked(name, url string, unavailable error) error {
-	if unavailable == nil && !settings.SafeURL(url) {
-		return errors.New(name + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
+// unavailable reports why the job cannot ask the CI system for an assertion. A
+// credential is sent only to a safe URL.
+func unavailable(p assertion.Provider) error {
+	if p.Unavailable == nil && !settings.SafeURL(p.URL) {
+		return errors.New(p.URLVariable + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
 	}
-	return unavailable
+	return p.Unavailable
 }
 
 // load reads the settings of a command. It masks the credentials that came with
@@ -400,11 +391,7 @@ func (c *app) load(command settings.Command, src settings.Source) (*settings.Set
 		c.bound(s.Timeout + ShutdownTimeout)
 	}
 	if s != nil && s.Output == settings.JSON {
-		before := c.platform
 		c.platform = ci.Detect(c.options(true))
-		if action, ok := c.platform.(*ci.GitHub); ok {
-			action.Continue(before)
-		}
 	}
 	if err := c.maskGiven(s); err != nil {
 		return s, err
@@ -423,12 +410,7 @@ func (c *app) maskGiven(s *settings.Settings) error {
 	if s != nil {
 		given = s.Credentials()
 	}
-	switch p := c.platform.(type) {
-	case *ci.GitHub:
-		given = append(given, p.IDToken().Token, p.RuntimeToken())
-	case *ci.AzurePipelines:
-		given = append(given, p.IDToken().Token)
-	}
+	given = append(given, c.platform.Credentials()...)
 	for _, v := range given {
 		// What cannot be masked of the job's own is refused where it is needed.
 		if err := c.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {

@@ -143,11 +143,8 @@ func (c *app) pacer(s *settings.Settings) *httpclient.Pacer {
 	if c.paces == nil {
 		c.paces = &httpclient.Pacer{}
 	}
-	switch p := c.platform.(type) {
-	case *ci.GitHub:
-		c.paces.Name(hostOf(p.IDToken().URL), "GitHub", false)
-	case *ci.AzurePipelines:
-		c.paces.Name(hostOf(p.IDToken().URL), "Azure Pipelines", true)
+	if p := c.platform.Provider(); p.Name != "" {
+		c.paces.Name(hostOf(p.URL), p.Service, p.AzureDevOps)
 	}
 	c.paces.Name(hostOf(s.AuthorityHost), "Microsoft Entra", false)
 	c.paces.Name(hostOf(s.TokenServiceURL), "Azure DevOps", true)
@@ -172,21 +169,18 @@ func (c *app) exchange(s *settings.Settings, client *http.Client) *entra.Exchang
 		Credentials: credentials(s),
 		Keep:        keep, Log: log, Now: c.Now,
 	}
-	if s.FederatedTokenFile != "" {
-		x.Source = &assertion.File{Path: s.FederatedTokenFile}
-		if g, ok := c.platform.(*ci.GitHub); ok && c.posting && g.IDToken().Available() == nil {
-			token := g.IDToken()
-			token.HTTP, token.Audience = client, s.Audience
-			x.Source = &insteadOf{x.Source, token, log, func() { s.FederatedTokenFile = "" }}
-		}
-	} else if g, ok := c.platform.(*ci.GitHub); ok {
-		token := g.IDToken()
-		token.HTTP, token.Audience = client, s.Audience
-		x.Source = token
-	} else if p, ok := c.platform.(*ci.AzurePipelines); ok {
-		token := p.IDToken()
-		token.HTTP, token.ServiceConnection = client, s.ServiceConnection
-		x.Source = token
+	provider := c.platform.Provider()
+	if provider.Source != nil {
+		x.Source = provider.Source(client, s.Audience, s.ServiceConnection)
+	}
+	if s.FederatedTokenFile == "" {
+		return x
+	}
+	file := &assertion.File{Path: s.FederatedTokenFile}
+	if c.posting && x.Source != nil && provider.Unavailable == nil {
+		x.Source = &insteadOf{file, x.Source, log, func() { s.FederatedTokenFile = "" }}
+	} else {
+		x.Source = file
 	}
 	return x
 }
@@ -196,10 +190,7 @@ func (c *app) vouchedBy(s *settings.Settings) string {
 	if s.FederatedTokenFile != "" {
 		return "the file " + sanitize.Exact(s.FederatedTokenFile)
 	}
-	if _, ok := c.platform.(*ci.AzurePipelines); ok {
-		return "Azure Pipelines"
-	}
-	return "GitHub Actions"
+	return c.platform.Provider().Name
 }
 
 // issuer is that of an assertion, as far as it can be read.

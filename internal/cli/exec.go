@@ -81,7 +81,7 @@ func programs(_ *cobra.Command, args []string, begun string) (names []string, _ 
 func (c *app) exec(ctx context.Context, given map[string]string, command []string) int {
 	c.alone = true
 	x := &execution{app: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
-	if _, terminal := c.platform.(*ci.Terminal); !terminal {
+	if c.platform.Info().CI {
 		x.shared = ci.Share(c.Stdout)
 		c.Stdout = x.shared
 		c.platform = ci.Detect(c.options(false))

@@ -19,10 +19,9 @@ import (
 // revoked. What mint recorded says no more than whether one may still be made.
 func (c *app) revokeLease(ctx context.Context, s *settings.Settings) int {
 	log := c.platform.Log()
-	job := c.platform.(*ci.AzurePipelines)
-	origin := job.Origin(s.Name)
+	origin := c.platform.Origin(s.Name)
 	over := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
-	record, minted, known := c.recordedBy(job, origin, over)
+	record, minted, known := c.recordedBy(origin, over)
 	if err := c.elsewhere(s, minted); err != nil {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
@@ -46,7 +45,7 @@ func (c *app) revokeLease(ctx context.Context, s *settings.Settings) int {
 	if err != nil {
 		return c.ended("revoke", s, describe(err, s, record))
 	}
-	job.Closed(over.String())
+	c.platform.Closed(over.String())
 	c.released(s, record, ended, open)
 	return exitOK
 }
@@ -57,7 +56,7 @@ func (c *app) elsewhere(s *settings.Settings, minted settings.Saved) error {
 	for _, host := range []struct{ name, then, now string }{
 		{"authority-host", minted.Values["authority-host"], s.AuthorityHost},
 		{tokenServiceURL, minted.Values[tokenServiceURL], s.TokenServiceURL},
-		{"SYSTEM_OIDCREQUESTURI", minted.Asked, c.asks(s)},
+		{c.platform.Provider().URLVariable, minted.Asked, c.asks(s)},
 	} {
 		if host.then != "" && host.now != "" && host.then != host.now {
 			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, sanitize.Line(host.now, 200), sanitize.Line(host.then, 200)),
@@ -69,11 +68,10 @@ func (c *app) elsewhere(s *settings.Settings, minted settings.Saved) error {
 
 // asks is the host that is asked for an assertion; empty: none.
 func (c *app) asks(s *settings.Settings) string {
-	p, ok := c.platform.(*ci.AzurePipelines)
-	if !ok || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
+	if c.platform.Info().Cleanup != ci.RevokeStep || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
 		return ""
 	}
-	u, err := url.Parse(p.IDToken().URL)
+	u, err := url.Parse(c.platform.Provider().URL)
 	if err != nil {
 		return ""
 	}
@@ -83,8 +81,8 @@ func (c *app) asks(s *settings.Settings) string {
 // recordedBy is what mint recorded, as far as another step that planted it could
 // do no more harm than to have this one wait or fail; the settings that it had; and
 // whether that is known at all. No mint can begin after it.
-func (c *app) recordedBy(job *ci.AzurePipelines, origin displayname.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
-	text, known := job.Close(origin, over.String())
+func (c *app) recordedBy(origin displayname.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
+	text, known := c.platform.Close(origin, over.String())
 	if !known {
 		return lease.Unrecorded(over.Name, c.Now()), settings.Saved{}, false
 	}

@@ -54,7 +54,7 @@ func (c *app) mint(ctx context.Context, given map[string]string) int {
 	// The first word in the state is ours: what is not written can be planted
 	// by another step.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
-	_, c.keeping = c.platform.(*ci.GitHub)
+	c.keeping = c.platform.Info().Cleanup == ci.PostStep
 	s, err := c.load(settings.Mint, c.source(given, nil))
 	if err != nil {
 		return c.failed("mint", err)
@@ -117,11 +117,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 // hasLater reports whether a later process ends what this one leaves behind: the
 // post step, or azdo-pat revoke in Azure Pipelines.
 func (c *app) hasLater() bool {
-	switch c.platform.(type) {
-	case *ci.GitHub, *ci.AzurePipelines:
-		return !c.alone
-	}
-	return false
+	return !c.alone && c.platform.Info().Cleanup != ci.NoCleanup
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
@@ -161,25 +157,15 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 	return conn, lessor, minted, nil
 }
 
-// jobTokenLife is how long after a job's start GitHub's request token is good.
-const jobTokenLife = 6 * time.Hour
-
 // credentialWarning says so where the PAT may outlive what is needed to revoke it.
 func (c *app) credentialWarning(s *settings.Settings, conn *connection, l *lease.Lease) {
 	if s.SkipRevoke {
 		return
 	}
-	var credential, advice string
-	var ends time.Time // zero: not known
-	long := false
-	switch p := c.platform.(type) {
-	case *ci.GitHub:
-		credential, ends = "the job's request token", tokenEnd(p.IDToken().Token)
-		long = l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now())) > jobTokenLife
-	case *ci.AzurePipelines:
-		credential, ends = "the job's access token", tokenEnd(p.IDToken().Token)
-	}
-	advice = "ask for a shorter lifetime, or revoke the PAT before then"
+	provider := c.platform.Provider()
+	credential, ends := provider.TokenName, tokenEnd(provider.Token) // zero: not known
+	long := provider.TokenLife > 0 && l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now())) > provider.TokenLife
+	advice := "ask for a shorter lifetime, or revoke the PAT before then"
 	if s.FederatedTokenFile != "" { // may be renewed at any time
 		ends, long = time.Time{}, false
 	}
@@ -192,7 +178,7 @@ func (c *app) credentialWarning(s *settings.Settings, conn *connection, l *lease
 	case !ends.IsZero() && ends.Add(httpclient.Tolerance).Before(l.Token.ValidTo):
 		until = "ends at " + stamp(ends)
 	case long:
-		until = fmt.Sprintf("is good for about %s after the job's start", brief(jobTokenLife))
+		until = fmt.Sprintf("is good for about %s after the job's start", brief(provider.TokenLife))
 	default:
 		return
 	}

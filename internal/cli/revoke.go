@@ -50,9 +50,10 @@ func (c *app) revoke(ctx context.Context, given map[string]string) int {
 	if s.AuthorizationID == "" {
 		return c.revokeLease(ctx, s)
 	}
-	if job, ok := c.platform.(*ci.AzurePipelines); ok {
+	if c.platform.Info().Cleanup == ci.RevokeStep {
 		// Another step may have set the id, as any other variable.
-		r, err := lease.ParseRecord(job.Recorded(job.Origin(s.Name)))
+		line, _ := c.platform.Recorded(c.platform.Origin(s.Name))
+		r, err := lease.ParseRecord(line)
 		if err != nil {
 			r = lease.Record{}
 		}
@@ -250,11 +251,11 @@ const lateTimeout = 10 * time.Second
 
 // recorded returns what mint recorded and the settings in it, or nil.
 func (c *app) recorded() (lease.Record, *settings.Saved) {
-	g, ok := c.platform.(*ci.GitHub)
-	if !ok {
+	if c.platform.Info().Cleanup != ci.PostStep {
 		return lease.Record{}, nil
 	}
-	text, ok := g.Recorded()
+	origin := c.platform.Origin("")
+	text, ok := c.platform.Recorded(origin)
 	if !ok || text == "" {
 		return lease.Record{}, nil
 	}
@@ -273,7 +274,7 @@ func (c *app) recorded() (lease.Record, *settings.Saved) {
 		c.platform.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
 		return lease.Record{}, nil
 	}
-	if own, known := displayname.Parse(g.Origin("").DisplayName()); known && otherRun(name, own) {
+	if own, known := displayname.Parse(origin.DisplayName()); known && otherRun(name, own) {
 		c.platform.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
 		return lease.Record{}, nil
 	}
@@ -373,8 +374,6 @@ func (c *app) ended(command string, s *settings.Settings, err error) int {
 	}
 	c.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
 	c.fallbackToStderr(command + ": " + title + ": " + ci.Explain(err))
-	if p, ok := c.platform.(*ci.AzurePipelines); ok {
-		p.WithIssues()
-	}
+	c.platform.SucceedWithIssues()
 	return exitOK
 }

@@ -16,7 +16,7 @@ func (c *app) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
-	if _, ok := c.platform.(*ci.AzurePipelines); ok {
+	if c.platform.Info().Cleanup == ci.RevokeStep {
 		end = "revoked by the step that runs azdo-pat revoke"
 	}
 	if s.SkipRevoke {

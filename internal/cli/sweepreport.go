@@ -71,7 +71,7 @@ func (r *sweepReport) add(s sweep.Swept) {
 // line writes a line of the table. In a CI system standard output is the log.
 func (r *sweepReport) line(text string) {
 	log := r.call.platform.Log()
-	if _, ok := r.call.platform.(*ci.Terminal); ok {
+	if !r.call.platform.Info().CI {
 		r.write(sanitize.NoCommands(log.Scrub(text)) + "\n")
 		return
 	}

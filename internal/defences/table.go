@@ -156,7 +156,7 @@ var table = []row{
 	{"print the PAT in a CI system", "internal/redact/writer.go",
 		`f.state, f.length = state, length`, `f.state, f.length = 0, 0`, "FuzzWriter"},
 	{"tell the runner to heed no logging commands", "internal/cli/connect.go",
-		`return quietLogger{log}, log.Hide`, `return quietLogger{log}, c.keep`, "TestExecRenews"},
+		`return quietLogger{log}, log.Hide`, `return quietLogger{log}, c.mask`, "TestExecRenews"},
 	{"leave something running that holds the PAT", "internal/cli/exec_output.go",
 		`linger = 2 * time.Second`, `linger = time.Hour`, "exec-output"},
 	{"outlive azdo-pat", "internal/settings/settings.go",
