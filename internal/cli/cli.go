@@ -23,6 +23,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/process"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
@@ -56,7 +57,7 @@ type System struct {
 	// is stopped before: a standard output that nobody reads would hold it for
 	// ever.
 	Bound func(time.Duration) (stop func())
-	// Catch takes over the signals that would end the run, and [PassedOn] with
+	// Catch takes over the signals that would end the run, and [process.Forwarded] with
 	// them, until they are given back.
 	Catch func() (signals <-chan os.Signal, giveBack func())
 }
@@ -443,7 +444,7 @@ type printer struct {
 // Write implements [io.Writer].
 func (p *printer) Write(text []byte) (int, error) {
 	n, err := p.Writer.Write(text)
-	if err != nil && closedPipe(err) {
+	if err != nil && process.IsBrokenPipe(err) {
 		p.Writer = io.Discard
 		return len(text), nil
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"azdo-pat/internal/ci"
-	"azdo-pat/internal/hint"
+	"azdo-pat/internal/process"
+	"azdo-pat/internal/redact"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
@@ -49,7 +49,7 @@ In a CI system the PAT is replaced by *** in what COMMAND writes.`,
 			case len(args) == 0:
 				return errors.New("there is no command to run")
 			case dash < 0: // its flags would be taken for ours
-				return errors.New("the command does not stand behind --")
+				return errors.New("put the command after --")
 			case dash > 0:
 				return fmt.Errorf("%s takes no arguments before --, %d found", cmd.CommandPath(), dash)
 			}
@@ -82,7 +82,7 @@ func (c *app) exec(ctx context.Context, given map[string]string, command []strin
 	c.alone = true
 	x := &execution{app: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
 	if c.platform.Info().CI {
-		x.shared = ci.Share(c.Stdout)
+		x.shared = process.NewLineInterleaver(c.Stdout)
 		c.Stdout = x.shared
 		c.platform = ci.Detect(c.options(false))
 	}
@@ -90,17 +90,8 @@ func (c *app) exec(ctx context.Context, given map[string]string, command []strin
 	if x.s, err = c.load(settings.Exec, c.source(given, nil)); err != nil {
 		return c.failed("exec", err)
 	}
-	if x.program, err = find(command[0]); err == nil {
-		err = startable(x.program)
-		if err == nil {
-			err = tryStart(&exec.Cmd{Path: x.program, Args: command, Env: x.Environ()})
-		}
-		if err != nil {
-			err = &notStarted{unstartable(command[0], err), cannotStart}
-		}
-	}
-	if err != nil {
-		return x.failed(err)
+	if x.program, err = process.Find(command, x.Environ()); err != nil {
+		return x.failed(fmt.Errorf("%w; nothing was minted", err))
 	}
 	if err = x.acquire(ctx); err != nil {
 		return x.failed(err)
@@ -112,83 +103,13 @@ func (c *app) exec(ctx context.Context, given map[string]string, command []strin
 	return status
 }
 
-// The statuses of a command that did not run, as a shell has them.
-const (
-	cannotStart = 126
-	notFound    = 127
-)
-
-// notStarted is why a command did not run, and the exit status for it.
-type notStarted struct {
-	error
-	status int
-}
-
-func (e *notStarted) Unwrap() error { return e.error }
-
 // failed says what failed and returns the exit status for it.
 func (x *execution) failed(err error) int {
 	status := x.app.failed("exec", err)
-	if e := (*notStarted)(nil); errors.As(err, &e) {
-		return e.status
+	if e := (*process.StartError)(nil); errors.As(err, &e) {
+		return e.Status
 	}
 	return status
-}
-
-// find returns the path of a program.
-func find(name string) (string, error) {
-	shown := shownProgram(name)
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-		return path, nil
-	case errors.Is(err, exec.ErrDot):
-		return "", &notStarted{hint.Add(fmt.Errorf("%q is found in the current directory alone, which is not searched; nothing was minted", shown), "write it with its directory, as in ./"+shown), notFound}
-	case errors.Is(err, exec.ErrNotFound):
-		if denied := foundDenied(name); denied != "" {
-			return "", &notStarted{fmt.Errorf("%q cannot be started: %s: %w; nothing was minted", shown, sanitize.Line(denied, 200), fs.ErrPermission), cannotStart}
-		}
-		return "", &notStarted{hint.Add(fmt.Errorf("%q is not found; nothing was minted", shown), "the first word after -- is looked for in PATH; what only a shell knows needs one: -- sh -c '…'"), notFound}
-	case errors.Is(err, fs.ErrNotExist):
-		return "", &notStarted{unstartable(name, err), notFound}
-	}
-	return "", &notStarted{unstartable(name, err), cannotStart}
-}
-
-// foundDenied is the first file of that name in PATH that may not be executed.
-func foundDenied(name string) string {
-	if strings.ContainsAny(name, `/\`) {
-		return ""
-	}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
-		}
-	}
-	return ""
-}
-
-// unstartable is the error for a program that cannot be started.
-func unstartable(name string, err error) error {
-	why := err
-	// Without the name, which is said already.
-	if e := (*exec.Error)(nil); errors.As(why, &e) {
-		why = e.Err
-	}
-	if e := (*fs.PathError)(nil); errors.As(why, &e) {
-		why = e.Err
-	}
-	return hint.Add(fmt.Errorf("%q cannot be started: %w; nothing was minted", shownProgram(name), why), hint.Of(err))
-}
-
-// shownProgram is the name of a program for a message. NAME=VALUE is a shell's way
-// to set a variable, and the value may be a credential.
-func shownProgram(name string) string {
-	if variable, _, assigns := strings.Cut(name, "="); assigns {
-		return sanitize.Line(variable, 100) + "=…"
-	}
-	return sanitize.Line(name, 200)
 }
 
 // execution is one command that runs with a PAT.
@@ -196,9 +117,9 @@ type execution struct {
 	*app
 	s              *settings.Settings
 	command        []string
-	program        string              // its path
-	shared         *ci.LineInterleaver // of the log and the command; nil: on a terminal
-	stdout, stderr io.Writer           // the program's own
+	program        string                   // its path
+	shared         *process.LineInterleaver // of the log and the command; nil: on a terminal
+	stdout, stderr io.Writer                // the program's own
 	execLease
 }
 
@@ -223,15 +144,15 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	told, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ended, drained, released := make(chan int, 1), make(chan struct{}), make(chan func() int, 1)
-	go func() { ended <- running.wait() }()
+	go func() { ended <- running.Wait() }()
 	release := sync.OnceFunc(func() { go func() { released <- sync.OnceValue(x.release(told)) }() })
 	var cause error       // why it was told to stop
 	var report func() int // says how the release went, once
 	for over := false; !over || report == nil || drained != nil; {
 		select {
 		case signal := <-signals:
-			running.pass(signal)
-			if !slices.Contains(stopping, signal) {
+			running.Signal(signal)
+			if !slices.Contains(process.Stopping, signal) {
 				continue
 			}
 			x.ending.Store(true)
@@ -251,7 +172,7 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		case status = <-ended:
 			over = true
 			x.started.Store(false)
-			x.bound(x.s.Timeout + linger + ShutdownTimeout)
+			x.bound(x.s.Timeout + process.DrainTimeout + ShutdownTimeout)
 			release()
 			if cause != nil {
 				stop(cause)
@@ -271,24 +192,54 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
 
 // start starts the command.
-func (x *execution) start() (*child, outputs, error) {
-	out, err := x.outputs()
-	if err != nil {
-		return nil, out, fmt.Errorf("%s could not be started: %w", x.shown(), err)
-	}
-	defer out.handed()
-	cmd := &exec.Cmd{
-		Path: x.program, Args: x.command, Env: x.environment(),
-		Stdout: out.stdout, Stderr: out.stderr,
-	}
+func (x *execution) start() (*process.Process, *process.Output, error) {
+	cmd := &exec.Cmd{Path: x.program, Args: x.command, Env: x.environment(), Stdout: x.stdout, Stderr: x.stderr}
 	if x.Stdin != nil {
 		cmd.Stdin = x.Stdin
 	}
-	running, err := start(cmd)
+	out := new(process.Output)
+	defer out.CloseCommandEnds()
+	err := x.redactOutput(cmd, out)
+	var running *process.Process
+	if err == nil {
+		running, err = process.Start(cmd)
+	}
 	if err != nil {
-		err = &notStarted{fmt.Errorf("%s could not be started: %w", x.shown(), err), cannotStart}
+		err = fmt.Errorf("%s could not be started: %w", x.shown(), err)
 	}
 	return running, out, err
+}
+
+// redactOutput has the command write to pipes, and redacts what comes out of them. At
+// a terminal it writes to the terminal itself.
+func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
+	if x.shared == nil {
+		return nil
+	}
+	pipe := func(w io.Writer) (*os.File, error) {
+		redacted, err := redact.NewWriter(w, x.lease.Token.Secret)
+		if err != nil {
+			return nil, err
+		}
+		return out.Pipe(redacted)
+	}
+	stdout, err := pipe(x.shared.Command())
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = stdout, stdout
+	if process.SameFile(x.stdout, x.stderr) { // two pipes would lose the order of what is written
+		return nil
+	}
+	cmd.Stderr, err = pipe(x.stderr)
+	return err
+}
+
+// drain waits until the command's output is written.
+func (x *execution) drain(out *process.Output) {
+	if more := out.Drain(); more {
+		x.platform.Log().Infof("%s has ended, but something that it started still has its output; that is not waited for", x.shown())
+	}
 }
 
 // environment is the command's: the caller's without our own credentials, and with
@@ -298,7 +249,7 @@ func (x *execution) environment() []string {
 	ours := append(settings.SecretVariables(), platformVariables...)
 	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
-		same := func(other string) bool { return sameVariable(name, other) }
+		same := func(other string) bool { return process.SameVariable(name, other) }
 		isGiven := func(v secret.Value) bool {
 			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
 		}

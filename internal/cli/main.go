@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"azdo-pat/internal/process"
 )
 
 // memory is how many bytes of memory are worth more than the time to collect
@@ -96,11 +98,11 @@ func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func(
 	return func() (<-chan os.Signal, func()) {
 		to := make(chan os.Signal, 16)
 		turn(to)
-		for _, s := range PassedOn { // none would mean all
+		for _, s := range process.Forwarded { // none would mean all
 			signal.Notify(signals, s)
 		}
 		return to, func() {
-			for _, s := range PassedOn {
+			for _, s := range process.Forwarded {
 				signal.Reset(s)
 			}
 			turn(nil)

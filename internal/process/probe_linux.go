@@ -1,4 +1,4 @@
-package cli
+package process
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// tryStart reports why the system cannot start a command, before there is a PAT.
+// probe reports why the system cannot start a command, before there is a PAT.
 // It starts it as a debugger does, stopped before its first instruction, and kills
 // it there. Nil, too, where this process may debug none.
-func tryStart(cmd *exec.Cmd) error {
+func probe(cmd *exec.Cmd) error {
 	// If the thread that started it ended, the command would run.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -1,32 +1,27 @@
 //go:build unix
 
-package cli
+package process
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"azdo-pat/internal/hint"
 )
 
-// PassedOn are the signals, beside those that end the program, that a command gets
-// when the program gets them.
-var PassedOn = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
+// Forwarded are the signals, besides [Stopping], that the command gets when this
+// process gets them.
+var Forwarded = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH}
 
-// stopping are the signals that end a lease.
-var stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+// Stopping are the signals that tell this process to stop.
+var Stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-// child is a command that runs in a process group of its own, with the terminal, if
+// Process is a command that runs in a process group of its own, with the terminal, if
 // there is one.
 //
 // A terminal sends the signals of its keys to the process group in its foreground,
@@ -34,7 +29,7 @@ var stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 // the terminal, the command's group is put there from the start; otherwise, as in
 // a pipeline whose pager has the keys, when the command asks for it. So it gets
 // the signal of a key once: from the terminal, or from the terminal by way of us.
-type child struct {
+type Process struct {
 	pid int // and its process group
 	own int // our process group
 	tty int // the terminal; -1: none
@@ -48,8 +43,9 @@ type child struct {
 	over  bool
 }
 
-func start(cmd *exec.Cmd) (*child, error) {
-	c := &child{own: unix.Getpgrp(), tty: -1, resumed: make(chan struct{}, 1)}
+// Start starts a command.
+func Start(cmd *exec.Cmd) (*Process, error) {
+	c := &Process{own: unix.Getpgrp(), tty: -1, resumed: make(chan struct{}, 1)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
 		c.tty = tty
@@ -64,7 +60,7 @@ func start(cmd *exec.Cmd) (*child, error) {
 	}
 	if err != nil {
 		c.end(c.foreground() != c.own && cmd.SysProcAttr.Foreground)
-		return nil, err
+		return nil, &StartError{StatusCannotStart, err}
 	}
 	c.pid = cmd.Process.Pid
 	_ = cmd.Process.Release() // it is waited for by its number
@@ -93,7 +89,7 @@ func controls(stream any) bool {
 }
 
 // foreground is the process group that the terminal's keys go to.
-func (c *child) foreground() int {
+func (c *Process) foreground() int {
 	group, err := unix.IoctlGetInt(c.tty, unix.TIOCGPGRP)
 	if err != nil {
 		return -1
@@ -101,10 +97,10 @@ func (c *child) foreground() int {
 	return group
 }
 
-func (c *child) put(group int) { _ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, group) }
+func (c *Process) put(group int) { _ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, group) }
 
-// pass sends a signal to the command and what it has started.
-func (c *child) pass(s os.Signal) {
+// Signal sends a signal to the command and what it has started.
+func (c *Process) Signal(s os.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n, ok := s.(syscall.Signal); ok && !c.over {
@@ -112,8 +108,8 @@ func (c *child) pass(s os.Signal) {
 	}
 }
 
-// wait returns the command's status: 128+n if signal n has ended it.
-func (c *child) wait() int {
+// Wait returns the command's status: 128+n if signal n has ended it.
+func (c *Process) Wait() int {
 	defer func() { c.end(c.tty >= 0 && c.foreground() == c.pid) }()
 	options := 0
 	if c.tty >= 0 {
@@ -124,7 +120,7 @@ func (c *child) wait() int {
 		switch _, err := unix.Wait4(c.pid, &status, options, nil); {
 		case err == unix.EINTR:
 		case err != nil:
-			return exitFailure
+			return 1
 		case status.Stopped():
 			c.stopped(status.StopSignal())
 		case status.Signaled():
@@ -136,7 +132,7 @@ func (c *child) wait() int {
 }
 
 // end gives back what start took.
-func (c *child) end(foreground bool) {
+func (c *Process) end(foreground bool) {
 	c.mu.Lock()
 	c.over = true
 	c.mu.Unlock()
@@ -155,7 +151,7 @@ func (c *child) end(foreground bool) {
 }
 
 // stopped is called when the command was stopped, by the terminal or by a signal.
-func (c *child) stopped(by syscall.Signal) {
+func (c *Process) stopped(by syscall.Signal) {
 	if by == syscall.SIGTTIN || by == syscall.SIGTTOU {
 		c.mu.Lock()
 		c.asked = true
@@ -186,7 +182,7 @@ func (c *child) stopped(by syscall.Signal) {
 const noShell = 100 * time.Millisecond
 
 // resume continues the command, in the foreground if it is ours to give.
-func (c *child) resume() {
+func (c *Process) resume() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
@@ -199,10 +195,10 @@ func (c *child) resume() {
 }
 
 // follow does what a key or a shell asks of us.
-func (c *child) follow(keys <-chan os.Signal) {
+func (c *Process) follow(keys <-chan os.Signal) {
 	for s := range keys {
 		if s == syscall.SIGTSTP {
-			c.pass(s) // we stop when the command has
+			c.Signal(s) // we stop when the command has
 			continue
 		}
 		c.resume()
@@ -213,42 +209,9 @@ func (c *child) follow(keys <-chan os.Signal) {
 	}
 }
 
-// startable says what keeps a program from being started, as far as its first line
-// tells.
-func startable(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil // one may be allowed to start what one may not read
-	}
-	defer f.Close()
-	head := make([]byte, 256)
-	n, _ := f.Read(head)
-	head = head[:n]
-	line, isScript := bytes.CutPrefix(head, []byte("#!"))
-	switch {
-	case n == 0:
-		return errors.New("the file is empty")
-	case !isScript && !bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }):
-		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)
-	case !isScript:
-		return nil
-	}
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	interpreter, _, _ := strings.Cut(strings.Trim(string(line), " \t"), " ")
-	interpreter, _, _ = strings.Cut(interpreter, "\t")
-	if err := unix.Access(interpreter, unix.X_OK); err != nil {
-		what := ""
-		if strings.HasSuffix(interpreter, "\r") {
-			what = "the file has the line ends of Windows"
-		}
-		return hint.Add(fmt.Errorf("the program in its #! line, %q: %w", interpreter, err), what)
-	}
-	return nil
-}
+// SameVariable reports whether two names are of one environment variable.
+func SameVariable(a, b string) bool { return a == b }
 
-// sameVariable reports whether two names are of one variable.
-func sameVariable(a, b string) bool { return a == b }
-
-// closedPipe reports whether an error is that of writing to a pipe that nobody reads
-// any more.
-func closedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+// IsBrokenPipe reports whether an error is that of a write to a pipe whose reader has
+// closed it.
+func IsBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -1,4 +1,4 @@
-package ci
+package process
 
 import (
 	"bytes"
@@ -31,8 +31,10 @@ type entry struct {
 // waits, waits with what it is for.
 const lineTime = 100 * time.Millisecond
 
-// Share returns a stream on w.
-func Share(w io.Writer) *LineInterleaver { return &LineInterleaver{w: w, patience: lineTime} }
+// NewLineInterleaver returns a stream on w.
+func NewLineInterleaver(w io.Writer) *LineInterleaver {
+	return &LineInterleaver{w: w, patience: lineTime}
+}
 
 // Write is the log's. Its calls must not overlap.
 func (s *LineInterleaver) Write(p []byte) (int, error) {

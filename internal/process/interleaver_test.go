@@ -1,4 +1,4 @@
-package ci
+package process
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 // What a command writes and what the log says share a stream, and every line of
 // the log stands alone.
-func TestShared(t *testing.T) {
+func TestLineInterleaver(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
@@ -38,7 +38,7 @@ func TestShared(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var out bytes.Buffer
-				s := Share(&out)
+				s := NewLineInterleaver(&out)
 				var both sync.WaitGroup
 				both.Go(func() {
 					for i, part := range tc.parts {
@@ -69,10 +69,10 @@ func TestShared(t *testing.T) {
 
 // However both speak, every line of the log is one, and nothing of the command's is
 // lost or in another order.
-func TestSharedByMany(t *testing.T) {
+func TestLineInterleaverByMany(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	s := Share(&out)
+	s := NewLineInterleaver(&out)
 	s.patience = time.Millisecond
 	var log sync.Mutex
 	var said, all sync.WaitGroup
@@ -118,10 +118,10 @@ func TestSharedByMany(t *testing.T) {
 	}
 }
 
-func TestSharedThatCannotBeWritten(t *testing.T) {
+func TestLineInterleaverThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := Share(&failing{takes: 1})
+		s := NewLineInterleaver(&onceOnly{})
 		if _, err := io.WriteString(s.Command(), "half"); err != nil {
 			t.Fatal(err)
 		}
@@ -137,4 +137,15 @@ func TestSharedThatCannotBeWritten(t *testing.T) {
 			}
 		}
 	})
+}
+
+// onceOnly is a stream that takes one write.
+type onceOnly struct{ written bool }
+
+func (w *onceOnly) Write(p []byte) (int, error) {
+	if w.written {
+		return 0, errors.New("broken pipe")
+	}
+	w.written = true
+	return len(p), nil
 }

@@ -1,0 +1,105 @@
+// Package process starts a command with the terminal and the signals that this
+// process gets, and carries its output.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
+)
+
+// The exit statuses of a command that did not run, as shells have them.
+const (
+	StatusCannotStart = 126
+	StatusNotFound    = 127
+)
+
+// StartError is the error for a command that cannot be started.
+type StartError struct {
+	Status int // the exit status that a shell has for it
+	err    error
+}
+
+func (e *StartError) Error() string { return e.err.Error() }
+func (e *StartError) Unwrap() error { return e.err }
+
+// Find returns the path of the program that a command names, if the system can
+// start it. The error is a [*StartError].
+func Find(command, environ []string) (path string, err error) {
+	if path, err = find(command[0]); err != nil {
+		return "", err
+	}
+	err = checkFile(path)
+	if err == nil {
+		err = probe(&exec.Cmd{Path: path, Args: command, Env: environ})
+	}
+	if err != nil {
+		return "", cannotStart(command[0], err, StatusCannotStart)
+	}
+	return path, nil
+}
+
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, exec.ErrDot):
+		return "", &StartError{StatusNotFound, hint.Add(
+			fmt.Errorf("%q is only in the current directory, which is not searched", shown(name)),
+			"write it with its directory, as in ./"+shown(name))}
+	case errors.Is(err, exec.ErrNotFound):
+		if path := notExecutable(name); path != "" {
+			return "", cannotStart(name, fmt.Errorf("%s: %w", sanitize.Line(path, 200), fs.ErrPermission), StatusCannotStart)
+		}
+		return "", &StartError{StatusNotFound, hint.Add(
+			fmt.Errorf("%q is not found", shown(name)),
+			"the first word after -- must be a program in PATH; to run what only a shell knows: -- sh -c '…'")}
+	case errors.Is(err, fs.ErrNotExist):
+		return "", cannotStart(name, err, StatusNotFound)
+	}
+	return "", cannotStart(name, err, StatusCannotStart)
+}
+
+// notExecutable is the first file of that name in PATH. It is not executable, or
+// it would have been found.
+func notExecutable(name string) string {
+	if strings.ContainsAny(name, `/\`) {
+		return ""
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+func cannotStart(name string, err error, status int) error {
+	// The message has the name already.
+	cause := err
+	if e := (*exec.Error)(nil); errors.As(cause, &e) {
+		cause = e.Err
+	}
+	if e := (*fs.PathError)(nil); errors.As(cause, &e) {
+		cause = e.Err
+	}
+	return &StartError{status, hint.Add(fmt.Errorf("%q cannot be started: %w", shown(name), cause), hint.Of(err))}
+}
+
+// shown is the name of a program for a message. NAME=VALUE is how a shell sets a
+// variable, and the value may be a credential.
+func shown(name string) string {
+	if variable, _, assigns := strings.Cut(name, "="); assigns {
+		return sanitize.Line(variable, 100) + "=…"
+	}
+	return sanitize.Line(name, 200)
+}
