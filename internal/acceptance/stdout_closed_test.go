@@ -63,6 +63,10 @@ func TestFailsUnheard(t *testing.T) {
 func TestPrintsUnread(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
+	for range 3 {
+		from := e.Now(emulator.AzureDevOps).Add(-12 * time.Hour)
+		e.Seed(emulator.PAT{Name: "azdo-pat laptop 0123456789abcdef", Owner: emulator.ServiceUserID, ValidFrom: from, ValidTo: from.Add(24 * time.Hour)})
+	}
 	settings := map[string]string{}
 	for name, value := range e.Settings(emulator.AccessToken) {
 		settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
@@ -70,6 +74,7 @@ func TestPrintsUnread(t *testing.T) {
 	for _, args := range []string{
 		"scopes", "version", "help", "--help", "help mint", "mint --help", "", "completion bash", "completion zsh", "completion fish",
 		"completion powershell", "__complete mint --", "check", "check --output json", "check --organization nowhere",
+		"sweep --dry-run", "sweep --dry-run --output json", "sweep --dry-run --organization nowhere",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
@@ -95,6 +100,26 @@ func TestPrintsUnread(t *testing.T) {
 				t.Errorf("status %d with a full disk, want 1\n%s", status, cmd.Stderr)
 			}
 		})
+	}
+}
+
+// A sweep that revokes has to report it, so that a reader that has gone is an error;
+// what it was to revoke is revoked all the same.
+func TestSweepsUnread(t *testing.T) {
+	t.Parallel()
+	for _, output := range []string{"text", "json"} {
+		e := emulator.Start(t)
+		from := e.Now(emulator.AzureDevOps).Add(-12 * time.Hour)
+		e.Seed(emulator.PAT{Name: "azdo-pat laptop 0123456789abcdef", Owner: emulator.ServiceUserID, ValidFrom: from, ValidTo: from.Add(24 * time.Hour)})
+		settings := map[string]string{}
+		for name, value := range e.Settings(emulator.AccessToken) {
+			settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		}
+		cmd := command(t, settings, nil, "azdo-pat", "sweep", "--output", output)
+		cmd.Stdout = closedPipe(t)
+		if status, err := statusOf(cmd.Run()); status != 1 || len(e.Active()) != 0 {
+			t.Errorf("%s: status %d, %v, %d PATs left\n%s", output, status, err, len(e.Active()), cmd.Stderr)
+		}
 	}
 }
 

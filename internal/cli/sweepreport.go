@@ -78,8 +78,14 @@ func (r *sweepReport) line(text string) {
 	log.Infof("%s", text)
 }
 
+// write writes to standard output. A dry run only prints, so that a reader that
+// closes early is no error; what was revoked must be reported.
 func (r *sweepReport) write(text string) {
-	if _, err := io.WriteString(r.call.Stdout, text); err != nil && r.failed == nil {
+	var w io.Writer = r.call.Stdout
+	if r.settings.DryRun {
+		w = &r.call.out
+	}
+	if _, err := io.WriteString(w, text); err != nil && r.failed == nil {
 		r.failed = err
 	}
 }
