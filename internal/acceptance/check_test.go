@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -18,21 +19,21 @@ func TestCheckOverTLS(t *testing.T) {
 	t.Parallel()
 	e := emulator.StartWith(t, emulator.Options{TLS: true, ErrorLog: stdlog.New(io.Discard, "", 0)})
 	env := e.Env(emulator.AgentUser)
-	check := command(t, env, newStep(t), "azdo-pat", "check")
+	check := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "check")
 	if err := check.Run(); err != nil {
-		t.Errorf("%v\n%s", err, said(check))
+		t.Errorf("%v\n%s", err, harness.Output(check))
 	}
-	if n := strings.Count(said(check), `ms, certificate issued by "azdo-pat emulator root", trusted by ca-file (`); n != 3 {
-		t.Errorf("%d hosts are trusted by ca-file, want 3:\n%s", n, said(check))
+	if n := strings.Count(harness.Output(check), `ms, certificate issued by "azdo-pat emulator root", trusted by ca-file (`); n != 3 {
+		t.Errorf("%d hosts are trusted by ca-file, want 3:\n%s", n, harness.Output(check))
 	}
 
 	asked := len(e.Requests())
 	delete(env, "INPUT_CA-FILE")
-	check = command(t, env, newStep(t), "azdo-pat", "check")
+	check = harness.Command(t, env, harness.NewStep(t), "azdo-pat", "check")
 	if err := check.Run(); err == nil || check.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v, want status 1", err)
 	}
-	got := said(check)
+	got := harness.Output(check)
 	for _, want := range []string{
 		"✗ host-oidc ", "✗ host-entra ", "✗ host-azure-devops ",
 		`signed by unknown authority (direct, TCP in `, `certificate issued by "azdo-pat emulator root")`,
@@ -58,9 +59,9 @@ func TestCheckLooksAtOnePage(t *testing.T) {
 	}
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_AUTHORITY-HOST"] = strings.Replace(env["INPUT_AUTHORITY-HOST"], "127.0.0.1", "localhost", 1)
-	check := command(t, env, newStep(t), "azdo-pat", "check")
-	if err := check.Run(); err != nil || !strings.Contains(said(check), ": direct, DNS ") || !strings.Contains(said(check), "list of PATs answered: 100 active or more, 100 of azdo-pat's, the oldest from ") {
-		t.Errorf("%v\n%s", err, said(check))
+	check := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "check")
+	if err := check.Run(); err != nil || !strings.Contains(harness.Output(check), ": direct, DNS ") || !strings.Contains(harness.Output(check), "list of PATs answered: 100 active or more, 100 of azdo-pat's, the oldest from ") {
+		t.Errorf("%v\n%s", err, harness.Output(check))
 	}
 	if n := len(e.Requests(emulator.OpList)); n != 1 {
 		t.Errorf("%d lists, want 1", n)
@@ -86,8 +87,8 @@ func TestCheckIsInterrupted(t *testing.T) {
 			e.Intercept(emulator.OpT2, gate.Before)
 			env := e.Env(emulator.AgentUser)
 			env["INPUT_TIMEOUT"] = tc.env
-			step := newStep(t)
-			check := command(t, env, step, "azdo-pat", "check")
+			step := harness.NewStep(t)
+			check := harness.Command(t, env, step, "azdo-pat", "check")
 			if err := check.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +110,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, want := range []string{"✓ exchange-blueprint ", "✗ exchange-agent ", tc.want, "– exchange-user ", "– azure-devops "} {
-				if got := said(check); !strings.Contains(got, want) || !strings.Contains(summary, want) {
+				if got := harness.Output(check); !strings.Contains(got, want) || !strings.Contains(summary, want) {
 					t.Errorf("no %q in\n%s\nor\n%s", want, got, summary)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -73,14 +74,14 @@ func TestEveryDateIsWrong(t *testing.T) {
 // said of it, and ends it.
 func lives(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {
 	t.Helper()
-	step := newStep(t)
-	mint := command(t, env, step, "azdo-pat", "mint")
+	step := harness.NewStep(t)
+	mint := harness.Command(t, env, step, "azdo-pat", "mint")
 	if err := mint.Run(); err != nil {
-		t.Errorf("mint: %v\n%s", err, said(mint))
+		t.Errorf("mint: %v\n%s", err, harness.Output(mint))
 	}
 	for _, text := range says {
-		if !strings.Contains(said(mint), text) {
-			t.Errorf("it does not say %q:\n%s", text, said(mint))
+		if !strings.Contains(harness.Output(mint), text) {
+			t.Errorf("it does not say %q:\n%s", text, harness.Output(mint))
 		}
 	}
 	active := e.Active()
@@ -94,8 +95,8 @@ func lives(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime t
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
-	if err := post.Run(); err != nil || len(e.Active()) != 0 || strings.Contains(said(post), "::warning") {
-		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	if err := post.Run(); err != nil || len(e.Active()) != 0 || strings.Contains(harness.Output(post), "::warning") {
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -191,8 +192,8 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpGitHubOIDC, gate.Before)
-	step := newStep(t)
-	mint := command(t, env, step, "azdo-pat", "mint")
+	step := harness.NewStep(t)
+	mint := harness.Command(t, env, step, "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 		gate.Open()
 	}
 	if err := mint.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, said(mint))
+		t.Fatalf("%v\n%s", err, harness.Output(mint))
 	}
 	check("mint", emulator.OpCreate)
 }
@@ -219,8 +220,8 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 			gate := emulator.NewGate()
 			defer gate.Open()
 			e.Intercept(emulator.OpUserFIC, gate.Before)
-			step := newStep(t)
-			mint := command(t, moved(e.Env(emulator.AgentUser), urls), step, "azdo-pat", "mint")
+			step := harness.NewStep(t)
+			mint := harness.Command(t, moved(e.Env(emulator.AgentUser), urls), step, "azdo-pat", "mint")
 			if err := mint.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -228,13 +229,13 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 			ways[emulator.AzureDevOps].hangUp()
 			gate.Open()
 			if err := mint.Wait(); err != nil {
-				t.Fatalf("%v\n%s", err, said(mint))
+				t.Fatalf("%v\n%s", err, harness.Output(mint))
 			}
 			if n := ways[emulator.AzureDevOps].conns.Load(); n != 2 {
 				t.Errorf("%d connections to Azure DevOps", n)
 			}
 			if lists, creates := len(e.Requests(emulator.OpList)), len(e.Requests(emulator.OpCreate)); lists != 0 || creates != 1 || len(e.Active()) != 1 {
-				t.Errorf("%d lists, %d creates, %d PATs\n%s", lists, creates, len(e.Active()), said(mint))
+				t.Errorf("%d lists, %d creates, %d PATs\n%s", lists, creates, len(e.Active()), harness.Output(mint))
 			}
 		})
 	}
@@ -251,8 +252,8 @@ func TestNoConnectionForNothing(t *testing.T) {
 		"nowhere for the result": {"GITHUB_OUTPUT": ""},
 	} {
 		env := moved(e.Env(emulator.AgentUser), urls)
-		step := newStep(t)
-		cmd := command(t, env, step, "azdo-pat", "mint")
+		step := harness.NewStep(t)
+		cmd := harness.Command(t, env, step, "azdo-pat", "mint")
 		for name, value := range change {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
@@ -281,7 +282,7 @@ func TestConnectionsWithATokenFile(t *testing.T) {
 	}
 	env := moved(e.Env(emulator.RefreshToken), urls)
 	env["INPUT_FEDERATED-TOKEN-FILE"] = file
-	mint := command(t, env, newStep(t), "azdo-pat", "mint")
+	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +290,7 @@ func TestConnectionsWithATokenFile(t *testing.T) {
 	soon(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
 	gate.Open()
 	if err := mint.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, said(mint))
+		t.Fatalf("%v\n%s", err, harness.Output(mint))
 	}
 	for s, want := range map[emulator.Service]int32{emulator.GitHub: 0, emulator.Entra: 1, emulator.AzureDevOps: 1} {
 		if n := ways[s].conns.Load(); n != want {
@@ -305,7 +306,7 @@ func TestStoppedWhileConnecting(t *testing.T) {
 	for _, w := range ways {
 		w.shut.Store(true)
 	}
-	mint := command(t, moved(e.Env(emulator.AgentUser), urls), newStep(t), "azdo-pat", "mint")
+	mint := harness.Command(t, moved(e.Env(emulator.AgentUser), urls), harness.NewStep(t), "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -320,6 +321,6 @@ func TestStoppedWhileConnecting(t *testing.T) {
 		t.Error("it minted")
 	}
 	if took := time.Since(told); took > 8*time.Second {
-		t.Errorf("it took %s to stop\n%s", took, said(mint))
+		t.Errorf("it took %s to stop\n%s", took, harness.Output(mint))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -20,25 +21,25 @@ import (
 func TestLogDiskIsFull(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	mint := command(t, env, step, "azdo-pat", "mint")
+	mint := harness.Command(t, env, step, "azdo-pat", "mint")
 	mint.Stdout = full
-	if status, err := statusOf(mint.Run()); err != nil || status != 1 || len(e.PATs()) > 0 {
+	if status, err := harness.ExitStatus(mint.Run()); err != nil || status != 1 || len(e.PATs()) > 0 {
 		t.Errorf("mint ended with %d, %v, and has minted %d", status, err, len(e.PATs()))
 	}
 	state, err := step.State()
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	if err := post.Run(); err != nil {
-		t.Errorf("post: %v\n%s", err, said(post))
+		t.Errorf("post: %v\n%s", err, harness.Output(post))
 	}
 }
 
@@ -57,13 +58,13 @@ func TestNotTheRunnersFile(t *testing.T) {
 			t.Run(file+" "+place, func(t *testing.T) {
 				t.Parallel()
 				e := emulator.Start(t)
-				step, dir := newStep(t), t.TempDir()
+				step, dir := harness.NewStep(t), t.TempDir()
 				path := step.Env()[file]
 				if err := errors.Join(os.Remove(path), put(path, dir)); err != nil {
 					t.Fatal(err)
 				}
-				mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
-				status, err := statusOf(mint.Run())
+				mint := harness.Command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+				status, err := harness.ExitStatus(mint.Run())
 				wantStatus, wantPATs := 1, 0
 				if file == "GITHUB_STEP_SUMMARY" {
 					wantStatus, wantPATs = 0, 1
@@ -71,7 +72,7 @@ func TestNotTheRunnersFile(t *testing.T) {
 				if err != nil || status != wantStatus || len(e.PATs()) != wantPATs || wantPATs == 0 && len(e.Requests()) > 0 {
 					t.Errorf("mint ended with %d, %v, %d PATs, %d requests", status, err, len(e.PATs()), len(e.Requests()))
 				}
-				if text := said(mint); !strings.Contains(text, file+" cannot be written: ") || !strings.Contains(text, strings.TrimSpace(place)) {
+				if text := harness.Output(mint); !strings.Contains(text, file+" cannot be written: ") || !strings.Contains(text, strings.TrimSpace(place)) {
 					t.Errorf("it does not say why:\n%s", text)
 				}
 				if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
@@ -94,19 +95,19 @@ func TestOutputsAreLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := emulator.Start(t)
-			step := newStep(t)
+			step := harness.NewStep(t)
 			e.Intercept(emulator.OpCreate, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if err := change(step.Env()["GITHUB_OUTPUT"]); err != nil {
 					t.Error(err)
 				}
 				next.ServeHTTP(w, r)
 			})
-			mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
-			status, err := statusOf(mint.Run())
+			mint := harness.Command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+			status, err := harness.ExitStatus(mint.Run())
 			if err != nil || status != 1 || len(e.PATs()) != 1 || len(e.Active()) > 0 {
 				t.Errorf("mint ended with %d, %v, %d PATs, %d of them left", status, err, len(e.PATs()), len(e.Active()))
 			}
-			if text := said(mint); !strings.Contains(text, "hand over the PAT: GITHUB_OUTPUT ") || !strings.Contains(text, "; the PAT was revoked") {
+			if text := harness.Output(mint); !strings.Contains(text, "hand over the PAT: GITHUB_OUTPUT ") || !strings.Contains(text, "; the PAT was revoked") {
 				t.Errorf("it says:\n%s", text)
 			}
 			state, err := step.State()
@@ -130,16 +131,16 @@ func TestDiskFillsUp(t *testing.T) {
 			t.Run(fmt.Sprintf("%s has room for %d bytes", file, room), func(t *testing.T) {
 				t.Parallel()
 				e := emulator.Start(t)
-				step := newStep(t)
+				step := harness.NewStep(t)
 				env := e.Env(emulator.AgentUser)
 				env["INPUT_TIMEOUT"] = "5s"
 				before := "other=" + strings.Repeat("x", size-room-len("other=\n")) + "\n"
 				if err := os.WriteFile(step.Env()[file], []byte(before), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				mint := command(t, env, step, "azdo-pat", "mint")
+				mint := harness.Command(t, env, step, "azdo-pat", "mint")
 				limited(mint, size)
-				status, err := statusOf(mint.Run())
+				status, err := harness.ExitStatus(mint.Run())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -155,17 +156,17 @@ func TestDiskFillsUp(t *testing.T) {
 				switch active := e.Active(); {
 				case status == 1:
 					if len(active) > 0 || len(outputs) > 0 {
-						t.Errorf("mint failed and leaves %d PATs and the outputs %v:\n%s", len(active), outputs, said(mint))
+						t.Errorf("mint failed and leaves %d PATs and the outputs %v:\n%s", len(active), outputs, harness.Output(mint))
 					}
-					if text := said(mint); !strings.Contains(text, file) || !strings.Contains(text, "file too large") {
+					if text := harness.Output(mint); !strings.Contains(text, file) || !strings.Contains(text, "file too large") {
 						t.Errorf("it does not say why:\n%s", text)
 					}
 				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 5:
 					t.Errorf("status %d, %d PATs, outputs %v", status, len(active), outputs)
 				}
-				post := command(t, postEnv(env, state, modes[room/125%3]), newStep(t), "post", "mint")
+				post := harness.Command(t, harness.PostEnv(env, state, modes[room/125%3]), harness.NewStep(t), "post", "mint")
 				if err := post.Run(); err != nil || len(e.Active()) > 0 {
-					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 				}
 			})
 		}
@@ -175,18 +176,19 @@ func TestDiskFillsUp(t *testing.T) {
 // limited lets no file that a command writes to grow beyond size bytes. The limit
 // cuts a write as a full disk does.
 func limited(cmd *exec.Cmd, size int) {
-	startedBy(cmd, "limited", strconv.Itoa(size))
+	harness.LaunchThrough(cmd, "limited", strconv.Itoa(size))
 }
 
 func init() {
-	starters["limited"] = func(args []string) error {
+	harness.Programs["limited"] = func(args []string) int {
 		size, err := strconv.ParseUint(args[0], 10, 64)
-		if err != nil {
-			return err
+		if err == nil {
+			err = syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size})
 		}
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
-			return err
+		if err == nil {
+			err = syscall.Exec(args[1], args[2:], os.Environ())
 		}
-		return syscall.Exec(args[1], args[2:], os.Environ())
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/githubrunner"
 )
@@ -51,22 +52,22 @@ func TestPresentedIsExact(t *testing.T) {
 				env := e.JobEnv(e.StartJob(emulator.Job{Environment: environment}), identity)
 				want := "repo:contoso/widgets:environment:" + environment
 
-				mint := command(t, env, newStep(t), "azdo-pat", "mint")
-				if status, err := statusOf(mint.Run()); status != 1 {
+				mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
+				if status, err := harness.ExitStatus(mint.Run()); status != 1 {
 					t.Fatalf("status %d, %v", status, err)
 				}
-				found(t, shown(t, said(mint)), presentedSubject, want)
+				found(t, shown(t, harness.Output(mint)), presentedSubject, want)
 
-				step := newStep(t)
-				check := command(t, env, step, "azdo-pat", "check")
-				if status, err := statusOf(check.Run()); status != 1 {
+				step := harness.NewStep(t)
+				check := harness.Command(t, env, step, "azdo-pat", "check")
+				if status, err := harness.ExitStatus(check.Run()); status != 1 {
 					t.Fatalf("status %d, %v", status, err)
 				}
 				summary, err := step.Summary()
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, report := range []string{shown(t, said(check)), summary} {
+				for _, report := range []string{shown(t, harness.Output(check)), summary} {
 					found(t, report, reportedSubject, want)
 					var body struct{ Subject string }
 					text := proposedBody.FindStringSubmatch(report)
@@ -78,8 +79,8 @@ func TestPresentedIsExact(t *testing.T) {
 					}
 				}
 
-				check = command(t, env, newStep(t), "azdo-pat", "check", "--output", "json")
-				if status, err := statusOf(check.Run()); status != 1 {
+				check = harness.Command(t, env, harness.NewStep(t), "azdo-pat", "check", "--output", "json")
+				if status, err := harness.ExitStatus(check.Run()); status != 1 {
 					t.Fatalf("status %d, %v", status, err)
 				}
 				var report struct {
@@ -88,7 +89,7 @@ func TestPresentedIsExact(t *testing.T) {
 				if err := json.Unmarshal([]byte(check.Stdout.(*strings.Builder).String()), &report); err != nil {
 					t.Fatal(err)
 				}
-				shown(t, said(check))
+				shown(t, harness.Output(check))
 				for _, row := range report.Rows {
 					if row.Name == "assertion" {
 						found(t, "✓ assertion "+row.Seen, reportedSubject, want)

@@ -19,12 +19,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
 func init() {
-	plays["shell"] = playShell
-	plays["asker"] = playAsker
+	harness.Programs["shell"] = playShell
+	harness.Programs["asker"] = playAsker
 }
 
 // playShell is a shell with job control, on a terminal: it runs its arguments as a
@@ -92,7 +93,7 @@ type terminalSession struct {
 	*testing.T
 	*emulator.Emulator
 	keyboard *os.File
-	said     *transcript
+	said     *harness.Transcript
 	read     chan struct{} // closed when all is read
 	cmd      *exec.Cmd
 }
@@ -118,7 +119,7 @@ func onTerminal(t *testing.T, env map[string]string, args ...string) *terminalSe
 		t.Fatal(err)
 	}
 	defer slave.Close()
-	s := &terminalSession{T: t, Emulator: emulator.Start(t), keyboard: master, said: newTranscript()}
+	s := &terminalSession{T: t, Emulator: emulator.Start(t), keyboard: master, said: harness.NewTranscript()}
 	s.cmd = exec.Command(args[0], args[1:]...)
 	token := filepath.Join(t.TempDir(), "token.jwt")
 	if err := os.WriteFile(token, []byte(s.Assertion()), 0o600); err != nil {
@@ -159,7 +160,7 @@ func (s *terminalSession) press(keys string) {
 	}
 }
 
-func (s *terminalSession) await(text string, times int) { s.Helper(); s.said.await(s.T, text, times) }
+func (s *terminalSession) await(text string, times int) { s.Helper(); s.said.Await(s.T, text, times) }
 
 // ended waits for the program's end, and returns its status and all that was seen.
 func (s *terminalSession) ended() (status int, all string) {
@@ -169,10 +170,10 @@ func (s *terminalSession) ended() (status int, all string) {
 	select {
 	case <-done:
 	case <-time.After(20 * time.Second):
-		all, _ = s.said.now()
+		all = s.said.Text()
 		s.Fatalf("it does not end:\n%s", all)
 	}
-	all, _ = s.said.now()
+	all = s.said.Text()
 	return s.cmd.ProcessState.ExitCode(), all
 }
 
@@ -188,7 +189,7 @@ const (
 // its PAT stays as long as it runs.
 func TestExecOnTerminal(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5")
+	s := onTerminal(t, nil, harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
 	s.await("ready, group true, foreground true", 1)
 	s.press("hello\n")
 	s.await("read hello", 1)
@@ -216,7 +217,7 @@ func TestExecOnTerminal(t *testing.T) {
 // A script has the terminal again when exec has ended.
 func TestExecInScript(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, playing(t, "azdo-pat"), playing(t, "command"))
+	s := onTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, harness.Link(t, "azdo-pat"), harness.Link(t, "command"))
 	s.await("ready, group true, foreground true", 1)
 	s.press(ctrlD)
 	s.await("is revoked", 1)
@@ -229,7 +230,7 @@ func TestExecInScript(t *testing.T) {
 // Under a shell, Ctrl-Z stops both, and fg and bg continue both.
 func TestExecUnderShell(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5")
+	s := onTerminal(t, nil, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
 	s.await("ready, group true", 1)
 	for times := 1; times <= 2; times++ {
 		s.press(ctrlZ)
@@ -260,7 +261,7 @@ func TestExecUnderShell(t *testing.T) {
 func TestExecInPipeline(t *testing.T) {
 	t.Parallel()
 	pipeline := map[string]string{"SHELL_STDOUT": "pipe"}
-	s := onTerminal(t, pipeline, playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "asker"))
+	s := onTerminal(t, pipeline, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "asker"))
 	s.await("asking", 1)
 	s.press("a password\n")
 	s.await("told a password", 1)
@@ -275,11 +276,11 @@ func TestExecInPipeline(t *testing.T) {
 	}
 
 	s = onTerminal(t, map[string]string{"SHELL_STDIN": "pipe", "SHELL_STDOUT": "pipe"},
-		playing(t, "shell"), playing(t, "azdo-pat"), "exec", "--", playing(t, "command"), "5", "quit")
+		harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5", "quit")
 	s.await("ready, group true, foreground false", 1)
 	s.press(ctrlZ)
 	s.await("shell: stopped", 1)
-	all, _ := s.said.now()
+	all := s.said.Text()
 	_, pid, _ := strings.Cut(all, "pid ")
 	pid, _, _ = strings.Cut(pid, "\r")
 	if state, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || !strings.Contains(string(state), ") T ") {

@@ -14,17 +14,17 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
-func init() { plays["command"] = playCommand }
+func init() { harness.Programs["command"] = playCommand }
 
 // playCommand is a command for exec: it says what signals it gets, and ends with
 // the status in its argument when its standard input does; with a second argument,
@@ -58,68 +58,13 @@ func playCommand(args []string) int {
 	}
 }
 
-// playing makes a path for a program of the tests.
-func playing(t *testing.T, name string) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.Symlink(self, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// transcript is what a program has written so far.
-type transcript struct {
-	mu   sync.Mutex
-	text strings.Builder
-	more chan struct{}
-}
-
-func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
-
-func (s *transcript) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text.Write(p)
-	close(s.more)
-	s.more = make(chan struct{})
-	return len(p), nil
-}
-
-func (s *transcript) now() (text string, more <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return string(unmasked.ReplaceAll([]byte(s.text.String()), nil)), s.more
-}
-
-// await waits until text was written so many times.
-func (s *transcript) await(t *testing.T, text string, times int) {
-	t.Helper()
-	late := time.After(20 * time.Second)
-	for {
-		all, more := s.now()
-		if strings.Count(all, text) >= times {
-			return
-		}
-		select {
-		case <-more:
-		case <-late:
-			t.Fatalf("no %q within 20 s in\n%s", text, all)
-		}
-	}
-}
-
 // execution is an exec that runs the command of the tests.
 type execution struct {
 	*testing.T
 	*emulator.Emulator
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
-	said  *transcript
+	said  *harness.Transcript
 }
 
 // startExec starts it and waits until the command runs.
@@ -130,9 +75,9 @@ func startExec(t *testing.T, args ...string) *execution {
 
 func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *execution {
 	t.Helper()
-	x := &execution{T: t, Emulator: e, said: newTranscript()}
-	args = append(append([]string{"exec"}, args...), "--", playing(t, "command"), "5")
-	x.cmd = command(t, x.Env(emulator.AgentUser), newStep(t), "azdo-pat", args...)
+	x := &execution{T: t, Emulator: e, said: harness.NewTranscript()}
+	args = append(append([]string{"exec"}, args...), "--", harness.Link(t, "command"), "5")
+	x.cmd = harness.Command(t, x.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", args...)
 	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
 	var err error
 	if x.stdin, err = x.cmd.StdinPipe(); err != nil {
@@ -142,7 +87,7 @@ func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *executio
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
-	x.said.await(t, "ready, group true", 1)
+	x.said.Await(t, "ready, group true", 1)
 	return x
 }
 
@@ -152,7 +97,7 @@ func (x *execution) tell(s syscall.Signal, times int) {
 	if err := x.cmd.Process.Signal(s); err != nil {
 		x.Fatal(err)
 	}
-	x.said.await(x.T, fmt.Sprintf("got %v\n", s), times)
+	x.said.Await(x.T, fmt.Sprintf("got %v\n", s), times)
 }
 
 // end ends the command, and returns the program's status and what was written.
@@ -163,7 +108,7 @@ func (x *execution) end() (status int, all string) {
 	if err := x.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		x.Error(err)
 	}
-	all, _ = x.said.now()
+	all = x.said.Text()
 	if v := x.Violations(); len(v) > 0 {
 		x.Error(v)
 	}
@@ -175,7 +120,7 @@ func (x *execution) revoked(within time.Duration) {
 	x.Helper()
 	for end := time.Now().Add(within); len(x.Active()) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			all, _ := x.said.now()
+			all := x.said.Text()
 			x.Fatalf("%d PATs active after %s\n%s", len(x.Active()), within, all)
 		}
 	}
@@ -196,7 +141,7 @@ func TestExecIsToldToStop(t *testing.T) {
 			}
 			x.tell(s, 1)
 			x.revoked(5 * time.Second)
-			x.said.await(t, "is revoked", 1) // it is said while the command still runs
+			x.said.Await(t, "is revoked", 1) // it is said while the command still runs
 			x.tell(s, 2)
 			terms := 1
 			if s == syscall.SIGTERM {
@@ -237,7 +182,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 		t.Errorf("%d PATs while the command runs", len(x.Active()))
 	}
 	fmt.Fprintln(x.stdin, "still here")
-	x.said.await(t, "read still here\n", 1)
+	x.said.Await(t, "read still here\n", 1)
 	if status, all := x.end(); status != 5 || len(x.Active()) != 0 || strings.Contains(all, "stopped by") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
 	}
@@ -261,15 +206,15 @@ func TestExecWithNohup(t *testing.T) {
 	for name, value := range e.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
 		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 	}
-	cmd := command(t, env, newStep(t), "azdo-pat")
-	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, playing(t, "azdo-pat"), "exec", "--",
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat")
+	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, harness.Link(t, "azdo-pat"), "exec", "--",
 		"/bin/sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here; kill -TERM $PPID; sleep 20"}
 	cmd.Path = "/bin/sh"
 	var exit *exec.ExitError
 	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) {
 		t.Errorf("ended with %v", err)
 	}
-	if text := said(cmd); !strings.Contains(text, "still here") || strings.Contains(text, "(hangup)") || len(e.Active()) != 0 {
+	if text := harness.Output(cmd); !strings.Contains(text, "still here") || strings.Contains(text, "(hangup)") || len(e.Active()) != 0 {
 		t.Errorf("%d PATs\n%s", len(e.Active()), text)
 	}
 }
@@ -278,13 +223,13 @@ func TestExecWithNohup(t *testing.T) {
 // by exec, azdo-pat is in its place.
 func TestExecInAScriptStep(t *testing.T) {
 	t.Parallel()
-	x := &execution{T: t, Emulator: emulator.Start(t), said: newTranscript()}
+	x := &execution{T: t, Emulator: emulator.Start(t), said: harness.NewTranscript()}
 	env := x.Env(emulator.AgentUser)
 	for name, value := range x.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
 		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 	}
-	x.cmd = command(t, env, newStep(t), "azdo-pat")
-	x.cmd.Args = []string{"sh", "-e", "-c", `exec "$0" exec -- "$1" 5`, x.cmd.Path, playing(t, "command")}
+	x.cmd = harness.Command(t, env, harness.NewStep(t), "azdo-pat")
+	x.cmd.Args = []string{"sh", "-e", "-c", `exec "$0" exec -- "$1" 5`, x.cmd.Path, harness.Link(t, "command")}
 	x.cmd.Path = "/bin/sh"
 	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
 	var err error
@@ -295,7 +240,7 @@ func TestExecInAScriptStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
-	x.said.await(t, "ready, group true", 1)
+	x.said.Await(t, "ready, group true", 1)
 	x.tell(syscall.SIGINT, 1)
 	x.revoked(5 * time.Second)
 	if status, all := x.end(); status != 5 {
@@ -314,7 +259,7 @@ func TestExecIsToldToStopEarly(t *testing.T) {
 			gate := emulator.NewGate()
 			defer gate.Open()
 			e.Intercept(op, gate.After)
-			cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", playing(t, "command"), "5")
+			cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "exec", "--", harness.Link(t, "command"), "5")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -328,11 +273,11 @@ func TestExecIsToldToStopEarly(t *testing.T) {
 				t.Errorf("it took %s to stop", took)
 			}
 			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(said(cmd), "ready") {
-				t.Errorf("%v\n%s", err, said(cmd))
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(harness.Output(cmd), "ready") {
+				t.Errorf("%v\n%s", err, harness.Output(cmd))
 			}
 			if n := len(e.Active()); n != 0 {
-				t.Errorf("%d PATs left\n%s", n, said(cmd))
+				t.Errorf("%d PATs left\n%s", n, harness.Output(cmd))
 			}
 		})
 	}
@@ -370,7 +315,7 @@ func TestExecIsToldToStopAtTheEnd(t *testing.T) {
 	if err := x.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	x.said.await(t, "stopped by a signal (interrupt)", 1)
+	x.said.Await(t, "stopped by a signal (interrupt)", 1)
 	gate.Open()
 	if status, all := x.end(); status != 5 || len(x.Active()) != 0 || !strings.Contains(all, "is revoked") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
@@ -407,7 +352,7 @@ func TestExecWithOneOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", "/bin/sh", "-c",
+	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "exec", "--", "/bin/sh", "-c",
 		`i=0; while [ $i -lt 200 ]; do printf "o$i " ; printf "e$i " >&2; i=$((i+1)); done; printf "$AZURE_DEVOPS_EXT_PAT" >&2`)
 	cmd.Stdout, cmd.Stderr = file, file
 	if err := cmd.Run(); err != nil {
@@ -421,7 +366,7 @@ func TestExecWithOneOutput(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&want, "o%d e%d ", i, i)
 	}
-	if text := string(unmasked.ReplaceAll(all, nil)); !strings.Contains(text, "\n"+want.String()+"***\nPAT ") {
+	if text := harness.WithoutMasks(string(all)); !strings.Contains(text, "\n"+want.String()+"***\nPAT ") {
 		t.Errorf("%s", text)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -68,7 +69,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_TIMEOUT"] = timeout.String()
 	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
-	step := newStep(t)
+	step := harness.NewStep(t)
 	fault := l.fault(stranger.URL)
 	switch at.op {
 	case emulator.OpTenant:
@@ -80,7 +81,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	case emulator.OpList:
 		e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
 	}
-	cmd := command(t, env, step, "azdo-pat", "mint")
+	cmd := harness.Command(t, env, step, "azdo-pat", "mint")
 	if at.op == emulator.OpRevoke {
 		if cmd.Run() != nil {
 			return false
@@ -89,7 +90,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd = command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+		cmd = harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	}
 	e.Intercept(at.op, fault)
 
@@ -97,7 +98,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	var err error
 	if l.heavy {
 		var peak int
-		if peak, err = measured(t, cmd); peak > 50<<10 {
+		if peak, err = harness.RunMeasured(t, cmd); peak > 50<<10 {
 			t.Errorf("it took %d MiB of memory", peak>>10)
 		}
 	} else {
@@ -111,32 +112,32 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	if n := strangers.Load(); n > 0 {
 		t.Errorf("%d requests went to a stranger", n)
 	}
-	if strings.Contains(said(cmd), "its time was up") {
+	if strings.Contains(harness.Output(cmd), "its time was up") {
 		return false // it did not come to say so itself
 	}
 	if took > timeout+9*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if status, err := statusOf(err); err != nil || status != 1 {
-		t.Errorf("it ended with %d, %v:\n%s", status, err, said(cmd))
+	if status, err := harness.ExitStatus(err); err != nil || status != 1 {
+		t.Errorf("it ended with %d, %v:\n%s", status, err, harness.Output(cmd))
 	}
 	var complaint strings.Builder
-	for line := range strings.Lines(said(cmd)) {
+	for line := range strings.Lines(harness.Output(cmd)) {
 		if strings.HasPrefix(line, "::error ") {
 			complaint.WriteString(line)
 		}
 	}
 	host := strings.TrimPrefix(e.URL(at.host), "http://")
 	if text := complaint.String(); !strings.Contains(text, host) || !strings.Contains(text, at.step) || len(text) > 4000 {
-		t.Errorf("%q does not name %s and %q:\n%s", text, host, at.step, said(cmd))
+		t.Errorf("%q does not name %s and %q:\n%s", text, host, at.step, harness.Output(cmd))
 	}
 	if len(e.Active()) == 0 {
 		return true
 	}
 	env["INPUT_TIMEOUT"] = "1m"
-	post := command(t, postEnv(env, nil, "inputs"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, nil, "inputs"), harness.NewStep(t), "post", "mint")
 	if err := post.Run(); err != nil || len(e.Active()) > 0 {
-		t.Errorf("post: %v, %d of %d PATs left\n%s\n%s", err, len(e.Active()), len(e.PATs()), said(cmd), said(post))
+		t.Errorf("post: %v, %d of %d PATs left\n%s\n%s", err, len(e.Active()), len(e.PATs()), harness.Output(cmd), harness.Output(post))
 	}
 	return true
 }
@@ -367,8 +368,8 @@ func TestUnasked(t *testing.T) {
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_AUTHORITY-HOST"] = "http://" + entra.Addr().String()
 	env["INPUT_TIMEOUT"] = "1s"
-	cmd := command(t, env, newStep(t), "azdo-pat", "mint")
-	if status, err := statusOf(cmd.Run()); err != nil || status != 1 {
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
+	if status, err := harness.ExitStatus(cmd.Run()); err != nil || status != 1 {
 		t.Errorf("it ended with %d, %v", status, err)
 	}
 	if text := cmd.Stderr.(*strings.Builder).String(); text != "" {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/githubrunner"
 )
@@ -28,7 +29,7 @@ func TestKilledAnywhere(t *testing.T) {
 	switch {
 	case testing.Short():
 		every = 10
-	case raced: // it is the tests that are slow then, not the program
+	case harness.RaceDetector: // it is the tests that are slow then, not the program
 		every = 4
 	}
 	var ended, made, handed atomic.Int32
@@ -251,7 +252,7 @@ type killing struct {
 
 // start starts a mint that will come to the point.
 func (k kill) start(t *testing.T) *killing {
-	w := &killing{kill: k, T: t, Emulator: emulator.Start(t), step: newStep(t), there: make(chan struct{}), told: make(chan struct{})}
+	w := &killing{kill: k, T: t, Emulator: emulator.Start(t), step: harness.NewStep(t), there: make(chan struct{}), told: make(chan struct{})}
 	w.arrive = sync.OnceFunc(func() { close(w.there) })
 	w.env = w.Env(k.identity)
 	w.env["INPUT_TIMEOUT"] = "5s" // the post step need not wait longer for what never comes
@@ -282,7 +283,7 @@ func (k kill) start(t *testing.T) *killing {
 	}
 	t.Cleanup(w.release)
 
-	w.mint = command(t, w.env, w.step, "azdo-pat", "mint")
+	w.mint = harness.Command(t, w.env, w.step, "azdo-pat", "mint")
 	r, stdout := packets(t)
 	w.mint.Stdout = stdout
 	if err := w.mint.Start(); err != nil {
@@ -350,19 +351,19 @@ func (w *killing) post() {
 	if err != nil && !w.torn() {
 		w.Error(err)
 	}
-	post := command(w.T, postEnv(w.env, state, w.with), newStep(w.T), "post", "mint")
+	post := harness.Command(w.T, harness.PostEnv(w.env, state, w.with), harness.NewStep(w.T), "post", "mint")
 	if err := post.Run(); err != nil {
-		w.Errorf("post: %v\n%s", err, said(post))
+		w.Errorf("post: %v\n%s", err, harness.Output(post))
 	}
 	// Before anything is on record there is nothing to go by.
-	if text := said(post); (len(state) > 0 || w.with != "state") && (strings.Contains(text, "::warning") || strings.Contains(text, "::error")) {
+	if text := harness.Output(post); (len(state) > 0 || w.with != "state") && (strings.Contains(text, "::warning") || strings.Contains(text, "::error")) {
 		w.Errorf("post complains:\n%s", text)
 	}
 	alive := ""
 	if w.name == leftAlive.name {
 		alive = w.handed
 	}
-	w.leaves("post", w.log.String()+said(post), alive)
+	w.leaves("post", w.log.String()+harness.Output(post), alive)
 	for _, v := range w.Violations() {
 		w.Error(v)
 	}
@@ -425,7 +426,7 @@ func (l *slowReader) read(r *os.File, each func(lines int)) {
 func (l *slowReader) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return string(unmasked.ReplaceAll(l.text, nil))
+	return harness.WithoutMasks(string(l.text))
 }
 
 // commandFile is a command file of the runner of which every write is seen at

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -21,9 +22,9 @@ func TestLateCommit(t *testing.T) {
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpCreate, gate.Before)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
-	mint := command(t, env, step, "azdo-pat", "mint")
+	mint := harness.Command(t, env, step, "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +48,12 @@ func TestLateCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	if err := post.Run(); err != nil {
-		t.Errorf("%v\n%s", err, said(post))
+		t.Errorf("%v\n%s", err, harness.Output(post))
 	}
 	if len(e.PATs()) != 1 || len(e.Active()) != 0 {
-		t.Errorf("%d of %d PATs left:\n%s", len(e.Active()), len(e.PATs()), said(post))
+		t.Errorf("%d of %d PATs left:\n%s", len(e.Active()), len(e.PATs()), harness.Output(post))
 	}
 }
 
@@ -61,10 +62,10 @@ func TestLateCommit(t *testing.T) {
 func TestPostIsToldToStop(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
-	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
-		t.Fatal(said(mint))
+	if mint := harness.Command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
+		t.Fatal(harness.Output(mint))
 	}
 	gate := emulator.NewGate()
 	defer gate.Open()
@@ -73,7 +74,7 @@ func TestPostIsToldToStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	if err := post.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +84,10 @@ func TestPostIsToldToStop(t *testing.T) {
 	}
 	gate.Open()
 	if err := post.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, said(post))
+		t.Errorf("%v\n%s", err, harness.Output(post))
 	}
 	if n := len(e.Active()); n != 0 {
-		t.Errorf("%d PATs left:\n%s", n, said(post))
+		t.Errorf("%d PATs left:\n%s", n, harness.Output(post))
 	}
 }
 
@@ -95,10 +96,10 @@ func TestPostIsToldToStop(t *testing.T) {
 func TestNobodyReadsStandardOutput(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_TIMEOUT"] = "1s"
-	cmd := command(t, env, step, "azdo-pat", "mint")
+	cmd := harness.Command(t, env, step, "azdo-pat", "mint")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -131,9 +132,9 @@ func TestNobodyReadsStandardOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	if err := post.Run(); err != nil || len(e.Active()) != 0 {
-		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}
 }
 
@@ -142,8 +143,8 @@ func TestNobodyReadsStandardOutput(t *testing.T) {
 func TestStandardOutputIsClosed(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	step := newStep(t)
-	cmd := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
+	step := harness.NewStep(t)
+	cmd := harness.Command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

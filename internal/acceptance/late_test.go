@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -20,25 +21,25 @@ func TestHeldBack(t *testing.T) {
 	t.Run("create and revoke", func(t *testing.T) {
 		t.Parallel()
 		e := emulator.Start(t)
-		step := newStep(t)
+		step := harness.NewStep(t)
 		env := e.Env(emulator.AgentUser)
 		e.Intercept(emulator.OpCreate, emulator.Late(18*time.Second))
-		mint := command(t, env, step, "azdo-pat", "mint")
+		mint := harness.Command(t, env, step, "azdo-pat", "mint")
 		if err := mint.Run(); err != nil {
-			t.Fatalf("mint: %v\n%s", err, said(mint))
+			t.Fatalf("mint: %v\n%s", err, harness.Output(mint))
 		}
 		outputs, err := step.Outputs()
 		if err != nil || len(e.PATs()) != 1 || outputs["token"] != e.PATs()[0].Token || len(e.Requests(emulator.OpCreate)) != 1 {
-			t.Errorf("%v: %d PATs by %d requests\n%s", err, len(e.PATs()), len(e.Requests(emulator.OpCreate)), said(mint))
+			t.Errorf("%v: %d PATs by %d requests\n%s", err, len(e.PATs()), len(e.Requests(emulator.OpCreate)), harness.Output(mint))
 		}
 		e.Intercept(emulator.OpRevoke, emulator.Late(18*time.Second))
 		state, err := step.State()
 		if err != nil {
 			t.Fatal(err)
 		}
-		post := command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+		post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 		if err := post.Run(); err != nil || len(e.Active()) != 0 || len(e.Requests(emulator.OpRevoke)) != 1 || len(e.Requests(emulator.OpList)) != 0 {
-			t.Errorf("post: %v; %d PATs left after %d requests\n%s", err, len(e.Active()), len(e.Requests(emulator.OpRevoke)), said(post))
+			t.Errorf("post: %v; %d PATs left after %d requests\n%s", err, len(e.Active()), len(e.Requests(emulator.OpRevoke)), harness.Output(post))
 		}
 	})
 	// Of the mint nothing is left but what it has sent.
@@ -46,12 +47,12 @@ func TestHeldBack(t *testing.T) {
 		t.Run("killed, post with "+with, func(t *testing.T) {
 			t.Parallel()
 			e := emulator.Start(t)
-			step := newStep(t)
+			step := harness.NewStep(t)
 			env := e.Env(emulator.AgentUser)
 			gate := emulator.NewGate()
 			defer gate.Open()
 			e.Intercept(emulator.OpCreate, gate.Before)
-			mint := command(t, env, step, "azdo-pat", "mint")
+			mint := harness.Command(t, env, step, "azdo-pat", "mint")
 			if err := mint.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -65,9 +66,9 @@ func TestHeldBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			post := command(t, postEnv(env, state, with), newStep(t), "post", "mint")
+			post := harness.Command(t, harness.PostEnv(env, state, with), harness.NewStep(t), "post", "mint")
 			if err := post.Run(); err != nil || len(e.PATs()) != 1 || len(e.Active()) != 0 {
-				t.Errorf("post: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), said(post))
+				t.Errorf("post: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), harness.Output(post))
 			}
 		})
 	}
@@ -80,7 +81,7 @@ func TestHeldBack(t *testing.T) {
 		gate := emulator.NewGate()
 		defer gate.Open()
 		e.Intercept(emulator.OpCreate, gate.Before)
-		mint := command(t, env, nil, "azdo-pat", "mint")
+		mint := harness.Command(t, env, nil, "azdo-pat", "mint")
 		if err := mint.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -90,9 +91,9 @@ func TestHeldBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = mint.Wait()
-		revoke := command(t, env, nil, "azdo-pat", "revoke")
+		revoke := harness.Command(t, env, nil, "azdo-pat", "revoke")
 		if err := revoke.Run(); err != nil || len(e.PATs()) != 1 || len(e.Active()) != 0 {
-			t.Errorf("revoke: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), said(revoke))
+			t.Errorf("revoke: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), harness.Output(revoke))
 		}
 	})
 }
@@ -102,16 +103,16 @@ func TestHeldBack(t *testing.T) {
 func TestToldToStopInAPause(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
-	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
-		t.Fatal(said(mint))
+	if mint := harness.Command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil {
+		t.Fatal(harness.Output(mint))
 	}
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpList, gate.Sent)
 	e.Intercept(emulator.OpList, emulator.WithHeader(http.Header{"Retry-After": {"60"}}))
-	post := command(t, postEnv(env, nil, "inputs"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, nil, "inputs"), harness.NewStep(t), "post", "mint")
 	if err := post.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestToldToStopInAPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := post.Wait(); err != nil || len(e.Active()) != 0 {
-		t.Errorf("post: %v; %d PATs left\n%s", err, len(e.Active()), said(post))
+		t.Errorf("post: %v; %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}
 	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("it took %s", took)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/githubrunner"
 )
@@ -45,7 +46,7 @@ func TestLoad(t *testing.T) {
 	jobs := make([]*matrixJob, n)
 	for i := range jobs {
 		job := e.StartJob(emulator.Job{Name: "leg-" + strconv.Itoa(i)})
-		jobs[i] = &matrixJob{env: e.JobEnv(job, emulator.AgentUser), step: newStep(t)}
+		jobs[i] = &matrixJob{env: e.JobEnv(job, emulator.AgentUser), step: harness.NewStep(t)}
 	}
 	begin := time.Now()
 	atOnce(jobs, func(j *matrixJob) { j.mint(t) })
@@ -125,9 +126,9 @@ type matrixJob struct {
 }
 
 func (j *matrixJob) mint(t *testing.T) {
-	cmd := command(t, j.env, j.step, "azdo-pat", "mint")
+	cmd := harness.Command(t, j.env, j.step, "azdo-pat", "mint")
 	j.status = j.run(t, cmd)
-	j.said = said(cmd)
+	j.said = harness.Output(cmd)
 	var err error
 	if j.outputs, err = j.step.Outputs(); err != nil {
 		t.Error(err)
@@ -138,15 +139,15 @@ func (j *matrixJob) mint(t *testing.T) {
 }
 
 func (j *matrixJob) post(t *testing.T) {
-	cmd := command(t, postEnv(j.env, j.state, "both"), j.step, "post", "mint")
-	if status := j.run(t, cmd); status != 0 || strings.Contains(said(cmd), "::warning") {
-		t.Errorf("post ended with %d:\n%s", status, said(cmd))
+	cmd := harness.Command(t, harness.PostEnv(j.env, j.state, "both"), j.step, "post", "mint")
+	if status := j.run(t, cmd); status != 0 || strings.Contains(harness.Output(cmd), "::warning") {
+		t.Errorf("post ended with %d:\n%s", status, harness.Output(cmd))
 	}
-	j.saidAfter = said(cmd)
+	j.saidAfter = harness.Output(cmd)
 }
 
 func (j *matrixJob) run(t *testing.T, cmd *exec.Cmd) int {
-	status, err := statusOf(cmd.Run())
+	status, err := harness.ExitStatus(cmd.Run())
 	if err != nil {
 		t.Error(err)
 	}
@@ -194,12 +195,12 @@ func TestListMovesMeanwhile(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)
-	step := newStep(t)
+	step := harness.NewStep(t)
 	// Minted, but nobody knows.
 	e.Intercept(emulator.OpCreate, emulator.CommitAndDrop)
 	e.Intercept(emulator.OpList, emulator.Answer(http.StatusForbidden, nil, ""))
-	if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() == nil || len(e.Active()) != 1 {
-		t.Fatalf("%d PATs\n%s", len(e.Active()), said(mint))
+	if mint := harness.Command(t, env, step, "azdo-pat", "mint"); mint.Run() == nil || len(e.Active()) != 1 {
+		t.Fatalf("%d PATs\n%s", len(e.Active()), harness.Output(mint))
 	}
 	e.ClearFaults()
 	state, err := step.State()
@@ -225,13 +226,13 @@ func TestListMovesMeanwhile(t *testing.T) {
 		w.WriteHeader(page.Code)
 		_, _ = w.Write(page.Body.Bytes())
 	}))
-	post := command(t, postEnv(env, state, "state"), newStep(t), "post", "mint")
+	post := harness.Command(t, harness.PostEnv(env, state, "state"), harness.NewStep(t), "post", "mint")
 	if err := post.Run(); err != nil {
 		t.Errorf("post: %v", err)
 	}
 	for _, p := range e.Active() {
 		if strings.HasPrefix(p.Name, "azdo-pat ") {
-			t.Errorf("%s is left:\n%s", p.Name, said(post))
+			t.Errorf("%s is left:\n%s", p.Name, harness.Output(post))
 		}
 	}
 	if n := len(e.Active()); n != 90 {

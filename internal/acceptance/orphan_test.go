@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -24,8 +25,8 @@ func TestOrphanMintsNothing(t *testing.T) {
 				gate := emulator.NewGate()
 				defer gate.Open()
 				e.Intercept(emulator.OpGitHubOIDC, gate.Before)
-				step := newStep(t)
-				mint := command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint", "--output", output)
+				step := harness.NewStep(t)
+				mint := harness.Command(t, e.Env(emulator.AgentUser), step, "azdo-pat", "mint", "--output", output)
 				if err := mint.Start(); err != nil {
 					t.Fatal(err)
 				}
@@ -34,13 +35,13 @@ func TestOrphanMintsNothing(t *testing.T) {
 					t.Error(err)
 				}
 				gate.Open()
-				if status, err := statusOf(mint.Wait()); status != 1 {
+				if status, err := harness.ExitStatus(mint.Wait()); status != 1 {
 					t.Errorf("status %d, %v", status, err)
 				}
 				if n := len(e.Requests(emulator.OpCreate)); n != 0 || len(e.PATs()) != 0 {
 					t.Errorf("%d requests to mint, %d PATs", n, len(e.PATs()))
 				}
-				if text := said(mint); !strings.Contains(text, "the step has ended, or another command changed the file; nothing was minted") {
+				if text := harness.Output(mint); !strings.Contains(text, "the step has ended, or another command changed the file; nothing was minted") {
 					t.Errorf("it said\n%s", text)
 				}
 			})

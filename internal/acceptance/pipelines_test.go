@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/pipelinesagent"
 )
@@ -69,9 +70,9 @@ func (p *pipelineJob) program(args ...string) *exec.Cmd {
 func (p *pipelineJob) ends(cmd *exec.Cmd) {
 	p.Helper()
 	if err := cmd.Run(); err != nil {
-		p.Errorf("%s: %v\n%s", cmd.Args[1], err, said(cmd))
+		p.Errorf("%s: %v\n%s", cmd.Args[1], err, harness.Output(cmd))
 	}
-	if text := said(cmd); strings.Contains(text, "task.logissue") {
+	if text := harness.Output(cmd); strings.Contains(text, "task.logissue") {
 		p.Errorf("%s complains:\n%s", cmd.Args[1], text)
 	}
 }
@@ -80,7 +81,7 @@ func (p *pipelineJob) ends(cmd *exec.Cmd) {
 func (p *pipelineJob) left(after string, cmd *exec.Cmd) {
 	p.Helper()
 	if n := len(p.Active()); n > 0 {
-		p.Errorf("%d PATs left by %s:\n%s", n, after, said(cmd))
+		p.Errorf("%d PATs left by %s:\n%s", n, after, harness.Output(cmd))
 	}
 	if v := p.Violations(); len(v) > 0 {
 		p.Error(v)
@@ -164,7 +165,7 @@ func TestPipelineLateCommit(t *testing.T) {
 	p.ends(revoke)
 	p.left("revoke", revoke)
 	if len(p.PATs()) != 1 {
-		t.Errorf("%d PATs were made:\n%s", len(p.PATs()), said(revoke))
+		t.Errorf("%d PATs were made:\n%s", len(p.PATs()), harness.Output(revoke))
 	}
 }
 
@@ -187,11 +188,11 @@ func TestPipelineRevokesBeforeMint(t *testing.T) {
 		t.Errorf("revoke took %s, although no request to mint was sent", took)
 	}
 	gate.Open()
-	if err := mint.Wait(); err == nil || !strings.Contains(said(mint), "another process has ended this lease in the meantime; nothing was minted") {
-		t.Errorf("mint: %v\n%s", err, said(mint))
+	if err := mint.Wait(); err == nil || !strings.Contains(harness.Output(mint), "another process has ended this lease in the meantime; nothing was minted") {
+		t.Errorf("mint: %v\n%s", err, harness.Output(mint))
 	}
 	if len(p.PATs()) != 0 {
-		t.Errorf("a PAT was made:\n%s", said(mint))
+		t.Errorf("a PAT was made:\n%s", harness.Output(mint))
 	}
 	// The next one in the job is free to mint, and its lease to be ended.
 	p.ends(p.program("mint"))
@@ -219,9 +220,9 @@ func TestPipelineRevokesDuringMint(t *testing.T) {
 	p.left("revoke", revoke)
 	gate.Open()
 	if err := mint.Wait(); err == nil {
-		t.Errorf("mint succeeded:\n%s", said(mint))
+		t.Errorf("mint succeeded:\n%s", harness.Output(mint))
 	}
-	if text := said(mint); strings.Contains(text, "setvariable") || !strings.Contains(text, "another process has ended this lease") {
+	if text := harness.Output(mint); strings.Contains(text, "setvariable") || !strings.Contains(text, "another process has ended this lease") {
 		t.Errorf("mint:\n%s", text)
 	}
 	p.left("mint", mint)

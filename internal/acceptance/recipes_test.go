@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -26,7 +27,7 @@ func recipes(t *testing.T) map[string]recipe {
 	t.Helper()
 	read := func(having string, into any) {
 		t.Helper()
-		decoder := yaml.NewDecoder(strings.NewReader(example(t, "docs/other-ci.md", "yaml", having)))
+		decoder := yaml.NewDecoder(strings.NewReader(harness.CodeBlock(t, "docs/other-ci.md", "yaml", having)))
 		decoder.KnownFields(true)
 		if err := decoder.Decode(into); err != nil {
 			t.Fatalf("%s: %v", having, err)
@@ -87,7 +88,7 @@ func recipes(t *testing.T) map[string]recipe {
 		}
 	}
 	// KnownFields takes the names of Go's fields in lower case.
-	text := strings.NewReplacer("mountPath:", "mountpath:", "readOnly:", "readonly:").Replace(example(t, "docs/other-ci.md", "yaml", "serviceAccountToken"))
+	text := strings.NewReplacer("mountPath:", "mountpath:", "readOnly:", "readonly:").Replace(harness.CodeBlock(t, "docs/other-ci.md", "yaml", "serviceAccountToken"))
 	if err := yaml.Unmarshal([]byte(text), &pod); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -90,17 +91,17 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 	e := emulator.Start(t)
 	env := e.Env(id)
 	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
-	step := newStep(t)
-	cmd := command(t, env, step, "azdo-pat", "mint")
+	step := harness.NewStep(t)
+	cmd := harness.Command(t, env, step, "azdo-pat", "mint")
 	if op == emulator.OpRevoke {
 		if err := cmd.Run(); err != nil {
-			t.Fatalf("mint: %v\n%s", err, said(cmd))
+			t.Fatalf("mint: %v\n%s", err, harness.Output(cmd))
 		}
 		state, err := step.State()
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd = command(t, postEnv(env, state, "both"), newStep(t), "post", "mint")
+		cmd = harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	}
 	assertions := len(e.Requests(emulator.OpGitHubOIDC))
 	// What is said is in a file when the next attempt comes.
@@ -119,7 +120,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 	e.Intercept(op, emulator.Times(1, fault))
 	e.Intercept(op, emulator.After(effects(h), passed))
 	cmd.Stdout = log
-	status, err := statusOf(cmd.Run())
+	status, err := harness.ExitStatus(cmd.Run())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,16 +195,16 @@ func TestRetryAfter(t *testing.T) {
 					w.Header().Set("Retry-After", value(e.Now(service)))
 					w.WriteHeader(http.StatusTooManyRequests)
 				}))
-				mint := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+				mint := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "mint")
 				if err := mint.Run(); err != nil {
-					t.Fatalf("%v\n%s", err, said(mint))
+					t.Fatalf("%v\n%s", err, harness.Output(mint))
 				}
 				r := e.Requests(op)
 				if wait := r[1].Time.Sub(r[0].Time); len(r) != 2 || wait < time.Second || wait > 10*time.Second {
 					t.Errorf("%d attempts, the second after %s", len(r), wait)
 				}
-				if !strings.Contains(said(mint), "; attempt 2 in ") {
-					t.Errorf("it does not say so:\n%s", said(mint))
+				if !strings.Contains(harness.Output(mint), "; attempt 2 in ") {
+					t.Errorf("it does not say so:\n%s", harness.Output(mint))
 				}
 			})
 			t.Run(op+", "+name+", too late", func(t *testing.T) {
@@ -215,10 +216,10 @@ func TestRetryAfter(t *testing.T) {
 				})
 				env := e.Env(emulator.AgentUser)
 				env["INPUT_TIMEOUT"] = "30s"
-				mint := command(t, env, newStep(t), "azdo-pat", "mint")
+				mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 				begin := time.Now()
-				if status, err := statusOf(mint.Run()); err != nil || status != 1 || time.Since(begin) > 10*time.Second {
-					t.Errorf("status %d, %v after %s\n%s", status, err, time.Since(begin), said(mint))
+				if status, err := harness.ExitStatus(mint.Run()); err != nil || status != 1 || time.Since(begin) > 10*time.Second {
+					t.Errorf("status %d, %v after %s\n%s", status, err, time.Since(begin), harness.Output(mint))
 				}
 				if n := len(e.Requests(op)); n != 1 {
 					t.Errorf("%d attempts", n)
@@ -241,10 +242,10 @@ func TestRequestThatStalls(t *testing.T) {
 			gate := emulator.NewGate()
 			defer gate.Open()
 			e.Intercept(op, emulator.Times(1, gate.After))
-			mint := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+			mint := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "mint")
 			begin := time.Now()
 			if err := mint.Run(); err != nil {
-				t.Errorf("%v\n%s", err, said(mint))
+				t.Errorf("%v\n%s", err, harness.Output(mint))
 			}
 			if took := time.Since(begin); took < 40*time.Second || took > 55*time.Second {
 				t.Errorf("it took %s", took)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -21,20 +22,20 @@ func TestRevokedUnheard(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := emulator.Start(t)
-			step := newStep(t)
+			step := harness.NewStep(t)
 			env, revoke := e.Env(emulator.AgentUser), []string{"post", "mint"}
 			if pipeline {
 				env, revoke = e.PipelinesEnv(emulator.AgentUser), []string{"azdo-pat", "revoke"}
 				env["AGENT_TEMPDIRECTORY"] = t.TempDir()
 			}
-			if mint := command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil || len(e.Active()) != 1 {
-				t.Fatalf("%d PATs\n%s", len(e.Active()), said(mint))
+			if mint := harness.Command(t, env, step, "azdo-pat", "mint"); mint.Run() != nil || len(e.Active()) != 1 {
+				t.Fatalf("%d PATs\n%s", len(e.Active()), harness.Output(mint))
 			}
 			state, err := step.State()
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := command(t, postEnv(env, state, "both"), newStep(t), revoke[0], revoke[1])
+			cmd := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), revoke[0], revoke[1])
 			cmd.Stdout = closedPipe(t)
 			if err := cmd.Run(); err != nil || len(e.Active()) != 0 {
 				t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), cmd.Stderr)
@@ -47,7 +48,7 @@ func TestRevokedUnheard(t *testing.T) {
 func TestFailsUnheard(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "mint")
+	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "mint")
 	cmd.Stdout = closedPipe(t)
 	var exit *exec.ExitError
 	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
@@ -82,9 +83,9 @@ func TestPrintsUnread(t *testing.T) {
 			if strings.Contains(args, "nowhere") {
 				want = 1
 			}
-			cmd := command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd := harness.Command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
 			cmd.Stdout = closedPipe(t)
-			status, err := statusOf(cmd.Run())
+			status, err := harness.ExitStatus(cmd.Run())
 			text := cmd.Stderr.(*strings.Builder).String()
 			if status != want || strings.Contains(text, "broken pipe") {
 				t.Errorf("status %d, %v, want %d\n%s", status, err, want, text)
@@ -94,9 +95,9 @@ func TestPrintsUnread(t *testing.T) {
 				return
 			}
 			defer full.Close()
-			cmd = command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
+			cmd = harness.Command(t, settings, nil, "azdo-pat", strings.Fields(args)...)
 			cmd.Stdout = full
-			if status, _ := statusOf(cmd.Run()); status != 1 && !strings.HasPrefix(args, "__complete") {
+			if status, _ := harness.ExitStatus(cmd.Run()); status != 1 && !strings.HasPrefix(args, "__complete") {
 				t.Errorf("status %d with a full disk, want 1\n%s", status, cmd.Stderr)
 			}
 		})
@@ -150,7 +151,7 @@ func closedPipe(t *testing.T) io.Writer {
 func TestExecIsToldToStopUnread(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	cmd := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "exec", "--", installed(t, "yes"))
+	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "exec", "--", installed(t, "yes"))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -185,8 +186,8 @@ func TestExecIsToldToStopUnread(t *testing.T) {
 func TestExecTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	env, step := e.Env(emulator.AgentUser), newStep(t)
-	first := command(t, env, step, "azdo-pat", "exec", "--", installed(t, "cat"))
+	env, step := e.Env(emulator.AgentUser), harness.NewStep(t)
+	first := harness.Command(t, env, step, "azdo-pat", "exec", "--", installed(t, "cat"))
 	stdin, err := first.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -200,15 +201,15 @@ func TestExecTwiceAtOnce(t *testing.T) {
 		}
 	}
 	e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
-	second := command(t, env, step, "azdo-pat", "exec", "--", installed(t, "true"))
+	second := harness.Command(t, env, step, "azdo-pat", "exec", "--", installed(t, "true"))
 	if err := second.Run(); err != nil {
-		t.Errorf("%v\n%s", err, said(second))
+		t.Errorf("%v\n%s", err, harness.Output(second))
 	}
 	if n := len(e.Active()); n != 1 {
 		t.Errorf("%d PATs, want that of the first", n)
 	}
 	stdin.Close()
 	if err := first.Wait(); err != nil || len(e.Active()) != 0 {
-		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), said(first))
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), harness.Output(first))
 	}
 }

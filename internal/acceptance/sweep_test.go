@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -83,10 +84,10 @@ func TestSweepOfTenThousand(t *testing.T) {
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, revokes.fault)
 	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
-	step := newStep(t)
+	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_TIMEOUT"] = "10m" // by default it is for a machine that has nothing else to do
-	cmd := command(t, env, step, "azdo-pat", "sweep")
+	cmd := harness.Command(t, env, step, "azdo-pat", "sweep")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,12 +96,12 @@ func TestSweepOfTenThousand(t *testing.T) {
 	select {
 	case <-gate.Arrived(): // the last one
 	case err := <-ended:
-		t.Fatalf("it ended before the last one: %v\n%s", err, last(said(cmd), 20))
+		t.Fatalf("it ended before the last one: %v\n%s", err, last(harness.Output(cmd), 20))
 	}
 	used := peak(t, cmd.Process.Pid)
 	gate.Open()
 	if err := <-ended; err != nil {
-		t.Fatalf("%v\n%s", err, last(said(cmd), 20))
+		t.Fatalf("%v\n%s", err, last(harness.Output(cmd), 20))
 	}
 	if left := len(e.Active()); left != 50 {
 		t.Errorf("%d PATs left, want 50", left)
@@ -114,7 +115,7 @@ func TestSweepOfTenThousand(t *testing.T) {
 	if revokes.most != 4 {
 		t.Errorf("%d revocations in flight, want 4", revokes.most)
 	}
-	if got := strings.Count(said(cmd), "\nrevoked "); got != n {
+	if got := strings.Count(harness.Output(cmd), "\nrevoked "); got != n {
 		t.Errorf("the table has %d rows", got)
 	}
 	// A summary has room for 1 MiB.
@@ -140,12 +141,12 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 	}))
 	env := e.Env(emulator.AgentUser)
 	env["RUNNER_DEBUG"] = "1"
-	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "sweep")
 	if err := cmd.Run(); err != nil {
-		t.Errorf("%v\n%s", err, said(cmd))
+		t.Errorf("%v\n%s", err, harness.Output(cmd))
 	}
 	// A request is said once, after as before.
-	if n := strings.Count(said(cmd), "::debug::DELETE "); n != len(e.Requests(emulator.OpRevoke)) {
+	if n := strings.Count(harness.Output(cmd), "::debug::DELETE "); n != len(e.Requests(emulator.OpRevoke)) {
 		t.Errorf("%d revocations in the log, %d sent", n, len(e.Requests(emulator.OpRevoke)))
 	}
 	if left := len(e.Active()); left != 0 {
@@ -154,8 +155,8 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 	if n := len(e.Requests(emulator.OpUserFIC)); n != 2 {
 		t.Errorf("signed in %d times", n)
 	}
-	if n := strings.Count(said(cmd), "signing in again"); n != 1 {
-		t.Errorf("said so %d times:\n%s", n, said(cmd))
+	if n := strings.Count(harness.Output(cmd), "signing in again"); n != 1 {
+		t.Errorf("said so %d times:\n%s", n, harness.Output(cmd))
 	}
 	if v := e.Violations(); len(v) > 0 {
 		t.Error(v)
@@ -173,7 +174,7 @@ func TestSweepIsToldToStop(t *testing.T) {
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, emulator.After(4, gate.Before))
-	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "sweep")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -199,14 +200,14 @@ func TestSweepIsToldToStop(t *testing.T) {
 	if object.Revoked != 4 || len(object.Leases) != 4 || object.Left < 90 || object.Complete {
 		t.Errorf("%+v", object)
 	}
-	if text := said(cmd); !strings.Contains(text, "4 revoked, ") || !strings.Contains(text, "stopped by a signal (terminated)") {
+	if text := harness.Output(cmd); !strings.Contains(text, "4 revoked, ") || !strings.Contains(text, "stopped by a signal (terminated)") {
 		t.Errorf("said\n%s", text)
 	}
 	e.ClearFaults()
 	gate.Open()
-	next := command(t, e.Env(emulator.AgentUser), newStep(t), "azdo-pat", "sweep")
+	next := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "sweep")
 	if err := next.Run(); err != nil || len(e.Active()) != 0 {
-		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), said(next))
+		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), harness.Output(next))
 	}
 }
 
@@ -221,7 +222,7 @@ func TestSweepCannotWriteItsTable(t *testing.T) {
 		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 	}
 	env["AZDO_PAT_ACCESS_TOKEN"] = e.AccessToken(func(claims map[string]any) { claims["oid"] = emulator.AgentUserID })
-	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "sweep")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +248,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, emulator.After(4, gate.Before))
-	cmd := command(t, env, newStep(t), "azdo-pat", "sweep")
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "sweep")
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -266,7 +267,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 		"8 revoked, 12 not got to",
 		"::error title=azdo-pat sweep failed::not done within 4s%0Arun it again: it goes on with what is left; or give timeout a longer duration",
 	} {
-		if text := said(cmd); !strings.Contains(text, want) {
+		if text := harness.Output(cmd); !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
@@ -331,11 +332,11 @@ func BenchmarkSweep(b *testing.B) {
 					next.ServeHTTP(w, r)
 					served.Add(int64(time.Since(begin)))
 				})
-				cmd := command(b, env, newStep(b), "azdo-pat", "sweep")
+				cmd := harness.Command(b, env, harness.NewStep(b), "azdo-pat", "sweep")
 				b.StartTimer()
 				begin := time.Now()
 				if err := cmd.Run(); err != nil {
-					b.Fatalf("%v\n%s", err, last(said(cmd), 20))
+					b.Fatalf("%v\n%s", err, last(harness.Output(cmd), 20))
 				}
 				took := time.Since(begin)
 				b.StopTimer()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -49,10 +50,10 @@ func TestTakenAway(t *testing.T) {
 			if tc.setting == "SSL_CERT_DIR" {
 				env[tc.setting] = workspace
 			}
-			step := newStep(t)
-			mint := command(t, env, step, "azdo-pat", "mint")
+			step := harness.NewStep(t)
+			mint := harness.Command(t, env, step, "azdo-pat", "mint")
 			if err := mint.Run(); err != nil || len(e.Active()) != 1 {
-				t.Fatalf("mint: %v\n%s", err, said(mint))
+				t.Fatalf("mint: %v\n%s", err, harness.Output(mint))
 			}
 			state, err := step.State()
 			if err != nil {
@@ -68,14 +69,14 @@ func TestTakenAway(t *testing.T) {
 				after := maps.Clone(env)
 				delete(after, gone)
 				maps.Copy(after, state)
-				post := command(t, after, newStep(t), "post", "mint")
+				post := harness.Command(t, after, harness.NewStep(t), "post", "mint")
 				if err := post.Run(); err != nil || len(e.Active()) > 0 {
-					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 				}
-				if text := said(post); !tls && !strings.Contains(text, "assertion: from GitHub Actions, issuer ") {
+				if text := harness.Output(post); !tls && !strings.Contains(text, "assertion: from GitHub Actions, issuer ") {
 					t.Errorf("it does not say whose assertion it is:\n%s", text)
 				}
-				if text := said(post); gone == "" && strings.Contains(text, "::warning") != (tc.says != "") || gone == "" && !strings.Contains(text, tc.says) {
+				if text := harness.Output(post); gone == "" && strings.Contains(text, "::warning") != (tc.says != "") || gone == "" && !strings.Contains(text, tc.says) {
 					t.Errorf("it says:\n%s", text)
 				}
 			}
@@ -88,13 +89,13 @@ func TestTakenAwayWithoutARecord(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)
-	mint := command(t, env, newStep(t), "azdo-pat", "mint")
+	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 	if err := mint.Run(); err != nil {
-		t.Fatalf("mint: %v\n%s", err, said(mint))
+		t.Fatalf("mint: %v\n%s", err, harness.Output(mint))
 	}
 	env["INPUT_CA-FILE"] = filepath.Join(t.TempDir(), "gone.pem")
-	post := command(t, env, newStep(t), "post", "mint")
-	if err := post.Run(); err != nil || len(e.Active()) > 0 || !strings.Contains(said(post), "ca-file is gone, and so it is tried without: ") {
-		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), said(post))
+	post := harness.Command(t, env, harness.NewStep(t), "post", "mint")
+	if err := post.Run(); err != nil || len(e.Active()) > 0 || !strings.Contains(harness.Output(post), "ca-file is gone, and so it is tried without: ") {
+		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -169,15 +170,15 @@ func TestProxyInBetween(t *testing.T) {
 // not help, with an error that names the step and the host. It returns what it said.
 func complains(t *testing.T, env map[string]string, step, host, says string, once bool) string {
 	t.Helper()
-	mint := command(t, env, newStep(t), "azdo-pat", "mint")
+	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 	begin := time.Now()
-	if status, err := statusOf(mint.Run()); err != nil || status != 1 {
+	if status, err := harness.ExitStatus(mint.Run()); err != nil || status != 1 {
 		t.Errorf("mint ended with %d, %v", status, err)
 	}
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	text := said(mint)
+	text := harness.Output(mint)
 	if once && strings.Contains(text, "attempt 2") {
 		t.Errorf("it was tried again:\n%s", text)
 	}

@@ -1,4 +1,4 @@
-package acceptance
+package harness
 
 import (
 	"fmt"
@@ -10,17 +10,17 @@ import (
 	"testing"
 )
 
-// measured runs a command and returns the most memory that it had, in KiB. The
-// kernel lets a process inherit that figure from the one that starts it, which
-// for the tests themselves is much: so a small one does.
-func measured(t *testing.T, cmd *exec.Cmd) (peak int, ended error) {
+// RunMeasured runs a command and returns its peak resident memory in KiB. A process
+// inherits that figure from its parent, and the tests use a lot of memory, so a
+// small process starts the command.
+func RunMeasured(t *testing.T, cmd *exec.Cmd) (peak int, ended error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	startedBy(cmd, "measured")
+	LaunchThrough(cmd, "measured")
 	cmd.ExtraFiles = []*os.File{w}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -38,16 +38,16 @@ func measured(t *testing.T, cmd *exec.Cmd) (peak int, ended error) {
 }
 
 func init() {
-	starters["measured"] = func(args []string) error {
+	Programs["measured"] = func(args []string) int {
 		cmd := exec.Command(args[0])
 		cmd.Args = args[1:]
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		status, err := statusOf(cmd.Run())
+		status, err := ExitStatus(cmd.Run())
 		if err != nil {
-			return err
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
 		fmt.Fprint(os.NewFile(3, "peak"), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
-		os.Exit(status)
-		return nil
+		return status
 	}
 }

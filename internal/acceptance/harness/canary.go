@@ -1,0 +1,86 @@
+package harness
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"html"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"azdo-pat/internal/fakes/githubrunner"
+)
+
+// WithoutMasks returns what a program wrote without the commands that mask a
+// credential or hand over the PAT, the only lines where one may be in the clear.
+func WithoutMasks(text string) string { return maskLine.ReplaceAllString(text, "") }
+
+var maskLine = regexp.MustCompile(`(?m)^(::add-mask::|##vso\[task\.setsecret\]|##vso\[task\.setvariable variable=token;issecret=true;isoutput=true\]).*\n`)
+
+// canary fails the script if anything that the program wrote in one run holds a
+// credential that the services know of, in any of its [Encodings].
+func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
+	handed := stdout // on a terminal, standard output is the result
+	if (w.env["GITHUB_ACTIONS"] == "true" || w.agent != nil) && !strings.HasPrefix(stdout, "{") {
+		handed = ""
+	} else {
+		stdout = ""
+	}
+	var said strings.Builder
+	for line := range strings.Lines(stdout + stderr) {
+		if c, ok := githubrunner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
+			said.WriteString(WithoutMasks(line))
+		}
+	}
+	files := map[string]string{}
+	ts.Check(filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || slices.Contains(w.fixture, path) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		files[path] = string(text)
+		return err
+	}))
+	pats := map[string]bool{}
+	for _, p := range w.PATs() {
+		pats[p.Token] = true
+	}
+	for _, s := range w.Secrets() {
+		for _, form := range Encodings(s) {
+			if strings.Contains(said.String(), form) {
+				ts.Fatalf("the log holds a credential (%s):\n%s", form, said.String())
+			}
+			if !pats[s] && strings.Contains(handed, form) {
+				ts.Fatalf("standard output holds a credential that is no PAT: %s", handed)
+			}
+			for path, text := range files {
+				if strings.Contains(text, form) && !(pats[s] && strings.HasSuffix(path, "github_output")) {
+					ts.Fatalf("%s holds a credential: %s", path, text)
+				}
+			}
+		}
+	}
+	if v := w.Violations(); len(v) > 0 {
+		ts.Fatalf("the program broke a rule of the services: %v", v)
+	}
+}
+
+// Encodings returns a credential as it is and in every encoding in which a program
+// or a server could repeat it.
+func Encodings(s string) []string {
+	quoted, _ := json.Marshal(s)
+	all := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(string(quoted), `"`),
+		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
+	for _, before := range []string{"", ":", "::"} {
+		all = append(all, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)],
+			strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)])
+	}
+	return all
+}

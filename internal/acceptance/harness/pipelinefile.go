@@ -1,0 +1,226 @@
+package harness
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/pipelinesagent"
+)
+
+// pipelineFile is as much of a pipeline as the examples and the templates use.
+// Any other field is an error.
+type pipelineFile struct {
+	Resources any               `yaml:"resources"`
+	Variables map[string]string `yaml:"variables"`
+	Steps     []pipelineStep    `yaml:"steps"`
+	Jobs      []pipelineFileJob `yaml:"jobs"`
+}
+
+type pipelineFileJob struct {
+	Job       string         `yaml:"job"`
+	Pool      any            `yaml:"pool"`
+	DependsOn string         `yaml:"dependsOn"`
+	Steps     []pipelineStep `yaml:"steps"`
+}
+
+type pipelineStep struct {
+	Bash        string            `yaml:"bash"`
+	Task        string            `yaml:"task"`
+	Inputs      map[string]string `yaml:"inputs"`
+	Name        string            `yaml:"name"`
+	DisplayName string            `yaml:"displayName"`
+	Condition   string            `yaml:"condition"`
+	Env         map[string]string `yaml:"env"`
+}
+
+// PlayedStep is a step that ran.
+type PlayedStep struct {
+	pipelineStep
+	Record *pipelinesagent.Record
+	Active int // PATs after it
+}
+
+// programSum returns the checksum of the tested program, as a release publishes it.
+var programSum = sync.OnceValues(func() (sum string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(self)
+	return fmt.Sprintf("%x", sha256.Sum256(text)), err
+})
+
+// PlayPipeline runs a pipeline, whose PATH has curl, docker and the given programs,
+// and returns the steps that ran. It downloads the tested program from a release
+// page, which has a tampered one too.
+func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...string) []PlayedStep {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, page := t.TempDir(), t.TempDir()
+	for _, name := range append(programs, "curl", "docker") {
+		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum, err := programSum()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "azdo-pat-" + runtime.GOOS + "-" + runtime.GOARCH
+	sums := fmt.Sprintf("%064d  azdo-pat-plan9-arm\n%s  %s\n%064d  %s.sbom\n", 0, sum, file, 1, file)
+	if err := os.Symlink(self, filepath.Join(page, file)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(page, "tampered"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"SHA256SUMS": sums, "tampered/SHA256SUMS": sums, "tampered/" + file: "#!/bin/sh\n"} {
+		if err := os.WriteFile(filepath.Join(page, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release := httptest.NewServer(http.FileServer(http.Dir(page)))
+	defer release.Close()
+	text = strings.NewReplacer(
+		"https://github.com/OWNER/azdo-pat/releases/download/v1.2.3", release.URL,
+		strings.Repeat("1", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(sums))),
+		"https://dev.azure.com", e.URL(emulator.AzureDevOps),
+	).Replace(text)
+
+	expanded, err := pipelinesagent.Expand(".", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat, err := yaml.Marshal(expanded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p pipelineFile
+	decoder := yaml.NewDecoder(bytes.NewReader(flat))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&p); err != nil {
+		t.Fatalf("%v in\n%s", err, flat)
+	}
+	if p.Steps != nil {
+		p.Jobs = append(p.Jobs, pipelineFileJob{Job: "Job", Steps: p.Steps})
+	}
+	var played []PlayedStep
+	for i, job := range p.Jobs {
+		played = append(played, playJob(t, e, p.Variables, job, fmt.Sprintf("%08d-0000-4000-8000-000000000000", i), bin)...)
+	}
+	return played
+}
+
+func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, job pipelineFileJob, id, bin string) []PlayedStep {
+	t.Helper()
+	started := e.StartPipelinesJob(emulator.PipelinesJob{JobID: id})
+	all := map[string]string{"AZDO_PAT_AUTHORITY_HOST": e.URL(emulator.Entra), "AZDO_PAT_TOKEN_SERVICE_URL": e.URL(emulator.AzureDevOps)}
+	for name, value := range e.PipelinesJobEnv(started, emulator.AgentUser) {
+		if !strings.HasPrefix(name, "AZDO_PAT_") && name != "SYSTEM_ACCESSTOKEN" {
+			all[name] = value
+		}
+	}
+	for name, value := range variables {
+		all[name] = value
+	}
+	a, err := pipelinesagent.NewJob(t.TempDir(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.SetSecret("System.AccessToken", started.AccessToken)
+	a.SetSecret("azdoRefreshToken", e.Settings(emulator.RefreshToken)["refresh-token"])
+
+	// Azure DevOps looks for tasks that name the service connection when the run begins.
+	named := slices.ContainsFunc(job.Steps, func(s pipelineStep) bool { return s.Inputs["azureSubscription"] == "azdo-pat" })
+	e.Change(func(w *emulator.State) { w.ServiceConnections[0].Unreferenced = !named })
+
+	machine := []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	var played []PlayedStep
+	for _, s := range job.Steps {
+		step := pipelinesagent.Step{Name: s.Name, Script: s.Bash, Env: s.Env, Condition: s.Condition}
+		runs, err := a.Runs(step)
+		if err != nil {
+			t.Fatalf("%s: %v", s.DisplayName, err)
+		}
+		if !runs {
+			continue
+		}
+		if s.Task != "" {
+			t.Fatalf("the task %s is not supported", s.Task)
+		}
+		record, output, err := a.Run(t.Context(), step, machine...)
+		if err != nil {
+			t.Fatalf("%s: %v", s.DisplayName, err)
+		}
+		noCredential(t, e, a, record, output)
+		played = append(played, PlayedStep{s, record, len(e.Active())})
+	}
+	if err := a.End(); err != nil {
+		t.Error(err)
+	}
+	return played
+}
+
+// noCredential fails the test if the log or the job's folder shows a credential.
+// Only the commands that mask it and hand it over may have it.
+func noCredential(t *testing.T, e *emulator.Emulator, a *pipelinesagent.Job, record *pipelinesagent.Record, output string) {
+	t.Helper()
+	for _, s := range e.Secrets() {
+		for _, form := range Encodings(s) {
+			if strings.Contains(record.Text(), form) {
+				t.Errorf("the log shows a credential:\n%s", record.Text())
+			}
+			if strings.Contains(WithoutMasks(output), form) {
+				t.Errorf("a line holds a credential:\n%s", output)
+			}
+		}
+		err := filepath.WalkDir(a.TempDirectory(), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Base(path) == "azdo-pat" || d.Type()&fs.ModeSymlink != 0 {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if strings.Contains(string(text), s) {
+				t.Errorf("%s holds a credential", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// CodeBlock returns the first code block in that language that contains a text,
+// from a Markdown file.
+func CodeBlock(t *testing.T, file, language, containing string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		if strings.Contains(m[1], containing) {
+			return m[1]
+		}
+	}
+	t.Fatalf("%s has no code block with %q", file, containing)
+	return ""
+}
