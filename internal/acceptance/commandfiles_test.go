@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -16,15 +17,15 @@ func TestLogRedirectedIntoCommandFile(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			e := emulator.Start(t)
-			env, step := e.Env(emulator.RefreshToken), newStep(t)
-			cmd := command(t, env, step, "azdo-pat", strings.Fields(args)...)
+			env, step := e.Env(emulator.RefreshToken), harness.NewStep(t)
+			cmd := harness.Command(t, env, step, "azdo-pat", strings.Fields(args)...)
 			f, err := os.OpenFile(step.Env()["GITHUB_OUTPUT"], os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
 			cmd.Stderr = f
-			status, err := statusOf(cmd.Run())
+			status, err := harness.ExitStatus(cmd.Run())
 			text, readErr := os.ReadFile(f.Name())
 			said := cmd.Stdout.(*strings.Builder).String()
 			if status != 1 || readErr != nil || len(text) > 0 || !strings.Contains(said, "standard error is the file of GITHUB_OUTPUT") {
