@@ -116,9 +116,9 @@ func TestSweepsUnread(t *testing.T) {
 		for name, value := range e.Settings(emulator.AccessToken) {
 			settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 		}
-		cmd := command(t, settings, nil, "azdo-pat", "sweep", "--output", output)
+		cmd := harness.Command(t, settings, nil, "azdo-pat", "sweep", "--output", output)
 		cmd.Stdout = closedPipe(t)
-		if status, err := statusOf(cmd.Run()); status != 1 || len(e.Active()) != 0 {
+		if status, err := harness.ExitStatus(cmd.Run()); status != 1 || len(e.Active()) != 0 {
 			t.Errorf("%s: status %d, %v, %d PATs left\n%s", output, status, err, len(e.Active()), cmd.Stderr)
 		}
 	}
