@@ -379,7 +379,7 @@ func (c *app) source(given map[string]string, saved *settings.Saved) settings.So
 // credential is sent only to a safe URL.
 func unavailable(p assertion.Provider) error {
 	if p.Unavailable == nil && !settings.SafeURL(p.URL) {
-		return errors.New(p.URLVariable + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost)")
+		return errors.New(p.URLVariable + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost; a port from 1 to 65535, or none)")
 	}
 	return p.Unavailable
 }

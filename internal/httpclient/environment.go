@@ -30,6 +30,16 @@ func IsLoopback(host string) bool {
 	return err == nil && (ip.Is4() && ip.IsLoopback() || ip == netip.IPv6Loopback())
 }
 
+// ValidPort reports whether a URL names no port, or one from 1 to 65535. An empty
+// one, as in https://HOST:, is a slip.
+func ValidPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.Atoi(u.Port())
+	return err == nil && port >= 1 && port <= 65535
+}
+
 // proxyOf is the proxy that a request goes through; nil: none. To net/http
 // LOCALHOST is another host than localhost.
 func proxyOf(r *http.Request) (*url.URL, error) {
@@ -108,15 +118,14 @@ func proxyFault(text string) (allowed string) {
 			return proxies
 		}
 	}
-	port := 1
-	if u.Port() != "" {
-		port, _ = strconv.Atoi(u.Port())
-	}
+	known := []string{"http", "https", "socks5", "socks5h"}
 	switch {
-	case u.Hostname() == "", strings.Trim(u.Path, "/") != "" || strings.Contains(u.Path, "//"), strings.ContainsAny(text, "?#"),
-		port < 1 || port > 65535, strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || sanitize.Invisible(r) }):
+	case !strings.Contains(text, "://") && slices.Contains(known, sanitize.LowerASCII(u.Hostname())): // as in http:8080
 		return proxies
-	case !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme):
+	case u.Hostname() == "", strings.Trim(u.Path, "/") != "" || strings.Contains(u.Path, "//"), strings.ContainsAny(text, "?#"),
+		!ValidPort(u), strings.ContainsFunc(text, func(r rune) bool { return r == ' ' || sanitize.Invisible(r) }):
+		return proxies
+	case !slices.Contains(known, u.Scheme):
 		return schemes
 	}
 	return ""

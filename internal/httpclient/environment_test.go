@@ -29,7 +29,7 @@ func TestProxyThatCannotBeRead(t *testing.T) {
 		"http://proxy:port", "http://proxy:99999", "http://proxy:0", "http://proxy:-1", "http://:3128", "http://", "http:///proxy", "://proxy", "http:proxy:3128", "http//proxy:3128",
 		"http://proxy:3128/wpad.pac", "http://proxy:3128//", "http://proxy:3128?", "http://proxy:3128#",
 		"http://[::1", "http://pro\u200bxy:3128", "http://proxy\ufeff", "\ufeffhttp://proxy:3128", "http://proxy\x00:3128", " ", "/proxy",
-		"http://http://proxy:3128", `"http://proxy:3128"`,
+		"http://http://proxy:3128", "http:", "https:", "http:/", "http", "http:8080", "HTTP:", "socks5:", "proxy:", "http://proxy:", "http://[::1]:", `"http://proxy:3128"`,
 	} {
 		for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 			got := EnvironmentFaults(environment{name: value}.lookup)
@@ -50,7 +50,7 @@ func TestProxyThatCanBeRead(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
 		"", "http://proxy", "http://proxy.contoso.com:3128", "http://proxy:3128/", "HTTP://proxy:3128", "https://proxy:443", "socks5://proxy:1080", "socks5h://proxy", "proxy", "proxy:3128",
-		"127.0.0.1:3128", "http://[::1]:3128", "http://svc-ci:p%25ss%23%2F%40@proxy:3128", "svc-ci:pass@proxy:3128", "http://svc-ci:p@ss@proxy:3128", "http://svc-ci@proxy", "http://svc-ci:a:b!$&'()*+,;=@proxy", "http://my_proxy:1",
+		"127.0.0.1:3128", "http://[::1]:3128", "http://svc-ci:p%25ss%23%2F%40@proxy:3128", "svc-ci:pass@proxy:3128", "http://svc-ci:p@ss@proxy:3128", "http://svc-ci@proxy", "http://svc-ci:a:b!$&'()*+,;=@proxy", "http://my_proxy:1", "http://http:3128",
 	} {
 		if got := EnvironmentFaults(environment{"HTTPS_PROXY": value, "http_proxy": value}.lookup); len(got) > 0 {
 			t.Errorf("%q: %+v", value, got)

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -34,8 +33,13 @@ func (c *validator) unknown(s *Settings) {
 		if of(name, "_") && len(name) <= 64 && name == strings.ToUpper(name) {
 			shown = variable
 		}
-		near, _ := nearest.Name(name, known)
-		warnings = append(warnings, fmt.Sprintf("%s names no setting, so it is not read; the nearest name is %s%s", shown, variablePrefix, near))
+		text := shown + " names no setting, so it is not read"
+		if near, ok := nearest.Name(name, known); name == "COMMAND" {
+			text += "; command is an input of the action only"
+		} else if ok {
+			text += "; the nearest name is " + variablePrefix + near
+		}
+		warnings = append(warnings, text)
 	}
 	slices.Sort(warnings) // the environment has no order
 	s.Warnings = append(s.Warnings, slices.Compact(warnings)...)

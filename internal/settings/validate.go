@@ -291,6 +291,8 @@ func BaseURL(text string) (string, error) {
 	switch {
 	case err != nil, u.Hostname() == "", u.User != nil, strings.ContainsAny(text, "?#"), strings.ContainsFunc(text, hidden):
 		return "", errors.New("an https URL without user, query and fragment")
+	case !httpclient.ValidPort(u):
+		return "", errors.New("an https URL with a port from 1 to 65535, or none")
 	case u.Scheme == "https", u.Scheme == "http" && httpclient.IsLoopback(u.Hostname()):
 		return strings.TrimRight(text, "/"), nil
 	}
@@ -304,7 +306,7 @@ func hidden(r rune) bool { return r == ' ' || sanitize.Invisible(r) }
 // or http on this machine.
 func SafeURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Hostname() != "" && !strings.ContainsFunc(text, hidden) && (u.Scheme == "https" || u.Scheme == "http" && httpclient.IsLoopback(u.Hostname()))
+	return err == nil && u.Hostname() != "" && httpclient.ValidPort(u) && !strings.ContainsFunc(text, hidden) && (u.Scheme == "https" || u.Scheme == "http" && httpclient.IsLoopback(u.Hostname()))
 }
 
 func (c *validator) duration(name, text string, least, most time.Duration, allowed string) time.Duration {
