@@ -168,7 +168,7 @@ func (c *counter) Read(p []byte) (int, error) {
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
-		if _, e := os.Stat(filepath.Join(dir, "bench", "stock", "go.mod")); e == nil {
+		if _, e := os.Stat(filepath.Join(dir, "internal", "bench", "stock", "go.mod")); e == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
