@@ -137,8 +137,10 @@ type app struct {
 	// then in roots.
 	keeping bool
 	roots   string
-	posting bool // this is the action's post step
-	started atomic.Bool
+	// connsPerHost is [httpclient.Options].ConnsPerHost.
+	connsPerHost int
+	posting      bool // this is the action's post step
+	started      atomic.Bool
 	// clock has heard what the servers said of the time since connect was called
 	// last.
 	clock atomic.Pointer[httpclient.Clock]
@@ -355,7 +357,7 @@ func flags(cmd *cobra.Command) map[string]string {
 func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
 	s.Roots = func(file string) (err error) {
-		o := httpclient.Options{CAFile: file}
+		o := httpclient.Options{CAFile: file, ConnsPerHost: c.connsPerHost}
 		if saved != nil {
 			o.KeptRoots = saved.Roots
 		}

@@ -260,9 +260,9 @@ func (c *app) pats(s *settings.Settings, client *http.Client, access secret.Valu
 // openEarly begins to open the connections that are needed once there is an
 // assertion.
 func openEarly(client *http.Client, s *settings.Settings) {
-	httpclient.Open(client, s.AuthorityHost)
+	httpclient.Preconnect(client, s.AuthorityHost)
 	if s.TenantID != "" { // or Azure DevOps is asked for it, at once
-		httpclient.Open(client, s.TokenServiceURL)
+		httpclient.Preconnect(client, s.TokenServiceURL)
 	}
 }
 

@@ -46,6 +46,10 @@ type Options struct {
 	CAFile string
 	// KeptRoots is what [KeepRoots] returned, of further roots. Empty: none.
 	KeptRoots string
+	// ConnsPerHost is how many connections to one host there may be at once: as
+	// many as the caller makes requests at once, which HTTP/1.1 cannot put on one
+	// connection. Zero: one.
+	ConnsPerHost int
 }
 
 // NewClient returns the HTTP client for all requests. It follows no redirect
@@ -64,9 +68,10 @@ func NewClient(o Options) (*http.Client, error) {
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust.pool, Time: trust.now},
 		TLSHandshakeTimeout:    dialTimeout,
-		// A sweep has a list and four revocations in flight; what does not fit
-		// would be closed after each request.
-		MaxIdleConnsPerHost:    8,
+		// A request waits for the connection that [Preconnect] is opening, because
+		// it may not open another one.
+		MaxConnsPerHost:        max(1, o.ConnsPerHost),
+		MaxIdleConnsPerHost:    max(1, o.ConnsPerHost),
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true,

@@ -49,7 +49,7 @@ func get(url, caFile string) outcome {
 	if err != nil {
 		return outcome{Err: err.Error()}
 	}
-	Open(client, url)
+	Preconnect(client, url)
 	o := do(client, url)
 	roots := embeddedRoots()
 	if pem, err := os.ReadFile(caFile); err == nil {

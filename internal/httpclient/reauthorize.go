@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -38,6 +39,13 @@ func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
 	if demand == nil {
 		return resp, nil
 	}
+	// The request for the token may need this connection.
+	refusal, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(refusal))
 	token, ok := a.another(r.Context(), sent, demand.Claims)
 	if !ok {
 		return resp, nil
@@ -48,8 +56,6 @@ func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
-	resp.Body.Close()
 	return a.Next.RoundTrip(second)
 }
 
