@@ -43,20 +43,21 @@ names, and no credential.`,
 
 func (c *app) check(ctx context.Context, given map[string]string) int {
 	src := c.source(given, nil)
-	found := map[string]string{}
-	src.Found = func(name, where string) { found[name] = where }
-	// Whether the CI system vouches for the job is the platform's row.
+	// Whether the CI system gives an assertion is the platform's row.
 	var unvouched error
-	if vouches := src.Assertion; vouches != nil {
-		src.Assertion = func() error { unvouched = vouches(); return nil }
+	if src.CI != nil {
+		unvouched, src.CI.Unavailable = src.CI.Unavailable, nil
 	}
 	s, err := c.load(settings.Check, src)
+	if s == nil || !s.AsksCI {
+		unvouched = nil
+	}
 	wrong := (*settings.Problems)(nil)
 	if err != nil && !errors.As(err, &wrong) {
 		return c.failed("check", err)
 	}
 	k := newPreflight(c, s)
-	k.sawSettings(found, wrong)
+	k.sawSettings(wrong)
 	k.sawPlatform(unvouched)
 	if wrong == nil && unvouched == nil {
 		ctx, cancel := withTimeout(ctx, s.Timeout)

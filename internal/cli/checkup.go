@@ -80,14 +80,14 @@ func newPreflight(c *app, s *settings.Settings) *preflight {
 }
 
 // sawSettings says which settings there are and where each was found.
-func (k *preflight) sawSettings(found map[string]string, wrong *settings.Problems) {
+func (k *preflight) sawSettings(wrong *settings.Problems) {
 	if wrong != nil {
 		k.row.settings.Fail("set right what is listed; azdo-pat check --help lists the settings\n"+strings.Join(wrong.List, "\n"), "%s", howMany(wrong))
 		return
 	}
 	var from []string
 	for _, d := range settings.Descriptions {
-		switch where := found[d.Name]; where {
+		switch where := k.s.Origins[d.Name]; where {
 		case "":
 		case d.Name:
 			from = append(from, d.Name+" (input)")

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -271,65 +272,54 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// addFlags gives a command a flag for every setting that concerns it and is no
-// secret. Their values are read as text; settings.Load checks them.
+// addFlags gives a command a flag for every setting that it reads and that is no
+// secret. Their values are read as text; settings.Load validates them.
 func addFlags(cmd *cobra.Command, command settings.Command) {
 	for _, d := range settings.Descriptions {
-		for _, c := range d.For {
-			if c != command || settings.IsSecret(d.Name) {
-				continue
-			}
-			if d.Name == "env" {
-				cmd.Flags().StringArray(d.Name, nil, d.Text)
-				continue
-			}
+		switch {
+		case !d.HasFlag(command):
+			continue
+		case d.Repeatable:
+			cmd.Flags().StringArray(d.Name, nil, d.Text)
+		default:
 			cmd.Flags().String(d.Name, "", d.Text)
-			if d.Bool {
-				cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
-			}
+		}
+		if d.Bool {
+			cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
+		}
+		if !strings.HasSuffix(d.Name, "-file") { // those the shell completes
+			_ = cmd.RegisterFlagCompletionFunc(d.Name, cobra.FixedCompletions(values(d), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 	cmd.Flags().SortFlags = false
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if strings.HasSuffix(f.Name, "-file") {
-			return // files, as the shell has them
-		}
-		_ = cmd.RegisterFlagCompletionFunc(f.Name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return values(f), cobra.ShellCompDirectiveNoFileComp
-		})
-	})
 }
 
-// values are those that a flag can have, where they can be listed.
-func values(f *pflag.Flag) []string {
+// values are those that a setting can have, where they can be listed.
+func values(d *settings.Description) []string {
 	switch {
-	case f.Name == "on-revoke-failure":
-		return []string{settings.Warn, settings.Fail}
-	case f.Name == "output":
-		return []string{settings.Text, settings.JSON}
-	case f.Name == "scopes":
+	case d.Name == "scopes":
 		return scopeNames()
-	case f.NoOptDefVal != "":
+	case d.Bool:
 		return []string{"true", "false"}
 	}
-	return nil
+	return d.Values
 }
 
-// joined lets the value of a flag that can stand alone follow it after a space
-// too, as that of every other flag can. What follows "--" is another program's.
+// joined joins a boolean flag and the value that follows it after a space, which
+// pflag does not do. What follows "--" belongs to another program.
 func joined(args []string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {
 		if args[i] == "--" {
 			return append(out, args[i:]...)
 		}
-		alone := slices.ContainsFunc(settings.Descriptions, func(d settings.Description) bool {
+		isBool := slices.ContainsFunc(settings.Descriptions, func(d *settings.Description) bool {
 			return d.Bool && args[i] == "--"+d.Name
 		})
-		if alone && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
+		if isBool && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
 			out = append(out, args[i]+"="+args[i+1])
 			i++
 			continue
@@ -342,37 +332,23 @@ func joined(args []string) []string {
 // flags returns the values of the flags that were given.
 func flags(cmd *cobra.Command) map[string]string {
 	given := map[string]string{}
-	for _, d := range settings.Descriptions {
-		if f := cmd.Flags().Lookup(d.Name); f != nil && f.Changed {
-			given[d.Name] = f.Value.String()
-			if several, ok := f.Value.(pflag.SliceValue); ok {
-				given[d.Name] = strings.Join(several.GetSlice(), " ")
-			}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		given[f.Name] = f.Value.String()
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			given[f.Name] = strings.Join(several.GetSlice(), " ")
 		}
-	}
+	})
 	return given
 }
 
 // source is where the settings of this call come from.
 func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
-	s.Roots = func(file string) (err error) {
-		o := httpclient.Options{CAFile: file, ConnsPerHost: c.connsPerHost}
-		if saved != nil {
-			o.KeptRoots = saved.Roots
-		}
-		if c.http, err = httpclient.NewClient(o); err == nil && c.keeping {
-			c.roots, err = httpclient.KeepRoots(file)
-		}
-		return err
-	}
 	platform, provider := c.platform.Info(), c.platform.Provider()
 	s.Action = platform.ActionInputs
 	s.Lease = platform.Cleanup == ci.RevokeStep && c.platform.Origin("").Derived
-	s.ServiceConnection = provider.ServiceConnection
-	s.Offered = provider.Offered()
 	if provider.Name != "" {
-		s.Assertion = func() error { return unavailable(provider) }
+		s.CI = &settings.CI{Offered: provider.Offered(), Unavailable: unavailable(provider), ServiceConnection: provider.ServiceConnection}
 	}
 	return s
 }
@@ -386,10 +362,13 @@ func unavailable(p assertion.Provider) error {
 	return p.Unavailable
 }
 
-// load reads the settings of a command. It masks the credentials that came with
-// them before anything is said of what is wrong.
+// load reads the settings of a command and makes the HTTP client that they ask for.
+// It masks the credentials that came with them before it reports any problem.
 func (c *app) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
 	s, wrong := settings.Load(command, src)
+	if s != nil {
+		wrong = c.newClient(command, src, s, wrong)
+	}
 	if wrong == nil {
 		c.bound(s.Timeout + ShutdownTimeout)
 	}
@@ -405,6 +384,32 @@ func (c *app) load(command settings.Command, src settings.Source) (*settings.Set
 		}
 	}
 	return s, wrong
+}
+
+// newClient makes the HTTP client. A wrong ca-file is reported with what else is
+// wrong. In the post step the file can be gone, which is no reason not to try.
+func (c *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) error {
+	var kept string
+	if src.Saved != nil {
+		kept = src.Saved.Roots
+	}
+	try := func(file string) (err error) {
+		c.http, err = httpclient.NewClient(httpclient.Options{CAFile: file, KeptRoots: kept, ConnsPerHost: c.connsPerHost})
+		if err == nil && c.keeping {
+			c.roots, err = httpclient.KeepRoots(file)
+		}
+		return err
+	}
+	err := try(s.CAFile)
+	if err == nil {
+		return wrong
+	}
+	reason := sanitize.Line(err.Error(), 200)
+	if command == settings.Post && try("") == nil {
+		s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" is gone, and so it is tried without: "+reason)
+		return wrong
+	}
+	return src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))
 }
 
 // mask masks what came with the settings, and the job's own credential.

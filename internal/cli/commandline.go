@@ -76,7 +76,7 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 		}
 	} else {
 		for _, d := range settings.Descriptions {
-			if settings.IsSecret(d.Name) {
+			if d.Secret {
 				names = append(names, d.Name)
 			}
 		}

@@ -59,7 +59,7 @@ func TestFlags(t *testing.T) {
 		for _, d := range settings.Descriptions {
 			want := false
 			for _, c := range d.For {
-				want = want || string(c) == cmd.Name() && !settings.IsSecret(d.Name)
+				want = want || string(c) == cmd.Name() && !d.Secret
 			}
 			if f := cmd.Flags().Lookup(d.Name); (f != nil) != want || f != nil && f.Usage != d.Text {
 				t.Errorf("%s --%s: %+v, want %t", cmd.Name(), d.Name, f, want)

@@ -42,17 +42,16 @@ or the default. Secrets have no flag.
 
 `)
 	for _, d := range settings.Descriptions {
-		variables := append([]string{"AZDO_PAT_" + strings.ToUpper(strings.ReplaceAll(d.Name, "-", "_"))}, settings.AlsoRead(d.Name)...)
 		var of []string
 		for _, c := range d.For {
 			of = append(of, string(c))
 		}
 		secret := ""
-		if settings.IsSecret(d.Name) {
+		if d.Secret {
 			secret = ", a secret"
 		}
 		fmt.Fprintf(&b, "**%s** (%s%s)\n: %s. In the environment: %s.\n\n",
-			d.Name, strings.Join(of, ", "), secret, text(upper(d.Text)), text(strings.Join(variables, ", ")))
+			d.Name, strings.Join(of, ", "), secret, text(upper(d.Text)), text(strings.Join(d.Variables(), ", ")))
 	}
 
 	b.WriteString(`# ENVIRONMENT

@@ -51,7 +51,7 @@ func TestManual(t *testing.T) {
 	roff := func(text string) string { return strings.ReplaceAll(text, "-", `\-`) }
 	for _, d := range settings.Descriptions {
 		variables := "AZDO_PAT_" + strings.ToUpper(strings.ReplaceAll(d.Name, "-", "_"))
-		for _, name := range settings.AlsoRead(d.Name) {
+		for _, name := range d.AlsoRead {
 			variables += ", " + name
 		}
 		if !strings.Contains(page, "\n.TP\n\\fB"+roff(d.Name)+`\fP (`) || !strings.Contains(page, "In the environment: "+variables+".") || !strings.Contains(page, roff(d.Text[1:])) {

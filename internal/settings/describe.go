@@ -1,59 +1,125 @@
 package settings
 
-// Description is what a person reads of a setting.
-type Description struct {
-	Name string
-	// Text is one line without a full stop, defaults and units included.
-	Text string
-	// Bool settings may be given as a flag without a value.
-	Bool bool
-	// For lists the commands with a flag of that name.
-	For []Command
-}
+import (
+	"reflect"
+	"slices"
+	"strings"
 
-var (
-	every    = []Command{Mint, Revoke, Exec, Sweep, Check}
-	minting  = []Command{Mint, Exec, Check}
-	endingIt = []Command{Mint, Revoke, Exec}
-	sweeping = []Command{Sweep}
+	"azdo-pat/internal/secret"
 )
 
-// Descriptions lists the settings in the order in which help shows them.
-var Descriptions = []Description{
-	{"organization", "Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com", false, every},
-	{"scopes", "PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)", false, minting},
-	{"lifetime", "how long the PAT may live if nobody revokes it, from 5m to 24h (default 1h; exec: 15m, renewed while the command runs)", false, minting},
-	{"name", "label of your own for the PAT's display name; in Azure Pipelines revoke needs the same", false, endingIt},
-	{"authorization-id", "id of the PAT to revoke, which mint handed over; in Azure Pipelines the lease of the job is found without", false, []Command{Revoke}},
-	{"env", "names of the variables that carry the PAT, separated by white space or commas; repeatable (default AZURE_DEVOPS_EXT_PAT)", false, []Command{Exec}},
+// Description is what the tags of a field of [Settings] say about the setting.
+type Description struct {
+	Name string
+	// Text is its help: one line without a full stop, defaults and units included.
+	Text string
+	// For lists the commands that have a flag of that name.
+	For []Command
+	// Values are those that it can have, where they can be listed.
+	Values []string
+	// AlsoRead lists the variables of other tools that it is read from too.
+	AlsoRead []string
+	Secret   bool // it holds a credential, so that it has no flag
+	Input    bool // it is an input of the action
+	// Bool settings may be given as a flag without a value, Repeatable ones several
+	// times.
+	Bool, Repeatable bool
+	// Saved settings are part of what mint leaves for its post step. InputWins says
+	// that an input is preferred there: it decides where credentials are sent, and
+	// another step could have planted the saved value.
+	Saved, InputWins bool
 
-	{"older-than", "leave leases alone that are younger, such as 90m or 2d (default 6h)", false, sweeping},
-	{"repository", "only leases of this GitHub repository, OWNER/REPO (default: all)", false, sweeping},
-	{"dry-run", "say what would be revoked, and revoke nothing (default false)", true, sweeping},
-	{"github-token", "ask GitHub with this token which runs are over, and revoke their leases whatever their age", false, sweeping},
-
-	{"tenant-id", "Entra tenant, GUID or domain (default: asked of the organization)", false, every},
-	{"client-id", "application that trusts the assertion: agent identity blueprint or app registration", false, every},
-	{"agent-id", "identity agent user: client id of the agent identity", false, every},
-	{"agent-user", "identity agent user: user principal name or object id of the agent's user account", false, every},
-	{"refresh-token", "identity service account by refresh token", false, every},
-	{"username", "identity service account by password: its user principal name", false, every},
-	{"password", "identity service account by password", false, every},
-	{"access-token", "identity brought along: a delegated Entra access token for Azure DevOps; needs no assertion", false, every},
-	{"federated-token-file", "take the assertion from this file instead of asking the CI system", false, every},
-	{"service-connection-id", "Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for", false, every},
-
-	{"skip-revoke", "leave the PAT to its expiry (default false)", true, endingIt},
-	{"on-revoke-failure", "what a revocation that did not succeed does: warn or fail (default warn; revoke: fail)", false, endingIt},
-	{"allow-full-access", "permit the scope app_token, which is everything the user may do (default false)", true, minting},
-	{"output", "text, or json on standard output (default text)", false, []Command{Mint, Sweep, Check}},
-	{"timeout", "bound on reaching the goal, retries included (default 2m; exec: on each of acquire, renew, release); cleaning up after a failure has 5s of its own", false, every},
-
-	{"audience", "audience to ask of GitHub (default api://AzureADTokenExchange)", false, every},
-	{"authority-host", "Entra host (default https://login.microsoftonline.com)", false, every},
-	{"token-service-url", "base of the PAT Lifecycle API (default https://vssps.dev.azure.com)", false, every},
-	{"ca-file", "PEM file of further roots to trust, such as a TLS-inspecting proxy's", false, every},
+	key      string // the name as envconfig knows it
+	kind     string
+	check    check
+	identity Identity
+	defaults map[Command]string // "" is for the commands that are not in it
+	field    int                // in Settings
 }
 
-// AlsoRead lists the other tools' variables from which a setting is read too.
-func AlsoRead(name string) []string { return ecosystem[key(name)] }
+// Descriptions describes the settings in the order in which help shows them.
+var Descriptions = describe()
+
+var commands = []Command{Mint, Revoke, Exec, Sweep, Check}
+
+// describe reads the tags of [Settings].
+func describe() (all []*Description) {
+	t := reflect.TypeFor[Settings]()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, ok := f.Tag.Lookup("env")
+		if !ok {
+			continue
+		}
+		d := &Description{
+			Name: strings.ToLower(strings.ReplaceAll(key, "_", "-")), Text: f.Tag.Get("help"),
+			Values: strings.Fields(f.Tag.Get("values")), AlsoRead: strings.Fields(f.Tag.Get("also")),
+			Secret: f.Type == reflect.TypeFor[secret.Value](), Bool: f.Type.Kind() == reflect.Bool,
+			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",
+			Saved: f.Tag.Get("saved") != "", InputWins: f.Tag.Get("saved") == "unless-input",
+			key: key, kind: f.Tag.Get("kind"), identity: Identity(f.Tag.Get("identity")),
+			defaults: map[Command]string{"": f.Tag.Get("default")}, field: i,
+		}
+		for _, c := range commands {
+			if v, ok := f.Tag.Lookup("default-" + string(c)); ok {
+				d.defaults[c] = v
+			}
+			if of := f.Tag.Get("for"); of == "all" || slices.Contains(strings.Fields(of), string(c)) {
+				d.For = append(d.For, c)
+			}
+		}
+		d.check = d.checkOf()
+		all = append(all, d)
+	}
+	return all
+}
+
+// checkOf is the validation of a setting's kind; nil: any text is right.
+func (d *Description) checkOf() check {
+	switch {
+	case d.Bool:
+		return checkBool
+	case len(d.Values) > 0:
+		return oneOf(d.Values...)
+	}
+	return checks[d.kind]
+}
+
+// described is the description of a setting; nil: there is none of that name.
+func described(name string) *Description {
+	for _, d := range Descriptions {
+		if d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// Default is the default for a command; empty: there is none.
+func (d *Description) Default(c Command) string {
+	if v, ok := d.defaults[c]; ok {
+		return v
+	}
+	return d.defaults[""]
+}
+
+// HasFlag reports whether a command has a flag of the setting's name.
+func (d *Description) HasFlag(c Command) bool { return !d.Secret && slices.Contains(d.For, c) }
+
+// Variables are those that it is read from, the first wins.
+func (d *Description) Variables() []string {
+	return append([]string{d.ownVariable()}, d.AlsoRead...)
+}
+
+func (d *Description) ownVariable() string   { return variablePrefix + d.key }
+func (d *Description) inputVariable() string { return "INPUT_" + strings.ToUpper(d.Name) }
+
+// readBy reports whether a command looks at the setting. What is saved is
+// validated by all of them; the post step reads what revoke does, if a workflow
+// can set it.
+func (d *Description) readBy(c Command) bool {
+	if c == Post {
+		return d.Saved || d.Input && slices.Contains(d.For, Revoke)
+	}
+	return d.Saved || slices.Contains(d.For, c)
+}

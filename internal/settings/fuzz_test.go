@@ -42,7 +42,7 @@ func FuzzLoad(f *testing.F) {
 				e["INPUT_"+v.name] = v.value
 			}
 		}
-		src := Source{LookupEnv: e.lookup, Action: true, Assertion: yes}
+		src := Source{LookupEnv: e.lookup, Action: true, CI: &CI{}}
 		s, err := Load(Mint, src)
 		if s == nil {
 			t.Fatalf("no settings beside %v", err)
@@ -60,7 +60,7 @@ func FuzzLoad(f *testing.F) {
 		} else {
 			accepted(t, s)
 			saved := s.Save()
-			again, err := Load(Post, Source{LookupEnv: e.lookup, Action: true, Assertion: yes, Saved: &saved})
+			again, err := Load(Post, Source{LookupEnv: e.lookup, Action: true, CI: &CI{}, Saved: &saved})
 			if err != nil {
 				t.Fatalf("what was accepted is refused when it was saved: %v", err)
 			}

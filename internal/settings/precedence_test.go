@@ -2,7 +2,6 @@ package settings
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -73,8 +72,8 @@ var azures = map[string][]string{
 
 // at makes a source in which a setting has a value at each of some levels.
 func at(base env, name string, values map[string]string) Source {
-	src := Source{Action: true, Assertion: func() error { return nil }, Flags: map[string]string{}}
-	e := base.with("AZDO_PAT_"+key(name), "")
+	src := Source{Action: true, CI: &CI{}, Flags: map[string]string{}}
+	e := base.with(described(name).ownVariable(), "")
 	for level, value := range values {
 		if flag, ok := strings.CutPrefix(level, "--"); ok {
 			src.Flags[flag] = value
@@ -171,8 +170,8 @@ func TestEverySettingIsInTheTables(t *testing.T) {
 	tested := map[string]bool{}
 	for _, tc := range everySetting {
 		tested[tc.name] = true
-		if got, want := AlsoRead(tc.name), azures[tc.name]; !slices.Equal(got, want) {
-			t.Errorf("AlsoRead(%q) = %q, want %q", tc.name, got, want)
+		if got, want := described(tc.name).AlsoRead, azures[tc.name]; !slices.Equal(got, want) {
+			t.Errorf("AlsoRead of %q = %q, want %q", tc.name, got, want)
 		}
 	}
 	for _, name := range settingNames() {
@@ -182,12 +181,11 @@ func TestEverySettingIsInTheTables(t *testing.T) {
 	}
 }
 
-// settingNames lists the settings that raw has.
+// settingNames lists the settings.
 func settingNames() []string {
 	var names []string
-	for f := range reflect.TypeFor[raw]().Fields() {
-		tag, _, _ := strings.Cut(f.Tag.Get("env"), ",")
-		names = append(names, setting(tag))
+	for _, d := range Descriptions {
+		names = append(names, d.Name)
 	}
 	return names
 }
@@ -211,9 +209,10 @@ func TestOtherVariablesAreNotRead(t *testing.T) {
 	} {
 		t.Run(tc.variable, func(t *testing.T) {
 			t.Parallel()
-			l := &lookup{src: Source{LookupEnv: env{tc.variable: "found"}.lookup}, found: map[string]string{}}
-			if got, ok := l.chain().Lookup(key(tc.setting)); ok {
-				t.Errorf("%s was read from %s: %q", tc.setting, tc.variable, got)
+			l := &loader{command: Mint, src: Source{LookupEnv: env{tc.variable: "found"}.lookup}, origins: map[string]string{}}
+			l.lookuper().Lookup(described(tc.setting).key)
+			if l.given(tc.setting) {
+				t.Errorf("%s was read from %s", tc.setting, l.origins[tc.setting])
 			}
 		})
 	}

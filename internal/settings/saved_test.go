@@ -31,8 +31,6 @@ var lies = env{
 	"AZURE_TENANT_ID": "x", "AZURE_CLIENT_ID": "a b", "AZURE_FEDERATED_TOKEN_FILE": "/evil", "AZURE_AUTHORITY_HOST": "http://evil.com",
 }
 
-func yes() error { return nil }
-
 // Guards the post step of an action inside a nested composite action, to which
 // the runner gives another step's inputs (actions/runner#3514): what mint saved
 // decides.
@@ -59,12 +57,13 @@ func TestSavedSettingsDecide(t *testing.T) {
 					post[name] = v
 				}
 			}
-			got := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, Assertion: yes, Saved: &saved,
+			got := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, CI: &CI{}, Saved: &saved,
 				Flags: map[string]string{"organization": "evil", "timeout": "1ms"}})
 
 			// What concerns the mint alone is not kept.
 			want := *minted
 			want.Scopes, want.Lifetime, want.Name, want.Output = nil, 0, "", ""
+			want.Origins = got.Origins
 			if diff := cmp.Diff(&want, got, cmp.Comparer(func(a, b secret.Value) bool { return a.Reveal() == b.Reveal() })); diff != "" {
 				t.Errorf("post differs from what mint saved (-want +got):\n%s", diff)
 			}
@@ -78,16 +77,16 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 	t.Parallel()
 	saved := loaded(t, Mint, Source{LookupEnv: byRefresh.with("AZDO_PAT_AUTHORITY_HOST", "https://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL", "https://evil.com").lookup}).Save()
 	post := env{"INPUT_AUTHORITY-HOST": "https://login.microsoftonline.us/", "INPUT_TOKEN-SERVICE-URL": "https://vssps.dev.azure.us", "INPUT_REFRESH-TOKEN": someRefresh}
-	s := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, Assertion: yes, Saved: &saved})
+	s := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, CI: &CI{}, Saved: &saved})
 	if s.AuthorityHost != "https://login.microsoftonline.us" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
 		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
 	}
 	// An input that is no place for a credential is an error, and not passed over.
-	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, Assertion: yes, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
+	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, CI: &CI{}, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
 		t.Errorf("%v", err)
 	}
 	// In a nested composite action the inputs can be another action's.
-	s = loaded(t, Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "another").lookup, Action: true, Assertion: yes, Saved: &saved})
+	s = loaded(t, Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "another").lookup, Action: true, CI: &CI{}, Saved: &saved})
 	if s.AuthorityHost != "https://evil.com" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
 		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
 	}
@@ -96,8 +95,8 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 // What mint left out stays left out: another step's value must not slip in.
 func TestUnsavedIsUnset(t *testing.T) {
 	t.Parallel()
-	saved := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "").lookup, Assertion: yes}).Save()
-	s := loaded(t, Post, Source{LookupEnv: lies.lookup, Assertion: yes, Saved: &saved})
+	saved := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "").lookup, CI: &CI{}}).Save()
+	s := loaded(t, Post, Source{LookupEnv: lies.lookup, CI: &CI{}, Saved: &saved})
 	if s.TenantID != "" || s.CAFile != "" || s.FederatedTokenFile != "" || s.Username != "" || s.Name != "" {
 		t.Errorf("settings of another step: %+v", s)
 	}
@@ -146,7 +145,7 @@ func TestSavedIdentityNeedsItsSecretAlone(t *testing.T) {
 			t.Parallel()
 			minted := loaded(t, Mint, Source{LookupEnv: tc.base.lookup})
 			saved := minted.Save()
-			s := loaded(t, Post, Source{LookupEnv: all.lookup, Action: true, Assertion: yes, Saved: &saved})
+			s := loaded(t, Post, Source{LookupEnv: all.lookup, Action: true, CI: &CI{}, Saved: &saved})
 			var got []string
 			for _, v := range s.Credentials() {
 				got = append(got, v.Reveal())
@@ -171,7 +170,7 @@ func TestSavedIdentityWithoutItsSecret(t *testing.T) {
 		{byAccess, `access-token: not set; the identity "access token brought along" needs it`},
 	} {
 		saved := loaded(t, Mint, Source{LookupEnv: tc.base.lookup}).Save()
-		only(t, problems(t, Post, Source{LookupEnv: lies.lookup, Action: true, Assertion: yes, Saved: &saved}), tc.want)
+		only(t, problems(t, Post, Source{LookupEnv: lies.lookup, Action: true, CI: &CI{}, Saved: &saved}), tc.want)
 	}
 }
 
@@ -195,7 +194,7 @@ func TestDamagedState(t *testing.T) {
 			t.Parallel()
 			values := maps.Clone(whole.Values)
 			maps.Copy(values, tc.change)
-			src := Source{LookupEnv: byPassword.lookup, Action: true, Assertion: yes, Saved: &Saved{Identity: tc.identity, Values: values}}
+			src := Source{LookupEnv: byPassword.lookup, Action: true, CI: &CI{}, Saved: &Saved{Identity: tc.identity, Values: values}}
 			only(t, problems(t, Post, src), tc.want)
 			if s, _ := Load(Post, src); s.Identity != "" && s.Identity != AgentUser {
 				t.Errorf("identity %q", s.Identity)

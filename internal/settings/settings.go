@@ -1,47 +1,46 @@
-// Package settings reads what the caller asked for and checks it once. After
-// it nobody reads the environment for a setting.
+// Package settings reads what the caller asked for and validates it once. No
+// other package reads the environment for a setting.
 //
 // A setting has one name. Its value is looked for, in this order, in
 //
 //   - the command-line flag --NAME,
 //   - the action input NAME: INPUT_NAME, upper-cased, hyphens kept,
 //   - AZDO_PAT_NAME, upper-cased, hyphens as underscores,
-//   - the ecosystem's own variable, such as AZURE_TENANT_ID,
+//   - the variables of other tools that its tag also names, such as AZURE_TENANT_ID,
 //   - the default, which can differ from command to command.
 //
-// An empty value counts as unset. All that is wrong is reported together, each
-// setting by the name under which the caller wrote it; see [Problems].
+// An empty value counts as unset. All problems are reported together, each with
+// the name that the caller used for the setting; see [Problems].
+//
+// The fields of [Settings] and their tags are the only description of a setting:
+// the flags, the help, the manual page and what is saved for the post step come
+// from them, by way of [Descriptions]. To add a setting, add a field.
 package settings
 
 import (
-	"cmp"
-	"context"
 	"fmt"
-	"maps"
+	"reflect"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/sethvargo/go-envconfig"
 
 	"azdo-pat/internal/secret"
 )
 
-// Command is the command that the settings are for: each needs others.
+// Command is the command that reads the settings: each needs others.
 type Command string
 
 // The commands that have settings.
 const (
 	Mint   Command = "mint"
 	Revoke Command = "revoke"
-	// Post is revoke as the action's post step: no flag, no required id.
+	// Post is revoke as the action's post step: no flags, no required id.
 	Post  Command = "post"
 	Exec  Command = "exec"
 	Sweep Command = "sweep"
 	Check Command = "check"
 )
 
-// Identity is the way to the Entra user in whose name a PAT is minted.
+// Identity is how the program signs in as the Entra user who gets the PAT.
 type Identity string
 
 // The identities.
@@ -52,7 +51,7 @@ const (
 	AccessToken  Identity = "access token brought along"
 )
 
-// What a revocation that did not succeed does to the exit status.
+// What a failed revocation does to the exit status.
 const (
 	Warn = "warn"
 	Fail = "fail"
@@ -64,132 +63,88 @@ const (
 	JSON = "json"
 )
 
-// raw is the settings as the caller wrote them. The tags are the names with
-// underscores for hyphens, since envconfig wants a variable's name.
-type raw struct {
-	Organization       string       `env:"ORGANIZATION"`
-	TenantID           string       `env:"TENANT_ID"`
-	ClientID           string       `env:"CLIENT_ID"`
-	AgentID            string       `env:"AGENT_ID"`
-	AgentUser          string       `env:"AGENT_USER"`
-	RefreshToken       secret.Value `env:"REFRESH_TOKEN"`
-	Username           string       `env:"USERNAME"`
-	Password           secret.Value `env:"PASSWORD"`
-	AccessToken        secret.Value `env:"ACCESS_TOKEN"`
-	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE"`
-	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID"`
-	Scopes             string       `env:"SCOPES"`
-	Lifetime           string       `env:"LIFETIME, default=1h"`
-	Name               string       `env:"NAME"`
-	SkipRevoke         string       `env:"SKIP_REVOKE, default=false"`
-	OnRevokeFailure    string       `env:"ON_REVOKE_FAILURE, default=warn"`
-	AllowFullAccess    string       `env:"ALLOW_FULL_ACCESS, default=false"`
-	Audience           string       `env:"AUDIENCE, default=api://AzureADTokenExchange"`
-	AuthorityHost      string       `env:"AUTHORITY_HOST, default=https://login.microsoftonline.com"`
-	TokenServiceURL    string       `env:"TOKEN_SERVICE_URL, default=https://vssps.dev.azure.com"`
-	CAFile             string       `env:"CA_FILE"`
-	Timeout            string       `env:"TIMEOUT, default=2m"`
-	AuthorizationID    string       `env:"AUTHORIZATION_ID"`
-	Output             string       `env:"OUTPUT, default=text"`
-	Env                string       `env:"ENV, default=AZURE_DEVOPS_EXT_PAT"`
-	OlderThan          string       `env:"OLDER_THAN, default=6h"`
-	Repository         string       `env:"REPOSITORY"`
-	DryRun             string       `env:"DRY_RUN, default=false"`
-	GitHubToken        secret.Value `env:"GITHUB_TOKEN"`
-}
-
-// ecosystem lists where else a setting is read from.
-var ecosystem = map[string][]string{
-	"TENANT_ID":             {"AZURE_TENANT_ID", "AZURESUBSCRIPTION_TENANT_ID"},
-	"CLIENT_ID":             {"AZURE_CLIENT_ID", "AZURESUBSCRIPTION_CLIENT_ID"},
-	"FEDERATED_TOKEN_FILE":  {"AZURE_FEDERATED_TOKEN_FILE"},
-	"AUTHORITY_HOST":        {"AZURE_AUTHORITY_HOST"},
-	"SERVICE_CONNECTION_ID": {"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"},
-	"GITHUB_TOKEN":          {"GITHUB_TOKEN"},
-}
-
-// secrets are the settings that hold a credential, and the identity that each
-// belongs to, if any. They have no flag and are never saved.
-var secrets = map[string]Identity{
-	"REFRESH_TOKEN": RefreshToken,
-	"PASSWORD":      Password,
-	"ACCESS_TOKEN":  AccessToken,
-	"GITHUB_TOKEN":  "",
-}
-
-// hosts are the settings that say where credentials are sent. Given as inputs they
-// are the caller's word, which a state that another step planted does not change.
-var hosts = []string{"AUTHORITY_HOST", "TOKEN_SERVICE_URL"}
-
-// defaults that differ from the common ones.
-var defaults = map[Command]map[string]string{
-	Revoke: {"ON_REVOKE_FAILURE": Fail},
-	Exec:   {"LIFETIME": "15m"},
-}
-
-// IsSecret reports whether the setting of that name holds a credential.
-func IsSecret(name string) bool { _, ok := secrets[key(name)]; return ok }
-
-// SecretVariables are the variables that a credential is read from and that are
-// for this program alone.
-func SecretVariables() (names []string) {
-	for key := range secrets {
-		names = append(names, "INPUT_"+strings.ToUpper(setting(key)), "AZDO_PAT_"+key)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Settings is what the caller asked for, checked.
+// Settings is what the caller asked for, validated. The order of the fields is
+// that of the help. The tags:
+//
+//	env            the name, with underscores; a [secret.Value] is a secret and has no flag
+//	also           further variables that it is read from
+//	for            the commands that have a flag of that name; all: every command
+//	default        the default; default-COMMAND is that of one command
+//	kind           how its text is validated: see checks
+//	values         the values that it can have
+//	identity       the identity that it belongs to
+//	saved          yes: the post step reads it from what mint saved; unless-input: an
+//	               input is preferred to that
+//	input          no: it is no input of the action
+//	flag           repeatable: the flag may be given several times
+//	help           one line without a full stop
 type Settings struct {
-	Organization       string // the bare name, as in "contoso"
-	TenantID           string // GUID or domain; empty: to be asked of the organization
-	ClientID           string
-	Identity           Identity
-	AgentID            string
-	AgentUser          string // UPN or object id
-	RefreshToken       secret.Value
-	Username           string
-	Password           secret.Value
-	AccessToken        secret.Value
-	FederatedTokenFile string
+	Organization string `env:"ORGANIZATION" for:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+
+	Scopes          []string      `env:"SCOPES" for:"mint exec check" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
+	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if nobody revokes it, from 5m to 24h (default 1h; exec: 15m, renewed while the command runs)"`
+	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same"`
+	AuthorizationID string        `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, which mint handed over; in Azure Pipelines the lease of the job is found without"`
+	Env             []string      `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable (default AZURE_DEVOPS_EXT_PAT)"`
+
+	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave leases alone that are younger, such as 90m or 2d (default 6h)"`
+	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only leases of this GitHub repository, OWNER/REPO (default: all)"`
+	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"say what would be revoked, and revoke nothing (default false)"`
+	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs are over, and revoke their leases whatever their age"`
+
+	TenantID           string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: asked of the organization)"`
+	ClientID           string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
+	AgentID            string       `env:"AGENT_ID" for:"all" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
+	AgentUser          string       `env:"AGENT_USER" for:"all" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
+	RefreshToken       secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
+	Username           string       `env:"USERNAME" for:"all" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
+	Password           secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
+	AccessToken        secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"access token brought along" help:"identity brought along: a delegated Entra access token for Azure DevOps; needs no assertion"`
+	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
+	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
+
+	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"leave the PAT to its expiry (default false)"`
+	OnRevokeFailure string        `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what a revocation that did not succeed does: warn or fail (default warn; revoke: fail)"`
+	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which is everything the user may do (default false)"`
+	Output          string        `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output (default text)"`
+	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"bound on reaching the goal, retries included (default 2m; exec: on each of acquire, renew, release); cleaning up after a failure has 5s of its own"`
+
+	Audience        string `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub (default api://AzureADTokenExchange)"`
+	AuthorityHost   string `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host (default https://login.microsoftonline.com)"`
+	TokenServiceURL string `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API (default https://vssps.dev.azure.com)"`
+	CAFile          string `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots to trust, such as a TLS-inspecting proxy's"`
+
+	// What follows was worked out from the settings above.
+
+	// Identity is the one that is configured.
+	Identity Identity
+	// AsksCI tells that the CI system is asked for the assertion.
+	AsksCI bool
 	// UnusedTokenFile is the variable of other tools that names a file with an
 	// assertion, where the CI system is asked for one instead.
-	UnusedTokenFile   string
-	ServiceConnection string // GUID; Azure Pipelines only
-	Scopes            []string
-	Lifetime          time.Duration
-	Name              string
-	SkipRevoke        bool
-	OnRevokeFailure   string // Warn or Fail
-	AllowFullAccess   bool
-	Audience          string
-	AuthorityHost     string // without a slash at the end
-	TokenServiceURL   string // without a slash at the end
-	CAFile            string
-	Timeout           time.Duration
-	AuthorizationID   string // empty: the lease of this job, where it can be found
-	Output            string // Text or JSON
-	// Env names the variables that carry the PAT, for Exec.
-	Env []string
-	// OlderThan, Repository (OWNER/REPO; empty: all), DryRun and GitHubToken
-	// are Sweep's.
-	OlderThan   time.Duration
-	Repository  string
-	DryRun      bool
-	GitHubToken secret.Value
-	GitHubAPI   string // base URL of GitHub's REST API, where the token goes
-	// Warnings are what is odd and yet allowed, a sentence each.
+	UnusedTokenFile string
+	// GitHubAPI is the base URL of GitHub's REST API, to which GitHubToken is sent.
+	GitHubAPI string
+	// Origins tells where each setting that was given was found: "--NAME" for a
+	// flag, the setting's own name for an input, else the variable.
+	Origins map[string]string
+	// Warnings are about what is odd and yet allowed, a sentence each.
 	Warnings []string
 }
 
 // Credentials are the secrets that the caller handed in.
 func (s *Settings) Credentials() []secret.Value {
-	return slices.DeleteFunc([]secret.Value{s.RefreshToken, s.Password, s.AccessToken, s.GitHubToken}, secret.Value.IsZero)
+	var all []secret.Value
+	for _, d := range Descriptions {
+		if v, ok := d.of(s).Interface().(secret.Value); ok && !v.IsZero() {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
-// Saved is what a later process needs to end a lease, without any secret: the
-// settings as one can read them again, by name.
+// Saved is what a later process needs to revoke a PAT, without any secret: the
+// settings as [Load] reads them again, by name.
 type Saved struct {
 	Identity Identity          `json:"identity"`
 	Values   map[string]string `json:"values"`
@@ -202,168 +157,34 @@ type Saved struct {
 
 // Save returns the settings that [Load] reads again as Source.Saved.
 func (s *Settings) Save() Saved {
-	v := map[string]string{
-		"organization":         s.Organization,
-		"tenant-id":            s.TenantID,
-		"client-id":            s.ClientID,
-		"agent-id":             s.AgentID,
-		"agent-user":           s.AgentUser,
-		"username":             s.Username,
-		"federated-token-file": s.FederatedTokenFile,
-		"audience":             s.Audience,
-		"authority-host":       s.AuthorityHost,
-		"token-service-url":    s.TokenServiceURL,
-		"ca-file":              s.CAFile,
-		"timeout":              s.Timeout.String(),
-		"on-revoke-failure":    s.OnRevokeFailure,
-		"skip-revoke":          fmt.Sprint(s.SkipRevoke),
-	}
-	maps.DeleteFunc(v, func(_, value string) bool { return value == "" })
-	return Saved{Identity: s.Identity, Values: v}
-}
-
-// Source is where settings come from.
-type Source struct {
-	// Flags holds the values of the flags that were given, by name.
-	Flags map[string]string
-	// LookupEnv reads the environment, as [os.LookupEnv] does.
-	LookupEnv func(string) (string, bool)
-	// Environ lists the environment, as [os.Environ] does, for names that are
-	// misspelt. Nil: they are not looked for.
-	Environ func() []string
-	// Action says that the caller wrote a GitHub workflow, so that a missing
-	// setting is named as an input.
-	Action bool
-	// Saved is what a mint left for its post step. Where it is there, every
-	// setting that is no secret comes from it alone: in the post step of a
-	// nested composite action the inputs can be another step's. Of the secrets
-	// only those of the identity that minted are looked at. Hosts that are given
-	// as inputs win all the same.
-	Saved *Saved
-	// Assertion reports whether the CI system can vouch for the job, and if
-	// not, why, and what to change. Nil: it cannot, and a token file is needed.
-	Assertion func() error
-	// Offered says that the CI system gives the job what to ask it for an assertion
-	// with, right or wrong.
-	Offered bool
-	// ServiceConnection says that the CI system vouches in the name of a service
-	// connection, which must be set.
-	ServiceConnection bool
-	// Lease says that the lease of this job can be found without its id.
-	Lease bool
-	// Roots tries the file of further roots of trust; its name is empty where
-	// there is none. Nil: it is not tried.
-	Roots func(file string) error
-	// Found, if not nil, is told of every setting that was given where: "--NAME"
-	// for a flag, the setting's own name for an input, else a variable's.
-	Found func(name, where string)
-}
-
-// Load reads the settings of command and checks those that concern it. What is
-// wrong comes back as [*Problems], with the settings that could be read.
-func Load(command Command, src Source) (*Settings, error) {
-	l := &lookup{src: src, command: command, found: map[string]string{}}
-	var r raw
-	if err := envconfig.ProcessWith(context.Background(), &envconfig.Config{Target: &r, Lookuper: l.chain()}); err != nil {
-		return nil, err // a mistake in the tags above
-	}
-	c := &validator{lookup: l}
-	s := c.settings(&r)
-	if src.Found != nil {
-		for key, where := range l.found {
-			src.Found(setting(key), where)
+	saved := Saved{Identity: s.Identity, Values: map[string]string{}}
+	for _, d := range Descriptions {
+		if !d.Saved {
+			continue
+		}
+		if text := fmt.Sprint(d.of(s)); text != "" {
+			saved.Values[d.Name] = text
 		}
 	}
-	if len(c.problems) > 0 {
-		return s, &Problems{c.problems}
-	}
-	return s, nil
+	return saved
 }
 
-// lookup finds values and remembers under which name each was found.
-type lookup struct {
-	src     Source
-	command Command
-	found   map[string]string
+// of is the field that holds the setting.
+func (d *Description) of(s *Settings) reflect.Value { return reflect.ValueOf(s).Elem().Field(d.field) }
+
+// IsSecret reports whether the setting of that name holds a credential.
+func IsSecret(name string) bool {
+	d := described(name)
+	return d != nil && d.Secret
 }
 
-func (l *lookup) chain() envconfig.Lookuper {
-	from := func(get func(key string) (name, value string)) envconfig.Lookuper {
-		return envconfig.LookuperFunc(func(key string) (string, bool) {
-			name, value := get(key)
-			// White space around a value is a slip of the editor or of a
-			// multi-line YAML string; in a password it may be meant.
-			if key != "PASSWORD" || strings.TrimSpace(value) == "" {
-				value = strings.TrimSpace(value)
-			}
-			if value == "" {
-				return "", false
-			}
-			l.found[key] = name
-			return value, true
-		})
-	}
-	env := func(name string) (string, string) {
-		value, _ := l.src.LookupEnv(name)
-		return name, value
-	}
-	input := from(func(key string) (string, string) {
-		_, value := env("INPUT_" + strings.ToUpper(setting(key)))
-		return setting(key), value
-	})
-	outside := envconfig.MultiLookuper(
-		from(func(key string) (string, string) { return "--" + setting(key), l.src.Flags[setting(key)] }),
-		input,
-		from(func(key string) (string, string) { return env("AZDO_PAT_" + key) }),
-		envconfig.LookuperFunc(func(key string) (string, bool) {
-			for _, name := range ecosystem[key] {
-				if value, ok := from(func(string) (string, string) { return env(name) }).Lookup(key); ok {
-					return value, true
-				}
-			}
-			return "", false
-		}),
-		envconfig.MapLookuper(defaults[l.command]),
-	)
-	if l.src.Saved == nil {
-		return outside
-	}
-	saved := from(func(key string) (string, string) {
-		return "saved " + setting(key), l.src.Saved.Values[setting(key)]
-	})
-	return envconfig.LookuperFunc(func(key string) (string, bool) {
-		if identity, ok := secrets[key]; ok {
-			if identity != l.src.Saved.Identity {
-				return "", false
-			}
-			return outside.Lookup(key)
+// SecretVariables are the variables that hold a credential for this program alone.
+func SecretVariables() (names []string) {
+	for _, d := range Descriptions {
+		if d.Secret {
+			names = append(names, d.inputVariable(), d.ownVariable())
 		}
-		if slices.Contains(hosts, key) {
-			// A word that is no URL is another step's input: with it mint would have failed.
-			if value, ok := input.Lookup(key); ok && strings.Contains(value, "://") {
-				return value, true
-			}
-		}
-		return saved.Lookup(key)
-	})
-}
-
-// as names a setting as the caller wrote it, or would write it.
-func (l *lookup) as(name string) string {
-	return cmp.Or(l.found[key(name)], l.missing(name))
-}
-
-// missing names a setting that was not given.
-func (l *lookup) missing(name string) string {
-	switch {
-	case l.src.Action:
-		return name
-	case IsSecret(name):
-		return "AZDO_PAT_" + key(name)
 	}
-	return "--" + name
+	slices.Sort(names)
+	return names
 }
-
-// key is a setting's name as envconfig knows it, setting the way back.
-func key(name string) string    { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
-func setting(key string) string { return strings.ToLower(strings.ReplaceAll(key, "_", "-")) }

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,22 +17,22 @@ import (
 // credential of which a part is missing.
 const longestShown = 120
 
-// beyondASCII are the settings whose right values can have other characters than
-// those of ASCII.
-var beyondASCII = map[string]bool{
-	"agent-user": true, "username": true, "federated-token-file": true, "ca-file": true, "audience": true,
-}
+// beyondASCII are the kinds of settings whose right values can have other
+// characters than those of ASCII.
+var beyondASCII = []string{"user", "username", "path", "audience"}
 
-// ids are the settings in whose place a credential is easily put, since they look
-// alike.
-var ids = map[string]bool{
-	"client-id": true, "agent-id": true, "authorization-id": true,
-}
+// ids are the kinds of settings in whose place a credential is easily put, since
+// they look alike.
+var ids = []string{"application", "agent", "authorization-id"}
 
 // show repeats what the caller wrote, with what is invisible in it escaped. It
 // keeps back what may be a credential in the wrong place.
 func show(name, found string) string {
-	isFile := strings.HasSuffix(name, "-file")
+	kind := ""
+	if d := described(name); d != nil {
+		kind = d.kind
+	}
+	isFile := kind == "path"
 	n := utf8.RuneCountInString(found)
 	seen := strings.Map(func(r rune) rune { // what a reader sees of it
 		if sanitize.Invisible(r) {
@@ -41,16 +42,16 @@ func show(name, found string) string {
 	}, found)
 	switch {
 	case n > longestShown && !isFile, isFile && isToken(found),
-		ids[name] && strings.Trim(seen, `0123456789abcdefABCDEF-{}"' `) != "",
+		slices.Contains(ids, kind) && strings.Trim(seen, `0123456789abcdefABCDEF-{}"' `) != "",
 		!isFile && secret.Resembles(seen):
 		with := ""
 		if i := strings.IndexFunc(found, sanitize.Invisible); i >= 0 {
 			r, size := utf8.DecodeRuneInString(found[i:])
-			with = fmt.Sprintf(" with %s (%s) in it", strings.Trim(strconv.QuoteToASCII(found[i:i+size]), `"`), kind(r))
+			with = fmt.Sprintf(" with %s (%s) in it", strings.Trim(strconv.QuoteToASCII(found[i:i+size]), `"`), kindOf(r))
 		}
 		return fmt.Sprintf("a value of %d characters%s, not shown since it may be a credential", n, with)
 	}
-	return sanitize.Quote(withoutUser(name, found), !beyondASCII[name])
+	return sanitize.Quote(withoutUser(name, found), !slices.Contains(beyondASCII, kind))
 }
 
 // isToken reports whether a text is a JWT, which is given by mistake instead of the
@@ -59,8 +60,8 @@ func isToken(text string) bool {
 	return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }
 
-// kind names the kind of an invisible character.
-func kind(r rune) string {
+// kindOf names the kind of an invisible character.
+func kindOf(r rune) string {
 	switch {
 	case r == utf8.RuneError:
 		return "no UTF-8"

@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 
@@ -13,20 +12,19 @@ const variablePrefix = "AZDO_PAT_"
 
 // unknown warns of variables that name no setting: a misspelt one would be passed
 // over without a word.
-func (c *validator) unknown(s *Settings) {
-	if c.src.Environ == nil || c.command == Post { // main has said it
+func (l *loader) unknown(s *Settings) {
+	if l.src.Environ == nil || l.command == Post { // main has said it
 		return
 	}
 	var known []string
-	for f := range reflect.TypeFor[raw]().Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
-		known = append(known, name)
+	for _, d := range Descriptions {
+		known = append(known, d.key)
 	}
 	var warnings []string
-	for _, entry := range c.src.Environ() {
+	for _, entry := range l.src.Environ() {
 		variable, _, _ := strings.Cut(entry, "=")
 		name, ours := strings.CutPrefix(variable, variablePrefix)
-		if value, _ := c.src.LookupEnv(variable); !ours || strings.TrimSpace(value) == "" || slices.Contains(known, name) {
+		if value, _ := l.src.LookupEnv(variable); !ours || strings.TrimSpace(value) == "" || slices.Contains(known, name) {
 			continue
 		}
 		shown := "a variable that starts with " + variablePrefix

@@ -228,7 +228,8 @@ func TestFullAccess(t *testing.T) {
 	}
 }
 
-// All that is wrong comes in one error, each by its own name.
+// All problems come in one error, each by the setting's own name, in the order of
+// the help.
 func TestSeveralWrongSettings(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("INPUT_LIFETIME", "1d1h", "AZURE_TENANT_ID", "x", "AZDO_PAT_SCOPES", "", "AZDO_PAT_ORGANIZATION", "",
@@ -237,13 +238,13 @@ func TestSeveralWrongSettings(t *testing.T) {
 	want := []string{
 		"8 settings are wrong:",
 		"--organization (or AZDO_PAT_ORGANIZATION): not set; " + forms,
-		`AZURE_TENANT_ID: found "x"; allowed: ` + tenants,
-		`--authority-host: found "x"; allowed: ` + notPlain,
-		`--timeout: found "soon"; allowed: ` + timeouts,
-		`agent-user: found "nobody"; allowed: ` + agentUsers,
-		`AZURE_CLIENT_ID: found "a b"; allowed: ` + apps,
 		"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
 		`lifetime: found "1d1h"; allowed: ` + lifetimes,
+		`AZURE_TENANT_ID: found "x"; allowed: ` + tenants,
+		`AZURE_CLIENT_ID: found "a b"; allowed: ` + apps,
+		`agent-user: found "nobody"; allowed: ` + agentUsers,
+		`--timeout: found "soon"; allowed: ` + timeouts,
+		`--authority-host: found "x"; allowed: ` + notPlain,
 	}
 	if got := strings.Join(want, "\n  "); err == nil || err.Error() != got {
 		t.Errorf("got\n%v\nwant\n%s", err, got)
@@ -283,7 +284,7 @@ func TestMissing(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			src := at(tc.base, tc.name, nil)
-			src.Action, src.Assertion = false, nil
+			src.Action, src.CI = false, nil
 			only(t, problems(t, tc.command, src), tc.elsewhere)
 			src.Action = true
 			only(t, problems(t, tc.command, src), tc.action)
@@ -328,7 +329,7 @@ func TestLeaseOfTheJob(t *testing.T) {
 func TestServiceConnection(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
-	src := Source{LookupEnv: e.lookup, ServiceConnection: true, Assertion: func() error { return nil }}
+	src := Source{LookupEnv: e.lookup, CI: &CI{ServiceConnection: true}}
 	only(t, problems(t, Mint, src), "--service-connection-id (or AZDO_PAT_SERVICE_CONNECTION_ID): not set; "+
 		"the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
 	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "4ab5764f").lookup
@@ -418,7 +419,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%q", tc.name, text), func(t *testing.T) {
 				t.Parallel()
-				src := at(tc.base, tc.name, map[string]string{"AZDO_PAT_" + key(tc.name): text})
+				src := at(tc.base, tc.name, map[string]string{described(tc.name).ownVariable(): text})
 				command := commandOf(tc.name)
 				if tc.name != "github-token" {
 					command = Mint
@@ -427,7 +428,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 					loaded(t, command, src)
 					return
 				}
-				only(t, problems(t, command, src), "AZDO_PAT_"+key(tc.name)+": "+want)
+				only(t, problems(t, command, src), described(tc.name).ownVariable()+": "+want)
 				s, _ := Load(command, src)
 				for _, v := range s.Credentials() { // what is masked hides the slip too
 					if v.TooShort() || !strings.Contains(text, v.Reveal()) || strings.ContainsAny(v.Reveal(), "\r\n\ufeff") {
@@ -543,9 +544,7 @@ func TestWhoseAssertion(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			for _, command := range []Command{Mint, Exec, Revoke, Post, Sweep, Check} {
-				found := map[string]string{}
-				src := Source{LookupEnv: tc.env.lookup, Action: true, Offered: tc.offered, Assertion: func() error { return tc.assertion },
-					Found: func(name, where string) { found[name] = where }}
+				src := Source{LookupEnv: tc.env.lookup, Action: true, CI: &CI{Offered: tc.offered, Unavailable: tc.assertion}}
 				if tc.problem != "" {
 					only(t, problems(t, command, src), tc.problem)
 					continue
@@ -554,18 +553,18 @@ func TestWhoseAssertion(t *testing.T) {
 				if s.FederatedTokenFile != tc.file || s.UnusedTokenFile != tc.unused || s.Save().Values["federated-token-file"] != tc.file {
 					t.Errorf("%s: file %q, unused %q", command, s.FederatedTokenFile, s.UnusedTokenFile)
 				}
-				if _, ok := found["federated-token-file"]; ok != (tc.file != "") {
-					t.Errorf("%s: found %v", command, found)
+				if _, ok := s.Origins["federated-token-file"]; ok != (tc.file != "") {
+					t.Errorf("%s: found %v", command, s.Origins)
 				}
 			}
 		})
 	}
-	flag := loaded(t, Mint, Source{LookupEnv: bare.with(pod, "/pod").lookup, Offered: true, Assertion: yes, Flags: map[string]string{"federated-token-file": "/mine"}})
+	flag := loaded(t, Mint, Source{LookupEnv: bare.with(pod, "/pod").lookup, CI: &CI{Offered: true}, Flags: map[string]string{"federated-token-file": "/mine"}})
 	if flag.FederatedTokenFile != "/mine" {
 		t.Errorf("by flag: %q", flag.FederatedTokenFile)
 	}
 	// Azure Pipelines vouches in the name of a service connection alone.
-	src := Source{LookupEnv: bare.with(pod, "/pod").lookup, Offered: true, ServiceConnection: true, Assertion: yes}
+	src := Source{LookupEnv: bare.with(pod, "/pod").lookup, CI: &CI{Offered: true, ServiceConnection: true}}
 	if s := loaded(t, Mint, src); s.FederatedTokenFile != "/pod" {
 		t.Errorf("without a service connection: %q", s.FederatedTokenFile)
 	}
@@ -575,11 +574,11 @@ func TestWhoseAssertion(t *testing.T) {
 	}
 	// What mint recorded decides in the post step.
 	saved := Saved{Identity: AgentUser, Values: map[string]string{"organization": "contoso", "client-id": someGUID, "agent-id": someGUID, "agent-user": someGUID, "federated-token-file": "/pod"}}
-	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, Offered: true, Assertion: yes, Saved: &saved}); s.FederatedTokenFile != "/pod" {
+	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, CI: &CI{Offered: true}, Saved: &saved}); s.FederatedTokenFile != "/pod" {
 		t.Errorf("recorded: %q", s.FederatedTokenFile)
 	}
 	delete(saved.Values, "federated-token-file")
-	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, Assertion: yes, Saved: &saved}); s.FederatedTokenFile != "" {
+	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, CI: &CI{}, Saved: &saved}); s.FederatedTokenFile != "" {
 		t.Errorf("recorded without: %q", s.FederatedTokenFile)
 	}
 }
@@ -590,25 +589,25 @@ func TestAssertion(t *testing.T) {
 	no := errors.New("GitHub gives this job no OIDC token")
 	bare := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
 	for _, tc := range []struct {
-		name      string
-		env       env
-		action    bool
-		assertion func() error
-		want      string
+		name   string
+		env    env
+		action bool
+		ci     *CI
+		want   string
 	}{
 		{"elsewhere", bare, false, nil,
 			"--federated-token-file (or AZDO_PAT_FEDERATED_TOKEN_FILE): not set; outside GitHub Actions and Azure Pipelines the assertion (an OIDC token of the CI system) is read from a file"},
-		{"refused", bare, true, func() error { return no }, "GitHub gives this job no OIDC token"},
-		{"refused with advice", bare, true, func() error { return hint.Add(no, "add permissions") }, "GitHub gives this job no OIDC token; add permissions"},
-		{"there", bare, true, func() error { return nil }, ""},
-		{"a file instead", byAgent, true, func() error { return no }, ""},
-		{"Azure's file instead", bare.with("AZURE_FEDERATED_TOKEN_FILE", "/run/token"), true, func() error { return no }, ""},
-		{"not needed", byAccess, true, func() error { return no }, ""},
+		{"refused", bare, true, &CI{Unavailable: no}, "GitHub gives this job no OIDC token"},
+		{"refused with advice", bare, true, &CI{Unavailable: hint.Add(no, "add permissions")}, "GitHub gives this job no OIDC token; add permissions"},
+		{"there", bare, true, &CI{}, ""},
+		{"a file instead", byAgent, true, &CI{Unavailable: no}, ""},
+		{"Azure's file instead", bare.with("AZURE_FEDERATED_TOKEN_FILE", "/run/token"), true, &CI{Unavailable: no}, ""},
+		{"not needed", byAccess, true, &CI{Unavailable: no}, ""},
 		{"not needed elsewhere", byAccess, false, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			src := Source{LookupEnv: tc.env.lookup, Action: tc.action, Assertion: tc.assertion}
+			src := Source{LookupEnv: tc.env.lookup, Action: tc.action, CI: tc.ci}
 			if tc.want == "" {
 				loaded(t, Mint, src)
 				return

@@ -6,16 +6,14 @@ import (
 )
 
 // Each setting that was given is told with where it was found; a default is not.
-func TestFound(t *testing.T) {
+func TestOrigins(t *testing.T) {
 	t.Parallel()
-	got := map[string]string{}
-	_, err := Load(Check, Source{
+	s, err := Load(Check, Source{
 		Flags: map[string]string{"organization": "contoso"},
 		LookupEnv: env{
 			"INPUT_CLIENT-ID": someGUID, "AZURE_TENANT_ID": someGUID, "AZDO_PAT_REFRESH_TOKEN": someRefresh,
 			"AZDO_PAT_FEDERATED_TOKEN_FILE": "/run/token", "AZURE_CLIENT_ID": otherGUID,
 		}.lookup,
-		Found: func(name, where string) { got[name] = where },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +22,7 @@ func TestFound(t *testing.T) {
 		"organization": "--organization", "client-id": "client-id", "tenant-id": "AZURE_TENANT_ID",
 		"refresh-token": "AZDO_PAT_REFRESH_TOKEN", "federated-token-file": "AZDO_PAT_FEDERATED_TOKEN_FILE",
 	}
-	if !maps.Equal(got, want) {
-		t.Errorf("found %v, want %v", got, want)
+	if !maps.Equal(s.Origins, want) {
+		t.Errorf("found %v, want %v", s.Origins, want)
 	}
 }
