@@ -103,12 +103,16 @@ type loader struct {
 // problem is what is wrong with a setting, or with none in particular.
 type problem struct{ name, text string }
 
-// all lists the problems in the order of the settings, then those of none.
+// all lists the problems: those of settings that every command reads, those of the
+// command's own settings, each in the order of the help, then those of no setting.
 func (l *loader) all() *Problems {
 	rank := func(p problem) int {
 		i := slices.IndexFunc(Descriptions, func(d *Description) bool { return d.Name == p.name })
-		if i < 0 {
-			return len(Descriptions)
+		switch {
+		case i < 0:
+			return 2 * len(Descriptions)
+		case len(Descriptions[i].For) < len(commands):
+			return len(Descriptions) + i
 		}
 		return i
 	}

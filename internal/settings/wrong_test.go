@@ -228,8 +228,8 @@ func TestFullAccess(t *testing.T) {
 	}
 }
 
-// All problems come in one error, each by the setting's own name, in the order of
-// the help.
+// All problems come in one error, each by the setting's own name: first those of
+// settings that every command reads, each group in the order of the help.
 func TestSeveralWrongSettings(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("INPUT_LIFETIME", "1d1h", "AZURE_TENANT_ID", "x", "AZDO_PAT_SCOPES", "", "AZDO_PAT_ORGANIZATION", "",
@@ -238,13 +238,13 @@ func TestSeveralWrongSettings(t *testing.T) {
 	want := []string{
 		"8 settings are wrong:",
 		"--organization (or AZDO_PAT_ORGANIZATION): not set; " + forms,
-		"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
-		`lifetime: found "1d1h"; allowed: ` + lifetimes,
 		`AZURE_TENANT_ID: found "x"; allowed: ` + tenants,
 		`AZURE_CLIENT_ID: found "a b"; allowed: ` + apps,
 		`agent-user: found "nobody"; allowed: ` + agentUsers,
 		`--timeout: found "soon"; allowed: ` + timeouts,
 		`--authority-host: found "x"; allowed: ` + notPlain,
+		"--scopes (or AZDO_PAT_SCOPES): not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them",
+		`lifetime: found "1d1h"; allowed: ` + lifetimes,
 	}
 	if got := strings.Join(want, "\n  "); err == nil || err.Error() != got {
 		t.Errorf("got\n%v\nwant\n%s", err, got)
