@@ -111,7 +111,7 @@ func TestOutputsAreLost(t *testing.T) {
 				t.Errorf("it says:\n%s", text)
 			}
 			state, err := step.State()
-			if err != nil || !strings.Contains(state["STATE_lease"], `"stage":"over"`) {
+			if err != nil || !strings.Contains(state["STATE_lease"], `"stage":"closed"`) {
 				t.Errorf("the post step would read %v, %v", state, err)
 			}
 		})

@@ -64,7 +64,7 @@ func TestRecord(t *testing.T) {
 	if _, ok := s.Recorded(displayname.Origin{}); ok {
 		t.Error("a record before there is one")
 	}
-	records := []string{`{"v":1,"stage":"started"}`, ` a=b<<c "%0A" ::error::x ##[error]y `, `{"v":1,"stage":"over"}`, ""}
+	records := []string{`{"v":2,"stage":"started"}`, ` a=b<<c "%0A" ::error::x ##[error]y `, `{"v":2,"stage":"closed"}`, ""}
 	for _, r := range records {
 		if err := s.Record(r); err != nil {
 			t.Fatal(err)

@@ -121,14 +121,14 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 			if err != nil {
 				return x.ended("exec", x.s, describe(err, x.s, lease.Record{Name: record.Name}))
 			}
-			if x.lease.Record.Doubt {
+			if x.lease.Record.Unsettled > 0 {
 				x.anotherMayBeMade(record.Name)
 			}
 			log.Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
 			return exitOK
 		}
 	}
-	if !record.Doubt {
+	if record.Unsettled == 0 {
 		record.Name = "" // another exec of the same step may have the same
 	}
 	ctx, enough := withGracePeriod(ctx)
@@ -138,14 +138,13 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	var ended []lease.Revoked
 	var open bool
 	err := x.use(ctx, func(l *lease.Client) (err error) {
-		ended, err = l.Release(ctx, record)
-		open = l.Open
+		ended, open, err = l.Release(ctx, record)
 		return err
 	})
 	record.ValidTo = x.lease.Ends()
 	return func() int {
 		switch {
-		case err != nil && x.lease.Expired(x.Now()) && x.clock.Load().After(record.ValidTo) && !record.Doubt:
+		case err != nil && x.lease.Expired(x.Now()) && x.clock.Load().After(record.ValidTo) && record.Unsettled == 0:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		case err != nil:
 			return x.ended("exec", x.s, describe(err, x.s, record, ended...))
@@ -163,7 +162,7 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 // settle ends what a request to mint that was not answered has made besides the
 // PAT that is left to its expiry.
 func (x *execution) settle(ctx context.Context) error {
-	if !x.lease.Record.Doubt {
+	if x.lease.Record.Unsettled == 0 {
 		return nil
 	}
 	ctx, enough := withGracePeriod(ctx)

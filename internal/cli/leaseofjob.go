@@ -91,5 +91,5 @@ func (c *app) recordedBy(origin displayname.Origin, over lease.Record) (r lease.
 		// Half of a record, or none of ours: a request may just be under way.
 		return lease.Record{Stage: lease.Intended, Name: over.Name, Intended: c.Now()}, settings.Saved{}, false
 	}
-	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Doubt: r.Doubt, Open: r.Open, User: r.User, Skew: r.Skew}, r.Settings, true
+	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Unsettled: r.Unsettled, User: r.User, Skew: r.Skew}, r.Settings, true
 }

@@ -91,7 +91,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 		if err := lessor.Settle(ctx, minted); err != nil {
 			return nil, lessor.Undo(ctx, minted, err)
 		}
-		if minted.Record.Doubt {
+		if minted.Record.Unsettled > 0 {
 			c.anotherMayBeMade(minted.Record.Name)
 		}
 	}

@@ -173,7 +173,7 @@ func (c *app) post(ctx context.Context, args []string) int {
 		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", saved.Values[tokenServiceURL], s.TokenServiceURL),
 			"give the input token-service-url of the step that mints, or none")
 	}
-	if err != nil && !moved && c.expired(record) && !record.Doubt {
+	if err != nil && !moved && c.expired(record) && record.Unsettled == 0 {
 		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		return exitOK
 	}
@@ -302,8 +302,8 @@ func (c *app) release(ctx context.Context, s *settings.Settings, r lease.Record,
 		return nil, false, err
 	}
 	lessor := c.lessor(conn)
-	ended, err = lessor.Release(ctx, r)
-	return ended, lessor.Open, otherUser(conn, r, ended, err)
+	ended, open, err = lessor.Release(ctx, r)
+	return ended, open, otherUser(conn, r, ended, err)
 }
 
 // otherUser is the error of a release in the name of another user than the one

@@ -38,12 +38,12 @@ func TestAcquire(t *testing.T) {
 			t.Errorf("token %+v", l.Token)
 		}
 		intent := fresh()
-		intent.Stage, intent.Intended, intent.Open = Intended, now, 1
+		intent.Stage, intent.Intended, intent.Unsettled = Intended, now, 1
 		if got := w.records[0].String(); got != intent.String() {
 			t.Errorf("intent %s\nwant   %s", got, intent)
 		}
 		minted := intent
-		minted.Open, minted.Skew = 0, httpclient.Skew{Min: 5 * time.Minute, Max: 5 * time.Minute}
+		minted.Unsettled, minted.Skew = 0, httpclient.Skew{Min: 5 * time.Minute, Max: 5 * time.Minute}
 		minted.Stage, minted.ID, minted.ValidFrom, minted.ValidTo = Minted, guid(1), now.Add(-5*time.Minute), want.ValidTo
 		if got := l.Record.String(); got != minted.String() || got != w.records[1].String() {
 			t.Errorf("record %s\nwant   %s", got, minted)
@@ -72,8 +72,8 @@ func TestCreateThatFails(t *testing.T) {
 		left    []string
 	}{
 		// Settled: nothing can have been made, so nothing is looked for.
-		{name: "a policy", creates: []create{{commit: never, err: errPolicy}}, did: []string{"record over"}, err: "patLifespanPolicyViolation"},
-		{name: "not signed in", creates: []create{{commit: never, err: err401}}, did: []string{"record over"}, err: "not signed in"},
+		{name: "a policy", creates: []create{{commit: never, err: errPolicy}}, did: []string{"record closed"}, err: "patLifespanPolicyViolation"},
+		{name: "not signed in", creates: []create{{commit: never, err: err401}}, did: []string{"record closed"}, err: "not signed in"},
 		{name: "throttled", creates: []create{{commit: never, err: err429}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
 		{name: "never sent", creates: []create{{commit: never, err: errUnsent}}, did: []string{"record intended", "create", "mask #1", "record minted #1"}, left: []string{"#1"}},
 
@@ -109,20 +109,20 @@ func TestCreateThatFails(t *testing.T) {
 		{name: "a list that fails for good", creates: []create{{err: err500}}, lists: []error{err403List, err403List},
 			did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "a PAT named"},
 		{name: "a list that fails at first", creates: []create{{err: err500}}, lists: []error{err403List},
-			did: []string{"record intended in doubt", "list", "revoke #1", "list", "record over"}, err: "500"},
+			did: []string{"record intended in doubt", "list", "revoke #1", "list", "record closed"}, err: "500"},
 		{name: "a revocation that fails for good", creates: []create{{err: err500}}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"record intended in doubt", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
 		{name: "the last look fails", creates: []create{{commit: time.Nanosecond, err: err500}}, lists: []error{nil, err403List},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "revoke #2", "list", "record over #2"}), err: "list PATs"},
+			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "revoke #2", "list", "record closed #2"}), err: "list PATs"},
 
 		// An answer that cannot be relied on is not tried again, and what it
 		// names is not all that may be there.
-		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "record over"}, err: "cut off"},
+		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "record closed"}, err: "cut off"},
 		{name: "half a success, and no PAT", creates: []create{{commit: never, err: errHalf}}, did: []string{"record intended in doubt", "list", "list"}, err: "cut off"},
-		{name: "a sign-in page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record over"}, err: "HTML"},
-		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "record over"}, err: "something else"},
+		{name: "a sign-in page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record closed"}, err: "HTML"},
+		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "record closed"}, err: "something else"},
 		{name: "half a success that names the PAT", creates: []create{{err: errHalf, told: true}},
-			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list", "record over #1"}, err: "cut off; the PAT was revoked"},
+			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list", "record closed #1"}, err: "cut off; the PAT was revoked"},
 		{name: "500 that names the PAT", creates: []create{{err: err500, told: true}},
 			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list"}, err: "may still be made until"},
 	} {
@@ -183,17 +183,17 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 	full := errors.New("no space left on device")
 	for _, tc := range []struct {
 		name    string
-		fails   func(Record) bool
+		fails   func(sent int, r Record) bool
 		creates []create
 		did     []string
 		err     string
 	}{
-		{"the intent", func(Record) bool { return true }, nil, nil, "record the intent to mint: no space left on device; nothing was minted"},
-		{"the intent of a second attempt", func(r Record) bool { return time.Since(r.Intended) == 0 && r.Intended.Second() > 0 }, []create{{commit: never, err: err429}},
-			[]string{"create"}, "record the intent to mint"},
-		{"the id", func(r Record) bool { return r.Stage == Minted }, nil,
+		{"the intent", func(int, Record) bool { return true }, nil, []string{"record intended in doubt"}, "record the intent to mint: no space left on device; nothing was minted"},
+		{"the intent of a second attempt", func(sent int, r Record) bool { return sent == 1 && r.Stage == Intended }, []create{{commit: never, err: err429}},
+			[]string{"create", "record intended in doubt"}, "record the intent to mint"},
+		{"the id", func(_ int, r Record) bool { return r.Stage == Minted }, nil,
 			[]string{"create", "mask #1", "record minted #1", "revoke #1"}, "record the PAT's id: no space left on device; the PAT was revoked"},
-		{"the doubt", func(r Record) bool { return r.Doubt }, []create{{err: err500}},
+		{"the doubt", func(sent int, r Record) bool { return sent == 1 && r.Unsettled > 0 }, []create{{err: err500}},
 			[]string{"create", "record intended in doubt", "list", "revoke #1"}, "record that the answer is open: no space left on device"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, creates: tc.creates}
 				w.recordFails = func(r Record) error {
-					if tc.fails(r) {
+					if tc.fails(w.created, r) {
 						return full
 					}
 					return nil
@@ -211,7 +211,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
 				w.left()
-				did := slices.DeleteFunc(slices.Clone(w.journal), func(s string) bool { return s == "record intended" || strings.HasPrefix(s, "record over") })
+				did := slices.DeleteFunc(slices.Clone(w.journal), func(s string) bool { return s == "record intended" || strings.HasPrefix(s, "record closed") })
 				if !slices.Equal(did, tc.did) {
 					t.Errorf("did %q, want %q", did, tc.did)
 				}
@@ -227,8 +227,8 @@ func TestPATThatCannotBeMasked(t *testing.T) {
 		creates []create
 		did     []string
 	}{
-		"of a success": {nil, []string{"record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over #1"}},
-		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record intended #1 in doubt", "revoke #1", "list", "record over #1"}},
+		"of a success": {nil, []string{"record intended", "create", "mask #1", "record minted #1", "revoke #1", "record closed #1"}},
+		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record intended #1 in doubt", "revoke #1", "list", "record closed #1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -284,7 +284,7 @@ func TestStrangerOfTheSameName(t *testing.T) {
 				w := &world{T: t, creates: tc.creates, revokes: tc.revokes, active: []pat.Token{{ID: guid(9), DisplayName: leaseName}}}
 				_, _ = w.process().lessor().Acquire(t.Context(), fresh(), wanted)
 				w.did(tc.did...)
-				if r := w.last(); r.Stage != tc.stage || !r.Doubt {
+				if r := w.last(); r.Stage != tc.stage || r.Unsettled == 0 {
 					t.Errorf("record %s", r)
 				}
 			})
@@ -309,13 +309,13 @@ func TestListThatLags(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !got.Record.Doubt || got.Record.Open != 1 {
+				if got.Record.Unsettled != 1 {
 					t.Errorf("record %s", got.Record)
 				}
 				r := got.Record
 				r.Stage = Intended // as if it had been killed before the hand-over
 				if !again {        // what an earlier process has ended is listed still
-					if _, err := l.Release(t.Context(), r); err != nil {
+					if _, _, err := l.Release(t.Context(), r); err != nil {
 						t.Error(err)
 					}
 					time.Sleep(time.Minute)
@@ -337,7 +337,7 @@ func TestReleaseFromAListThatLags(t *testing.T) {
 		l.PATs = lagging{p, new([]pat.Token), true}
 		w.commit(1, pat.Create{DisplayName: leaseName})
 		time.AfterFunc(9*time.Second, func() { w.commit(2, pat.Create{DisplayName: leaseName}) })
-		ended, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now(), Doubt: true, Open: 2})
+		ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now(), Unsettled: 2})
 		if err != nil || len(ended) != 2 || ended[1].ID != guid(2) {
 			t.Errorf("ended %v, %v", ended, err)
 		}
@@ -426,7 +426,7 @@ func TestWider(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), tc.wider) || !strings.HasSuffix(err.Error(), "; the PAT was revoked") || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want %q in it", err, tc.wider)
 				}
-				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over #1")
+				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record closed #1")
 				w.left()
 				if len(w.warnings) > 0 {
 					t.Errorf("warnings %q", w.warnings)
@@ -467,7 +467,7 @@ func TestWiderAndNotRevoked(t *testing.T) {
 					t.Errorf("record %s", r)
 				}
 				w.revokes = nil
-				if _, err := w.process().lessor().Release(t.Context(), w.last()); err != nil {
+				if _, _, err := w.process().lessor().Release(t.Context(), w.last()); err != nil {
 					t.Error(err)
 				}
 				w.left()

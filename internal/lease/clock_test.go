@@ -92,7 +92,7 @@ func TestLongerThanAsked(t *testing.T) {
 				if !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), tc.want) || !strings.HasSuffix(err.Error(), "; the PAT was revoked") {
 					t.Errorf("error %v, want %q", err, tc.want)
 				}
-				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record over #1")
+				w.did("record intended", "create", "mask #1", "record minted #1", "revoke #1", "record closed #1")
 				w.left()
 			})
 		})
@@ -138,7 +138,7 @@ func TestEndThatIsRefused(t *testing.T) {
 		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err == nil || !strings.Contains(err.Error(), "invalidValidTo") {
 			t.Errorf("error %v", err)
 		}
-		w.did("record intended", "create", "record over")
+		w.did("record intended", "create", "record closed")
 	})
 }
 

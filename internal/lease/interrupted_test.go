@@ -72,7 +72,7 @@ func (w *world) release() {
 	}
 	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
 	defer cancel()
-	if _, err := w.process().lessor().Release(ctx, r); err != nil {
+	if _, _, err := w.process().lessor().Release(ctx, r); err != nil {
 		w.Errorf("release: %v", err)
 	}
 }
@@ -105,7 +105,7 @@ func TestToldToStopAtAnyMoment(t *testing.T) {
 					switch {
 					case err == nil && took > at:
 						t.Errorf("stopped after %s: a lease after %s", at, took)
-					case err == nil && l.Record.Doubt:
+					case err == nil && l.Record.Unsettled > 0:
 						time.Sleep(commitWindow) // the job: for a lease that is handed over, it is looked just once more
 					case err != nil && took > at+5*time.Second:
 						t.Errorf("stopped after %s: it took %s more", at, took-at)
@@ -147,7 +147,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					time.Sleep(at)
 					p.kill()
 					synctest.Wait()
-					if handed != nil && handed.Record.Doubt {
+					if handed != nil && handed.Record.Unsettled > 0 {
 						time.Sleep(commitWindow) // the job
 					}
 					w.release()
@@ -244,7 +244,7 @@ func TestTimeIsUp(t *testing.T) {
 				if took := time.Since(begin); took > 10*time.Second+Cleanup {
 					t.Errorf("it took %s", took)
 				}
-				if err == nil && w.last().Doubt {
+				if err == nil && w.last().Unsettled > 0 {
 					time.Sleep(commitWindow) // the job
 				}
 				w.release()
@@ -271,11 +271,11 @@ func TestUndo(t *testing.T) {
 		left    []string
 		took    time.Duration
 	}{
-		{name: "well", did: []string{"revoke #1", "record over #1"}, err: cause.Error() + "; the PAT was revoked"},
-		{name: "told to stop", stopped: true, did: []string{"revoke #1", "record over #1"}, err: cause.Error() + "; the PAT was revoked"},
+		{name: "well", did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
+		{name: "told to stop", stopped: true, did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "in doubt", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 in doubt", "revoke #1", "list"},
 			err: cause.Error() + `; a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:45Z`},
-		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record over #2"}, err: cause.Error() + "; the PAT was revoked"},
+		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record closed #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
 		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + stopCleanup},
@@ -332,7 +332,7 @@ func TestHalfAnAnswerThatNamesAnotherPAT(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		w.did("record intended", "create", "mask #1", "record intended #77 in doubt", "revoke #77", "list", "revoke #1", "record over #77")
+		w.did("record intended", "create", "mask #1", "record intended #77 in doubt", "revoke #77", "list", "revoke #1", "record closed #77")
 		w.left()
 	})
 }

@@ -82,9 +82,6 @@ type Client struct {
 	// Last says that no later process looks for what is left: so a request to
 	// mint that may still take effect is waited for here.
 	Last bool
-	// Open tells, after Release, that the time was not enough to wait for a
-	// request to mint that may still take effect.
-	Open bool
 }
 
 func (l *Client) ready(ctx context.Context) error {
@@ -131,7 +128,7 @@ func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	if err == nil {
 		err = a.verify()
 	}
-	if err == nil && a.r.Doubt {
+	if err == nil && a.r.Unsettled > 0 {
 		// An earlier request may have taken effect after it was looked for.
 		if err = a.lookAgain(ctx); err == nil {
 			a.r.Stage = Minted
@@ -150,7 +147,7 @@ func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 // Undo ends a lease that could not be handed over because of cause. The error
 // is cause, together with what is left, if anything.
 func (l *Client) Undo(ctx context.Context, lease *Lease, cause error) error {
-	a := &acquisition{Client: l, r: lease.Record, token: lease.Token, late: lease.Record.Doubt}
+	a := &acquisition{Client: l, r: lease.Record, token: lease.Token, late: lease.Record.Unsettled > 0}
 	return a.undo(ctx, cause)
 }
 
@@ -170,6 +167,8 @@ type acquisition struct {
 	late    bool      // one of them may yet take effect
 	named   bool      // the answer to the last one names its PAT, a.token
 	stopped moment
+
+	lookFailed bool // the last look for what unsettled requests made
 }
 
 // attempt sends one request that mints, after its intent is on record.
@@ -180,7 +179,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	a.r.Intended = a.Now()
 	sent := a.r
-	sent.Open++ // until there is an answer
+	sent.Unsettled++ // until there is an answer
 	if err := a.Record(sent); err != nil {
 		return httpclient.Permanent(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
 	}
@@ -206,8 +205,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if unsettled {
 		// Whether a PAT was made is not known, and what the answer names need
 		// not be it.
-		a.r.Open++
-		a.r.Doubt = true
+		a.r.Unsettled++
 		a.lost = a.r.Intended
 		a.late = a.late || unanswered
 	}
@@ -221,7 +219,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		if from := token.ValidFrom; !from.IsZero() {
 			a.r.Skew = httpclient.MeasureSkew(a.sent, a.received, from, from)
 		}
-		if !a.r.Doubt {
+		if a.r.Unsettled == 0 {
 			a.r.Stage = Minted
 		}
 		if e := a.Record(a.r); e != nil {
@@ -254,31 +252,29 @@ func (a *acquisition) lookAgain(ctx context.Context) error {
 		lost = a.r.Intended
 	}
 	late := a.Now().Sub(lost) >= commitWindow
-	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Open)
+	ended, err := a.endNamed(ctx, a.r.Name, append(ids(a.ended), a.r.ID), a.r.Unsettled)
 	a.ended = append(a.ended, ended...)
-	a.r.Open = max(0, a.r.Open-news(ended))
-	if err == nil {
-		if late {
-			a.r.Open = 0
-		}
-		a.r.Doubt = a.r.Open > 0
+	a.r.Unsettled = max(0, a.r.Unsettled-news(ended))
+	if err == nil && late {
+		a.r.Unsettled = 0
 	}
+	a.lookFailed = err != nil
 	return err
 }
 
 // outwait waits until no request to mint that is not settled can take effect any
 // more, as far as there is time.
 func (a *acquisition) outwait(ctx context.Context) error {
-	ended, open, err := a.await(ctx, a.r, append(ids(a.ended), a.r.ID), a.r.Open, true)
+	ended, open, err := a.await(ctx, a.r, append(ids(a.ended), a.r.ID), a.r.Unsettled, true)
 	a.ended = append(a.ended, ended...)
-	a.r.Open, a.r.Doubt = open, open > 0
+	a.r.Unsettled = open
 	return err
 }
 
 // Settle waits until no earlier request to mint can take effect any more, as far
 // as there is time, where no later process would look for what it makes.
 func (l *Client) Settle(ctx context.Context, lease *Lease) error {
-	if !lease.Record.Doubt {
+	if lease.Record.Unsettled == 0 {
 		return nil
 	}
 	a := &acquisition{Client: l, r: lease.Record}
@@ -422,11 +418,12 @@ func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) 
 
 // undo makes sure that nothing is left of a lease that failed with cause.
 func (a *acquisition) undo(ctx context.Context, cause error) error {
-	if a.r.ID == "" && !a.r.Doubt {
+	look := a.r.Unsettled > 0 || a.lookFailed
+	if a.r.ID == "" && !look {
 		a.over()
 		return cause
 	}
-	if a.r.Doubt && a.r.Stage != Intended {
+	if look && a.r.Stage != Intended {
 		a.r.Stage = Intended // so that the post step waits for what may come
 		_ = a.Record(a.r)
 	}
@@ -448,16 +445,16 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		case err != nil:
 			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), err
 		case a.named && !gone:
-			a.r.Open = max(0, a.r.Open-1) // that request made this PAT and no other
+			a.r.Unsettled = max(0, a.r.Unsettled-1) // that request made this PAT and no other
 		}
 	}
-	if a.r.Doubt {
+	if look {
 		// Once more, even where somebody has looked: it may have come since.
 		if err := a.lookAgain(ctx); err != nil {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}
-	if a.r.Doubt && a.late && failed == nil && a.Last && told.Err() == nil {
+	if a.r.Unsettled > 0 && a.late && failed == nil && a.Last && told.Err() == nil {
 		if failed = a.outwait(httpclient.Unpaced(told)); failed != nil {
 			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
 		}
@@ -466,7 +463,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
 			join(hint.Of(cause), "the post step tries again, in Azure Pipelines azdo-pat revoke; where there is neither, revoke it in the user's token list"))
 	}
-	if a.r.Doubt {
+	if a.r.Unsettled > 0 {
 		// Nothing is said to be revoked before all that was sent is accounted for.
 		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(commitWindow))),
 			join(hint.Of(cause), "the post step waits for it, in Azure Pipelines azdo-pat revoke; where there is neither, look for it in the user's token list"))

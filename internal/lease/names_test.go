@@ -24,13 +24,13 @@ func TestAnswerWithAnotherName(t *testing.T) {
 		says   string
 		left   []string
 	}{
-		{name: "another PAT's", answer: "my own token", did: "record intended in doubt,list,revoke #1,record over",
+		{name: "another PAT's", answer: "my own token", did: "record intended in doubt,list,revoke #1,record closed",
 			says: `the answer speaks of the PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that one is left alone`},
-		{name: "none", did: "record intended in doubt,list,revoke #1,record over", says: `named ""`},
-		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record over #77", says: "the name is cut short"},
-		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 in doubt,revoke #1,list,record over #1", says: "the name is cut short; the PAT was revoked"},
-		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
-		{name: "half an answer, without a name", err: errHalf, did: "record intended in doubt,list,revoke #1,record over", says: "cut off"},
+		{name: "none", did: "record intended in doubt,list,revoke #1,record closed", says: `named ""`},
+		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record closed #77", says: "the name is cut short"},
+		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 in doubt,revoke #1,list,record closed #1", says: "the name is cut short; the PAT was revoked"},
+		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended in doubt,list,revoke #1,record closed", says: "cut off"},
+		{name: "half an answer, without a name", err: errHalf, did: "record intended in doubt,list,revoke #1,record closed", says: "cut off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +71,7 @@ func TestReleaseByANameCutShort(t *testing.T) {
 			w := &world{T: t}
 			w.commit(1, pat.Create{DisplayName: tc.listed})
 			r := Record{Stage: tc.stage, Name: leaseName, Intended: time.Now().Add(-time.Hour)}
-			_, err := w.process().lessor().Release(t.Context(), r)
+			_, _, err := w.process().lessor().Release(t.Context(), r)
 			if (err != nil) != (tc.says != "") || err != nil && (!errors.Is(err, errSimilar) || !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%q: error %v, want %q", tc.listed, err, tc.says)
 			}

@@ -110,7 +110,7 @@ func TestListThatMoves(t *testing.T) {
 				l := p.lessor()
 				l.PATs = p
 				// Long after the request that minted, so that nobody waits and looks again.
-				ended, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
+				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if err != nil || len(ended) != tc.ended || len(p.asked) != tc.pages {
 					t.Errorf("ended %d, %v, by the pages from %d", len(ended), err, p.asked)
 				}
@@ -147,7 +147,7 @@ func TestListWithoutIt(t *testing.T) {
 				p := &paged{process: w.process(), meanwhile: func(page int) { tc.moves(w, page) }}
 				l := p.lessor()
 				l.PATs = p
-				ended, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
+				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if err != nil || len(ended) != 0 || len(p.asked) != tc.pages {
 					t.Errorf("ended %d, %v, by the pages from %d", len(ended), err, p.asked)
 				}
@@ -178,7 +178,7 @@ func TestPageThatFails(t *testing.T) {
 				p := &paged{process: w.process(), fails: func(n int) error { return tc.fails[n] }}
 				l := p.lessor()
 				l.PATs = p
-				ended, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
+				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if !errors.Is(err, tc.err) || len(ended) != 1 || !slices.Equal(p.asked, tc.asked) {
 					t.Errorf("ended %d, %v, by the pages from %d", len(ended), err, p.asked)
 				}

@@ -16,18 +16,17 @@ type Stage string
 
 // The stages of a lease, in order.
 const (
-	// Started: Azure DevOps was not asked for anything yet.
+	// Started: nothing was sent to Azure DevOps yet.
 	Started Stage = "started"
-	// Intended: the request that mints may have been sent, and may still take
-	// effect.
+	// Intended: the request to mint may have been sent and may still take effect.
 	Intended Stage = "intended"
-	// Minted: there is a PAT, and its id is known. Where there is a doubt, it was
-	// looked into before the PAT was handed over.
+	// Minted: there is a PAT, and its id is known. PATs of unsettled requests were
+	// looked for.
 	Minted Stage = "minted"
-	// Handed: whoever asked for the PAT has it.
-	HandedOver Stage = "handed"
-	// Over: it is certain that no PAT is left.
-	Closed Stage = "over"
+	// HandedOver: the job has the PAT, and skip-revoke leaves it to its expiry.
+	HandedOver Stage = "handedOver"
+	// Closed: it is certain that no PAT is left.
+	Closed Stage = "closed"
 )
 
 // Record is what a later process needs to end the lease. It holds no secret.
@@ -39,12 +38,10 @@ type Record struct {
 	// Intended is when the request that mints was about to be sent, by this
 	// machine's clock.
 	Intended time.Time `json:"intended,omitzero"`
-	// Doubt says that a request to mint was not answered in a way that settles
-	// it: there may be another PAT of this name.
-	Doubt bool `json:"doubt,omitempty"`
-	// Open is how many requests to mint may have made, or may yet make, a PAT
-	// that nobody has found.
-	Open int `json:"open,omitempty"`
+	// Unsettled counts the requests to mint that had no conclusive answer and whose
+	// PATs were not found: there may be that many more PATs of this name, or there
+	// will be when a late request takes effect.
+	Unsettled int `json:"unsettled,omitempty"`
 	// ID is the authorization id of the PAT.
 	ID string `json:"id,omitempty"`
 	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.
@@ -65,7 +62,7 @@ func Unrecorded(name string, now time.Time) Record {
 }
 
 // version of the format of Record.
-const version = 1
+const version = 2
 
 // ErrRecord is returned for a text that is no record.
 var ErrRecord = errors.New("not a record of a lease")
@@ -94,7 +91,7 @@ func ParseRecord(text string) (Record, error) {
 		return Record{}, ErrRecord
 	}
 	if r.Version != version {
-		return Record{}, fmt.Errorf("%w of version %d", ErrRecord, version)
+		return Record{}, fmt.Errorf("%w in version %d", ErrRecord, version)
 	}
 	switch r.Stage {
 	case Started, Intended, Minted, HandedOver, Closed:

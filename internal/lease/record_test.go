@@ -17,7 +17,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	at := time.Date(2026, 11, 5, 12, 0, 0, 123456789, time.UTC)
 	for name, r := range map[string]Record{
 		"started": {Stage: Started},
-		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: httpclient.Skew{Min: -300, Max: 5}, Doubt: true,
+		"intended": {Stage: Intended, Name: leaseName, Intended: at, Skew: httpclient.Skew{Min: -300, Max: 5}, Unsettled: 2,
 			Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso", "ca-file": "C:\\a b\\<c>&\u2028.pem"}}},
 		"minted":     {Stage: Minted, Name: "a \"b\" <c> & d\\e 🔑", ID: guid(1), Intended: at, ValidFrom: at, ValidTo: at.Add(time.Hour)},
 		"handed":     {Stage: HandedOver, Name: leaseName, ID: guid(1)},
@@ -76,17 +76,18 @@ func TestParseRecord(t *testing.T) {
 		"nothing":             {"", "not a record of a lease"},
 		"no JSON":             {"minted", "not a record of a lease"},
 		"another JSON":        {"[]", "not a record of a lease"},
-		"null":                {"null", "not a record of a lease of version 1"},
-		"no version":          {`{"stage":"minted"}`, "not a record of a lease of version 1"},
-		"a later version":     {`{"v":2,"stage":"minted"}`, "not a record of a lease of version 1"},
-		"no stage":            {`{"v":1}`, "not a record of a lease"},
-		"an unknown stage":    {`{"v":1,"stage":"renewed"}`, "not a record of a lease"},
-		"a stage in capitals": {`{"v":1,"stage":"MINTED"}`, "not a record of a lease"},
-		"cut off":             {`{"v":1,"stage":"minted"`, "not a record of a lease"},
-		"more behind it":      {`{"v":1,"stage":"minted"}{}`, "not a record of a lease"},
-		"a date that is none": {`{"v":1,"stage":"minted","validTo":"soon"}`, "not a record of a lease"},
-		"another type":        {`{"v":1,"stage":"minted","id":7}`, "not a record of a lease"},
-		"a further field":     {`{"v":1,"stage":"minted","further":true}`, ""},
+		"null":                {"null", "not a record of a lease in version 2"},
+		"no version":          {`{"stage":"minted"}`, "not a record of a lease in version 2"},
+		"an earlier version":  {`{"v":1,"stage":"minted"}`, "not a record of a lease in version 2"},
+		"a later version":     {`{"v":3,"stage":"minted"}`, "not a record of a lease in version 2"},
+		"no stage":            {`{"v":2}`, "not a record of a lease"},
+		"an unknown stage":    {`{"v":2,"stage":"renewed"}`, "not a record of a lease"},
+		"a stage in capitals": {`{"v":2,"stage":"MINTED"}`, "not a record of a lease"},
+		"cut off":             {`{"v":2,"stage":"minted"`, "not a record of a lease"},
+		"more behind it":      {`{"v":2,"stage":"minted"}{}`, "not a record of a lease"},
+		"a date that is none": {`{"v":2,"stage":"minted","validTo":"soon"}`, "not a record of a lease"},
+		"another type":        {`{"v":2,"stage":"minted","id":7}`, "not a record of a lease"},
+		"a further field":     {`{"v":2,"stage":"minted","further":true}`, ""},
 	} {
 		r, err := ParseRecord(tc.text)
 		if tc.err == "" {
@@ -171,11 +172,11 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 // FuzzParseRecord looks for a text that ends the process, or whose record is not
 // what comes back of it.
 func FuzzParseRecord(f *testing.F) {
-	f.Add(`{"v":1,"stage":"started"}`)
-	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Doubt: true, Skew: httpclient.Skew{Min: -7},
+	f.Add(`{"v":2,"stage":"started"}`)
+	f.Add(Record{Stage: Minted, Name: leaseName, ID: guid(1), Intended: time.Unix(1, 2), ValidTo: time.Unix(3, 4), Unsettled: 2, Skew: httpclient.Skew{Min: -7},
 		Settings: settings.Saved{Identity: "x", Values: map[string]string{"a": "b"}}}.String())
-	f.Add(`{"v":1,"stage":"intended","intended":"9999-12-31T23:59:59-23:59","validTo":"0000-01-01T00:00:00+23:59","skew":{"min":-9223372036854775808,"max":9223372036854775807}}`)
-	f.Add(`{"v":1,"stage":"over","name":"\ud800\u2028\u0000"}`)
+	f.Add(`{"v":2,"stage":"intended","intended":"9999-12-31T23:59:59-23:59","validTo":"0000-01-01T00:00:00+23:59","skew":{"min":-9223372036854775808,"max":9223372036854775807}}`)
+	f.Add(`{"v":2,"stage":"closed","name":"\ud800\u2028\u0000"}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := ParseRecord(text)
 		if err != nil {

@@ -30,31 +30,30 @@ var errNameless = errors.New("the record names no PAT")
 //
 // With an id it is that PAT; without one, or where a request to mint was left
 // open, it is every PAT of exactly that name. A request that may still take
-// effect is waited for. One PAT that cannot be revoked does not keep the others.
-func (l *Client) Release(ctx context.Context, r Record) ([]Revoked, error) {
-	var ended []Revoked
+// effect is waited for; mayMint reports that there was not enough time for that. A
+// PAT that cannot be revoked does not keep the others from being revoked.
+func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMint bool, err error) {
 	var failed error
 	if r.ID != "" {
 		gone, err := l.end(ctx, r.ID)
 		if err == nil {
 			ended = append(ended, Revoked{r.ID, r.ValidFrom, gone})
 		}
-		if failed = err; !r.Doubt {
+		if failed = err; r.Unsettled <= 0 {
 			if gone && r.Name != "" {
 				// It is gone, and that is that, unless the id was a wrong one.
 				named, _ := l.endNamed(ctx, r.Name, append(ids(ended), r.ID), 0)
 				ended = append(ended, named...)
 			}
-			return ended, failed
+			return ended, false, failed
 		}
 	}
-	missing := r.Open
+	missing := r.Unsettled
 	if r.Stage == Intended {
 		missing = max(1, missing)
 	}
 	named, open, err := l.await(ctx, r, append(ids(ended), r.ID), missing, failed == nil)
-	l.Open = open > 0
-	return append(ended, named...), and(failed, err)
+	return append(ended, named...), open > 0, and(failed, err)
 }
 
 // await ends the PATs of a record's name, but those of some ids, that so many

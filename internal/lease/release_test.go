@@ -53,15 +53,15 @@ func TestRelease(t *testing.T) {
 		{name: "one of several that is refused", record: Record{Name: leaseName}, active: []string{leaseName, leaseName, leaseName}, revokes: []error{nil, err403Revoke},
 			did: []string{"list", "revoke #1", "revoke #2", "revoke #3"}, ended: "#1 #3", err: "not yours", left: []string{"#2"}},
 
-		{name: "in doubt, by id and by name", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Doubt: true}, active: []string{leaseName, leaseName, other},
+		{name: "in doubt, by id and by name", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName, other},
 			did: []string{"revoke #2", "list", "revoke #1"}, ended: "#2 #1", left: []string{"#3"}},
-		{name: "in doubt, and the known one is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Doubt: true}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke},
+		{name: "in doubt, and the known one is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke},
 			did: []string{"revoke #2", "list", "revoke #1"}, ended: "#1", err: "not yours", left: []string{"#2"}},
-		{name: "in doubt, and both are refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Doubt: true}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke, err403Revoke},
+		{name: "in doubt, and both are refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"revoke #2", "list", "revoke #1"}, err: "not yours; revoke PAT", left: []string{"#1", "#2"}},
 
 		{name: "a record that names nothing", record: Record{Stage: Intended}, active: []string{"", leaseName}, err: "names no PAT", left: []string{"#1", "#2"}},
-		{name: "a record in doubt without a name", record: Record{Stage: Minted, ID: guid(2), Doubt: true}, active: []string{"", leaseName},
+		{name: "a record in doubt without a name", record: Record{Stage: Minted, ID: guid(2), Unsettled: 1}, active: []string{"", leaseName},
 			did: []string{"revoke #2"}, ended: "#2", err: "names no PAT", left: []string{"#1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestRelease(t *testing.T) {
 					w.active = append(w.active, pat.Token{ID: guid(i + 1), DisplayName: name, ValidFrom: time.Unix(int64(i+1), 0)})
 				}
 				tc.record.ValidFrom = time.Unix(99, 0)
-				ended, err := w.process().lessor().Release(t.Context(), tc.record)
+				ended, _, err := w.process().lessor().Release(t.Context(), tc.record)
 				if (err == nil) != (tc.err == "") || err != nil && (!strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "\n")) {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
@@ -103,7 +103,7 @@ func TestReleaseOfAPATWithoutAnID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, active: []pat.Token{{DisplayName: leaseName}}, revokes: []error{&pat.Error{Op: "revoke", Unsent: true, Message: "the authorization id is not a GUID"}}}
-		if ended, err := w.process().lessor().Release(t.Context(), Record{Name: leaseName}); err == nil || len(ended) > 0 {
+		if ended, _, err := w.process().lessor().Release(t.Context(), Record{Name: leaseName}); err == nil || len(ended) > 0 {
 			t.Errorf("ended %v, %v", ended, err)
 		}
 	})
@@ -115,7 +115,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	t.Parallel()
 	intended := Record{Stage: Intended, Name: leaseName}
 	doubtful := intended
-	doubtful.Doubt, doubtful.Open = true, 2
+	doubtful.Unsettled = 2
 	behind := intended
 	behind.Skew = httpclient.Skew{Min: -time.Hour, Max: -time.Hour}
 	for _, tc := range []struct {
@@ -143,9 +143,9 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: commitWindow, ended: 1, logged: true},
 		{name: "in doubt, when the time is over", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
 
-		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
-		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, commit: []time.Duration{0}, ended: 2},
-		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Doubt: true, Open: 1}, took: commitWindow, ended: 1, logged: true},
+		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
+		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{0}, ended: 2},
+		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, took: commitWindow, ended: 1, logged: true},
 
 		{name: "of a minted one nothing is to come", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, ended: 1},
 		{name: "without a record it is not known since when", record: Record{Name: leaseName}},
@@ -154,7 +154,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t}
-				if tc.record.Stage == Intended || tc.record.Doubt {
+				if tc.record.Stage == Intended || tc.record.Unsettled > 0 {
 					tc.record.Intended = time.Now().Add(-tc.since)
 				}
 				for i, at := range tc.commit {
@@ -165,7 +165,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 					}
 				}
 				begin := time.Now()
-				ended, err := w.process().lessor().Release(t.Context(), tc.record)
+				ended, _, err := w.process().lessor().Release(t.Context(), tc.record)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +192,7 @@ func TestReleaseLooksOnceMoreWhenTheTimeIsOver(t *testing.T) {
 		l := w.process().lessor()
 		l.PATs = stale{w.process()}
 		time.AfterFunc(commitWindow-time.Millisecond, func() { w.commit(1, pat.Create{DisplayName: leaseName}) })
-		if ended, err := l.Release(t.Context(), r); err != nil || len(ended) != 1 {
+		if ended, _, err := l.Release(t.Context(), r); err != nil || len(ended) != 1 {
 			t.Errorf("ended %v, %v", ended, err)
 		}
 		w.left()
@@ -228,7 +228,7 @@ func TestReleaseIsInterrupted(t *testing.T) {
 		{"while it waits for a late commit", Record{Stage: Intended, Name: leaseName}, 0, 0},
 		{"while it revokes", Record{Stage: Minted, Name: leaseName, ID: guid(1)}, time.Hour, 0},
 		{"while it lists", Record{Name: leaseName}, time.Hour, 0},
-		{"between two", Record{Stage: Minted, Name: leaseName, ID: guid(1), Doubt: true}, 2 * time.Second, 1},
+		{"between two", Record{Stage: Minted, Name: leaseName, ID: guid(1), Unsettled: 1}, 2 * time.Second, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -241,7 +241,7 @@ func TestReleaseIsInterrupted(t *testing.T) {
 					tc.record.Intended = time.Now()
 				}
 				begin := time.Now()
-				ended, err := w.process().lessor().Release(ctx, tc.record)
+				ended, _, err := w.process().lessor().Release(ctx, tc.record)
 				if !errors.Is(err, errSignal) || len(ended) != tc.ended {
 					t.Errorf("ended %v, %v", ended, err)
 				}
@@ -263,7 +263,7 @@ func TestReleaseOfSeveralIsInterrupted(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		ended, err := w.process().lessor().Release(ctx, Record{Name: leaseName})
+		ended, _, err := w.process().lessor().Release(ctx, Record{Name: leaseName})
 		if !errors.Is(err, context.DeadlineExceeded) || len(ended) != 1 || strings.Contains(err.Error(), ";") {
 			t.Errorf("ended %v, %v", ended, err)
 		}
@@ -280,7 +280,7 @@ func TestTimeEndsWhileWaiting(t *testing.T) {
 		l.Sleep = func(_ context.Context, d time.Duration) { time.Sleep(d + 10*time.Second) }
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if ended, err := l.Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()}); err != nil || len(ended) != 0 {
+		if ended, _, err := l.Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()}); err != nil || len(ended) != 0 {
 			t.Errorf("ended %v, %v", ended, err)
 		}
 	})
@@ -295,7 +295,7 @@ func TestTimeEndsWhileLooking(t *testing.T) {
 			w := &world{T: t, slowness: 1500 * time.Millisecond}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			ended, err := w.process().lessor().Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()})
+			ended, _, err := w.process().lessor().Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()})
 			if len(ended) != 0 || (err != nil) != complains {
 				t.Errorf("within %s: ended %v, %v", timeout, ended, err)
 			}

@@ -42,7 +42,7 @@ func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, revokes: tc.revokes, looks: tc.looks}
 				w.commit(1, pat.Create{DisplayName: leaseName})
-				ended, err := w.process().lessor().Release(t.Context(), Record{Stage: Minted, Name: leaseName, ID: guid(1)})
+				ended, _, err := w.process().lessor().Release(t.Context(), Record{Stage: Minted, Name: leaseName, ID: guid(1)})
 				w.did(tc.did...)
 				if tc.err != "" {
 					if err == nil || !strings.Contains(err.Error(), tc.err) {
@@ -116,7 +116,7 @@ func TestCreateThatIsHeldBack(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			l, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
-			if err != nil || l.Record.Doubt || time.Since(w.last().Intended) != held {
+			if err != nil || l.Record.Unsettled > 0 || time.Since(w.last().Intended) != held {
 				t.Errorf("after %s: %v", held, err)
 			}
 			w.did("record intended", "create", "mask #1", "record minted #1")
@@ -188,10 +188,10 @@ func TestSettle(t *testing.T) {
 			w := &world{T: t, creates: []create{{commit: late, answer: time.Second, err: errReset}}}
 			lessor := w.process().lessor()
 			l, err := lessor.Acquire(t.Context(), fresh(), wanted)
-			if err != nil || !l.Record.Doubt {
+			if err != nil || l.Record.Unsettled == 0 {
 				t.Fatalf("%v, %+v", err, l)
 			}
-			if err := lessor.Settle(t.Context(), l); err != nil || l.Record.Doubt {
+			if err := lessor.Settle(t.Context(), l); err != nil || l.Record.Unsettled > 0 {
 				t.Errorf("%v, %+v", err, l.Record)
 			}
 			time.Sleep(time.Minute)
@@ -224,6 +224,6 @@ func TestReadyBeforeTheIntent(t *testing.T) {
 		if _, err := l.Acquire(t.Context(), fresh(), wanted); err == nil || err.Error() != "mint a PAT: Azure DevOps asks to wait 300 s, and there are 90 s left" {
 			t.Errorf("error %v", err)
 		}
-		w.did("record over")
+		w.did("record closed")
 	})
 }

@@ -127,16 +127,21 @@ func (p *process) note(format string, args ...any) {
 	p.journal = append(p.journal, fmt.Sprintf(format, args...))
 }
 
-func (p *process) record(r Record) error {
-	p.alive()
+// entry is a record as the journal shows it.
+func entry(r Record) string {
 	text := "record " + string(r.Stage)
 	if r.ID != "" {
 		text += " " + short(r.ID)
 	}
-	if r.Doubt {
+	if r.Unsettled > 0 {
 		text += " in doubt"
 	}
-	p.note("%s", text)
+	return text
+}
+
+func (p *process) record(r Record) error {
+	p.alive()
+	p.note("%s", entry(r))
 	if p.recordFails != nil {
 		if err := p.recordFails(r); err != nil {
 			return err
@@ -194,8 +199,14 @@ func (w *world) commit(n int, c pat.Create) pat.Token {
 
 func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	p.alive()
-	p.note("create")
 	p.mu.Lock()
+	// The intent counts this request too. The journal shows those before it.
+	if n := len(p.records); n > 0 && len(p.journal) > 0 && p.journal[len(p.journal)-1] == entry(p.records[n-1]) {
+		before := p.records[n-1]
+		before.Unsettled--
+		p.journal[len(p.journal)-1] = entry(before)
+	}
+	p.journal = append(p.journal, "create")
 	var script create
 	if p.created < len(p.creates) {
 		script = p.creates[p.created]
