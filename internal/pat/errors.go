@@ -60,6 +60,9 @@ type Error struct {
 	// noContent says that a 2xx (203 included) holds no answer at all: its body is
 	// empty, a page, or broken JSON.
 	noContent bool
+	// undecided says that a revocation was answered with a 2xx that does not confirm
+	// it, such as 202: only the list tells what became of the PAT.
+	undecided bool
 }
 
 // The causes of a call of which no request can be made.

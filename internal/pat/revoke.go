@@ -65,6 +65,7 @@ func (c *Client) confirmed(r call, status int, body []byte, header http.Header) 
 	switch {
 	case status != http.StatusOK && status != http.StatusNoContent:
 		doubt.Message = "the answer does not say that the PAT is revoked"
+		doubt.noContent, doubt.undecided = true, true
 	case len(httpclient.Bare(body)) == 0:
 		return nil
 	case unread != nil:
@@ -142,12 +143,15 @@ func (c *Client) Listed(ctx context.Context, id string, show Show) (bool, error)
 }
 
 // Unanswered reports whether a request was sent, and no answer tells what became
-// of it: none came, or half of one, or a gateway had waited for it in vain.
+// of it: none came, or half of one, or a gateway had waited for it in vain, or it
+// was a revocation that was only accepted (202).
 func (e *Error) Unanswered() bool {
 	var inner *Error
 	switch {
 	case e.Unsent, errors.As(e.Err, &inner):
 		return false
+	case e.undecided:
+		return true
 	case e.Status == http.StatusRequestTimeout, e.Status == http.StatusBadGateway, e.Status == http.StatusGatewayTimeout:
 		return true
 	}
