@@ -152,7 +152,7 @@ func TestRedactCutOff(t *testing.T) {
 	for _, text := range []string{newPAT, oldPAT, refresh} {
 		log := hiding(text)
 		for _, encoded := range []string{text, url.QueryEscape(text), base64.RawStdEncoding.EncodeToString([]byte(text))} {
-			for left := shortest; left < min(len(encoded), 250); left++ {
+			for left := minEncoded; left < min(len(encoded), 250); left++ {
 				said := sanitize.Line("AADSTS70000: not valid: "+encoded+" for ever and ever", 24+left+1)
 				if got := log.Redact(said + "\nand more…"); got != "AADSTS70000: not valid: ***…\nand more…" {
 					t.Fatalf("%q became %q", said, got)
@@ -185,7 +185,7 @@ func FuzzRedact(f *testing.F) {
 			t.Skip() // could be made of what replaces it
 		}
 		for _, encoded := range append(encodings(text), text) {
-			if len(encoded) < shortest && encoded != text {
+			if len(encoded) < minEncoded && encoded != text {
 				continue
 			}
 			if got := hiding(text).Redact(before + encoded + behind); strings.Contains(got, encoded) && !strings.Contains("***", encoded) {

@@ -16,15 +16,15 @@ import (
 func TestRedactOtherSpellings(t *testing.T) {
 	t.Parallel()
 	const password = `p4ss W0rd+/=%&{}x"<ü>`
-	var s Redactor
-	s.Add(secret.New(password))
+	var r Redactor
+	r.Add(secret.New(password))
 	each := func(format string) string {
 		var b strings.Builder
-		for _, r := range password {
-			if strings.ContainsRune("+/=%&{}\"<>ü ", r) {
-				fmt.Fprintf(&b, format, r)
+		for _, c := range password {
+			if strings.ContainsRune("+/=%&{}\"<>ü ", c) {
+				fmt.Fprintf(&b, format, c)
 			} else {
-				b.WriteRune(r)
+				b.WriteRune(c)
 			}
 		}
 		return b.String()
@@ -43,7 +43,7 @@ func TestRedactOtherSpellings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := s.Redact("before " + text + " after"); got != "before *** after" {
+			if got := r.Redact("before " + text + " after"); got != "before *** after" {
 				t.Errorf("%q became %q", text, got)
 			}
 		})
@@ -55,8 +55,8 @@ func TestRedactOtherSpellings(t *testing.T) {
 func TestRedactPieces(t *testing.T) {
 	t.Parallel()
 	const token = "0123456789abcdefghijABCDEFGHIJ-_zyxwvutsrqponmlkjihgfedcba9876543210"
-	var s Redactor
-	s.Add(secret.New(token))
+	var r Redactor
+	r.Add(secret.New(token))
 	for _, tc := range []struct{ name, in, want string }{
 		{"without its first character", "x " + token[1:] + " y", "x *** y"},
 		{"its end", "x " + token[30:] + " y", "x *** y"},
@@ -64,12 +64,12 @@ func TestRedactPieces(t *testing.T) {
 		{"in two", token[:30] + " . " + token[30:], "*** . ***"},
 		{"a piece of its base64", "x " + base64.StdEncoding.EncodeToString([]byte(":" + token))[20:70] + " y", "x *** y"},
 		{"a piece of its hex", "x " + hex.EncodeToString([]byte(token))[20:70] + " y", "x *** y"},
-		{"too little", "x " + token[:piece-1] + " y", "x " + token[:piece-1] + " y"},
+		{"too little", "x " + token[:window-1] + " y", "x " + token[:window-1] + " y"},
 		{"something else", "https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/oauth2", "https://login.microsoftonline.com/11111111-1111-4111-8111-111111111111/oauth2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got := s.Redact(tc.in); got != tc.want {
+			if got := r.Redact(tc.in); got != tc.want {
 				t.Errorf("%q became %q, want %q", tc.in, got, tc.want)
 			}
 		})

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"azdo-pat/internal/secret"
@@ -21,7 +20,10 @@ import (
 func through(t testing.TB, pat, text string, split func(left int) int) string {
 	t.Helper()
 	var out bytes.Buffer
-	f := &Writer{w: &out, parts: known(t, pat)}
+	f, err := NewWriter(&out, secret.New(pat))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for rest := []byte(text); len(rest) > 0; {
 		n := min(max(1, split(len(rest))), len(rest))
 		part := bytes.Clone(rest[:n])
@@ -35,22 +37,6 @@ func through(t testing.TB, pat, text string, split func(left int) int) string {
 		t.Fatal(err)
 	}
 	return out.String()
-}
-
-var automata sync.Map
-
-// known is the automaton for a PAT, which takes longer to make than to use.
-func known(t testing.TB, pat string) *parts {
-	t.Helper()
-	if m, ok := automata.Load(pat); ok {
-		return m.(*parts)
-	}
-	f, err := NewWriter(io.Discard, secret.New(pat))
-	if err != nil {
-		t.Fatal(err)
-	}
-	automata.Store(pat, f.parts)
-	return f.parts
 }
 
 func whole(left int) int { return left }
@@ -129,7 +115,7 @@ func TestWriterWaitsForNoMore(t *testing.T) {
 	for n := 1; n <= len(newPAT); n++ { // however much of the PAT is there, none of it comes out
 		out.Reset()
 		fmt.Fprint(f, "- "+newPAT[:n])
-		if want := "- " + strings.Repeat("*", 3*min(1, n/piece)); out.String() != want {
+		if want := "- " + strings.Repeat("*", 3*min(1, n/window)); out.String() != want {
 			t.Fatalf("of %d characters of the PAT came out %q, want %q", n, out.String(), want)
 		}
 		fmt.Fprint(f, "\n")
@@ -151,8 +137,8 @@ func TestWriterThatCannotWrite(t *testing.T) {
 	if err := f.Close(); err == nil {
 		t.Error("Close without an error")
 	}
-	for _, pat := range []string{"", strings.Repeat("x", longestPAT+1)} {
-		if _, err := NewWriter(io.Discard, secret.New(pat)); !errors.Is(err, ErrLong) {
+	for _, pat := range []string{"", strings.Repeat("x", maxPAT+1)} {
+		if _, err := NewWriter(io.Discard, secret.New(pat)); !errors.Is(err, ErrTooLong) {
 			t.Errorf("a PAT of %d characters: %v", len(pat), err)
 		}
 	}
@@ -177,38 +163,8 @@ func TestWriterIsBounded(t *testing.T) { // not parallel: it counts allocations
 	}); n > 1 {
 		t.Errorf("%.0f allocations a write", n)
 	}
-	if size := 4*(cap(f.parts.next)+2*cap(f.parts.longest)) + 8*cap(f.parts.triples); size > 1<<20 {
-		t.Errorf("the automaton takes %d bytes", size)
-	}
-}
-
-// After each byte of a text the automaton knows the longest part that the text ends
-// with. Texts of two letters repeat themselves in every way there is.
-func TestParts(t *testing.T) {
-	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2))
-	letters := func(n int) string {
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = "abc"[random.IntN(25)/12]
-		}
-		return string(b)
-	}
-	for range 300 {
-		texts := []string{letters(12), letters(8), letters(20)}
-		m := newParts(texts, 4)
-		text := letters(100)
-		state, length := int32(0), 0
-		for i := range len(text) {
-			state, length = m.step(state, length, text[i])
-			longest := i + 1
-			for !slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, text[i+1-longest:i+1]) }) {
-				longest--
-			}
-			if length != longest {
-				t.Fatalf("of %q in %q: after %d bytes %d, want %d", texts, text, i+1, length, longest)
-			}
-		}
+	if size := cap(f.text) + cap(f.out); size > 4*len(text) {
+		t.Errorf("%d bytes are kept of writes of %d", size, len(text))
 	}
 }
 
@@ -216,11 +172,11 @@ func TestParts(t *testing.T) {
 // the same, nothing of the PAT or its encodings is in it, and what is not of the
 // PAT is all there.
 func FuzzWriter(f *testing.F) {
-	forms := append(encodings(newPAT), newPAT, b64(newPAT), b64(":"+newPAT))
+	all := append(forms(newPAT), b64(newPAT), b64(":"+newPAT))
 	parts := map[string]bool{}
-	for _, form := range forms {
-		for i := 0; i+piece <= len(form); i++ {
-			parts[form[i:i+piece]] = true
+	for _, form := range all {
+		for i := 0; i+window <= len(form); i++ {
+			parts[form[i:i+window]] = true
 		}
 	}
 	f.Add([]byte("a line\n"), uint64(1))
@@ -235,7 +191,7 @@ func FuzzWriter(f *testing.F) {
 				text.WriteByte(b)
 				continue
 			}
-			form := forms[random.IntN(len(forms))]
+			form := all[random.IntN(len(all))]
 			from := random.IntN(len(form))
 			text.WriteString(form[from:min(len(form), from+int(b&0x7f))])
 		}
@@ -247,9 +203,9 @@ func FuzzWriter(f *testing.F) {
 			t.Errorf("%q became %q, and byte by byte %q", text.String(), want, got)
 		}
 		holds := func(text string) string {
-			for i := 0; i+piece <= len(text); i++ {
-				if parts[text[i:i+piece]] {
-					return text[i : i+piece]
+			for i := 0; i+window <= len(text); i++ {
+				if parts[text[i:i+window]] {
+					return text[i : i+window]
 				}
 			}
 			return ""

@@ -1,0 +1,75 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const (
+	// window is how many characters in a row of a form are replaced.
+	window = 24
+	// keyLen is the length of a key. No credential is shorter.
+	keyLen = 4
+	// keyBits is how many bits tell which keys there are. For the tokens of a usual
+	// run, which have about 100,000 keys, one in ten is set.
+	keyBits = 1 << 20
+)
+
+// index finds forms in a text, and windows of those that are longer.
+//
+// A key is any four bytes in a row. Each match in a text holds one that begins at a
+// multiple of step, so only these are looked up, and most are in no form. So a
+// stream costs next to nothing, and adding a form little.
+type index struct {
+	forms [][]byte
+	keys  []uint64 // a bit for each hash of a key
+	step  int
+}
+
+// add makes a form known.
+func (x *index) add(text string) {
+	form := []byte(text)
+	if len(form) < keyLen {
+		return
+	}
+	if x.forms == nil {
+		x.keys = make([]uint64, keyBits/64)
+		x.step = window - keyLen + 1
+	}
+	x.forms = append(x.forms, form)
+	x.step = min(x.step, len(form)-keyLen+1)
+	for i := range len(form) - keyLen + 1 {
+		h := hash(form[i : i+keyLen])
+		x.keys[h/64] |= 1 << (h % 64)
+	}
+}
+
+// find appends the matches in text, which may overlap.
+func (x *index) find(found []span, text []byte) []span {
+	if x.forms == nil {
+		return found
+	}
+	for i := 0; i+keyLen <= len(text); i += x.step {
+		key := text[i : i+keyLen]
+		if h := hash(key); x.keys[h/64]&(1<<(h%64)) == 0 {
+			continue
+		}
+		for _, form := range x.forms {
+			if !bytes.Contains(form, key) {
+				continue
+			}
+			n := min(window, len(form))
+			for from := max(0, i+keyLen-n); from <= min(i, len(text)-n); from++ {
+				if bytes.Contains(form, text[from:from+n]) {
+					found = append(found, span{from, from + n})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// hash is a multiplicative hash of a key.
+func hash(key []byte) uint32 {
+	return binary.LittleEndian.Uint32(key) * 0x9E3779B1 >> 12
+}
