@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
 )
 
@@ -22,7 +22,7 @@ type GitHub struct {
 	Audience string
 }
 
-var pending = lazyregexp.New(`(?i)\bpending\b`)
+var pending = regexp.MustCompile(`(?i)\bpending\b`)
 
 const askingGitHub = "ask GitHub for an assertion"
 
@@ -75,7 +75,7 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, g.Token)
 	e := a.Refused(askingGitHub, resp)
 	e.Name = "GitHub"
-	e.Passes = pending().Match(body[:min(len(body), 4096)])
+	e.Passes = pending.Match(body[:min(len(body), 4096)])
 	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"
 	}

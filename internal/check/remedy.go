@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
 )
@@ -172,11 +172,11 @@ func get(path string) string {
 
 // notInName is what the name of a federated credential is not to hold: it is
 // part of a URL.
-var notInName = lazyregexp.New(`[^A-Za-z0-9]+`)
+var notInName = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // credentialName makes a name of a subject; Entra takes 120 characters.
 func credentialName(subject string) string {
-	name := "azdo-pat-" + strings.Trim(notInName().ReplaceAllString(subject, "-"), "-")
+	name := "azdo-pat-" + strings.Trim(notInName.ReplaceAllString(subject, "-"), "-")
 	return strings.Trim(name[:min(len(name), 120)], "-")
 }
 
@@ -197,20 +197,20 @@ func asciiJSON(v any) string {
 }
 
 // plainWord is what a shell takes as it is written.
-var plainWord = lazyregexp.New(`^[A-Za-z0-9_@%+=:,./-]+$`)
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
 // shell quotes a word for a POSIX shell. A word that a log cannot show is printed
 // by the command, from the octal numbers of its bytes.
 func shell(word string) string {
 	switch {
-	case plainWord().MatchString(word):
+	case plainWord.MatchString(word):
 		return word
 	case !sanitize.NeedsEscape(word):
 		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 	}
 	var b strings.Builder
 	for _, c := range []byte(word) {
-		if plainWord().Match([]byte{c}) {
+		if plainWord.Match([]byte{c}) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, `\%03o`, c)
@@ -226,7 +226,7 @@ func powershell(word string) string {
 	if sanitize.NeedsEscape(word) {
 		var b strings.Builder
 		for _, r := range word {
-			if plainWord().MatchString(string(r)) {
+			if plainWord.MatchString(string(r)) {
 				b.WriteRune(r)
 			} else {
 				fmt.Fprintf(&b, "`u{%x}", r)

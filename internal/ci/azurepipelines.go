@@ -10,11 +10,11 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/displayname"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -44,13 +44,13 @@ func NewAzurePipelines(o Options) *AzurePipelines {
 
 // macro is how a variable that is not defined arrives: the agent replaces
 // "$(NAME)" in a step's env only where it knows the name.
-var macro = lazyregexp.New(`^\$\([^()]*\)$`)
+var macro = regexp.MustCompile(`^\$\([^()]*\)$`)
 
 // LookupEnv implements [Platform]. It reads the environment, in which a variable that the pipeline does
 // not define counts as unset.
 func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
 	v, ok := p.env(name)
-	if macro().MatchString(strings.TrimSpace(v)) {
+	if macro.MatchString(strings.TrimSpace(v)) {
 		return "", false
 	}
 	return v, ok

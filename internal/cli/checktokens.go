@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,6 @@ import (
 	"azdo-pat/internal/check"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
@@ -259,7 +259,7 @@ func (k *preflight) sawToken(token secret.Value) {
 }
 
 // ours is what mint calls a PAT.
-var ours = lazyregexp.New(`^azdo-pat .* [0-9a-f]{16}$`)
+var ours = regexp.MustCompile(`^azdo-pat .* [0-9a-f]{16}$`)
 
 // aPage is how many PATs are looked at, at most.
 const aPage = 100
@@ -291,7 +291,7 @@ func (k *preflight) askList(ctx context.Context, token secret.Value) {
 				return err
 			}
 			count++
-			if ours().MatchString(t.DisplayName) {
+			if ours.MatchString(t.DisplayName) {
 				leases++
 			}
 			if from := t.ValidFrom; !from.IsZero() && (oldest.IsZero() || from.Before(oldest)) {

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,6 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -223,7 +223,7 @@ func (e *Error) parse(body []byte, secrets []secret.Value) {
 			e.addCode(n)
 		}
 	}
-	if m := codeInText().FindStringSubmatch(description); m != nil && len(e.Codes) == 0 {
+	if m := codeInText.FindStringSubmatch(description); m != nil && len(e.Codes) == 0 {
 		n, _ := strconv.ParseFloat(m[1], 64)
 		e.addCode(n)
 	}
@@ -238,4 +238,4 @@ func (e *Error) addCode(n float64) {
 // maxCodes bounds how many codes of a refusal are read.
 const maxCodes = 16
 
-var codeInText = lazyregexp.New(`\bAADSTS([0-9]{1,9})\b`)
+var codeInText = regexp.MustCompile(`\bAADSTS([0-9]{1,9})\b`)

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 
+	"github.com/google/uuid"
+
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 )
 
@@ -33,12 +35,12 @@ var ErrNoTenant = errors.New("the organization is nowhere")
 const askingTenant = "ask the organization for its tenant"
 
 var (
-	tenantGUID = lazyregexp.New(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	authURI    = lazyregexp.New(`(?i)(?:^|[\s,;])authorization(?:_uri)?\s*=\s*"?\s*([^",;\s]+)`)
-	notThere   = lazyregexp.New(`(?i)\b(?:not found|not be found|does not exist|no such)\b`)
+	authURI  = regexp.MustCompile(`(?i)(?:^|[\s,;])authorization(?:_uri)?\s*=\s*"?\s*([^",;\s]+)`)
+	notThere = regexp.MustCompile(`(?i)\b(?:not found|not be found|does not exist|no such)\b`)
 )
 
-const noTenant = "00000000-0000-0000-0000-000000000000"
+// noTenant is what Azure DevOps sends for an organization without a tenant.
+var noTenant = uuid.Nil.String()
 
 // Tenant makes one attempt.
 func (o *Organization) Tenant(ctx context.Context) (string, error) {
@@ -63,7 +65,7 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 		return tenant, nil
 	// A misspelt organization needs no connection to Entra, even where the answer
 	// names a tenant of zeros.
-	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere().MatchString(said.Message):
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere.MatchString(said.Message):
 		e.Err = ErrNoTenant
 		e.Detail, e.Advice = "there is no organization "+sanitize.Line(o.Name, 60), "check organization, or set tenant-id"
 	case tenant == noTenant && !httpclient.RetryableStatus(resp.StatusCode):
@@ -86,7 +88,7 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 func tenantOf(h http.Header) string {
 	var found []string
 	for _, line := range h.Values("WWW-Authenticate") {
-		for _, m := range authURI().FindAllStringSubmatch(line, -1) {
+		for _, m := range authURI.FindAllStringSubmatch(line, -1) {
 			if u, err := url.Parse(m[1]); err == nil {
 				found = append(found, strings.Split(u.Path, "/")...)
 			}
@@ -97,10 +99,11 @@ func tenantOf(h http.Header) string {
 	}
 	tenant := ""
 	for _, text := range found {
+		id, err := uuid.Parse(text)
 		switch {
-		case !tenantGUID().MatchString(text):
-		case text != noTenant:
-			return strings.ToLower(text)
+		case err != nil || len(text) != len(noTenant): // other notations of a GUID
+		case id != uuid.Nil:
+			return id.String()
 		default:
 			tenant = noTenant
 		}

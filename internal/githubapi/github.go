@@ -10,12 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
 )
 
@@ -65,7 +65,7 @@ const apiVersion = "2022-11-28"
 // https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
 const secondary = time.Minute
 
-var limitText = lazyregexp.New(`(?i)\brate limit\b|\babuse detection\b`)
+var limitText = regexp.MustCompile(`(?i)\brate limit\b|\babuse detection\b`)
 
 // Over reports whether a run attempt is completed. It sends one request. An
 // error is a [*httpclient.Error]; errors.Is tells refusals apart.
@@ -158,5 +158,5 @@ func (c *Client) limit(resp *http.Response, message string) (time.Duration, bool
 		}
 		return max(time.Second, time.Unix(reset, 0).Sub(now)), true
 	}
-	return secondary, resp.StatusCode == http.StatusTooManyRequests || limitText().MatchString(message)
+	return secondary, resp.StatusCode == http.StatusTooManyRequests || limitText.MatchString(message)
 }

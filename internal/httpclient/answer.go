@@ -9,9 +9,9 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -86,10 +86,10 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 	a.Message = Hide(text, secrets...)
 	for _, in := range []string{a.Message, Hide(serviceError(h), secrets...)} {
 		if a.Code == "" {
-			a.Code = numbered().FindString(in)
+			a.Code = numbered.FindString(in)
 		}
 	}
-	a.TypeKey = sanitize.Line(notInCode().ReplaceAllString(Hide(string(e.TypeKey), secrets...), ""), 60)
+	a.TypeKey = sanitize.Line(notInCode.ReplaceAllString(Hide(string(e.TypeKey), secrets...), ""), 60)
 	return a
 }
 
@@ -98,10 +98,10 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 func (a Answer) Anonymous() bool { return Anonymous(a.Message) }
 
 // Anonymous is [Answer.Anonymous] of a message.
-func Anonymous(message string) bool { return anonymous().MatchString(message) }
+func Anonymous(message string) bool { return anonymous.MatchString(message) }
 
 // anonymous is TF400813 with an empty user, the anonymous principal, or no user.
-var anonymous = lazyregexp.New(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
+var anonymous = regexp.MustCompile(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
 
 // textOf is the reason in a body that is no JSON. Nothing is cut here, or half a
 // credential could be left, which [Hide] would not recognize.
@@ -109,12 +109,12 @@ func textOf(h http.Header, body []byte, a Answer) string {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
 	case a.HTML:
-		if text := title(body); numbered().MatchString(text) {
+		if text := title(body); numbered.MatchString(text) {
 			return text
 		}
 		// A page of Azure DevOps can have its reason below a title that says
 		// nothing.
-		if m := numberedText().FindString(string(body)); m != "" {
+		if m := numberedText.FindString(string(body)); m != "" {
 			return html.UnescapeString(m)
 		}
 		return LooksLike(body)
@@ -128,13 +128,13 @@ func textOf(h http.Header, body []byte, a Answer) string {
 
 var (
 	// numbered is a numbered error of Azure DevOps.
-	numbered     = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}\b`)
-	numberedText = lazyregexp.New(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
-	notInCode    = lazyregexp.New(`[^A-Za-z0-9_.]+`)
-	titled       = lazyregexp.New(`(?is)<title[^>]*>([^<]+)`)
+	numbered     = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}\b`)
+	numberedText = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
+	notInCode    = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
+	titled       = regexp.MustCompile(`(?is)<title[^>]*>([^<]+)`)
 	// credential is what a credential looks like: a PAT of today, a PAT of before
 	// July 2024, a JWT.
-	credential = lazyregexp.New(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+	credential = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 )
 
 // Hide makes a server's text fit for an error: one line of bounded length,
@@ -155,7 +155,7 @@ func Redact(text string, secrets ...secret.Value) string {
 			}
 		}
 	}
-	return credential().ReplaceAllString(text, "***")
+	return credential.ReplaceAllString(text, "***")
 }
 
 // loose is a string where the field of the JSON may be of any type.
@@ -210,7 +210,7 @@ func (e *serviceErr) text() string {
 			break
 		}
 	}
-	if inner := string(e.Inner.Message); numbered().MatchString(inner) && !numbered().MatchString(text) {
+	if inner := string(e.Inner.Message); numbered.MatchString(inner) && !numbered.MatchString(text) {
 		return strings.TrimPrefix(text+": "+inner, ": ")
 	}
 	return text
@@ -254,7 +254,7 @@ func NoContent(body []byte) bool {
 
 // title is the title of a page, or "".
 func title(body []byte) string {
-	if m := titled().FindSubmatch(body); m != nil {
+	if m := titled.FindSubmatch(body); m != nil {
 		return strings.TrimSpace(html.UnescapeString(string(m[1])))
 	}
 	return ""
@@ -287,7 +287,7 @@ var supportHeaders = []string{"X-VSS-E2EID", "ActivityId", "x-ms-request-id", "c
 func SupportIDs(h http.Header, secrets ...secret.Value) string {
 	var ids []string
 	for _, name := range supportHeaders {
-		if value := Hide(h.Get(name), secrets...); supportID().MatchString(value) {
+		if value := Hide(h.Get(name), secrets...); supportID.MatchString(value) {
 			ids = append(ids, name+" "+value)
 		}
 	}
@@ -296,7 +296,7 @@ func SupportIDs(h http.Header, secrets ...secret.Value) string {
 
 // supportID is the form of an id: a GUID, or GitHub's groups of hexadecimal
 // digits. Nothing else is repeated, so that no header can carry a credential here.
-var supportID = lazyregexp.New(`^[0-9A-Fa-f:-]{8,64}$`)
+var supportID = regexp.MustCompile(`^[0-9A-Fa-f:-]{8,64}$`)
 
 // Refused makes the error of the answer, as [Refused] does.
 func (a Answer) Refused(doing string, resp *http.Response) *Error {

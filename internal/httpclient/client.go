@@ -123,7 +123,7 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, err := r.URL.Parse(resp.Header.Get("Location")); err != nil {
 		resp.Header.Del("Location")
 	}
-	resp.Body = &limited{body: resp.Body, left: MaxBody, cancel: cancel}
+	resp.Body = &limitedBody{http.MaxBytesReader(nil, resp.Body, MaxBody), cancel}
 	return resp, nil
 }
 
@@ -136,32 +136,22 @@ func closeIdle(t http.RoundTripper) {
 	}
 }
 
-type limited struct {
-	body   io.ReadCloser
-	left   int64
-	over   bool
-	cancel context.CancelFunc
+// limitedBody is the body of an answer, at most MaxBody bytes of it.
+type limitedBody struct {
+	io.ReadCloser // by http.MaxBytesReader
+	cancel        context.CancelFunc
 }
 
-func (l *limited) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		// Exactly MaxBody bytes are fine if nothing follows.
-		var one [1]byte
-		n, err := l.body.Read(one[:])
-		if l.over = l.over || n > 0; l.over {
-			err = ErrTooLarge
-		}
-		return 0, err
+func (l *limitedBody) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		err = ErrTooLarge
 	}
-	if int64(len(p)) > l.left {
-		p = p[:l.left]
-	}
-	n, err := l.body.Read(p)
-	l.left -= int64(n)
 	return n, err
 }
 
-func (l *limited) Close() error {
+func (l *limitedBody) Close() error {
 	defer l.cancel()
-	return l.body.Close()
+	return l.ReadCloser.Close()
 }

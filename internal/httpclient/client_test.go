@@ -141,7 +141,7 @@ func TestBodyIsBounded(t *testing.T) {
 // A reader may return nothing without being at its end.
 func TestBodyThatHesitatesAtTheBound(t *testing.T) {
 	t.Parallel()
-	l := &limited{body: io.NopCloser(&hesitant{text: "abcd"}), left: 4, cancel: func() {}}
+	l := &limitedBody{http.MaxBytesReader(nil, io.NopCloser(&hesitant{text: "abcd"}), 4), func() {}}
 	if b, err := io.ReadAll(l); err != nil || string(b) != "abcd" {
 		t.Errorf("read %q, %v", b, err)
 	}

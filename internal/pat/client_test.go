@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"azdo-pat/internal/secret"
 )
@@ -269,7 +270,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 func TestFormOfAnID(t *testing.T) {
 	for text, want := range map[string]bool{
 		someID: true, strings.ToUpper(someID): true, "00000000-0000-0000-0000-000000000001": true,
-		"": false, zero: false, someID[1:]: false, someID + "0": false, "{" + someID[2:] + "}": false,
+		"": false, uuid.Nil.String(): false, someID[1:]: false, someID + "0": false, "{" + someID[2:] + "}": false,
 		"0" + someID[:8] + someID[9:]: false, "00000000-0000-0000-0000_000000000001": false, "-0000000-0000-0000-0000-000000000001": false,
 		"g0000000-0000-0000-0000-000000000001": false, "00000000-0000-0000-0000-00000000000\n": false,
 	} {

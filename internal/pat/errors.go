@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -205,10 +205,10 @@ const (
 func (e *Error) anonymous() bool { return httpclient.Anonymous(e.Message) }
 
 // signInAs is the account in TF401444, TENANT\TENANT\OBJECT-ID or TENANT\UPN.
-var signInAs = lazyregexp.New(`(?i)\bat least once as (?:[^\s\\]+\\)*([^\s\\]+) in a web browser`)
+var signInAs = regexp.MustCompile(`(?i)\bat least once as (?:[^\s\\]+\\)*([^\s\\]+) in a web browser`)
 
 // invalidIdentity is said where Azure DevOps' own id of an identity is due.
-var invalidIdentity = lazyregexp.New(`(?i)\bidentity with id .{1,100} is invalid\b`)
+var invalidIdentity = regexp.MustCompile(`(?i)\bidentity with id .{1,100} is invalid\b`)
 
 // denied reports whether the answer is about what this user may do, whatever its
 // status. Neither another attempt nor another token will change it.
@@ -261,7 +261,7 @@ func (c *Client) outside(text, token string) string {
 }
 
 // notInCode is what no code has.
-var notInCode = lazyregexp.New(`[^A-Za-z0-9_.]+`)
+var notInCode = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 
 // code makes an [Error.Code] of what the server wrote: the first that is not
 // empty, as the specification spells it.
@@ -274,7 +274,7 @@ func (c *Client) code(text, otherwise, token string) string {
 			return known
 		}
 	}
-	name := sanitize.Line(notInCode().ReplaceAllString(c.outside(text, token), ""), 60)
+	name := sanitize.Line(notInCode.ReplaceAllString(c.outside(text, token), ""), 60)
 	if name == "" && text != "" {
 		return "unknown"
 	}

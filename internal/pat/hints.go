@@ -52,7 +52,7 @@ func (e *Error) Hint() string {
 		return "Azure DevOps does not know the identity: " + membership
 	case e.Code == codeNoProject:
 		return "there is no such project, or the user may not see it: check `organization` and `token-service-url`, and the user's projects"
-	case invalidIdentity().MatchString(e.Message):
+	case invalidIdentity.MatchString(e.Message):
 		return "an id of Entra was used where Azure DevOps expects its own: azdo-pat sends no such id, so check `token-service-url`; or " + membership
 	case e.Code == codeThrottled || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		return "Azure DevOps limits the rate of requests, of a user and of an organization: let fewer jobs run at once, or " + trouble
@@ -86,7 +86,7 @@ func (e *Error) Hint() string {
 // server proposes, to sign in in a browser, is impossible for an agent user.
 func (e *Error) addUser() string {
 	who := "the account"
-	if m := signInAs().FindStringSubmatch(e.Message); m != nil {
+	if m := signInAs.FindStringSubmatch(e.Message); m != nil {
 		who += " " + sanitize.Line(m[1], maxName)
 	}
 	return who + " is not yet a user of this organization: an administrator must add it (Organization settings → Users → Add users, access level Basic); " +

@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -144,24 +146,16 @@ func readTime(text string) time.Time {
 // characters; something shorter may be no credential, and who masks a word
 // masks it everywhere.
 var (
-	idInText    = lazyregexp.New(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
-	nameInText  = lazyregexp.New(`(?i)"displayName"\s*:\s*("(?:[^"\\]|\\.)*")`)
-	tokenInText = lazyregexp.New(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
+	idInText    = regexp.MustCompile(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
+	nameInText  = regexp.MustCompile(`(?i)"displayName"\s*:\s*("(?:[^"\\]|\\.)*")`)
+	tokenInText = regexp.MustCompile(`(?i)"token"\s*:\s*"([!#-\[\]-~]{20,})"`)
 )
 
-const zero = "00000000-0000-0000-0000-000000000000"
-
-// isID reports whether text can be the id of a PAT: a GUID, but for zero.
+// isID reports whether text can be the id of a PAT: a GUID with hyphens that is
+// not all zeros.
 func isID(text string) bool {
-	if len(text) != len(zero) || text == zero {
-		return false
-	}
-	for i := range len(text) {
-		if digit := strings.IndexByte("0123456789ABCDEFabcdef", text[i]) >= 0; digit != (zero[i] == '0') || !digit && text[i] != '-' {
-			return false
-		}
-	}
-	return true
+	id, err := uuid.Parse(text)
+	return err == nil && id != uuid.Nil && len(text) == len(id.String())
 }
 
 // isToken reports whether text can be sent in a header and masked in a log,
@@ -249,13 +243,13 @@ func salvage(p *patToken, body []byte) Token {
 	if p != nil {
 		t = Token{ID: p.AuthorizationID, DisplayName: p.DisplayName, Secret: secret.New(p.Token)}
 	}
-	if all := nameInText().FindAllSubmatch(body, 2); t.DisplayName == "" && len(all) == 1 {
+	if all := nameInText.FindAllSubmatch(body, 2); t.DisplayName == "" && len(all) == 1 {
 		_ = json.Unmarshal(all[0][1], &t.DisplayName)
 	}
-	if m := idInText().FindSubmatch(body); !isID(t.ID) && m != nil {
+	if m := idInText.FindSubmatch(body); !isID(t.ID) && m != nil {
 		t.ID = string(m[1])
 	}
-	if m := tokenInText().FindSubmatch(body); t.Secret.IsZero() && m != nil {
+	if m := tokenInText.FindSubmatch(body); t.Secret.IsZero() && m != nil {
 		t.Secret = secret.New(string(m[1]))
 	}
 	if !isID(t.ID) {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/sanitize"
 )
 
@@ -108,10 +107,10 @@ func escaped(text string) []string {
 	}
 }
 
-var escape = lazyregexp.New("%[0-9A-F]{2}")
+var escape = regexp.MustCompile("%[0-9A-F]{2}")
 
 // lowerEscapes writes %2F as %2f, as .NET does.
-func lowerEscapes(text string) string { return escape().ReplaceAllStringFunc(text, strings.ToLower) }
+func lowerEscapes(text string) string { return escape.ReplaceAllStringFunc(text, strings.ToLower) }
 
 // isUnreserved reports whether a text has only characters that no encoding for URLs,
 // JSON or markup changes.

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"azdo-pat/internal/lazyregexp"
 	"azdo-pat/internal/secret"
 )
 
@@ -54,7 +53,7 @@ func (r *Redactor) Redact(text string) string {
 		found = appendMatches(found, spelling, text)
 	}
 	if mayHoldToken(text) {
-		found = appendMatches(found, tokenForm(), text)
+		found = appendMatches(found, tokenForm, text)
 	}
 	if len(found) == 0 {
 		return text
@@ -113,7 +112,7 @@ func appendMatches(found []span, r *regexp.Regexp, text string) []span {
 }
 
 // tokenForm matches an Azure DevOps PAT (of both generations) and a JWT.
-var tokenForm = lazyregexp.New(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
+var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
 // mayHoldToken reports whether tokenForm can match at all. The expression takes a
 // thousand times as long for a line of the log.
