@@ -21,6 +21,7 @@ import (
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 // userToken gets the assertion and the user's token, as mint does.
@@ -34,7 +35,7 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 		k.legsWait(b)
 		return secret.Value{}
 	}
-	x := k.exchange(k.s, k.client)
+	x := k.signin.Exchange(k.client)
 	x.Tenant = k.job.Tenant
 	source := &observedSource{next: x.Source, now: k.Now, saw: k.sawAssertion}
 	x.Source = source
@@ -150,9 +151,10 @@ func (k *preflight) sawAssertion(v secret.Value, took time.Duration) {
 			seen += fmt.Sprintf("; %s %s", name, text)
 		}
 	}
-	seen += "; from " + k.vouchedBy(k.s) + unused(k.s)
+	from, note := k.signin.AssertionFrom()
+	seen += "; from " + from + note
 	if escaped {
-		seen += " " + escapedNote
+		seen += " " + signin.EscapedNote
 	}
 	row.Pass("%s", seen)
 }
@@ -281,7 +283,7 @@ func (k *preflight) askList(ctx context.Context, token secret.Value) {
 		k.job.User = cmp.Or(claims.user(), k.job.User)
 	}
 	start := k.Now()
-	pats := k.pats(k.s, k.client, token)
+	pats := k.signin.PATs(k.client, token)
 	var count, leases int
 	var oldest time.Time
 	err := httpclient.Retry(ctx, k.platform.Log(), "the list of PATs", func(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 // checkup is one run of check. Each step is done by what does it for mint, and
@@ -95,7 +96,7 @@ func (k *preflight) sawSettings(wrong *settings.Problems) {
 			from = append(from, fmt.Sprintf("%s (%s)", d.Name, where))
 		}
 	}
-	k.row.settings.Pass("%s%s; given: %s", k.s.Identity, who(k.s), strings.Join(from, ", "))
+	k.row.settings.Pass("%s; given: %s", signin.Describe(k.s), strings.Join(from, ", "))
 }
 
 func howMany(wrong *settings.Problems) string {
@@ -127,7 +128,7 @@ func (k *preflight) walk(ctx context.Context) {
 	k.clock = &httpclient.Clock{Next: k.heard, Now: k.Now}
 	k.client.Transport = &httpclient.Paced{
 		Next:  &httpclient.Traced{Next: k.clock, Debugf: k.platform.Log().Debugf},
-		Pacer: k.pacer(k.s), Log: k.platform.Log(),
+		Pacer: k.signin.Pacer(), Log: k.platform.Log(),
 	}
 
 	k.probe(ctx)

@@ -28,6 +28,7 @@ import (
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 // Exit statuses.
@@ -128,30 +129,22 @@ type app struct {
 	System
 	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
-	http     *http.Client      // once the settings are read
-	paces    *httpclient.Pacer // by pacer
-	unbound  func()            // stops what World.Bound has begun; nil: nothing
-	// connected tells that connect was called, started that a command of the
-	// caller's runs.
-	connected bool
+	http     *http.Client   // once the settings are read
+	signin   *signin.Client // once the settings are read
+	unbound  func()         // stops what World.Bound has begun; nil: nothing
 	// keeping tells that a post step will need the roots of trust, which are
 	// then in roots.
 	keeping bool
 	roots   string
 	// connsPerHost is [httpclient.Options].ConnsPerHost.
 	connsPerHost int
-	posting      bool // this is the action's post step
-	started      atomic.Bool
-	// clock has heard what the servers said of the time since connect was called
-	// last.
-	clock atomic.Pointer[httpclient.Clock]
-	// ran tells that a command of the caller's has run, ending that all that is
-	// left to do is to revoke.
-	ran, ending atomic.Bool
-	log         *stream // to which the platform's log goes in a CI system
-	out         printer
-	status      int
-	alone       bool // no later process ends what this one leaves behind
+	// started tells that a command of the caller's runs, ran that it has been
+	// started, and ending that the only thing left to do is to revoke.
+	started, ran, ending atomic.Bool
+	log                  *stream // to which the platform's log goes in a CI system
+	out                  printer
+	status               int
+	alone                bool // no later process ends what this one leaves behind
 }
 
 // bound gives what follows a bound of its own. Zero: none.
@@ -379,6 +372,7 @@ func (c *app) load(command settings.Command, src settings.Source) (*settings.Set
 		return s, err
 	}
 	if s != nil {
+		c.signin = c.newSignIn(command, s)
 		for _, text := range s.Warnings {
 			c.platform.Log().Warning("azdo-pat settings", text)
 		}

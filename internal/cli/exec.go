@@ -129,11 +129,11 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	signals, giveBack := x.Catch()
 	defer giveBack()
 	if ctx.Err() != nil {
-		return exitFailure, x.lessor().Undo(ctx, x.lease, context.Cause(ctx))
+		return exitFailure, x.leaseClient().Undo(ctx, x.lease, context.Cause(ctx))
 	}
 	running, out, err := x.start()
 	if err != nil {
-		return exitFailure, x.lessor().Undo(ctx, x.lease, err)
+		return exitFailure, x.leaseClient().Undo(ctx, x.lease, err)
 	}
 	x.bound(0)
 	x.ran.Store(true)

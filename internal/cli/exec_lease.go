@@ -2,24 +2,17 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/lease"
-	"azdo-pat/internal/pat"
+	"azdo-pat/internal/signin"
 )
 
 // tenure is the lease of a command that runs.
 type execLease struct {
-	lease *lease.Lease
-	// What speaks to Azure DevOps, since when. The keeper has it, and when that
-	// has ended, the release.
-	conn  *connection
-	since time.Time
-
+	lease       *lease.Lease
 	stopKeeping context.CancelFunc
 	kept        chan struct{} // closed when nobody renews any more
 	revoked     error         // why the PAT had to be ended early; read it when kept is closed
@@ -30,11 +23,11 @@ func (x *execution) acquire(ctx context.Context) error {
 	defer cancel()
 	// No later process looks for this lease, but another one of the same step
 	// must not take it for its own.
-	conn, _, minted, err := x.mintPAT(ctx, x.s, displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random), unrecorded)
+	_, minted, err := x.mintPAT(ctx, x.s, displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random), unrecorded)
 	if err != nil {
 		return err
 	}
-	x.conn, x.since, x.lease = conn, x.Now(), minted
+	x.lease = minted
 	end := "revoked when it ends"
 	if x.s.SkipRevoke {
 		end = "then left to its expiry (skip-revoke)"
@@ -49,9 +42,9 @@ func (x *execution) acquire(ctx context.Context) error {
 // behind if it is killed is not renewed any more.
 func unrecorded(lease.Record) error { return nil }
 
-// lessor speaks by the current connection.
-func (x *execution) lessor() *lease.Client {
-	l := x.app.lessor(x.conn)
+// leaseClient uses the current session.
+func (x *execution) leaseClient() *lease.Client {
+	l := x.app.leaseClient(x.signin.Session())
 	l.Record, l.Log, l.Last = unrecorded, x.log(), true
 	return l
 }
@@ -60,32 +53,24 @@ func (x *execution) lessor() *lease.Client {
 // as it runs.
 func (x *execution) log() lease.Log {
 	if x.started.Load() && x.shared == nil {
-		return quietLogger{x.platform.Log()}
+		return signInLog{x.platform.Log(), x.started.Load}
 	}
 	return x.platform.Log()
 }
 
-// use calls f with a Client that is signed in. The user's token lives for about an
-// hour, and is used as long as it does: a token file may hold no fresh assertion
-// by now.
+// use calls f with a client that is signed in. It signs in again even if the last
+// session never worked: renewing is worth another try.
 func (x *execution) use(ctx context.Context, f func(*lease.Client) error) error {
-	now := x.Now()
-	// The machine has slept, or its clock was set: then the connections are dead,
-	// or the skew is not what it was.
-	stood := now.Round(0).Sub(x.since.Round(0)) - now.Sub(x.since)
-	if stood.Abs() < clockWarningFrom {
-		err := f(x.lessor())
-		if refused := (*pat.Error)(nil); !errors.As(err, &refused) || !refused.SignedOut() {
+	if !x.signin.Interrupted() {
+		if err := f(x.leaseClient()); !signin.Ended(err) {
 			return err
 		}
 	}
 	x.http.CloseIdleConnections()
-	conn, err := x.connect(ctx, x.s)
-	if err != nil {
+	if _, err := x.signin.SignIn(ctx); err != nil {
 		return err
 	}
-	x.conn, x.since = conn, x.Now()
-	return f(x.lessor())
+	return f(x.leaseClient())
 }
 
 // keep renews the lease until it is released.
@@ -144,7 +129,7 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	record.ValidTo = x.lease.Ends()
 	return func() int {
 		switch {
-		case err != nil && x.lease.Expired(x.Now()) && x.clock.Load().After(record.ValidTo) && record.Unsettled == 0:
+		case err != nil && x.lease.Expired(x.Now()) && x.signin.Clock().After(record.ValidTo) && record.Unsettled == 0:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		case err != nil:
 			return x.ended("exec", x.s, describe(err, x.s, record, ended...))

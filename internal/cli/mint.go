@@ -14,8 +14,8 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 func (c *app) mintCommand() *cobra.Command {
@@ -83,13 +83,13 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 	if err := c.platform.Prepare(origin); err != nil {
 		return nil, err
 	}
-	conn, lessor, minted, err := c.mintPAT(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
+	client, minted, err := c.mintPAT(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
 	if err != nil {
 		return nil, err
 	}
 	if !c.hasLater() || s.SkipRevoke { // a post step that spares this PAT looks for no other
-		if err := lessor.Settle(ctx, minted); err != nil {
-			return nil, lessor.Undo(ctx, minted, err)
+		if err := client.Settle(ctx, minted); err != nil {
+			return nil, client.Undo(ctx, minted, err)
 		}
 		if minted.Record.Unsettled > 0 {
 			c.anotherMayBeMade(minted.Record.Name)
@@ -99,7 +99,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 	if err := c.platform.HandOver(ci.Result{
 		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes,
 	}); err != nil {
-		return nil, lessor.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
+		return nil, client.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
 	}
 	if s.SkipRevoke {
 		// Without this the post step would take it for one that nobody got.
@@ -108,7 +108,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
 		}
 	}
-	if err := c.platform.Summary(c.mintSummary(s, minted, conn)); err != nil {
+	if err := c.platform.Summary(c.mintSummary(s, minted)); err != nil {
 		log.Warning("no summary", err.Error())
 	}
 	return minted, nil
@@ -121,7 +121,7 @@ func (c *app) hasLater() bool {
 }
 
 // obtain mints, and keeps the record with record. When it fails, nothing is left.
-func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayname.Origin, record func(lease.Record) error) (*connection, *lease.Client, *lease.Lease, error) {
+func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayname.Origin, record func(lease.Record) error) (*lease.Client, *lease.Lease, error) {
 	log := c.platform.Log()
 	for _, u := range pat.Unknown(s.Scopes) {
 		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
@@ -130,14 +130,14 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 		}
 		log.Warning("unknown scope", text)
 	}
-	conn, err := c.connect(ctx, s)
+	session, err := c.signin.SignIn(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	c.replaced(conn.refresh, conn.server())
-	s.TenantID = conn.tenant
+	c.refreshTokenNotice(session)
+	s.TenantID = session.Tenant
 	r := lease.Record{
-		Name: origin.DisplayName(), Skew: conn.clock.Skew(), User: conn.user, Settings: s.Save(),
+		Name: origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
 	}
 	r.Settings.Asked = c.asks(s)
 	if c.keeping { // the file may be gone when the post step begins
@@ -145,32 +145,32 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 		delete(r.Settings.Values, "ca-file")
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
-	lessor := c.lessor(conn)
-	lessor.Record, lessor.Last = record, !c.hasLater()
-	minted, err := lessor.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	client := c.leaseClient(session)
+	client.Record, client.Last = record, !c.hasLater()
+	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
 	if err != nil {
-		c.clockWarning(conn.clock.Skew().Estimate())
-		return nil, nil, nil, err
+		c.clockWarning(session.Clock.Skew().Estimate())
+		return nil, nil, err
 	}
 	c.clockWarning(minted.Record.Skew.Estimate())
-	c.credentialWarning(s, conn, minted)
-	return conn, lessor, minted, nil
+	c.credentialWarning(s, session, minted)
+	return client, minted, nil
 }
 
 // credentialWarning says so where the PAT may outlive what is needed to revoke it.
-func (c *app) credentialWarning(s *settings.Settings, conn *connection, l *lease.Lease) {
+func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l *lease.Lease) {
 	if s.SkipRevoke {
 		return
 	}
 	provider := c.platform.Provider()
-	credential, ends := provider.TokenName, tokenEnd(provider.Token) // zero: not known
+	credential, ends := provider.TokenName, assertion.Expiry(provider.Token) // zero: not known
 	long := provider.TokenLife > 0 && l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now())) > provider.TokenLife
 	advice := "ask for a shorter lifetime, or revoke the PAT before then"
 	if s.FederatedTokenFile != "" { // may be renewed at any time
 		ends, long = time.Time{}, false
 	}
 	if s.Identity == settings.AccessToken {
-		credential, ends, long = "the access token", conn.tokenEnds, false
+		credential, ends, long = "the access token", session.TokenEnds, false
 		advice = "ask for a shorter lifetime, or bring a fresher access token along"
 	}
 	var until string
@@ -184,17 +184,6 @@ func (c *app) credentialWarning(s *settings.Settings, conn *connection, l *lease
 	}
 	c.platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
 		"%s %s, and the PAT at %s: later on nobody can revoke the PAT with it\n%s", credential, until, stamp(l.Token.ValidTo), advice))
-}
-
-// tokenEnd is when a token ends, if it can be read.
-func tokenEnd(v secret.Value) time.Time {
-	var claims struct {
-		Ends float64 `json:"exp"`
-	}
-	if assertion.Decode(v, &claims) != nil || claims.Ends <= 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(claims.Ends), 0)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -17,6 +17,7 @@ import (
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 func (c *app) revokeCommand() *cobra.Command {
@@ -79,11 +80,11 @@ func (c *app) revokeID(ctx context.Context, s *settings.Settings) error {
 	defer enough()
 	ctx, cancel := withTimeout(ctx, s.Timeout)
 	defer cancel()
-	conn, err := c.connect(ctx, s)
+	session, err := c.signin.SignIn(ctx)
 	if err != nil {
 		return err
 	}
-	ended, err := c.lessor(conn).ReleaseID(ctx, s.AuthorizationID)
+	ended, err := c.leaseClient(session).ReleaseID(ctx, s.AuthorizationID)
 	switch {
 	case errors.Is(err, lease.ErrNotTheirs):
 		return hint.Add(fmt.Errorf("revoke PAT %s in %s: %w: the id is wrong, the PAT belongs to another identity, or it is already gone", s.AuthorizationID, s.Organization, err),
@@ -102,7 +103,6 @@ func (c *app) revokeID(ctx context.Context, s *settings.Settings) error {
 // what can be worked out again from the inputs and the environment.
 func (c *app) post(ctx context.Context, args []string) int {
 	c.ending.Store(true)
-	c.posting = true
 	log := c.platform.Log()
 	record, saved := c.recorded()
 	none := saved == nil || record.Stage == lease.Started || record.Stage == lease.Closed
@@ -229,14 +229,14 @@ func (c *app) released(s *settings.Settings, record lease.Record, ended []lease.
 // this machine has known it since the mint, and by every server that has told the
 // time since. A clock may have been set, and a Date may be wrong.
 func (c *app) expired(r lease.Record) bool {
-	clock := c.clock.Load()
+	clock := c.signin.Clock()
 	return r.Expired(c.Now()) && (clock == nil || clock.After(r.ValidTo))
 }
 
 // serverTime is Azure DevOps' clock as this machine has known it since the mint. It
 // is zero if what the servers have told since differs.
 func (c *app) serverTime(r lease.Record) time.Time {
-	clock := c.clock.Load()
+	clock := c.signin.Clock()
 	switch {
 	case clock == nil || clock.Skew().Agrees(r.Skew):
 		return r.ServerTime(c.Now())
@@ -297,23 +297,22 @@ func (c *app) release(ctx context.Context, s *settings.Settings, r lease.Record,
 	defer enough()
 	ctx, cancel := withTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := c.connect(ctx, s)
+	session, err := c.signin.SignIn(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	lessor := c.lessor(conn)
-	ended, open, err = lessor.Release(ctx, r)
-	return ended, open, otherUser(conn, r, ended, err)
+	ended, open, err = c.leaseClient(session).Release(ctx, r)
+	return ended, open, otherUser(session, r, ended, err)
 }
 
 // otherUser is the error of a release in the name of another user than the one
 // whose PAT it was: to them, the PAT does not exist.
-func otherUser(conn *connection, r lease.Record, ended []lease.Revoked, err error) error {
+func otherUser(session *signin.Session, r lease.Record, ended []lease.Revoked, err error) error {
 	found := slices.ContainsFunc(ended, func(e lease.Revoked) bool { return !e.Gone })
-	if found || r.User == "" || conn.user == "" || r.User == conn.user {
+	if found || r.User == "" || session.User == "" || r.User == session.User {
 		return err
 	}
-	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", sanitize.Line(r.User, 40), conn.user)
+	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", sanitize.Line(r.User, 40), session.User)
 	if err != nil {
 		other = fmt.Errorf("%w: %w", other, err)
 	}

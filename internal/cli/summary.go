@@ -9,10 +9,11 @@ import (
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
 // mintSummary is the table for the job's summary: all but the secret.
-func (c *app) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection) string {
+func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
@@ -24,9 +25,9 @@ func (c *app) mintSummary(s *settings.Settings, l *lease.Lease, conn *connection
 	}
 	for _, row := range [][2]string{
 		{"Organization", s.Organization},
-		{"Identity", string(s.Identity) + who(s)},
+		{"Identity", signin.Describe(s)},
 		{"Scopes", strings.Join(l.Token.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(l.Record.ServerTime(conn.now()))), stamp(l.Token.ValidTo), end)},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now()))), stamp(l.Token.ValidTo), end)},
 		{"Name", l.Record.Name},
 		{"Id", l.Token.ID},
 	} {

@@ -72,21 +72,21 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 		Log: log, Report: r.add,
 	}
 	if !s.GitHubToken.IsZero() {
-		pacer := c.pacer(s)
-		pacer.Name(hostOf(s.GitHubAPI), "GitHub", false)
-		pacer.Limit(hostOf(s.GitHubAPI), sweep.ShortWait)
+		pacer := c.signin.Pacer()
+		pacer.Name(httpclient.HostOf(s.GitHubAPI), "GitHub", false)
+		pacer.Limit(httpclient.HostOf(s.GitHubAPI), sweep.ShortWait)
 		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
 		sweeper.Runs = &githubapi.Client{
 			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
 			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
 		}
 	}
-	session, err := c.signIn(ctx, s)
+	session, err := c.signin.SignIn(ctx)
 	if err != nil {
 		return sweep.Counts{}, err
 	}
-	c.replaced(session.connection().refresh, session.server())
-	sweeper.PATs, sweeper.Times, sweeper.Ready = session, session.times, session.ready
+	c.refreshTokenNotice(session)
+	sweeper.PATs, sweeper.Times, sweeper.Ready = c.signin, c.signin.Times, c.signin.Wait
 	r.begin()
 	tally, err := sweeper.Sweep(ctx)
 	r.conclude(tally)

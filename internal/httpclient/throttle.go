@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,6 +149,16 @@ func (p *Pacer) Name(host, name string, azureDevOps bool) {
 	defer p.mu.Unlock()
 	s := p.service(host)
 	s.name, s.slows = name, azureDevOps
+}
+
+// HostOf is the host of a URL, by which a [Pacer] knows a service: with the port if
+// it has one, and empty if the URL cannot be read.
+func HostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // Limit gives the waits for a host an upper bound of their own.

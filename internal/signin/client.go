@@ -1,0 +1,172 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
+)
+
+// Client signs in, and again when the user's token has ended, after about an hour.
+// It is used as long as it is valid: a token file may hold no fresh assertion by
+// then.
+type Client struct {
+	Options
+	pacer *httpclient.Pacer
+	clock atomic.Pointer[httpclient.Clock]
+	// announced is set once the identity is in the log, fellBack once the provider
+	// was asked instead of the token file.
+	announced, fellBack atomic.Bool
+
+	mu      sync.Mutex
+	session *Session
+	since   time.Time
+	worked  bool // a request of session succeeded
+
+	// listConfirmed is set once the list has confirmed that a PAT which Azure
+	// DevOps called gone is gone.
+	listConfirmed atomic.Bool
+}
+
+// New makes a client. It sends nothing before the first sign-in.
+func New(o Options) *Client {
+	c := &Client{Options: o, pacer: &httpclient.Pacer{}}
+	if p := o.Provider; p.Name != "" {
+		c.pacer.Name(httpclient.HostOf(p.URL), p.Service, p.AzureDevOps)
+	}
+	c.pacer.Name(httpclient.HostOf(o.Settings.AuthorityHost), "Microsoft Entra", false)
+	c.pacer.Name(httpclient.HostOf(o.Settings.TokenServiceURL), "Azure DevOps", true)
+	return c
+}
+
+// Pacer delays requests where a service has asked for it.
+func (c *Client) Pacer() *httpclient.Pacer { return c.pacer }
+
+// SignIn signs in, whether or not there is a session.
+func (c *Client) SignIn(ctx context.Context) (*Session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.replaceSession(ctx)
+}
+
+// replaceSession signs in; the caller holds mu.
+func (c *Client) replaceSession(ctx context.Context) (*Session, error) {
+	session, err := c.signIn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.session, c.since, c.worked = session, c.Now(), false
+	return session, nil
+}
+
+// Session is the result of the last sign-in that succeeded.
+func (c *Client) Session() *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
+}
+
+// Clock has the server's times since the last sign-in began, also if it failed. It
+// is nil before the first.
+func (c *Client) Clock() *httpclient.Clock { return c.clock.Load() }
+
+// maxClockStep is how far this machine's clock may jump in one session.
+const maxClockStep = time.Minute
+
+// Interrupted reports that the machine slept or its clock was set since the last
+// sign-in: then the connections are dead, or the skew has changed.
+func (c *Client) Interrupted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.Now()
+	step := now.Round(0).Sub(c.since.Round(0)) - now.Sub(c.since)
+	return step.Abs() >= maxClockStep
+}
+
+// Do calls send, and once more with a new session if the token has ended. A token
+// that never worked has not ended: signing in again would not help.
+func (c *Client) Do(ctx context.Context, send func(*Session) error) error {
+	session := c.Session()
+	err := send(session)
+	ended := Ended(err)
+	c.mu.Lock()
+	current := session == c.session
+	if current && !ended {
+		c.worked = c.worked || err == nil
+	}
+	if !ended || current && (!c.worked || c.Settings.Identity == settings.AccessToken) {
+		c.mu.Unlock()
+		return err
+	}
+	if current {
+		c.Log.Infof("%v; signing in again", err)
+		if _, err := c.replaceSession(ctx); err != nil {
+			c.mu.Unlock()
+			return err
+		}
+	}
+	session = c.session
+	c.mu.Unlock()
+	return send(session)
+}
+
+// Ended reports whether a request failed because the user's token has ended.
+func Ended(err error) bool {
+	var refused *pat.Error
+	return errors.As(err, &refused) && refused.SignedOut()
+}
+
+// ServerTime is the time by the server's clock, as far as it is known.
+func (c *Client) ServerTime() time.Time { return c.Session().ServerTime() }
+
+// Times are what the server's clock may show, the most likely first.
+func (c *Client) Times() (times []time.Time) {
+	now := c.Now()
+	for _, skew := range c.Session().Clock.Skews() {
+		times = append(times, now.Add(-skew.Estimate()))
+	}
+	return times
+}
+
+// Wait waits for as long as Azure DevOps has asked for.
+func (c *Client) Wait(ctx context.Context) error { return c.Session().Wait(ctx) }
+
+// Next returns the next page of the user's PATs.
+func (c *Client) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token, err error) {
+	err = c.Do(ctx, func(s *Session) (err error) {
+		tokens, err = s.PATs.Next(ctx, at)
+		return err
+	})
+	return tokens, err
+}
+
+// Revoke revokes a PAT. The list confirms that a PAT is gone until it has done so
+// once: it can be long, and another sweep may be revoking the same PATs.
+func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
+	err = c.Do(ctx, func(s *Session) (err error) {
+		revoke := s.PATs.Revoke
+		if c.listConfirmed.Load() {
+			revoke = s.PATs.RevokeListed
+		}
+		gone, err = revoke(ctx, id)
+		return err
+	})
+	if err == nil && gone {
+		c.listConfirmed.Store(true)
+	}
+	return gone, err
+}
+
+// Listed reports whether the list shows a PAT.
+func (c *Client) Listed(ctx context.Context, id string, show pat.Show) (listed bool, err error) {
+	err = c.Do(ctx, func(s *Session) (err error) {
+		listed, err = s.PATs.Listed(ctx, id, show)
+		return err
+	})
+	return listed, err
+}

@@ -1,0 +1,70 @@
+package signin
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/settings"
+)
+
+// credentials makes the identity that the settings name.
+func credentials(s *settings.Settings) entra.Credentials {
+	switch s.Identity {
+	case settings.AgentUser:
+		return &entra.AgentUser{Blueprint: s.ClientID, Agent: s.AgentID, User: s.AgentUser}
+	case settings.RefreshToken:
+		return &entra.RefreshToken{Client: s.ClientID, Token: s.RefreshToken}
+	default:
+		return &entra.Password{Client: s.ClientID, Username: s.Username, Password: s.Password}
+	}
+}
+
+// Describe names the kind of identity and, as far as the settings tell, the user
+// and the application.
+func Describe(s *settings.Settings) string {
+	switch s.Identity {
+	case settings.AgentUser:
+		return fmt.Sprintf("%s %s of agent %s, by way of blueprint %s", s.Identity, s.AgentUser, s.AgentID, s.ClientID)
+	case settings.Password:
+		return fmt.Sprintf("%s %s, by way of application %s", s.Identity, s.Username, s.ClientID)
+	case settings.RefreshToken:
+		return fmt.Sprintf("%s, by way of application %s", s.Identity, s.ClientID)
+	}
+	return string(s.Identity)
+}
+
+// Notes on values that are not shown as they are.
+const (
+	EscapedNote = `(a value in double quotes is a JSON string: characters that a log cannot show are escaped, as in \u200d)`
+	maskedNote  = "(*** stands for what equals or looks like a credential: take the value from the assertion itself)"
+)
+
+// addPresented adds to Entra's refusal of the assertion what the job presented, as
+// values to paste into a federated credential.
+func addPresented(err error, scrub func(string) string) error {
+	var refused *entra.Error
+	if !errors.As(err, &refused) || !refused.CredentialMismatch() || refused.Presented == (assertion.Claims{}) {
+		return err
+	}
+	p := refused.Presented
+	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s",
+		sanitize.Exact(p.Issuer), sanitize.Exact(p.Subject), sanitize.Exact(p.Audience))
+	if p.JobWorkflowRef != "" {
+		text += "\n  job_workflow_ref: " + sanitize.Exact(p.JobWorkflowRef)
+	}
+	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, sanitize.NeedsEscape) {
+		text += "\n" + EscapedNote
+	}
+	if scrub(text) != text {
+		text += "\n" + maskedNote
+	}
+	if h := hint.Of(err); h != "" {
+		text = h + "\n" + text
+	}
+	return hint.Add(err, text)
+}

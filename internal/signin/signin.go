@@ -1,0 +1,185 @@
+// Package signin goes from the settings of a job to a client for the user's PATs:
+// an assertion from the CI system or a file, an access token from Microsoft Entra
+// in exchange for it, and requests to Azure DevOps with that token.
+package signin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+// Options are what a [Client] needs.
+type Options struct {
+	Settings *settings.Settings
+	// HTTP reaches the services. The client adds pacing, the server's clock and
+	// tracing to its transport.
+	HTTP *http.Client
+	// Provider issues assertions, where the settings name no token file.
+	Provider assertion.Provider
+	// ProviderFallback asks Provider also where a token file cannot be read. The
+	// post step must not depend on a file that another step can remove.
+	ProviderFallback bool
+	// Mask keeps a credential out of the log. It is called as soon as one arrives.
+	Mask      func(secret.Value) error
+	Log       Log
+	UserAgent string
+	Now       func() time.Time
+}
+
+// Log is the log of the job.
+type Log interface {
+	Infof(format string, args ...any)
+	Debugf(format string, args ...any)
+	Warning(title, text string)
+	// Scrub replaces every credential in a text.
+	Scrub(text string) string
+}
+
+// Session is the result of one sign-in.
+type Session struct {
+	PATs   *pat.Client
+	Tenant string
+	// User is the object id of the user, and TokenEnds the end of the user's token;
+	// both are zero where the token cannot be read.
+	User      string
+	TokenEnds time.Time
+	// RefreshToken is the one that Entra returned to replace the stored one. Zero:
+	// none.
+	RefreshToken secret.Value
+	// Clock is the server's: Entra's until Azure DevOps has answered.
+	Clock *httpclient.Clock
+
+	now  func() time.Time
+	wait func(context.Context) error
+}
+
+// ServerTime is the time by the server's clock, as far as it is known.
+func (s *Session) ServerTime() time.Time { return s.now().Add(-s.Clock.Skew().Estimate()) }
+
+// Wait waits for as long as Azure DevOps has asked for.
+func (s *Session) Wait(ctx context.Context) error { return s.wait(ctx) }
+
+// signIn makes one sign-in.
+func (c *Client) signIn(ctx context.Context) (*Session, error) {
+	s := c.Settings
+	logIdentity := c.Log.Infof
+	if c.announced.Swap(true) {
+		logIdentity = c.Log.Debugf
+	}
+	azureDevOps := httpclient.HostOf(s.TokenServiceURL)
+	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.HTTP.Transport, Debugf: c.Log.Debugf}, Now: c.Now, Host: azureDevOps}
+	c.clock.Store(clock)
+	// Pacing is outermost, so that the clock does not count the time spent waiting.
+	client := &http.Client{Transport: &httpclient.Paced{Next: clock, Pacer: c.Pacer(), Log: c.Log}, CheckRedirect: c.HTTP.CheckRedirect}
+	session := &Session{
+		Tenant: s.TenantID, Clock: clock, now: c.Now,
+		wait: func(ctx context.Context) error { return c.Pacer().Wait(ctx, azureDevOps, c.Log) },
+	}
+	logIdentity("identity: %s", Describe(s))
+	if s.Identity == settings.AccessToken {
+		session.readToken(s.AccessToken)
+		session.PATs = c.PATs(client, s.AccessToken)
+		return session, nil
+	}
+	x := c.Exchange(client)
+	if _, isFile := x.Source.(*assertion.File); isFile {
+		// Reading it takes no time, and it may be missing.
+		x.Source = &observed{Source: x.Source, then: func(secret.Value) { preconnect(client, s) }}
+	} else {
+		preconnect(client, s)
+	}
+	x.Source = &observed{Source: x.Source, then: onFirst(func(v secret.Value) {
+		from, note := c.AssertionFrom()
+		logIdentity("assertion: from %s, issuer %s%s", from, issuer(v), note)
+	})}
+	token, err := x.Token(ctx)
+	if err != nil {
+		return nil, addPresented(err, c.Log.Scrub)
+	}
+	session.Tenant, session.RefreshToken = x.Tenant, token.Refresh
+	session.readToken(token.Access)
+	renewing := &httpclient.Reauthorize{Next: client.Transport, Token: func(ctx context.Context, claims string) (secret.Value, error) {
+		return c.answerChallenge(ctx, client, session.Tenant, claims)
+	}}
+	session.PATs = c.PATs(&http.Client{Transport: renewing, CheckRedirect: client.CheckRedirect}, token.Access)
+	return session, nil
+}
+
+// challengeTimeout limits how long a request waits for the token that the service
+// demands for it.
+const challengeTimeout = 30 * time.Second
+
+// answerChallenge gets a token with the claims that Azure DevOps demands.
+func (c *Client) answerChallenge(ctx context.Context, client *http.Client, tenant, claims string) (secret.Value, error) {
+	c.Log.Infof("Azure DevOps demands another token (continuous access evaluation); signing in again")
+	ctx, cancel := context.WithTimeout(ctx, min(challengeTimeout, c.Settings.Timeout))
+	defer cancel()
+	x := c.Exchange(client)
+	x.Tenant, x.Claims = tenant, claims
+	token, err := x.Token(ctx)
+	if err != nil {
+		c.Log.Infof("%v", err)
+	}
+	return token.Access, err
+}
+
+// tokenTolerance is how far the times in a token may be off: Entra dates tokens back
+// by five minutes, and services accept them for that much longer.
+const tokenTolerance = 5 * time.Minute
+
+// readToken notes what the user's token says, where it can be read: only Azure
+// DevOps is meant to. The token is valid now, which limits what the time can be.
+func (s *Session) readToken(access secret.Value) {
+	var claims struct {
+		User      string  `json:"oid"`
+		Issued    float64 `json:"iat"`
+		NotBefore float64 `json:"nbf"`
+	}
+	if assertion.Decode(access, &claims) != nil {
+		return
+	}
+	if settings.IsGUID(claims.User) {
+		s.User = strings.ToLower(claims.User)
+	}
+	s.TokenEnds = assertion.Expiry(access)
+	if from := max(claims.Issued, claims.NotBefore); from > 0 && !s.TokenEnds.IsZero() {
+		s.Clock.Confine(time.Unix(int64(from), 0).Add(-tokenTolerance), s.TokenEnds.Add(tokenTolerance))
+	}
+}
+
+// Exchange is the way from this job to the user's token, by requests of client.
+func (c *Client) Exchange(client *http.Client) *entra.Exchange {
+	s := c.Settings
+	return &entra.Exchange{
+		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
+		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
+		Source:      c.source(client),
+		Credentials: credentials(s),
+		Keep:        c.Mask, Log: c.Log, Now: c.Now,
+	}
+}
+
+// PATs is the client for the PATs of the user whose token it is.
+func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
+	return pat.New(pat.Options{
+		HTTP: client, BaseURL: c.Settings.TokenServiceURL, Organization: c.Settings.Organization,
+		Token: access, UserAgent: c.UserAgent, Now: c.Now,
+	})
+}
+
+// preconnect begins to open the connections that are needed after the assertion.
+func preconnect(client *http.Client, s *settings.Settings) {
+	httpclient.Preconnect(client, s.AuthorityHost)
+	if s.TenantID != "" { // otherwise Azure DevOps is asked for it at once
+		httpclient.Preconnect(client, s.TokenServiceURL)
+	}
+}
