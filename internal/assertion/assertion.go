@@ -119,8 +119,8 @@ var errEmpty = errors.New("it is empty")
 
 // unusable makes the error of an answer whose assertion is none. One that is
 // missing may be there the next time.
-func unusable(doing string, resp *http.Response, why error) error {
-	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why))
+func unusable(doing string, resp *http.Response, why error, sent secret.Value) error {
+	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why), sent)
 	if errors.Is(why, errEmpty) {
 		e.Passes, e.Limit = true, httpclient.Repeats
 	}

@@ -63,11 +63,11 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 		OIDCToken string `json:"oidcToken"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer is not that of an assertion")
+		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer is not that of an assertion", a.Token)
 	}
 	v, err := usable(answer.OIDCToken)
 	if err != nil {
-		return secret.Value{}, unusable(askingPipelines, resp, err)
+		return secret.Value{}, unusable(askingPipelines, resp, err, a.Token)
 	}
 	return v, nil
 }

@@ -91,6 +91,7 @@ func TestPipelinesRefusals(t *testing.T) {
 		"policy, a page":   {saying(200, "<html><title>VS403463: blocked</title>", html), `answered 200 OK: the answer is an HTML page titled "VS403463: blocked" where an assertion was due`, "a Conditional Access policy", false},
 		"challenge":        {saying(401, "", `Www-Authenticate: Bearer error="insufficient_claims", claims="e30="`), "answered 401 Unauthorized: insufficient_claims", "the token was revoked", false},
 		"a support id":     {saying(404, `{"message":"no"}`, "X-VSS-E2EID: 33333333-0000-4000-8000-000000000003"), "answered 404 Not Found: no (X-VSS-E2EID 33333333-0000-4000-8000-000000000003)", which, false},
+		"a token as an id": {saying(200, `{"oidcToken":"eyJ\r\nX: 1"}`, "X-VSS-E2EID: "+requestToken[:12], "ActivityId: "+requestToken), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false},
 		"a line inside":    {saying(200, `{"oidcToken":"eyJ\r\nX: 1"}`), "answered 200 OK: no assertion in the answer: " + ErrNotJWT.Error(), "", false},
 	} {
 		t.Run(name, func(t *testing.T) {

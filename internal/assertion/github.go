@@ -60,11 +60,11 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 		Value string `json:"value"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer is not that of an assertion")
+		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer is not that of an assertion", g.Token)
 	}
 	v, err := usable(answer.Value)
 	if err != nil {
-		return secret.Value{}, unusable(askingGitHub, resp, err)
+		return secret.Value{}, unusable(askingGitHub, resp, err, g.Token)
 	}
 	return v, nil
 }

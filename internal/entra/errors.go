@@ -151,7 +151,10 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *responseR
 	if errors.As(err, &refused) {
 		out.parse(refused.Body, secrets)
 	} else {
-		out.Description = "the answer holds no usable token"
+		out.parse(body, secrets)
+		if out.OAuth == "" {
+			out.Description = "the answer holds no usable token"
+		}
 		if errors.Is(err, errTooShort) {
 			out.Description += ": " + err.Error()
 		}
@@ -203,6 +206,13 @@ func (e *Error) parse(body []byte, secrets []secret.Value) {
 	text := func(v any, limit int) string {
 		s, _ := v.(string)
 		return sanitize.Line(httpclient.Redact(s, secrets...), limit)
+	}
+	// Gateways in front of Entra write {"error": {"code", "message"}}.
+	if nested, ok := said.Error.(map[string]any); ok {
+		said.Error = nested["code"]
+		if text(said.Description, 1) == "" {
+			said.Description = nested["message"]
+		}
 	}
 	e.OAuth = text(said.Error, 60)
 	e.Correlation = text(said.CorrelationID, 40)

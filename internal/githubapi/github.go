@@ -108,10 +108,10 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 		Status  string      `json:"status"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return false, httpclient.StatusError(doing, resp, "the answer is not that of a run")
+		return false, httpclient.StatusError(doing, resp, "the answer is not that of a run", c.Token)
 	}
 	if answer.ID.String() != run.ID || answer.Attempt.String() != run.Attempt || answer.Status == "" {
-		return false, httpclient.StatusError(doing, resp, "the answer is that of another run")
+		return false, httpclient.StatusError(doing, resp, "the answer is that of another run", c.Token)
 	}
 	return answer.Status == "completed", nil
 }

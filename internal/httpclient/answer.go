@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"azdo-pat/internal/sanitize"
@@ -287,16 +288,21 @@ var supportHeaders = []string{"X-VSS-E2EID", "ActivityId", "x-ms-request-id", "c
 func SupportIDs(h http.Header, secrets ...secret.Value) string {
 	var ids []string
 	for _, name := range supportHeaders {
-		if value := Hide(h.Get(name), secrets...); supportID.MatchString(value) {
+		if value := Hide(h.Get(name), secrets...); supportID.MatchString(value) && !isPart(value, secrets) {
 			ids = append(ids, name+" "+value)
 		}
 	}
 	return strings.Join(ids, ", ")
 }
 
-// supportID is the form of an id: a GUID, or GitHub's groups of hexadecimal
-// digits. Nothing else is repeated, so that no header can carry a credential here.
-var supportID = regexp.MustCompile(`^[0-9A-Fa-f:-]{8,64}$`)
+// supportID is the form of an id: a GUID, GitHub's groups of hexadecimal digits, or
+// a word that a gateway made up.
+var supportID = regexp.MustCompile(`^[A-Za-z0-9:._-]{4,64}$`)
+
+// isPart reports whether an id is a piece of a credential that the server repeated.
+func isPart(id string, secrets []secret.Value) bool {
+	return len(id) >= 8 && slices.ContainsFunc(secrets, func(v secret.Value) bool { return strings.Contains(v.Reveal(), id) })
+}
 
 // Refused makes the error of the answer, as [Refused] does.
 func (a Answer) Refused(doing string, resp *http.Response) *Error {
@@ -430,8 +436,7 @@ func decodeClaims(text string) string {
 // NoContentError is the error of a successful answer without content, to a request
 // that may be repeated. The secrets are removed as by [ReadAnswer].
 func NoContentError(doing string, resp *http.Response, body []byte, what string, secrets ...secret.Value) *Error {
-	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what))
-	e.Support = SupportIDs(resp.Header, secrets...)
+	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what), secrets...)
 	e.Passes, e.Limit = true, Repeats
 	return e
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
 )
 
 // Error is a request that did not bring what was asked for.
@@ -132,12 +133,13 @@ func Proxy(err error) string {
 }
 
 // Refused makes the error of an answer that was not the one asked for. Where
-// it is a redirect, the host that it pointed to is named.
-func StatusError(doing string, resp *http.Response, detail string) *Error {
+// it is a redirect, the host that it pointed to is named. The secrets are those
+// that the request carried.
+func StatusError(doing string, resp *http.Response, detail string, secrets ...secret.Value) *Error {
 	e := &Error{
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
 		Detail: sanitize.Line(detail, maxMessage), After: RetryAfter(resp.Header, time.Now()),
-		Support: SupportIDs(resp.Header),
+		Support: SupportIDs(resp.Header, secrets...),
 	}
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
