@@ -27,7 +27,7 @@ import (
 // userToken gets the assertion and the user's token, as mint does.
 func (k *preflight) userToken(ctx context.Context) secret.Value {
 	if k.s.Identity == settings.AccessToken {
-		k.row.assertion.Skip("not needed: an access token is brought along")
+		k.row.assertion.Skip("not needed: an access token is given")
 		return k.s.AccessToken
 	}
 	if b := k.crossed("host-oidc"); b != nil {

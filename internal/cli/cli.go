@@ -380,8 +380,8 @@ func (c *app) load(command settings.Command, src settings.Source) (*settings.Set
 	return s, wrong
 }
 
-// newClient makes the HTTP client. A wrong ca-file is reported with what else is
-// wrong. In the post step the file can be gone, which is no reason not to try.
+// newClient makes the HTTP client. A wrong ca-file is reported with the other
+// problems. In the post step the file can be gone: then it goes on without.
 func (c *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) error {
 	var kept string
 	if src.Saved != nil {
@@ -400,7 +400,7 @@ func (c *app) newClient(command settings.Command, src settings.Source, s *settin
 	}
 	reason := sanitize.Line(err.Error(), 200)
 	if command == settings.Post && try("") == nil {
-		s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" is gone, and so it is tried without: "+reason)
+		s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" cannot be read, continuing without it: "+reason)
 		return wrong
 	}
 	return src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))

@@ -96,16 +96,14 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 // secretFlag says why a secret has no flag.
 func secretFlag(before, name string) error {
 	return hint.Add(errors.New(before+"a secret has no flag, since a command line is visible to other processes"),
-		"set the variable AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		"set the variable "+settings.Describe(name).Variables()[0])
 }
 
 // commandsWith lists the commands that have a flag of that name.
 func commandsWith(name string) (commands []string) {
-	for _, d := range settings.Descriptions {
-		if d.Name == name {
-			for _, c := range d.For {
-				commands = append(commands, string(c))
-			}
+	if d := settings.Describe(name); d != nil {
+		for _, c := range d.For {
+			commands = append(commands, string(c))
 		}
 	}
 	return commands

@@ -11,7 +11,7 @@ import (
 // Description is what the tags of a field of [Settings] say about the setting.
 type Description struct {
 	Name string
-	// Text is its help: one line without a full stop, defaults and units included.
+	// Text is its help: one line without a full stop, with the defaults.
 	Text string
 	// For lists the commands that have a flag of that name.
 	For []Command
@@ -52,7 +52,7 @@ func describe() (all []*Description) {
 			continue
 		}
 		d := &Description{
-			Name: strings.ToLower(strings.ReplaceAll(key, "_", "-")), Text: f.Tag.Get("help"),
+			Name:   strings.ToLower(strings.ReplaceAll(key, "_", "-")),
 			Values: strings.Fields(f.Tag.Get("values")), AlsoRead: strings.Fields(f.Tag.Get("also")),
 			Secret: f.Type == reflect.TypeFor[secret.Value](), Bool: f.Type.Kind() == reflect.Bool,
 			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",
@@ -69,6 +69,7 @@ func describe() (all []*Description) {
 			}
 		}
 		d.check = d.checkOf()
+		d.Text = f.Tag.Get("help") + d.defaultText()
 		all = append(all, d)
 	}
 	return all
@@ -85,8 +86,22 @@ func (d *Description) checkOf() check {
 	return checks[d.kind]
 }
 
-// described is the description of a setting; nil: there is none of that name.
-func described(name string) *Description {
+// defaultText is what the help says about the defaults.
+func (d *Description) defaultText() string {
+	if d.defaults[""] == "" {
+		return ""
+	}
+	text := "default " + d.defaults[""]
+	for _, c := range commands {
+		if v, ok := d.defaults[c]; ok {
+			text += "; " + string(c) + ": " + v
+		}
+	}
+	return " (" + text + ")"
+}
+
+// Describe returns the description of a setting, or nil if there is none.
+func Describe(name string) *Description {
 	for _, d := range Descriptions {
 		if d.Name == name {
 			return d

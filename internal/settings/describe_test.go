@@ -2,6 +2,7 @@ package settings
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -123,28 +124,123 @@ func actionInputs(t *testing.T) map[string]*input {
 func TestActionInputs(t *testing.T) {
 	t.Parallel()
 	inputs := actionInputs(t)
-	// Not for the action: the post step knows the id, its results are outputs and
-	// the summary, and the rest is another command's or another CI system's.
-	not := []string{"authorization-id", "output", "env", "service-connection-id"}
-	for _, name := range settingNames() {
-		if is := inputs[name] != nil; is == slices.Contains(not, name) {
-			t.Errorf("the setting %s is an input in action.yml: %v", name, is)
+	for _, d := range Descriptions {
+		in := inputs[d.Name]
+		if (in != nil) != d.Input {
+			t.Errorf("the setting %s is an input in action.yml: %t, want %t", d.Name, in != nil, d.Input)
+		}
+		if in == nil {
+			continue
+		}
+		if strings.TrimSpace(in.description) == "" {
+			t.Errorf("the input %s has no description", d.Name)
+		}
+		if v := d.Default(Mint); v != "" && !strings.Contains(in.description, "Default "+v+".") {
+			t.Errorf("the input %s does not name its default %s: %q", d.Name, v, in.description)
+		}
+		for _, name := range d.AlsoRead {
+			if strings.HasPrefix(name, "AZURE_") && !strings.Contains(in.description, "read from "+name) {
+				t.Errorf("the input %s does not name %s: %q", d.Name, name, in.description)
+			}
 		}
 	}
 	for name, in := range inputs {
-		if name != "command" && !slices.Contains(settingNames(), name) {
+		if name != "command" && Describe(name) == nil {
 			t.Errorf("the input %s is no setting", name)
 		}
-		// A default would be handed over as if the caller had written it, and
-		// hide the environment.
+		// A default would be passed on as if the caller had written it, and hide
+		// the environment.
 		if slices.Contains(in.keys, "default") != (name == "command") {
 			t.Errorf("the input %s: keys %q", name, in.keys)
 		}
-		if strings.TrimSpace(in.description) == "" {
-			t.Errorf("the input %s has no description", name)
+	}
+}
+
+// Not for the action: the post step knows the id, its results are outputs and the
+// summary, and the rest is another command's or another CI system's.
+func TestNoInputs(t *testing.T) {
+	t.Parallel()
+	for _, d := range Descriptions {
+		not := slices.Contains([]string{"authorization-id", "output", "env", "service-connection-id"}, d.Name)
+		if d.Input == not {
+			t.Errorf("%s: Input is %t", d.Name, d.Input)
 		}
-		if v, ok := normal[name]; ok && !strings.Contains(in.description, "Default "+v+".") {
-			t.Errorf("the input %s does not name its default %s: %q", name, v, in.description)
+	}
+}
+
+// code is what stands between backticks.
+var code = regexp.MustCompile("`([^`]+)`")
+
+func codes(text string) (all []string) {
+	for _, m := range code.FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// The table of the README names every setting once, with its defaults and its
+// variables, and the command if it belongs to a single one.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "\n| name | default |")
+	if !ok {
+		t.Fatal("no table of settings")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	told := map[string]int{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), " |")
+		if !strings.HasPrefix(line, "| `") || len(cells) < 5 {
+			continue
+		}
+		for _, name := range codes(cells[0]) {
+			told[name]++
+			d := Describe(name)
+			if d == nil {
+				if name != "command" {
+					t.Errorf("%s is no setting", name)
+				}
+				continue
+			}
+			want := strings.TrimSpace(strings.Join(append([]string{d.Default("")}, commandDefaults(d)...), " "))
+			if got := strings.Join(codes(cells[1]), " "); got != want && (want != "" || strings.HasPrefix(cells[1], " `")) {
+				t.Errorf("%s: the default is told as %q, want %q", name, cells[1], want)
+			}
+			if got := codes(cells[3]); !slices.Equal(got, d.AlsoRead) {
+				t.Errorf("%s: also read from %q, want %q", name, got, d.AlsoRead)
+			}
+			if len(d.For) == 1 && !strings.HasPrefix(cells[2], " `"+string(d.For[0])+"` only: ") {
+				t.Errorf("%s: %s is not named: %q", name, d.For[0], cells[2])
+			}
+		}
+	}
+	for _, d := range Descriptions {
+		if told[d.Name] != 1 {
+			t.Errorf("%s is in the table %d times", d.Name, told[d.Name])
+		}
+	}
+}
+
+// commandDefaults are the defaults that differ, as command and default in turn.
+func commandDefaults(d *Description) (all []string) {
+	for _, c := range commands {
+		if v := d.Default(c); v != d.Default("") {
+			all = append(all, string(c), v)
+		}
+	}
+	return all
+}
+
+// The help has one parenthesis for the default, which comes from the tags.
+func TestHelpHasNoDefaultOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, d := range Descriptions {
+		if d.Default("") != "" && strings.Count(d.Text, "default") != 1 {
+			t.Errorf("%s: %q", d.Name, d.Text)
 		}
 	}
 }

@@ -21,7 +21,7 @@ var ways = []struct {
 
 // one is what an error offers, each as it would be written in a workflow.
 const one = "agent-id with agent-user (agent user), refresh-token (service account by refresh token), " +
-	"username with password (service account by password), access-token (access token brought along)"
+	"username with password (service account by password), access-token (given access token)"
 
 func inputs(base env, names, values []string) Source {
 	for i, name := range names {
@@ -51,11 +51,11 @@ func TestNoIdentity(t *testing.T) {
 		// Elsewhere the same are flags, and variables for what is secret.
 		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
 			"--agent-id with --agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
-			"--username with AZDO_PAT_PASSWORD (service account by password), AZDO_PAT_ACCESS_TOKEN (access token brought along)")
+			"--username with AZDO_PAT_PASSWORD (service account by password), AZDO_PAT_ACCESS_TOKEN (given access token)")
 	}
 }
 
-// Without an identity nobody can tell whether a client id or an assertion is
+// Without an identity it is unknown whether a client id or an assertion is
 // needed, so their absence is not reported as well.
 func TestNoIdentityIsOneProblem(t *testing.T) {
 	t.Parallel()
@@ -102,7 +102,7 @@ func TestFourIdentities(t *testing.T) {
 	only(t, got, "4 identities are set, by --agent-id with agent-user and by AZDO_PAT_REFRESH_TOKEN and by "+
 		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD and by access-token; set exactly one of "+
 		"--agent-id with agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
-		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password), access-token (access token brought along)")
+		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password), access-token (given access token)")
 }
 
 // An access token needs neither an application nor an assertion, and does not

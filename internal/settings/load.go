@@ -217,7 +217,7 @@ func (l *loader) wrong(name, found, allowed string) {
 func (l *loader) need(name, why string) {
 	also := ""
 	if !l.src.Action && !IsSecret(name) {
-		also = " (or " + described(name).ownVariable() + ")"
+		also = " (or " + Describe(name).ownVariable() + ")"
 	}
 	if IsSecret(name) {
 		why += l.withheld()
@@ -242,7 +242,7 @@ func (l *loader) missing(name string) string {
 	case l.src.Action:
 		return name
 	case IsSecret(name):
-		return described(name).ownVariable()
+		return Describe(name).ownVariable()
 	}
 	return "--" + name
 }

@@ -73,7 +73,7 @@ var azures = map[string][]string{
 // at makes a source in which a setting has a value at each of some levels.
 func at(base env, name string, values map[string]string) Source {
 	src := Source{Action: true, CI: &CI{}, Flags: map[string]string{}}
-	e := base.with(described(name).ownVariable(), "")
+	e := base.with(Describe(name).ownVariable(), "")
 	for level, value := range values {
 		if flag, ok := strings.CutPrefix(level, "--"); ok {
 			src.Flags[flag] = value
@@ -170,7 +170,7 @@ func TestEverySettingIsInTheTables(t *testing.T) {
 	tested := map[string]bool{}
 	for _, tc := range everySetting {
 		tested[tc.name] = true
-		if got, want := described(tc.name).AlsoRead, azures[tc.name]; !slices.Equal(got, want) {
+		if got, want := Describe(tc.name).AlsoRead, azures[tc.name]; !slices.Equal(got, want) {
 			t.Errorf("AlsoRead of %q = %q, want %q", tc.name, got, want)
 		}
 	}
@@ -210,7 +210,7 @@ func TestOtherVariablesAreNotRead(t *testing.T) {
 		t.Run(tc.variable, func(t *testing.T) {
 			t.Parallel()
 			l := &loader{command: Mint, src: Source{LookupEnv: env{tc.variable: "found"}.lookup}, origins: map[string]string{}}
-			l.lookuper().Lookup(described(tc.setting).key)
+			l.lookuper().Lookup(Describe(tc.setting).key)
 			if l.given(tc.setting) {
 				t.Errorf("%s was read from %s", tc.setting, l.origins[tc.setting])
 			}

@@ -167,7 +167,7 @@ func TestSavedIdentityWithoutItsSecret(t *testing.T) {
 	}{
 		{byRefresh, `refresh-token: not set; the identity "service account by refresh token" needs it`},
 		{byPassword, `password: not set; the identity "service account by password" needs it`},
-		{byAccess, `access-token: not set; the identity "access token brought along" needs it`},
+		{byAccess, `access-token: not set; the identity "given access token" needs it`},
 	} {
 		saved := loaded(t, Mint, Source{LookupEnv: tc.base.lookup}).Save()
 		only(t, problems(t, Post, Source{LookupEnv: lies.lookup, Action: true, CI: &CI{}, Saved: &saved}), tc.want)

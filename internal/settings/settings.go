@@ -48,7 +48,7 @@ const (
 	AgentUser    Identity = "agent user"
 	RefreshToken Identity = "service account by refresh token"
 	Password     Identity = "service account by password"
-	AccessToken  Identity = "access token brought along"
+	AccessToken  Identity = "given access token"
 )
 
 // What a failed revocation does to the exit status.
@@ -77,42 +77,42 @@ const (
 //	               input is preferred to that
 //	input          no: it is no input of the action
 //	flag           repeatable: the flag may be given several times
-//	help           one line without a full stop
+//	help           one line without a full stop, to which the default is added
 type Settings struct {
 	Organization string `env:"ORGANIZATION" for:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
 
 	Scopes          []string      `env:"SCOPES" for:"mint exec check" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
-	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if nobody revokes it, from 5m to 24h (default 1h; exec: 15m, renewed while the command runs)"`
-	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same"`
-	AuthorizationID string        `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, which mint handed over; in Azure Pipelines the lease of the job is found without"`
-	Env             []string      `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable (default AZURE_DEVOPS_EXT_PAT)"`
+	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
+	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one"`
+	AuthorizationID string        `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
+	Env             []string      `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
 
-	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave leases alone that are younger, such as 90m or 2d (default 6h)"`
+	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger leases alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only leases of this GitHub repository, OWNER/REPO (default: all)"`
-	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"say what would be revoked, and revoke nothing (default false)"`
-	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs are over, and revoke their leases whatever their age"`
+	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
+	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their leases whatever their age"`
 
-	TenantID           string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: asked of the organization)"`
+	TenantID           string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
 	ClientID           string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
 	AgentID            string       `env:"AGENT_ID" for:"all" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
 	AgentUser          string       `env:"AGENT_USER" for:"all" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
 	RefreshToken       secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
 	Username           string       `env:"USERNAME" for:"all" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
 	Password           secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
-	AccessToken        secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"access token brought along" help:"identity brought along: a delegated Entra access token for Azure DevOps; needs no assertion"`
+	AccessToken        secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
 	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
 	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
 
-	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"leave the PAT to its expiry (default false)"`
-	OnRevokeFailure string        `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what a revocation that did not succeed does: warn or fail (default warn; revoke: fail)"`
-	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which is everything the user may do (default false)"`
-	Output          string        `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output (default text)"`
-	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"bound on reaching the goal, retries included (default 2m; exec: on each of acquire, renew, release); cleaning up after a failure has 5s of its own"`
+	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"leave the PAT to its expiry instead of revoking it"`
+	OnRevokeFailure string        `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
+	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
+	Output          string        `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
+	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec, that of each of acquire, renew and release; cleaning up after a failure may take another 5s"`
 
-	Audience        string `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub (default api://AzureADTokenExchange)"`
-	AuthorityHost   string `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host (default https://login.microsoftonline.com)"`
-	TokenServiceURL string `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API (default https://vssps.dev.azure.com)"`
-	CAFile          string `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots to trust, such as a TLS-inspecting proxy's"`
+	Audience        string `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
+	AuthorityHost   string `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
+	TokenServiceURL string `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
+	CAFile          string `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
 
 	// What follows was worked out from the settings above.
 
@@ -128,7 +128,7 @@ type Settings struct {
 	// Origins tells where each setting that was given was found: "--NAME" for a
 	// flag, the setting's own name for an input, else the variable.
 	Origins map[string]string
-	// Warnings are about what is odd and yet allowed, a sentence each.
+	// Warnings are about what is unusual but allowed, a sentence each.
 	Warnings []string
 }
 
@@ -174,7 +174,7 @@ func (d *Description) of(s *Settings) reflect.Value { return reflect.ValueOf(s).
 
 // IsSecret reports whether the setting of that name holds a credential.
 func IsSecret(name string) bool {
-	d := described(name)
+	d := Describe(name)
 	return d != nil && d.Secret
 }
 

@@ -29,7 +29,7 @@ var ids = []string{"application", "agent", "authorization-id"}
 // keeps back what may be a credential in the wrong place.
 func show(name, found string) string {
 	kind := ""
-	if d := described(name); d != nil {
+	if d := Describe(name); d != nil {
 		kind = d.kind
 	}
 	isFile := kind == "path"

@@ -305,7 +305,7 @@ func (l *loader) gitHub(s *Settings) {
 	switch {
 	case len(wrong) == 0:
 		s.GitHubAPI = base
-	case slices.Contains(described(name).AlsoRead, l.origins[name]):
+	case slices.Contains(Describe(name).AlsoRead, l.origins[name]):
 		l.ignore(name)
 		s.GitHubToken = secret.Value{}
 		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, so older-than alone decides (%s)", strings.Join(wrong, "; ")))
@@ -318,7 +318,7 @@ func (l *loader) scopes(s *Settings) {
 		l.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
 	}
 	if slices.Contains(s.Scopes, pat.FullAccess) && !s.AllowFullAccess {
-		l.wrong("scopes", pat.FullAccess, "scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true")
+		l.wrong("scopes", pat.FullAccess, "scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true")
 	}
 }
 
@@ -329,7 +329,7 @@ func (l *loader) tokenFile(s *Settings) {
 	const name = "federated-token-file"
 	ci := l.src.CI
 	offered := ci != nil && ci.Offered && (!ci.ServiceConnection || l.given("service-connection-id"))
-	if from := l.origins[name]; offered && slices.Contains(described(name).AlsoRead, from) {
+	if from := l.origins[name]; offered && slices.Contains(Describe(name).AlsoRead, from) {
 		delete(l.origins, name)
 		l.ignore(name)
 		s.FederatedTokenFile, s.UnusedTokenFile = "", from
@@ -413,7 +413,7 @@ func (l *loader) assertion(s *Settings, application bool) {
 		return
 	}
 	if l.src.CI.ServiceConnection && !l.given("service-connection-id") {
-		l.need("service-connection-id", "the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
+		l.need("service-connection-id", "the id of the service connection with workload identity federation for which Azure Pipelines issues the OIDC token")
 	}
 	if err := l.src.CI.Unavailable; err != nil {
 		text := err.Error()

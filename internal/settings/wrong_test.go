@@ -77,7 +77,7 @@ func TestWrongValues(t *testing.T) {
 		{"scopes", "code", scopeList + ` (not a scope: "code" (vso.code?): ` + scopeForm + ")"},
 		{"scopes", "vso.code,VSO.BUILD", scopeList + ` (not a scope: "VSO.BUILD" (vso.build?): ` + scopeForm + ")"},
 		{"scopes", ", ,", scopeList + " (no scopes are given)"},
-		{"scopes", "app_token", "scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true"},
+		{"scopes", "app_token", "scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true"},
 		{"lifetime", "4m59.999999999s", lifetimes},
 		{"lifetime", "24h0m0.000000001s", lifetimes},
 		{"lifetime", "0", lifetimes},
@@ -219,7 +219,7 @@ func TestFullAccess(t *testing.T) {
 		for _, allow := range []string{"", "false"} {
 			e := byAgent.with("AZDO_PAT_SCOPES", scopes, "AZDO_PAT_ALLOW_FULL_ACCESS", allow)
 			only(t, problems(t, Mint, Source{LookupEnv: e.lookup}), `AZDO_PAT_SCOPES: found "app_token"; allowed: `+
-				"scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true")
+				"scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true")
 		}
 		s := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", scopes, "AZDO_PAT_ALLOW_FULL_ACCESS", "true").lookup})
 		if !slices.Contains(s.Scopes, "app_token") {
@@ -312,7 +312,7 @@ func TestScopesOfCheck(t *testing.T) {
 	t.Parallel()
 	loaded(t, Check, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "").lookup})
 	got := problems(t, Check, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "app_token").lookup})
-	only(t, got, `AZDO_PAT_SCOPES: found "app_token"; allowed: scopes that start with vso.; app_token is everything the user may do, and needs allow-full-access: true`)
+	only(t, got, `AZDO_PAT_SCOPES: found "app_token"; allowed: scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true`)
 }
 
 // Where the lease of the job can be found, revoke needs no id.
@@ -324,14 +324,14 @@ func TestLeaseOfTheJob(t *testing.T) {
 		`AZDO_PAT_AUTHORIZATION_ID: found "4ab5"; allowed: the GUID that mint handed over as authorization-id`)
 }
 
-// Azure Pipelines vouches in the name of a service connection, unless a token
-// file does.
+// Azure Pipelines issues an assertion for a service connection, which must be set
+// unless there is a token file.
 func TestServiceConnection(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
 	src := Source{LookupEnv: e.lookup, CI: &CI{ServiceConnection: true}}
 	only(t, problems(t, Mint, src), "--service-connection-id (or AZDO_PAT_SERVICE_CONNECTION_ID): not set; "+
-		"the id of the service connection with workload identity federation in whose name Azure Pipelines vouches for the job")
+		"the id of the service connection with workload identity federation for which Azure Pipelines issues the OIDC token")
 	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "4ab5764f").lookup
 	only(t, problems(t, Mint, src), `AZURESUBSCRIPTION_SERVICE_CONNECTION_ID: found "4ab5764f"; allowed: the id (a GUID) of a service connection, which is in the address of its page`)
 	src.LookupEnv = e.with("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", someGUID).lookup
@@ -419,7 +419,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%q", tc.name, text), func(t *testing.T) {
 				t.Parallel()
-				src := at(tc.base, tc.name, map[string]string{described(tc.name).ownVariable(): text})
+				src := at(tc.base, tc.name, map[string]string{Describe(tc.name).ownVariable(): text})
 				command := commandOf(tc.name)
 				if tc.name != "github-token" {
 					command = Mint
@@ -428,7 +428,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 					loaded(t, command, src)
 					return
 				}
-				only(t, problems(t, command, src), described(tc.name).ownVariable()+": "+want)
+				only(t, problems(t, command, src), Describe(tc.name).ownVariable()+": "+want)
 				s, _ := Load(command, src)
 				for _, v := range s.Credentials() { // what is masked hides the slip too
 					if v.TooShort() || !strings.Contains(text, v.Reveal()) || strings.ContainsAny(v.Reveal(), "\r\n\ufeff") {
@@ -517,8 +517,8 @@ func TestUserinfoIsNotRepeated(t *testing.T) {
 	only(t, got, `--agent-user: found "agent@contoso com"; allowed: `+agentUsers)
 }
 
-// A runner on a cluster has its pod's AZURE_FEDERATED_TOKEN_FILE. It vouched for
-// every job there in place of the CI system, without a word.
+// Guards against the AZURE_FEDERATED_TOKEN_FILE of a cluster runner's pod, which
+// was used for every job instead of the CI system's assertion.
 func TestWhoseAssertion(t *testing.T) {
 	t.Parallel()
 	bare := byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "")
@@ -563,7 +563,7 @@ func TestWhoseAssertion(t *testing.T) {
 	if flag.FederatedTokenFile != "/mine" {
 		t.Errorf("by flag: %q", flag.FederatedTokenFile)
 	}
-	// Azure Pipelines vouches in the name of a service connection alone.
+	// Azure Pipelines issues assertions for service connections only.
 	src := Source{LookupEnv: bare.with(pod, "/pod").lookup, CI: &CI{Offered: true, ServiceConnection: true}}
 	if s := loaded(t, Mint, src); s.FederatedTokenFile != "/pod" {
 		t.Errorf("without a service connection: %q", s.FederatedTokenFile)
@@ -583,7 +583,7 @@ func TestWhoseAssertion(t *testing.T) {
 	}
 }
 
-// Who vouches for the job is asked of the platform, unless a file does.
+// Without a token file the CI system must give the assertion.
 func TestAssertion(t *testing.T) {
 	t.Parallel()
 	no := errors.New("GitHub gives this job no OIDC token")
