@@ -112,7 +112,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	if n := strangers.Load(); n > 0 {
 		t.Errorf("%d requests went to a stranger", n)
 	}
-	if strings.Contains(harness.Output(cmd), "its time was up") {
+	if strings.Contains(harness.Output(cmd), "its time limit has passed") {
 		return false // it did not come to say so itself
 	}
 	if took > timeout+9*time.Second {

@@ -125,7 +125,7 @@ func TestNobodyReadsStandardOutput(t *testing.T) {
 	if took := time.Since(begin); took > 15*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: ended, since its time was up; does anybody read its output?\n" {
+	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: stopped, since its time limit has passed; is its output being read?\n" {
 		t.Errorf("standard error has %q", text)
 	}
 	state, err := step.State()

@@ -16,22 +16,21 @@ import (
 	"azdo-pat/internal/process"
 )
 
-// memory is how many bytes of memory are worth more than the time to collect
-// them: what a server sends in vain must not add up.
-const memory = 24 << 20
+// memoryLimit is in bytes. Below it, collecting garbage would only take time.
+const memoryLimit = 24 << 20
 
 // Main is the program: it runs the command that os.Args names, and exits.
 func Main() {
-	debug.SetMemoryLimit(memory)
-	// net/http logs what a server sends without being asked, as it came: a line
-	// that GitHub would read a logging command from.
+	debug.SetMemoryLimit(memoryLimit)
+	// net/http logs unsolicited answers as they are, and GitHub would read logging
+	// commands in them.
 	stdlog.SetOutput(io.Discard)
 	os.Exit(run())
 }
 
 func run() int {
-	// A log that nobody reads any more is no reason to leave a PAT behind. The
-	// signal is not ignored, since what exec starts would inherit that.
+	// A closed log must not end the program. (See [stream].) The signal is caught and
+	// not ignored, because the command of exec would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := context.WithCancelCause(context.Background())
 	host, _ := os.Hostname()
@@ -40,72 +39,71 @@ func run() int {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Random: rand.Reader, Now: time.Now, After: time.After, Host: host,
 		Bound: func(d time.Duration) func() {
-			timer := time.AfterFunc(d, func() { giveUp("its time was up") })
+			timer := time.AfterFunc(d, func() { exitNow("its time limit has passed") })
 			return func() { timer.Stop() }
 		},
 		Catch: listen(stop),
 	})
 }
 
-// giveUp ends the program, whatever it is doing: mostly it waits for somebody to
-// read what it writes. The word of it may not be read either.
-func giveUp(why string) {
-	said := make(chan struct{})
+// exitNow ends the program, whatever it is doing. Its message may not be read either.
+func exitNow(why string) {
+	written := make(chan struct{})
 	go func() {
-		fmt.Fprintf(os.Stderr, "azdo-pat: ended, since %s; does anybody read its output?\n", why)
-		close(said)
+		fmt.Fprintf(os.Stderr, "azdo-pat: stopped, since %s; is its output being read?\n", why)
+		close(written)
 	}()
 	select {
-	case <-said:
+	case <-written:
 	case <-time.After(50 * time.Millisecond):
 	}
 	os.Exit(1)
 }
 
-// listen ends the program when it is told to stop: by stop, and if that takes too
-// long, at once. It returns what takes the signals over for a while.
+// listen calls stop when the program is told to stop, and ends the program if it does
+// not end in time. While its result catch has the signals, they go there instead.
 func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func())) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
 		signal.Notify(signals, syscall.SIGHUP)
 	}
 	var mu sync.Mutex
 	var caught chan os.Signal
-	told := func(s os.Signal) {
+	handle := func(s os.Signal) {
 		mu.Lock()
 		defer mu.Unlock()
 		if caught == nil {
 			stop(fmt.Errorf("stopped by a signal (%s)", s))
-			time.AfterFunc(ShutdownTimeout, func() { giveUp("it was told to stop and did not in time") })
+			time.AfterFunc(ShutdownTimeout, func() { exitNow("it did not end in time after a signal") })
 			return
 		}
 		select {
 		case caught <- s:
-		default: // more than anybody reads
+		default: // too many at once
 		}
 	}
 	go func() {
 		for s := range signals {
-			told(s)
+			handle(s)
 		}
 	}()
-	turn := func(to chan os.Signal) {
+	redirect := func(to chan os.Signal) {
 		mu.Lock()
 		defer mu.Unlock()
 		caught = to
 	}
 	return func() (<-chan os.Signal, func()) {
 		to := make(chan os.Signal, 16)
-		turn(to)
-		for _, s := range process.Forwarded { // none would mean all
+		redirect(to)
+		for _, s := range process.Forwarded { // Notify without signals would mean all
 			signal.Notify(signals, s)
 		}
 		return to, func() {
 			for _, s := range process.Forwarded {
 				signal.Reset(s)
 			}
-			turn(nil)
+			redirect(nil)
 		}
 	}
 }

@@ -9,30 +9,35 @@ import (
 	"time"
 )
 
-// unread is how long a write that nobody reads is waited for once the program was
-// told to stop.
-const stopWriteTimeout = time.Second
-
-// pressing is how long a write is waited for where there is a PAT to revoke: a
-// word that nobody hears is no reason to let it live.
-const revokeWriteTimeout = 3 * time.Second
-
-// errUnread is what a write ends with that was not waited for any longer.
-var errNotRead = errors.New("nobody reads it")
-
-// stream is a standard stream of which nobody knows whether somebody reads it: a
-// full pipe would hold a write for ever, and with it a program that was told to
-// stop and still has a PAT to revoke.
+// stream is standard output or standard error.
+//
+// Its reader may have gone, or have stopped reading, and then a write to a full pipe
+// never returns. That must neither leave a PAT behind nor keep the program running.
+// These are the guards against it:
+//
+//   - SIGPIPE does not end the program: a write to a closed pipe is an error ([run]).
+//   - A write waits as long as there is time. Once the program was told to stop, or has
+//     nothing left to do but revoke, it waits for [writeTimeout]. Then it fails, as do
+//     all later ones, and the program goes on without its log.
+//   - [System.Bound] and [ShutdownTimeout] end the process whatever it is doing, also
+//     where it waits for a write before that.
+//   - What the command of exec writes is waited for until [process.DrainTimeout] after
+//     the command has ended.
 type stream struct {
 	io.Writer
 	told   <-chan struct{} // closed when the program was told to stop
-	ending *atomic.Bool    // all that is left to do is to revoke
-	stuck  atomic.Bool     // a write is still going on that nobody waits for
-	failed atomic.Bool     // something could not be written
+	ending *atomic.Bool    // there is nothing left to do but revoke
+	stuck  atomic.Bool     // a write has not returned in time
+	failed atomic.Bool     // something was not written, or not in time
 }
 
-// Write implements [io.Writer]. What it was given is written in the end if
-// somebody reads after all, but nothing that comes later.
+// writeTimeout leaves enough of [ShutdownTimeout] to revoke a PAT.
+const writeTimeout = 2 * time.Second
+
+var errNotRead = errors.New("it is not being read")
+
+// Write implements [io.Writer]. Text that was not written in time may be written
+// later, but no text after it.
 func (s *stream) Write(p []byte) (int, error) {
 	n, err := s.write(p)
 	if err != nil {
@@ -45,38 +50,33 @@ func (s *stream) write(p []byte) (int, error) {
 	if s.stuck.Load() {
 		return 0, errNotRead
 	}
-	type written struct {
+	type result struct {
 		n   int
 		err error
 	}
-	done := make(chan written, 1)
-	p = bytes.Clone(p) // its owner may use it again
+	done := make(chan result, 1)
+	p = bytes.Clone(p) // the caller may use it again while the write still waits
 	go func() {
 		n, err := s.Writer.Write(p)
-		done <- written{n, err}
+		done <- result{n, err}
 	}()
-	var late <-chan time.Time
-	if s.ending.Load() {
-		late = time.After(revokeWriteTimeout)
-	}
-	patience := time.Duration(0)
-	select {
-	case w := <-done:
-		return w.n, w.err
-	case <-late:
-	case <-s.told:
-		patience = stopWriteTimeout
+	if !s.ending.Load() {
+		select {
+		case r := <-done:
+			return r.n, r.err
+		case <-s.told:
+		}
 	}
 	select {
-	case w := <-done:
-		return w.n, w.err
-	case <-time.After(patience):
+	case r := <-done:
+		return r.n, r.err
+	case <-time.After(writeTimeout):
 		s.stuck.Store(true)
 		return 0, errNotRead
 	}
 }
 
-// Stat tells what the stream is, where it is a file.
+// Stat returns what the stream is, if it is a file.
 func (s *stream) Stat() (os.FileInfo, error) {
 	if f, ok := s.Writer.(interface{ Stat() (os.FileInfo, error) }); ok {
 		return f.Stat()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// full is a pipe that nobody reads until it is closed.
+// full is a full pipe: a write waits until it is closed.
 type full chan struct{}
 
 func (f full) Write(p []byte) (int, error) { <-f; return len(p), nil }
@@ -22,13 +22,29 @@ func TestStream(t *testing.T) {
 		told, pipe := make(chan struct{}), make(full)
 		s := &stream{Writer: pipe, told: told, ending: new(atomic.Bool)}
 		begin := time.Now()
-		// As long as nobody is in a hurry it is waited for.
+		// A write waits as long as there is time.
 		time.AfterFunc(time.Hour, func() { close(told) })
-		if n, err := s.Write([]byte("mask")); n != 0 || !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+stopWriteTimeout {
+		if n, err := s.Write([]byte("mask")); n != 0 || !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+writeTimeout {
 			t.Errorf("%d, %v after %s", n, err, time.Since(begin))
 		}
-		// What comes later does not overtake what hangs, and does not wait.
-		if _, err := s.Write([]byte("log")); !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+stopWriteTimeout {
+		// A later write does not overtake the one that hangs, and does not wait.
+		if _, err := s.Write([]byte("log")); !errors.Is(err, errNotRead) || time.Since(begin) != time.Hour+writeTimeout {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+		close(pipe)
+	})
+}
+
+// Where there is nothing left to do but revoke, a write delays it by no more than
+// writeTimeout.
+func TestStreamWhileRevoking(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pipe, ending := make(full), new(atomic.Bool)
+		ending.Store(true)
+		s := &stream{Writer: pipe, told: make(chan struct{}), ending: ending}
+		begin := time.Now()
+		if _, err := s.Write([]byte("log")); !errors.Is(err, errNotRead) || time.Since(begin) != writeTimeout {
 			t.Errorf("%v after %s", err, time.Since(begin))
 		}
 		close(pipe)
@@ -52,9 +68,9 @@ func TestStreamThatIsRead(t *testing.T) {
 		if text.String() != "a\nb\nc\n" {
 			t.Errorf("wrote %q", text.String())
 		}
-		// Slowly, but in time.
+		// It is read slowly, but in time.
 		pipe := make(full)
-		time.AfterFunc(stopWriteTimeout/2, func() { close(pipe) })
+		time.AfterFunc(writeTimeout/2, func() { close(pipe) })
 		if n, err := (&stream{Writer: pipe, told: told, ending: new(atomic.Bool)}).Write(line); n != 2 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
@@ -69,7 +85,7 @@ type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// The null device is told from a log behind it as in front of it.
+// The null device can still be recognized.
 func TestStreamTellsWhatItIs(t *testing.T) {
 	t.Parallel()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -85,6 +101,6 @@ func TestStreamTellsWhatItIs(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	if _, err := (&stream{Writer: io.Discard}).Stat(); err == nil {
-		t.Error("what is no file is one")
+		t.Error("io.Discard is taken for a file")
 	}
 }
