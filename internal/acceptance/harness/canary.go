@@ -25,7 +25,7 @@ func WithoutMasks(text string) string { return maskLine.ReplaceAllString(text, "
 var maskLine = regexp.MustCompile(`(?m)^(::add-mask::|##vso\[task\.setsecret\]|##vso\[task\.setvariable variable=token;issecret=true;isoutput=true\]).*\n`)
 
 // canary fails the script if anything that the program wrote in one run holds a
-// credential that the services know of, in any of its [Encodings].
+// credential that the services know of, in any encoding (see [Contains]).
 func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 	handed := stdout // on a terminal, standard output is the result
 	if (w.env["GITHUB_ACTIONS"] == "true" || w.agent != nil) && !strings.HasPrefix(stdout, "{") {
@@ -53,17 +53,16 @@ func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 		pats[p.Token] = true
 	}
 	for _, s := range w.Secrets() {
-		for _, form := range Encodings(s) {
-			if strings.Contains(said.String(), form) {
-				ts.Fatalf("the log holds a credential (%s):\n%s", form, said.String())
-			}
-			if !pats[s] && strings.Contains(handed, form) {
-				ts.Fatalf("standard output holds a credential that is no PAT: %s", handed)
-			}
-			for path, text := range files {
-				if strings.Contains(text, form) && !(pats[s] && strings.HasSuffix(path, "github_output")) {
-					ts.Fatalf("%s holds a credential: %s", path, text)
-				}
+		forms := encodings(s)
+		if containsAny(said.String(), forms) {
+			ts.Fatalf("the log holds a credential (%s):\n%s", s, said.String())
+		}
+		if !pats[s] && containsAny(handed, forms) {
+			ts.Fatalf("standard output holds a credential that is no PAT: %s", handed)
+		}
+		for path, text := range files {
+			if containsAny(text, forms) && !(pats[s] && strings.HasSuffix(path, "github_output")) {
+				ts.Fatalf("%s holds a credential: %s", path, text)
 			}
 		}
 	}
@@ -72,15 +71,26 @@ func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 	}
 }
 
-// Encodings returns a credential as it is and in every encoding in which a program
-// or a server could repeat it.
-func Encodings(s string) []string {
+// Contains reports whether a text holds a credential, as it is or in an encoding in
+// which a program or a server could repeat it.
+func Contains(text, credential string) bool { return containsAny(text, encodings(credential)) }
+
+func containsAny(text string, forms []string) bool {
+	return text != "" && slices.ContainsFunc(forms, func(form string) bool { return strings.Contains(text, form) })
+}
+
+// encodings returns the end of a credential in every encoding. The end is enough:
+// tokens differ there, and package strings finds up to 63 bytes much faster.
+func encodings(s string) []string {
 	quoted, _ := json.Marshal(s)
 	all := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(string(quoted), `"`),
 		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
 	for _, before := range []string{"", ":", "::"} {
 		all = append(all, strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)],
 			strings.TrimRight(base64.URLEncoding.EncodeToString([]byte(before + s))[4*min(1, len(before)):], "=")[:len(s)])
+	}
+	for i, form := range all {
+		all[i] = form[max(0, len(form)-63):]
 	}
 	return all
 }

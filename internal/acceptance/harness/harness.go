@@ -37,9 +37,9 @@ func Main(m *testing.M) {
 		panic(err)
 	}
 	// The tests wait more than they compute, except with the race detector.
-	parallel := "40"
+	parallel := "80"
 	if RaceDetector {
-		parallel = "20"
+		parallel = "30"
 	}
 	_ = flag.Set("test.parallel", parallel)
 	debug.SetGCPercent(400) // memory is plentiful, processor time is not

@@ -184,13 +184,11 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 func noCredential(t *testing.T, e *emulator.Emulator, a *pipelinesagent.Job, record *pipelinesagent.Record, output string) {
 	t.Helper()
 	for _, s := range e.Secrets() {
-		for _, form := range Encodings(s) {
-			if strings.Contains(record.Text(), form) {
-				t.Errorf("the log shows a credential:\n%s", record.Text())
-			}
-			if strings.Contains(WithoutMasks(output), form) {
-				t.Errorf("a line holds a credential:\n%s", output)
-			}
+		if Contains(record.Text(), s) {
+			t.Errorf("the log shows a credential:\n%s", record.Text())
+		}
+		if Contains(WithoutMasks(output), s) {
+			t.Errorf("a line holds a credential:\n%s", output)
 		}
 		err := filepath.WalkDir(a.TempDirectory(), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || filepath.Base(path) == "azdo-pat" || d.Type()&fs.ModeSymlink != 0 {

@@ -16,6 +16,7 @@ func RunScripts(t *testing.T, debug string) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
+		WorkdirRoot:        memoryDir(t),
 		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			w, err := newWorld(env, debug)
