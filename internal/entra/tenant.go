@@ -58,6 +58,9 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	said := httpclient.ReadAnswer(resp.Header, body)
 
 	tenant := tenantOf(resp.Header)
+	if tenant == "" && resp.StatusCode/100 == 3 {
+		tenant = tenantOfSignIn(resp.Header.Get("Location"))
+	}
 	e := httpclient.StatusError(askingTenant, resp, "the answer names no tenant")
 	e.Name, e.Support = "Azure DevOps", said.Support
 	switch {
@@ -80,6 +83,21 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 		e.Advice = "set tenant-id"
 	}
 	return "", e
+}
+
+// tenantOfSignIn is the tenant of Entra's sign-in page, to which an answer redirects:
+// https://HOST/TENANT/oauth2/authorize. Empty: it is another page.
+func tenantOfSignIn(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Scheme != "https" && !(u.Scheme == "http" && httpclient.IsLoopback(u.Hostname())) {
+		return ""
+	}
+	tenant, page, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	id, err := uuid.Parse(tenant)
+	if err != nil || len(tenant) != len(noTenant) || page != "oauth2/authorize" && page != "oauth2/v2.0/authorize" {
+		return ""
+	}
+	return id.String()
 }
 
 // tenantOf finds the tenant in the headers of an answer: that of the challenge, or

@@ -55,6 +55,10 @@ func TestTenant(t *testing.T) {
 		{name: "the header in capitals", status: 401, header: http.Header{resource: {upper}}, want: strings.ToLower(upper)},
 		{name: "with another status", status: 200, header: http.Header{resource: {tenantID}}, want: tenantID},
 		{name: "of a redirect", status: 302, header: http.Header{resource: {tenantID}, "Location": {"https://sign-in.test/"}}, want: tenantID},
+		{name: "a redirect to Entra's sign-in", status: 302, header: http.Header{"Location": {"https://login.microsoftonline.com/" + tenantID + "/oauth2/authorize?client_id=x"}}, want: tenantID},
+		{name: "a redirect to Entra's sign-in, v2.0", status: 303, header: http.Header{"Location": {"https://login.microsoftonline.us/" + upper + "/oauth2/v2.0/authorize"}}, want: strings.ToLower(upper)},
+		{name: "a redirect on this machine", status: 302, header: http.Header{"Location": {"http://127.0.0.1:8080/" + tenantID + "/oauth2/authorize"}}, want: tenantID},
+		{name: "the header wins over a redirect", status: 302, header: http.Header{resource: {tenantID}, "Location": {"https://login.microsoftonline.com/" + other + "/oauth2/authorize"}}, want: tenantID},
 		{name: "the challenge wins", status: 401, header: http.Header{authenticate: {uri(tenantID)}, resource: {other}}, want: tenantID},
 		{name: "no tenant in the challenge", status: 401, header: http.Header{authenticate: {uri("common")}, resource: {tenantID}}, want: tenantID},
 		{name: "of two the first", status: 401, header: http.Header{resource: {tenantID, other}}, want: tenantID},
@@ -83,6 +87,11 @@ func TestTenant(t *testing.T) {
 		{name: "no such organization", status: 404, err: "answered 404 Not Found: there is no organization contoso", hint: "check organization"},
 		{name: "nothing", status: 401, err: "answered 401 Unauthorized: the answer names no tenant", hint: "set tenant-id"},
 		{name: "a redirect", status: 302, header: http.Header{"Location": {"https://sign-in.test/_signin?realm=secret"}}, err: "a redirect to sign-in.test, which", hint: "check the host"},
+		{name: "a redirect to everybody's sign-in", status: 302, header: http.Header{"Location": {"https://login.microsoftonline.com/common/oauth2/authorize"}}, err: "answered 302 Found: a redirect to login.microsoftonline.com, which is not followed", hint: "check the host"},
+		{name: "a redirect to another page", status: 302, header: http.Header{"Location": {"https://login.microsoftonline.com/" + tenantID + "/x/oauth2/authorize"}}, err: "which is not followed", hint: "check the host"},
+		{name: "a redirect without TLS", status: 302, header: http.Header{"Location": {"http://login.microsoftonline.com/" + tenantID + "/oauth2/authorize"}}, err: "which is not followed", hint: "check the host"},
+		{name: "a redirect to nowhere", status: 302, header: http.Header{"Location": {"https://login.microsoftonline.com/" + zeros + "/oauth2/authorize"}}, err: "is in no Entra tenant", hint: "connect the organization"},
+		{name: "a sign-in that is no redirect", status: 401, header: http.Header{"Location": {"https://login.microsoftonline.com/" + tenantID + "/oauth2/authorize"}}, err: "names no tenant", hint: "tenant-id"},
 		{name: "busy", status: 503, header: http.Header{"Retry-After": {"5"}}, err: "answered 503", hint: "tenant-id", passing: true, wait: 5 * time.Second},
 		{name: "throttled", status: 429, err: "answered 429", hint: "tenant-id", passing: true},
 
@@ -121,7 +130,7 @@ func TestTenant(t *testing.T) {
 			if err == nil {
 				return
 			}
-			if !strings.HasPrefix(err.Error(), "ask the organization for its tenant: ") || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "secret") {
+			if !strings.HasPrefix(err.Error(), "ask the organization for its tenant: ") || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "credential") {
 				t.Errorf("error %q, want %q in it", err, tc.err)
 			}
 			if h := hint.Of(err); !strings.Contains(h, tc.hint) {

@@ -147,7 +147,10 @@ func StatusError(doing string, resp *http.Response, detail string, secrets ...se
 		if u, err := resp.Location(); err == nil && u.Host != "" {
 			to = " to " + sanitize.Line(u.Host, 100)
 		}
-		e.Detail = "a redirect" + to + ", which is not followed with a credential"
+		e.Detail = "a redirect" + to + ", which is not followed"
+		if r := resp.Request; r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
+			e.Detail += " with a credential"
+		}
 		e.Advice = "check the host that was configured, and proxies in between"
 	}
 	return e
