@@ -10,8 +10,8 @@ import (
 // variablePrefix begins the names of the variables that are for this program.
 const variablePrefix = "AZDO_PAT_"
 
-// unknown warns of variables that name no setting: a misspelt one would be passed
-// over without a word.
+// unknown warns of variables that name no setting: a misspelt one would be ignored
+// in silence.
 func (l *loader) unknown(s *Settings) {
 	if l.src.Environ == nil || l.command == Post { // main has said it
 		return
@@ -28,7 +28,7 @@ func (l *loader) unknown(s *Settings) {
 			continue
 		}
 		shown := "a variable that starts with " + variablePrefix
-		if of(name, "_") && len(name) <= 64 && name == strings.ToUpper(name) {
+		if upperName.matches(name) {
 			shown = variable
 		}
 		text := shown + " names no setting, so it is not read"
