@@ -99,7 +99,7 @@ var table = []row{
 		`*@sha256:*) ;;`, `*) ;;`, "TestTemplatesCheckTheProgram"},
 
 	// A hostile pull request.
-	{"from a fork, on `pull_request` |", "internal/settings/validate.go",
+	{"from a fork, on `pull_request` |", "internal/settings/crosscheck.go",
 		`if err := l.src.CI.Unavailable; err != nil {`, `if err := l.src.CI.Unavailable; err != nil && false {`, "mint-settings"},
 	{"by its title, branch name or text", "internal/displayname/displayname.go",
 		`sanitize.OutputDelimiter, "-")`, `sanitize.OutputDelimiter, sanitize.OutputDelimiter)`, "mint-hostile-text"},
@@ -137,7 +137,7 @@ var table = []row{
 		`if err != nil || d < least || d > most {`, `if err != nil || d < least {`, "TestWrongValues"},
 	{"`entrypoint` and `args` are fixed", "action.yml",
 		`  entrypoint: /azdo-pat`, `  #`, "TestActionStartsTheProgramAlone"},
-	{"Full access (`app_token`) needs a second word.", "internal/settings/validate.go",
+	{"Full access (`app_token`) needs a second word.", "internal/settings/crosscheck.go",
 		`slices.Contains(s.Scopes, pat.FullAccess) && !s.AllowFullAccess {`, `false {`, "TestFullAccess"},
 	{"does not take \"not found\" for gone", "internal/cli/revoke.go",
 		`if found || r.User == "" ||`, `if found || r.User != "?" ||`, "post-other-user"},
@@ -260,7 +260,7 @@ var table = []row{
 		`part == "" || part == "." || part == ".." ||`, `part == "" ||`, "sweep-hostile"},
 	{"a repository or a run in a name", "internal/githubapi/github.go",
 		`url.PathEscape(owner), url.PathEscape(name),`, `owner, name,`, "TestRequest"},
-	{"GitHub, or who plays it, reports that a run has ended when it has not", "internal/settings/validate.go",
+	{"GitHub, or who plays it, reports that a run has ended when it has not", "internal/settings/crosscheck.go",
 		`l.src.LookupEnv("GITHUB_API_URL")`, `l.src.LookupEnv("GITHUB_API_ADDRESS")`, "sweep-runs"},
 	{"GitHub, or who plays it, reports that a run has ended when it has not", "internal/cli/sweep.go",
 		`, CheckRedirect: c.http.CheckRedirect}`, `}`, "sweep-runs"},

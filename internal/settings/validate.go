@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"time"
 	"unicode"
 
-	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
@@ -145,56 +143,6 @@ func duration(least, most time.Duration, allowed string) check {
 	}
 }
 
-// secretsWithheld is about both kinds of run to which GitHub gives no secret of
-// the repository.
-const secretsWithheld = "a secret is empty in runs of Dependabot, which get Dependabot's secrets alone, and in runs of pull requests from forks"
-
-// withheld says why a secret that a workflow hands in can be empty.
-func (l *loader) withheld() string {
-	if !l.src.Action || l.src.Saved != nil { // mint had it
-		return ""
-	}
-	return "; " + secretsWithheld
-}
-
-// validate checks what depends on more than one setting, and what is missing.
-func (l *loader) validate(s *Settings) {
-	if !l.given("organization") {
-		l.need("organization", organizationForms)
-	}
-	l.unknown(s)
-	l.environment(s)
-	l.tokenFile(s)
-	application := l.identity(s)
-	l.assertion(s, application)
-	l.scopes(s)
-	l.gitHub(s)
-	if l.command == Revoke && !l.given("authorization-id") && !l.src.Lease {
-		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
-	}
-}
-
-// environment checks what the network's variables say of proxies and roots. In
-// the post step a file of roots may be gone that was there for the mint: then it
-// goes on without.
-func (l *loader) environment(s *Settings) {
-	for _, f := range httpclient.EnvironmentFaults(l.src.LookupEnv) {
-		found := "what cannot be read, and is not shown since it may hold a password"
-		if f.Found != "" {
-			found = show("ca-file", f.Found)
-		}
-		text := fmt.Sprintf("%s: found %s; allowed: %s", f.Name, found, f.Allowed)
-		if l.command == Post && strings.HasPrefix(f.Name, "SSL_") {
-			s.Warnings = append(s.Warnings, text)
-			continue
-		}
-		l.problem("", text)
-	}
-	if l.command != Post { // main has said it
-		s.Warnings = append(s.Warnings, httpclient.EnvironmentWarnings(l.src.LookupEnv)...)
-	}
-}
-
 // Organization returns the bare name of an Azure DevOps organization, given as
 // such, as https://dev.azure.com/NAME or as https://NAME.visualstudio.com. A
 // name has 1 to 50 letters, digits and hyphens, and starts and ends with a
@@ -281,145 +229,4 @@ func parseDuration(text string) (time.Duration, error) {
 		return 0, errors.New("not a number of days")
 	}
 	return time.Duration(days) * day, nil
-}
-
-// gitHub decides where GitHub is asked about runs, and with which token. A token
-// that every job of GitHub Actions has, without being set for this program, may be
-// unusable: without it the age decides.
-func (l *loader) gitHub(s *Settings) {
-	const name = "github-token"
-	if l.command != Sweep || !l.given(name) {
-		return
-	}
-	address, _ := l.src.LookupEnv("GITHUB_API_URL")
-	base, err := BaseURL(cmp.Or(strings.TrimSpace(address), "https://api.github.com"))
-	if err != nil {
-		l.problem(name, "GITHUB_API_URL, where github-token would go: not "+err.Error())
-	}
-	var wrong []string
-	for _, p := range l.problems {
-		if p.name == name {
-			wrong = append(wrong, p.text)
-		}
-	}
-	switch {
-	case len(wrong) == 0:
-		s.GitHubAPI = base
-	case slices.Contains(Describe(name).AlsoRead, l.origins[name]):
-		l.ignore(name)
-		s.GitHubToken = secret.Value{}
-		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, so older-than alone decides (%s)", strings.Join(wrong, "; ")))
-	}
-}
-
-// scopes are needed to mint; Check validates them only where they are set.
-func (l *loader) scopes(s *Settings) {
-	if !l.given("scopes") && (l.command == Mint || l.command == Exec) {
-		l.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
-	}
-	if slices.Contains(s.Scopes, pat.FullAccess) && !s.AllowFullAccess {
-		l.wrong("scopes", pat.FullAccess, "scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true")
-	}
-}
-
-// tokenFile decides between a file and the CI system. What is set for this program
-// wins; a variable of other tools, which on a cluster's runners names the token of
-// their pod, is read only where the CI system offers none of the job's.
-func (l *loader) tokenFile(s *Settings) {
-	const name = "federated-token-file"
-	ci := l.src.CI
-	offered := ci != nil && ci.Offered && (!ci.ServiceConnection || l.given("service-connection-id"))
-	if from := l.origins[name]; offered && slices.Contains(Describe(name).AlsoRead, from) {
-		delete(l.origins, name)
-		l.ignore(name)
-		s.FederatedTokenFile, s.UnusedTokenFile = "", from
-	}
-}
-
-// identity finds out which one is configured; it must be exactly one. What is
-// missing of any that is begun is reported too, so that a second run finds nothing
-// more. It returns whether an identity needs an application and an assertion.
-func (l *loader) identity(s *Settings) (application bool) {
-	var all, given []string
-	for _, identity := range identities() {
-		var names, set, missing []string
-		for _, d := range Descriptions {
-			if d.identity != identity {
-				continue
-			}
-			names = append(names, l.as(d.Name))
-			if l.given(d.Name) {
-				set = append(set, l.as(d.Name))
-			} else {
-				missing = append(missing, d.Name)
-			}
-		}
-		all = append(all, fmt.Sprintf("%s (%s)", strings.Join(names, " with "), identity))
-		// The recorded identity decides, even if its secret is missing now.
-		if l.src.Saved != nil && identity != l.src.Saved.Identity || l.src.Saved == nil && len(set) == 0 {
-			continue
-		}
-		s.Identity = identity
-		given = append(given, strings.Join(set, " with "))
-		for _, name := range missing {
-			l.need(name, fmt.Sprintf("the identity %q needs it", identity))
-		}
-		application = application || identity != AccessToken
-	}
-	switch {
-	case l.src.Saved != nil && len(given) == 0:
-		l.problem("", "saved identity: found "+show("", string(l.src.Saved.Identity))+"; allowed: one that mint recorded")
-	case len(given) == 0:
-		l.problem("", "no identity is set; set one of "+strings.Join(all, ", ")+l.withheld())
-	case len(given) > 1:
-		l.problem("", fmt.Sprintf("%d identities are set, by %s; set exactly one of %s",
-			len(given), strings.Join(given, " and by "), strings.Join(all, ", ")))
-		s.Identity = ""
-	}
-	return application
-}
-
-// identities lists the identities in the order of their settings.
-func identities() (all []Identity) {
-	for _, d := range Descriptions {
-		if d.identity != "" && !slices.Contains(all, d.identity) {
-			all = append(all, d.identity)
-		}
-	}
-	return all
-}
-
-// assertion checks that there is an application and an assertion for it, if the
-// identity needs them. If not, what other tools' variables say about them does not
-// matter.
-func (l *loader) assertion(s *Settings, application bool) {
-	s.AsksCI = application && !l.given("federated-token-file") && l.src.CI != nil
-	if !application {
-		l.ignore("client-id")
-	}
-	if !s.AsksCI || !l.src.CI.ServiceConnection {
-		l.ignore("service-connection-id")
-	}
-	if !application {
-		return
-	}
-	if !l.given("client-id") {
-		l.need("client-id", "the application that trusts this job's assertion: the agent identity blueprint, or the app registration")
-	}
-	if !l.given("federated-token-file") && l.src.CI == nil {
-		l.need("federated-token-file", "outside GitHub Actions and Azure Pipelines the assertion (an OIDC token of the CI system) is read from a file")
-	}
-	if !s.AsksCI {
-		return
-	}
-	if l.src.CI.ServiceConnection && !l.given("service-connection-id") {
-		l.need("service-connection-id", "the id of the service connection with workload identity federation for which Azure Pipelines issues the OIDC token")
-	}
-	if err := l.src.CI.Unavailable; err != nil {
-		text := err.Error()
-		if h := hint.Of(err); h != "" {
-			text += "; " + h
-		}
-		l.problem("", text)
-	}
 }
