@@ -91,7 +91,7 @@ func Text(claim any) string {
 }
 
 // whyNone says why the CI system's own token is none.
-func whyNone(err error) string {
+func describe(err error) string {
 	if errors.Is(err, ErrNotJWT) {
 		return "it cannot go into a header"
 	}
@@ -100,7 +100,7 @@ func whyNone(err error) string {
 
 // usable makes a secret of what a source brought, if it can be one: a header
 // value cannot hold white space, and nothing that long is an assertion.
-func usable(text string) (secret.Value, error) {
+func newAssertion(text string) (secret.Value, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
@@ -119,10 +119,10 @@ var errEmpty = errors.New("it is empty")
 
 // unusable makes the error of an answer whose assertion is none. One that is
 // missing may be there the next time.
-func unusable(doing string, resp *http.Response, why error, sent secret.Value) error {
+func unusableError(doing string, resp *http.Response, why error, sent secret.Value) error {
 	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why), sent)
 	if errors.Is(why, errEmpty) {
-		e.Passes, e.Limit = true, httpclient.Repeats
+		e.Transient, e.MaxAttempts = true, httpclient.Repeats
 	}
 	return e
 }

@@ -65,9 +65,9 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	if err := httpclient.Decode(body, &answer); err != nil {
 		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer is not that of an assertion", a.Token)
 	}
-	v, err := usable(answer.OIDCToken)
+	v, err := newAssertion(answer.OIDCToken)
 	if err != nil {
-		return secret.Value{}, unusable(askingPipelines, resp, err, a.Token)
+		return secret.Value{}, unusableError(askingPipelines, resp, err, a.Token)
 	}
 	return v, nil
 }
@@ -76,7 +76,7 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 // it has for them, or its sign-in page.
 func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	said := httpclient.ReadAnswer(resp.Header, body, a.Token)
-	e := said.Refused(askingPipelines, resp)
+	e := said.StatusError(askingPipelines, resp)
 	// A 203 is Azure DevOps' sign-in page, too.
 	if resp.StatusCode/100 == 2 && httpclient.NoContent(body) {
 		e = httpclient.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
@@ -90,9 +90,9 @@ func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	case said.Challenge != nil:
 		e.Advice = said.Challenge.Hint()
 	case said.Code == httpclient.CodeConditionalAccess:
-		e.Advice, e.Final = httpclient.ConditionalAccess, true
+		e.Advice, e.Permanent = httpclient.ConditionalAccess, true
 	case said.Anonymous():
-		e.Advice, e.Final = notAccepted, true
+		e.Advice, e.Permanent = notAccepted, true
 	case said.HTML && resp.StatusCode < 400, resp.StatusCode == http.StatusUnauthorized:
 		e.Advice = notAccepted
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusNotFound:
@@ -117,8 +117,8 @@ func (a *AzurePipelines) Available() error {
 	case a.Token.IsZero():
 		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines hands it to a script only where it is mapped"), mapping)
 	}
-	if _, err := usable(a.Token.Reveal()); err != nil {
-		return errors.New("SYSTEM_ACCESSTOKEN is none: " + whyNone(err))
+	if _, err := newAssertion(a.Token.Reveal()); err != nil {
+		return errors.New("SYSTEM_ACCESSTOKEN is none: " + describe(err))
 	}
 	return nil
 }

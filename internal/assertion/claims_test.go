@@ -105,7 +105,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%+v, %v", c, err)
 			}
 		}
-		if v, err := usable(text); err == nil && strings.ContainsFunc(v.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		if v, err := newAssertion(text); err == nil && strings.ContainsFunc(v.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
 			t.Errorf("%q is usable", v.Reveal())
 		}
 	})

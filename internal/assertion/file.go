@@ -39,7 +39,7 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 	if r.err != nil {
 		return secret.Value{}, fmt.Errorf("read the assertion from federated-token-file: %w", r.err)
 	}
-	v, err := usable(string(r.text))
+	v, err := newAssertion(string(r.text))
 	if len(r.text) > longestFile {
 		err = errors.New("the file is too large for a token")
 	}

@@ -62,9 +62,9 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	if err := httpclient.Decode(body, &answer); err != nil {
 		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer is not that of an assertion", g.Token)
 	}
-	v, err := usable(answer.Value)
+	v, err := newAssertion(answer.Value)
 	if err != nil {
-		return secret.Value{}, unusable(askingGitHub, resp, err, g.Token)
+		return secret.Value{}, unusableError(askingGitHub, resp, err, g.Token)
 	}
 	return v, nil
 }
@@ -73,10 +73,10 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 // that the job is pending: that passes.
 func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, g.Token)
-	e := a.Refused(askingGitHub, resp)
+	e := a.StatusError(askingGitHub, resp)
 	e.Name = "GitHub"
-	e.Passes = pending.Match(body[:min(len(body), 4096)])
-	if !e.Passes && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
+	e.Transient = pending.Match(body[:min(len(body), 4096)])
+	if !e.Transient && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
 		e.Advice = "the job's request token is not accepted: it is good for about 6 hours from the job's start, and for this job alone"
 	}
 	return e
@@ -86,8 +86,8 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 // what to change.
 func (g *GitHub) Available() error {
 	if g.URL != "" && !g.Token.IsZero() {
-		if _, err := usable(g.Token.Reveal()); err != nil {
-			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: " + whyNone(err))
+		if _, err := newAssertion(g.Token.Reveal()); err != nil {
+			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: " + describe(err))
 		}
 		return nil
 	}

@@ -27,7 +27,7 @@ var (
 )
 
 func refused(code int, by string, p assertion.Claims) error {
-	return &entra.Error{Leg: "x", Client: by, Codes: []int{code}, Presented: p}
+	return &entra.Error{Step: "x", Client: by, Codes: []int{code}, Presented: p}
 }
 
 func presented(subject, audience string) assertion.Claims {

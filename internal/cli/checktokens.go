@@ -47,7 +47,7 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 		err := httpclient.Retry(ctx, k.platform.Log(), "the assertion", func(ctx context.Context) error {
 			v, err := x.Source.Assertion(ctx)
 			if err == nil {
-				err = x.Keep(v)
+				err = x.Mask(v)
 			}
 			return err
 		})

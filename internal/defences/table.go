@@ -279,7 +279,7 @@ var table = []row{
 	{"TLS 1.2 or newer, verified against the machine's roots", "internal/httpclient/trust.go",
 		`return embeddedRoots(), EmbeddedRoots`, `return x509.NewCertPool(), SystemRoots`, "TestRootsInsideTheBinary"},
 	{"A proxy sees host names and sizes.", "internal/httpclient/client.go",
-		`OnProxyConnectResponse: proxyAnswer,`, ``, "TestProxyInBetween"},
+		`OnProxyConnectResponse: onProxyConnect,`, ``, "TestProxyInBetween"},
 	{"A proxy in the environment that cannot be read is an error", "internal/httpclient/environment.go",
 		`if allowed := proxyFault(value); allowed != "" {`, `if allowed := proxyFault(value); false {`, "TestProxyThatCannotBeRead"},
 	{"What is on this machine is never asked through a proxy.", "internal/httpclient/environment.go",

@@ -18,13 +18,13 @@ type AgentUser struct {
 	User      string // user principal name (with an @) or object id
 }
 
-func (a *AgentUser) token(ctx context.Context, e *endpoint, vouched secret.Value) (answer, error) {
-	t1, err := e.ask(ctx, legNames("get a token of the agent identity blueprint", 1), a.Blueprint, vouched, exchangeScope,
+func (a *AgentUser) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
+	t1, err := e.ask(ctx, stepName("get a token of the agent identity blueprint", 1), a.Blueprint, assertion, exchangeScope,
 		url.Values{"fmi_path": {a.Agent}})
 	if err != nil {
 		return answer{}, err
 	}
-	t2, err := e.ask(ctx, legNames("get a token of the agent identity", 2), a.Agent, t1.access, exchangeScope,
+	t2, err := e.ask(ctx, stepName("get a token of the agent identity", 2), a.Agent, t1.access, exchangeScope,
 		url.Values{})
 	if err != nil {
 		return answer{}, err
@@ -40,5 +40,5 @@ func (a *AgentUser) token(ctx context.Context, e *endpoint, vouched secret.Value
 	} else {
 		user.Set("user_id", a.User)
 	}
-	return e.ask(ctx, legNames("get a token of the agent's user", 3), a.Agent, t1.access, azureDevOpsScope, user)
+	return e.ask(ctx, stepName("get a token of the agent's user", 3), a.Agent, t1.access, azureDevOpsScope, user)
 }

@@ -77,7 +77,7 @@ type Exchange struct {
 	Claims string
 	// Keep is called with every credential as soon as it is there, so that it
 	// can be masked before anything else happens.
-	Keep func(secret.Value) error
+	Mask func(secret.Value) error
 	// Leg, if not nil, is told of every request when it is over.
 	OnRequest func(Request)
 	Log       httpclient.Log
@@ -105,16 +105,16 @@ func (x *Exchange) Token(ctx context.Context) (Token, error) {
 }
 
 func (x *Exchange) attempt(ctx context.Context) (Token, error) {
-	vouched, err := x.fetchAssertion(ctx)
+	jwt, err := x.fetchAssertion(ctx)
 	if err != nil {
 		return Token{}, err
 	}
 	e := &endpoint{Exchange: x}
-	got, err := x.Credentials.token(ctx, e, vouched)
+	got, err := x.Credentials.token(ctx, e, jwt)
 	if err != nil {
 		var refused *Error
 		if errors.As(err, &refused) {
-			refused.Presented, _ = assertion.Parse(vouched)
+			refused.Presented, _ = assertion.Parse(jwt)
 		}
 		return Token{}, err
 	}
@@ -137,18 +137,18 @@ func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 	} else {
 		discovered <- nil
 	}
-	vouched, err := x.Source.Assertion(ctx)
+	jwt, err := x.Source.Assertion(ctx)
 	if err != nil {
 		cancel()
 		<-discovered
 		return secret.Value{}, err
 	}
-	if err := x.Keep(vouched); err != nil {
+	if err := x.Mask(jwt); err != nil {
 		cancel()
 		<-discovered
 		return secret.Value{}, err
 	}
-	return vouched, <-discovered
+	return jwt, <-discovered
 }
 
 // endpoint is the token endpoint during one attempt.
@@ -159,13 +159,13 @@ type answer struct{ access, refresh secret.Value }
 
 // ask makes one request. Params beyond client_id, client_assertion_type and
 // client_assertion are the grant's own.
-func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.Value, scope string, params url.Values) (_ answer, err error) {
+func (e *endpoint) ask(ctx context.Context, leg, client string, jwt secret.Value, scope string, params url.Values) (_ answer, err error) {
 	if e.OnRequest != nil {
 		start := e.Now()
 		defer func() { e.OnRequest(Request{leg, client, e.Now().Sub(start), err}) }()
 	}
 	params.Set("client_assertion_type", jwtBearer)
-	params.Set("client_assertion", vouched.Reveal())
+	params.Set("client_assertion", jwt.Reveal())
 	if e.Claims != "" && scope == azureDevOpsScope {
 		params.Set("claims", e.Claims)
 	}
@@ -191,7 +191,7 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, vouched secret.V
 		return answer{}, e.failed(leg, client, params, seen, errTooShort)
 	}
 	for _, v := range []secret.Value{got.access, got.refresh} {
-		if err := e.Keep(v); err != nil {
+		if err := e.Mask(v); err != nil {
 			return answer{}, err
 		}
 	}
@@ -243,7 +243,7 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body = readable(resp, body)
+	body = normalize(resp, body)
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	w.answer, w.body = resp, body
 	return resp, nil
@@ -252,7 +252,7 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 // readable makes of an answer in JSON one that the library reads: without a byte
 // order mark, with the content type that it has, and with a whole number of
 // seconds, where a server wrote 3599.0.
-func readable(resp *http.Response, body []byte) []byte {
+func normalize(resp *http.Response, body []byte) []byte {
 	bare := httpclient.Bare(body)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(bare, &fields) != nil {
@@ -270,4 +270,4 @@ func readable(resp *http.Response, body []byte) []byte {
 	return bare
 }
 
-func legNames(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }
+func stepName(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }

@@ -23,7 +23,7 @@ import (
 // Error is Entra's refusal of one request.
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 type Error struct {
-	Leg    string // what was asked for
+	Step   string // what was asked for
 	Client string // the client id that asked
 	Host   string
 	Status int
@@ -46,7 +46,7 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s for client %s: %s answered %d", e.Leg, e.Client, e.Host, e.Status)
+	text := fmt.Sprintf("%s for client %s: %s answered %d", e.Step, e.Client, e.Host, e.Status)
 	for _, part := range []string{e.OAuth, e.Description} {
 		if part != "" {
 			text += ": " + part
@@ -72,7 +72,7 @@ func (e *Error) Error() string {
 // of the protocol, or by a code.
 func (e *Error) Retryable() bool {
 	return httpclient.RetryableStatus(e.Status) || e.OAuth == "temporarily_unavailable" || e.OAuth == "server_error" ||
-		e.is(passing...) || e.is(codeLoop)
+		e.is(transientCodes...) || e.is(codeLoop)
 }
 
 // Service names the service for people.
@@ -87,7 +87,7 @@ func (e *Error) Wait() time.Duration {
 }
 
 // passing are the codes of faults that pass.
-var passing = []int{
+var transientCodes = []int{
 	90033, 90024, 50033, 90055,
 	90006,  // an external server could not be reached
 	90012,  // a timeout
@@ -126,12 +126,12 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *responseR
 	if resp == nil {
 		return httpclient.TransportError(leg, e.host(), err)
 	}
-	secrets := secretsOf(params)
+	secrets := credentialsIn(params)
 	said := httpclient.ReadAnswer(resp.Header, body, secrets...)
 	const advice = "check authority-host, and proxies in between"
 	switch {
 	case resp.StatusCode/100 == 3:
-		r := said.Refused(leg, resp)
+		r := said.StatusError(leg, resp)
 		if r.Advice == "" {
 			r.Advice = advice
 		}
@@ -145,7 +145,7 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *responseR
 		r.Name, r.Support, r.Advice = "Microsoft Entra", said.Support, advice
 		return r
 	}
-	out := &Error{Leg: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
+	out := &Error{Step: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
 		After: httpclient.RetryAfter(resp.Header, e.Now())}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
@@ -159,7 +159,7 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *responseR
 			out.Description += ": " + err.Error()
 		}
 	}
-	out.Support = unsaid(said.Support, out.Correlation, out.Trace)
+	out.Support = withoutIDs(said.Support, out.Correlation, out.Trace)
 	return out
 }
 
@@ -170,7 +170,7 @@ func isForm(h http.Header) bool {
 }
 
 // unsaid removes the ids that an error has said already.
-func unsaid(support string, said ...string) string {
+func withoutIDs(support string, said ...string) string {
 	ids := strings.Split(support, ", ")
 	return strings.Join(slices.DeleteFunc(ids, func(id string) bool {
 		_, value, _ := strings.Cut(id, " ")
@@ -179,7 +179,7 @@ func unsaid(support string, said ...string) string {
 }
 
 // secretsOf are the credentials in a request.
-func secretsOf(params url.Values) []secret.Value {
+func credentialsIn(params url.Values) []secret.Value {
 	var list []secret.Value
 	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
 		if v := params.Get(name); v != "" {

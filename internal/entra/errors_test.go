@@ -293,7 +293,7 @@ func FuzzError(f *testing.F) {
 	f.Add([]byte("\xff\xfe<html>"))
 	const sent = "the-secret-that-was-sent"
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e := &Error{Leg: "ask", Client: "client", Host: "host", Status: 400, Presented: claims}
+		e := &Error{Step: "ask", Client: "client", Host: "host", Status: 400, Presented: claims}
 		e.parse(body, []secret.Value{secret.New(sent)})
 		text := e.Error() + e.Hint()
 		if strings.ContainsAny(text, "\n\r\x1b\u2028\u202e") || !utf8.ValidString(text) || utf8.RuneCountInString(e.Error()) > 700 {

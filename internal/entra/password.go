@@ -16,7 +16,7 @@ type Password struct {
 	Password secret.Value
 }
 
-func (p *Password) token(ctx context.Context, e *endpoint, vouched secret.Value) (answer, error) {
-	return e.ask(ctx, "sign in with the password", p.Client, vouched, azureDevOpsScope,
+func (p *Password) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
+	return e.ask(ctx, "sign in with the password", p.Client, assertion, azureDevOpsScope,
 		url.Values{"grant_type": {"password"}, "username": {p.Username}, "password": {p.Password.Reveal()}})
 }

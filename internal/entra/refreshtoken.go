@@ -15,7 +15,7 @@ type RefreshToken struct {
 	Token  secret.Value
 }
 
-func (r *RefreshToken) token(ctx context.Context, e *endpoint, vouched secret.Value) (answer, error) {
-	return e.ask(ctx, "redeem the refresh token", r.Client, vouched, azureDevOpsScope,
+func (r *RefreshToken) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
+	return e.ask(ctx, "redeem the refresh token", r.Client, assertion, azureDevOpsScope,
 		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.Token.Reveal()}})
 }

@@ -160,7 +160,7 @@ func TestAssertionThatCannotBeHad(t *testing.T) {
 		err                  error
 	}{
 		{"for good", []error{wrong, wrong}, 1, 0, wrong},
-		{"for a while", []error{&httpclient.Error{Status: 503, After: time.Second}, &httpclient.Error{Status: 429}, nil}, 3, 1, nil},
+		{"for a while", []error{&httpclient.Error{Status: 503, RetryAfter: time.Second}, &httpclient.Error{Status: 429}, nil}, 3, 1, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -184,8 +184,8 @@ func TestCredentialThatCannotBeKept(t *testing.T) {
 	full := errors.New("standard output is closed")
 	for fails := 1; fails <= 4; fails++ {
 		x, server := newExchange(t, identityAgent, func(n int, _ asked) reply { return token(n) })
-		kept, n := x.Keep, 0
-		x.Keep = func(v secret.Value) error {
+		kept, n := x.Mask, 0
+		x.Mask = func(v secret.Value) error {
 			if v.IsZero() {
 				return nil
 			}

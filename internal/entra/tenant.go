@@ -76,9 +76,9 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 		e.Detail = "the organization " + sanitize.Line(o.Name, 60) + " is in no Entra tenant"
 		e.Advice = "connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra): without it there is no token for it"
 	case resp.StatusCode/100 == 2:
-		e.Passes, e.Limit, e.Advice = true, httpclient.Repeats, "set tenant-id"
+		e.Transient, e.MaxAttempts, e.Advice = true, httpclient.Repeats, "set tenant-id"
 	case said.Code == httpclient.CodeConditionalAccess:
-		e.Detail, e.Final, e.Advice = said.Message, true, httpclient.ConditionalAccess
+		e.Detail, e.Permanent, e.Advice = said.Message, true, httpclient.ConditionalAccess
 	case e.Advice == "":
 		e.Advice = "set tenant-id"
 	}

@@ -63,7 +63,7 @@ const apiVersion = "2022-11-28"
 // secondary is how long GitHub wants to be left alone at least when it limits
 // without saying for how long:
 // https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
-const secondary = time.Minute
+const secondaryLimitWait = time.Minute
 
 var limitText = regexp.MustCompile(`(?i)\brate limit\b|\babuse detection\b`)
 
@@ -119,12 +119,12 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 // refused explains a refusal.
 func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, c.Token)
-	e := a.Refused(doing, resp)
+	e := a.StatusError(doing, resp)
 	e.Name = "GitHub"
-	wait, limited := c.limit(resp, a.Message)
+	wait, limited := c.rateLimit(resp, a.Message)
 	switch s := resp.StatusCode; {
 	case limited:
-		e.Err, e.After, e.Passes = ErrLimited, wait, true
+		e.Err, e.RetryAfter, e.Transient = ErrLimited, wait, true
 		e.Advice = "GitHub limits how many questions a token may ask in an hour; without an answer older-than decides"
 	case s == http.StatusUnauthorized:
 		e.Err = ErrCredentials
@@ -143,7 +143,7 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 
 // limit reports whether an answer is that of a rate limit, and for how long
 // GitHub wants to be left alone.
-func (c *Client) limit(resp *http.Response, message string) (time.Duration, bool) {
+func (c *Client) rateLimit(resp *http.Response, message string) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusTooManyRequests {
 		return 0, false
 	}
@@ -158,5 +158,5 @@ func (c *Client) limit(resp *http.Response, message string) (time.Duration, bool
 		}
 		return max(time.Second, time.Unix(reset, 0).Sub(now)), true
 	}
-	return secondary, resp.StatusCode == http.StatusTooManyRequests || limitText.MatchString(message)
+	return secondaryLimitWait, resp.StatusCode == http.StatusTooManyRequests || limitText.MatchString(message)
 }

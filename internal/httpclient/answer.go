@@ -87,7 +87,7 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 	a.Message = Hide(text, secrets...)
 	for _, in := range []string{a.Message, Hide(serviceError(h), secrets...)} {
 		if a.Code == "" {
-			a.Code = numbered.FindString(in)
+			a.Code = errorCode.FindString(in)
 		}
 	}
 	a.TypeKey = sanitize.Line(notInCode.ReplaceAllString(Hide(string(e.TypeKey), secrets...), ""), 60)
@@ -99,10 +99,10 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 func (a Answer) Anonymous() bool { return Anonymous(a.Message) }
 
 // Anonymous is [Answer.Anonymous] of a message.
-func Anonymous(message string) bool { return anonymous.MatchString(message) }
+func Anonymous(message string) bool { return anonymousMessage.MatchString(message) }
 
 // anonymous is TF400813 with an empty user, the anonymous principal, or no user.
-var anonymous = regexp.MustCompile(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
+var anonymousMessage = regexp.MustCompile(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
 
 // textOf is the reason in a body that is no JSON. Nothing is cut here, or half a
 // credential could be left, which [Hide] would not recognize.
@@ -110,12 +110,12 @@ func textOf(h http.Header, body []byte, a Answer) string {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
 	case a.HTML:
-		if text := title(body); numbered.MatchString(text) {
+		if text := title(body); errorCode.MatchString(text) {
 			return text
 		}
 		// A page of Azure DevOps can have its reason below a title that says
 		// nothing.
-		if m := numberedText.FindString(string(body)); m != "" {
+		if m := errorCodeText.FindString(string(body)); m != "" {
 			return html.UnescapeString(m)
 		}
 		return LooksLike(body)
@@ -129,13 +129,13 @@ func textOf(h http.Header, body []byte, a Answer) string {
 
 var (
 	// numbered is a numbered error of Azure DevOps.
-	numbered     = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}\b`)
-	numberedText = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
-	notInCode    = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
-	titled       = regexp.MustCompile(`(?is)<title[^>]*>([^<]+)`)
+	errorCode     = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}\b`)
+	errorCodeText = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
+	notInCode     = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
+	titleTag      = regexp.MustCompile(`(?is)<title[^>]*>([^<]+)`)
 	// credential is what a credential looks like: a PAT of today, a PAT of before
 	// July 2024, a JWT.
-	credential = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+	credentialForm = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 )
 
 // Hide makes a server's text fit for an error: one line of bounded length,
@@ -156,28 +156,28 @@ func Redact(text string, secrets ...secret.Value) string {
 			}
 		}
 	}
-	return credential.ReplaceAllString(text, "***")
+	return credentialForm.ReplaceAllString(text, "***")
 }
 
 // loose is a string where the field of the JSON may be of any type.
-type loose string
+type lenientString string
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (l *loose) UnmarshalJSON(text []byte) error {
+func (l *lenientString) UnmarshalJSON(text []byte) error {
 	var s string
 	if json.Unmarshal(text, &s) == nil {
-		*l = loose(s)
+		*l = lenientString(s)
 	}
 	return nil
 }
 
 // nested is an error that is a sentence, or an object with a message. A word on
 // its own may be a token: GitHub puts its assertion into the field value.
-type nested struct{ Message loose }
+type nestedMessage struct{ Message lenientString }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (n *nested) UnmarshalJSON(text []byte) error {
-	var s loose
+func (n *nestedMessage) UnmarshalJSON(text []byte) error {
+	var s lenientString
 	if _ = json.Unmarshal(text, &s); s != "" {
 		if strings.Contains(strings.TrimSpace(string(s)), " ") {
 			n.Message = s
@@ -185,7 +185,7 @@ func (n *nested) UnmarshalJSON(text []byte) error {
 		return nil
 	}
 	var object struct {
-		Message loose `json:"message"`
+		Message lenientString `json:"message"`
 	}
 	_ = json.Unmarshal(text, &object)
 	n.Message = object.Message
@@ -196,22 +196,22 @@ func (n *nested) UnmarshalJSON(text []byte) error {
 // {"message", "typeKey"} and {"value": text or {"Message"}}, GitHub {"message"},
 // Entra {"error_description"}, gateways of Azure {"error": {"message"}}.
 type serviceErr struct {
-	Message     loose  `json:"message"`
-	TypeKey     loose  `json:"typeKey"`
-	Value       nested `json:"value"`
-	Description loose  `json:"error_description"`
-	Error       nested `json:"error"`
-	Inner       nested `json:"innerException"`
+	Message     lenientString `json:"message"`
+	TypeKey     lenientString `json:"typeKey"`
+	Value       nestedMessage `json:"value"`
+	Description lenientString `json:"error_description"`
+	Error       nestedMessage `json:"error"`
+	Inner       nestedMessage `json:"innerException"`
 }
 
 func (e *serviceErr) text() string {
 	text := ""
-	for _, s := range []loose{e.Message, e.Value.Message, e.Description, e.Error.Message} {
+	for _, s := range []lenientString{e.Message, e.Value.Message, e.Description, e.Error.Message} {
 		if text = string(s); strings.TrimSpace(text) != "" {
 			break
 		}
 	}
-	if inner := string(e.Inner.Message); numbered.MatchString(inner) && !numbered.MatchString(text) {
+	if inner := string(e.Inner.Message); errorCode.MatchString(inner) && !errorCode.MatchString(text) {
 		return strings.TrimPrefix(text+": "+inner, ": ")
 	}
 	return text
@@ -255,7 +255,7 @@ func NoContent(body []byte) bool {
 
 // title is the title of a page, or "".
 func title(body []byte) string {
-	if m := titled.FindSubmatch(body); m != nil {
+	if m := titleTag.FindSubmatch(body); m != nil {
 		return strings.TrimSpace(html.UnescapeString(string(m[1])))
 	}
 	return ""
@@ -305,7 +305,7 @@ func isPart(id string, secrets []secret.Value) bool {
 }
 
 // Refused makes the error of the answer, as [Refused] does.
-func (a Answer) Refused(doing string, resp *http.Response) *Error {
+func (a Answer) StatusError(doing string, resp *http.Response) *Error {
 	e := StatusError(doing, resp, a.Message)
 	e.Support = a.Support
 	return e
@@ -437,6 +437,6 @@ func decodeClaims(text string) string {
 // that may be repeated. The secrets are removed as by [ReadAnswer].
 func NoContentError(doing string, resp *http.Response, body []byte, what string, secrets ...secret.Value) *Error {
 	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what), secrets...)
-	e.Passes, e.Limit = true, Repeats
+	e.Transient, e.MaxAttempts = true, Repeats
 	return e
 }

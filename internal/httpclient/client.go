@@ -26,7 +26,7 @@ const (
 	MaxBody = 4 << 20
 
 	dialTimeout = 10 * time.Second
-	silence     = 5 * time.Second
+	pingTimeout = 5 * time.Second
 	// What is between us and a server forgets a connection that nobody uses, at
 	// times without a word.
 	idleTimeout    = time.Minute
@@ -35,7 +35,7 @@ const (
 
 // errSwitched is the error of an answer that leaves HTTP, which nobody asked for:
 // what follows it ends with no deadline.
-var errSwitched = errors.New("the answer is 101 Switching Protocols, which was not asked for")
+var errSwitchingProtocols = errors.New("the answer is 101 Switching Protocols, which was not asked for")
 
 // ErrTooLarge is what reading a body of more than [MaxBody] bytes ends with.
 var ErrTooLarge = errors.New("the answer is larger than 4 MiB")
@@ -64,7 +64,7 @@ func NewClient(o Options) (*http.Client, error) {
 	}
 	transport := &http.Transport{
 		Proxy:                  proxyOf,
-		OnProxyConnectResponse: proxyAnswer,
+		OnProxyConnectResponse: onProxyConnect,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust.pool, Time: trust.now},
 		TLSHandshakeTimeout:    dialTimeout,
@@ -77,7 +77,7 @@ func NewClient(o Options) (*http.Client, error) {
 		ForceAttemptHTTP2:      true,
 		// Over HTTP/2 a request that times out leaves its connection to the next
 		// one, and all of them to a connection on which nothing comes any more.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
 		// An answer is small; unpacking could make it large.
 		DisableCompression: true,
 	}
@@ -90,15 +90,15 @@ func NewClient(o Options) (*http.Client, error) {
 
 // proxyRefused is what a proxy answered that was to open a connection. Whether
 // it passes is for its status to say.
-type proxyRefused struct{ status int }
+type proxyError struct{ status int }
 
-func (p *proxyRefused) Error() string {
+func (p *proxyError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("the proxy answered %d %s", p.status, http.StatusText(p.status)))
 }
 
-func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+func onProxyConnect(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 	if resp.StatusCode != http.StatusOK {
-		return &proxyRefused{resp.StatusCode}
+		return &proxyError{resp.StatusCode}
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		resp.Body.Close()
 		cancel()
-		return nil, errSwitched
+		return nil, errSwitchingProtocols
 	}
 	// net/http makes an error of a Location that it cannot read, which would
 	// pass for no answer.

@@ -338,7 +338,7 @@ func TestRequestTimeout(t *testing.T) {
 			request(c)
 			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 			silent(c)
-		}, 0, 0, errSwitched},
+		}, 0, 0, errSwitchingProtocols},
 		{"the caller has less time", "http://host.test", silent, 3 * time.Second, 3 * time.Second, context.DeadlineExceeded},
 		{"slow, but in time", "http://host.test", func(c net.Conn) {
 			request(c)
@@ -377,12 +377,12 @@ func TestRequestTimeout(t *testing.T) {
 					t.Fatalf("error %v, want %v", err, tc.err)
 				}
 				e := TransportError("ask", "host.test", err)
-				if e.Retryable() == (tc.err == errSwitched) || strings.Contains(e.Error(), "secret") {
+				if e.Retryable() == (tc.err == errSwitchingProtocols) || strings.Contains(e.Error(), "secret") {
 					t.Errorf("error %q, passing %t", e, e.Retryable())
 				}
 				want := "it took too long"
-				if tc.err == errSwitched {
-					want = errSwitched.Error()
+				if tc.err == errSwitchingProtocols {
+					want = errSwitchingProtocols.Error()
 				}
 				if tc.err != nil && e.Error() != "ask: no answer from host.test: "+want {
 					t.Errorf("error %q", e)

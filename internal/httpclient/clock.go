@@ -68,10 +68,10 @@ type Clock struct {
 	// others say counts as long as it has not said anything.
 	Host string
 
-	mu    sync.Mutex
-	told  map[string]Skew // by host
-	last  string          // the host that told it last
-	bound *Skew           // by other evidence; nil: none
+	mu       sync.Mutex
+	skews    map[string]Skew // by host
+	lastHost string          // the host that told it last
+	bound    *Skew           // by other evidence; nil: none
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -82,24 +82,24 @@ func (c *Clock) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.heard(strings.ToLower(r.URL.Host), MeasureSkew(sent, c.Now(), date, date.Add(time.Second)))
+		c.observe(strings.ToLower(r.URL.Host), MeasureSkew(sent, c.Now(), date, date.Add(time.Second)))
 	}
 	return resp, nil
 }
 
-func (c *Clock) heard(host string, skew Skew) {
+func (c *Clock) observe(host string, skew Skew) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.told == nil {
-		c.told = map[string]Skew{}
+	if c.skews == nil {
+		c.skews = map[string]Skew{}
 	}
 	// Several answers tell more than one, unless a clock was set in between.
-	if before, ok := c.told[host]; ok {
+	if before, ok := c.skews[host]; ok {
 		if both, ok := before.overlap(skew); ok {
 			skew = both
 		}
 	}
-	c.told[host], c.last = skew, host
+	c.skews[host], c.lastHost = skew, host
 }
 
 // Confine notes that the time of the servers is now between from and until, by
@@ -118,9 +118,9 @@ func (c *Clock) Confine(from, until time.Time) {
 func (c *Clock) Skews() []Skew {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	date, ok := c.told[strings.ToLower(c.Host)]
+	date, ok := c.skews[strings.ToLower(c.Host)]
 	if !ok {
-		date, ok = c.told[c.last]
+		date, ok = c.skews[c.lastHost]
 	}
 	if !ok || date.Agrees(Skew{}) {
 		return []Skew{date} // unknown, or both clocks agree
@@ -140,7 +140,7 @@ func (c *Clock) After(t time.Time) bool {
 	now := c.Now().Round(0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, skew := range c.told {
+	for _, skew := range c.skews {
 		if !now.Add(-skew.Max).After(t) {
 			return false
 		}

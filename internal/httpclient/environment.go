@@ -85,13 +85,13 @@ func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 	}
 	file, _ := lookup("SSL_CERT_FILE")
 	if file != "" {
-		if err := holdsCertificate(file); err != nil {
+		if err := checkCertificateFile(file); err != nil {
 			faults = append(faults, Fault{"SSL_CERT_FILE", file, fmt.Sprintf("%s (%v)", certificate, err)})
 		}
 	}
 	// Beside SSL_CERT_FILE an empty folder is a way to trust no other roots.
 	if dirs, _ := lookup("SSL_CERT_DIR"); dirs != "" && file == "" {
-		if err := holdCertificates(strings.Split(dirs, ":")); err != nil {
+		if err := checkCertificateDirs(strings.Split(dirs, ":")); err != nil {
 			faults = append(faults, Fault{"SSL_CERT_DIR", dirs, fmt.Sprintf("%s (%v)", directories, err)})
 		}
 	}
@@ -157,7 +157,7 @@ func EnvironmentWarnings(lookup func(string) (string, bool)) (warnings []string)
 }
 
 // holdsCertificate reads a file as crypto/x509 does, up to the first certificate.
-func holdsCertificate(file string) error {
+func checkCertificateFile(file string) error {
 	text, err := readBounded(file)
 	if err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -180,11 +180,11 @@ func holdsCertificate(file string) error {
 }
 
 // holdCertificates reports whether one of the folders has a certificate.
-func holdCertificates(dirs []string) error {
+func checkCertificateDirs(dirs []string) error {
 	for _, dir := range dirs {
 		files, _ := os.ReadDir(dir)
 		for _, f := range files {
-			if holdsCertificate(filepath.Join(dir, f.Name())) == nil {
+			if checkCertificateFile(filepath.Join(dir, f.Name())) == nil {
 				return nil
 			}
 		}

@@ -34,13 +34,13 @@ type Error struct {
 	// Detail is what came back in words, one bounded line. Never a raw body.
 	Detail string
 	// After is how long the server asked to wait before the next attempt.
-	After time.Duration
+	RetryAfter time.Duration
 	// Passes marks an answer that passes although its status does not say so.
-	Passes bool
+	Transient bool
 	// Final marks an answer that will not pass although its status says so.
-	Final bool
+	Permanent bool
 	// Limit is how many attempts the request is worth; 0: any number.
-	Limit int
+	MaxAttempts int
 	// Support has the ids that the service's support asks for, as one line.
 	Support string
 	// Err is the cause where there was no answer.
@@ -83,14 +83,14 @@ func (e *Error) Retryable() bool {
 	if e.Status == 0 {
 		return RetryableTransport(e.Err)
 	}
-	return !e.Final && (e.Passes || RetryableStatus(e.Status))
+	return !e.Permanent && (e.Transient || RetryableStatus(e.Status))
 }
 
 // Wait is how long the server asked to wait.
-func (e *Error) Wait() time.Duration { return e.After }
+func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
 // Attempts implements [Limited].
-func (e *Error) Attempts() (string, int) { return e.Doing, e.Limit }
+func (e *Error) Attempts() (string, int) { return e.Doing, e.MaxAttempts }
 
 // Service names the service for people.
 func (e *Error) Service() string { return cmp.Or(e.Name, e.Host) }
@@ -138,7 +138,7 @@ func Proxy(err error) string {
 func StatusError(doing string, resp *http.Response, detail string, secrets ...secret.Value) *Error {
 	e := &Error{
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
-		Detail: sanitize.Line(detail, maxMessage), After: RetryAfter(resp.Header, time.Now()),
+		Detail: sanitize.Line(detail, maxMessage), RetryAfter: RetryAfter(resp.Header, time.Now()),
 		Support: SupportIDs(resp.Header, secrets...),
 	}
 	switch resp.StatusCode {
@@ -162,7 +162,7 @@ func IsHTML(h http.Header) bool {
 	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html")
 }
 
-func untrusted(err error) bool {
+func isUntrusted(err error) bool {
 	var verify *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
@@ -174,12 +174,12 @@ func untrusted(err error) bool {
 func explain(err error) (detail, advice string) {
 	var dns *net.DNSError
 	var op *net.OpError
-	var refused *proxyRefused
+	var refused *proxyError
 	var throttled *Throttled
 	switch {
 	case errors.As(err, &throttled):
 		return throttled.Error(), throttled.Hint()
-	case untrusted(err):
+	case isUntrusted(err):
 		return sanitize.Line(err.Error(), 300), "if a proxy inspects TLS here, give its root certificate with ca-file; otherwise check the host name"
 	case errors.As(err, &dns):
 		return "the name " + sanitize.Line(dns.Name, 100) + " could not be resolved", "check the host name, the DNS and the proxy settings of the runner"

@@ -147,7 +147,7 @@ func TestErrorThatPassesAlthoughItsStatusDoesNot(t *testing.T) {
 	if e.Retryable() {
 		t.Error("400 passes")
 	}
-	if e.Passes = true; !e.Retryable() {
+	if e.Transient = true; !e.Retryable() {
 		t.Error("400 that is marked as passing does not")
 	}
 }
@@ -200,10 +200,10 @@ func TestRetryAfter(t *testing.T) {
 		{"without an end", "Inf", "", 0},
 		{"words", "soon", "", 0},
 		{"a list", "5, 6", "", 0},
-		{"more than a year", "2147483647", "", longestAsked},
-		{"more than there are", "9223372036854775807", "", longestAsked},
-		{"more than can be read", strings.Repeat("9", 90), "", longestAsked},
-		{"a date in a hundred years", "Thu, 05 Nov 2126 12:00:30 GMT", "", longestAsked},
+		{"more than a year", "2147483647", "", maxRetryAfter},
+		{"more than there are", "9223372036854775807", "", maxRetryAfter},
+		{"more than can be read", strings.Repeat("9", 90), "", maxRetryAfter},
+		{"a date in a hundred years", "Thu, 05 Nov 2126 12:00:30 GMT", "", maxRetryAfter},
 		{"a date", "Thu, 05 Nov 2026 12:00:30 GMT", "", 30 * time.Second},
 		{"a date of old", "Thursday, 05-Nov-26 12:00:30 GMT", "", 30 * time.Second},
 		{"a date that is past", "Thu, 05 Nov 2026 11:59:30 GMT", "", 0},

@@ -16,53 +16,53 @@ import (
 // protocol: one of them no TLS, a refused handshake, no HTTP at all. To ask again
 // changes nothing. ok is false for every other error.
 func Mismatch(err error) (detail, advice string, ok bool) {
-	if untrusted(err) {
+	if isUntrusted(err) {
 		return "", "", false
 	}
-	m := mismatch{who: "the host", setting: "the URL and its port"}
+	m := mismatch{peer: "the host", setting: "the URL and its port"}
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		m.https = strings.HasPrefix(strings.ToLower(u.URL), "https:")
 	}
-	each(err, m.look)
+	eachCause(err, m.inspect)
 	return m.detail, m.advice, m.detail != ""
 }
 
 type mismatch struct {
-	who, setting   string
+	peer, setting  string
 	https          bool // the URL asked for is https
 	detail, advice string
 }
 
-func (m *mismatch) found(err error, detail, advice string) {
-	m.detail, m.advice = sanitize.Line(m.who+" "+detail+" ("+err.Error()+")", 300), advice
+func (m *mismatch) set(err error, detail, advice string) {
+	m.detail, m.advice = sanitize.Line(m.peer+" "+detail+" ("+err.Error()+")", 300), advice
 }
 
 // look looks at one error of a chain, the outermost first. The innermost that says
 // something counts.
-func (m *mismatch) look(err error) {
+func (m *mismatch) inspect(err error) {
 	text := err.Error()
 	op, _ := err.(*net.OpError)
 	record, _ := err.(tls.RecordHeaderError)
 	switch {
 	case op != nil && op.Op == "proxyconnect":
-		m.who, m.setting = "the proxy", "HTTPS_PROXY"
+		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
 	case op != nil && op.Op == "socks connect":
-		m.who, m.setting = "the proxy", "HTTPS_PROXY"
+		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
 		m.socks(op.Err)
 	case err == http.ErrSchemeMismatch, string(record.RecordHeader[:]) == "HTTP/":
-		m.found(err, "speaks plain http, and no TLS", "check "+m.setting+": https:// is for a port that speaks TLS")
+		m.set(err, "speaks plain http, and no TLS", "check "+m.setting+": https:// is for a port that speaks TLS")
 	case record.Msg != "":
-		m.found(err, "speaks no TLS", "check "+m.setting)
-	case op != nil && op.Op == "remote error" && !slices.Contains(passingAlerts, op.Err.Error()):
-		m.found(err, "refuses the TLS connection", m.alert(op.Err.Error()))
-	case op != nil && op.Op == "local error" && !slices.Contains(passingAlerts, op.Err.Error()):
-		m.found(err, "does not speak TLS as it should", m.alert(op.Err.Error()))
-	case op == nil && strings.HasPrefix(text, "tls: ") && m.detail == "" && !slices.Contains(passingAlerts, text):
-		m.found(err, "does not speak TLS as it should", m.alert(text))
+		m.set(err, "speaks no TLS", "check "+m.setting)
+	case op != nil && op.Op == "remote error" && !slices.Contains(transientAlerts, op.Err.Error()):
+		m.set(err, "refuses the TLS connection", m.alert(op.Err.Error()))
+	case op != nil && op.Op == "local error" && !slices.Contains(transientAlerts, op.Err.Error()):
+		m.set(err, "does not speak TLS as it should", m.alert(op.Err.Error()))
+	case op == nil && strings.HasPrefix(text, "tls: ") && m.detail == "" && !slices.Contains(transientAlerts, text):
+		m.set(err, "does not speak TLS as it should", m.alert(text))
 	case strings.HasPrefix(text, `malformed HTTP response "\x15\x03`):
 		m.malformed(err)
-	case slices.ContainsFunc(noHTTP, func(begin string) bool { return strings.HasPrefix(text, begin) }):
-		m.found(err, "does not speak HTTP", "check "+m.setting+", and the proxy settings")
+	case slices.ContainsFunc(malformedHTTP, func(begin string) bool { return strings.HasPrefix(text, begin) }):
+		m.set(err, "does not speak HTTP", "check "+m.setting+", and the proxy settings")
 	}
 }
 
@@ -70,9 +70,9 @@ func (m *mismatch) look(err error) {
 // https, what was to come without TLS is a proxy's answer to CONNECT.
 func (m *mismatch) malformed(err error) {
 	if m.https {
-		m.who, m.setting = "the proxy", "HTTPS_PROXY"
+		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
 	}
-	m.found(err, "speaks TLS, and no plain http", "check "+m.setting+": a port that speaks TLS needs https://")
+	m.set(err, "speaks TLS, and no plain http", "check "+m.setting+": a port that speaks TLS needs https://")
 }
 
 // socks is for a proxy of the scheme socks5 that answered, but did not connect.
@@ -82,11 +82,11 @@ func (m *mismatch) socks(err error) {
 	}
 	switch {
 	case begins("unexpected protocol version", "non-zero reserved field", "unknown address type", "unsupported authentication method", "invalid username/password version"):
-		m.found(err, "does not speak SOCKS 5", "check "+m.setting+": socks5:// is for a SOCKS proxy, http:// for most others")
+		m.set(err, "does not speak SOCKS 5", "check "+m.setting+": socks5:// is for a SOCKS proxy, http:// for most others")
 	case begins("no acceptable authentication methods", "username/password authentication failed", "invalid username/password"):
-		m.found(err, "does not accept the user and password", "check the user and password in "+m.setting)
+		m.set(err, "does not accept the user and password", "check the user and password in "+m.setting)
 	case begins("unknown error connection not allowed by ruleset"):
-		m.found(err, "does not allow the connection", "check "+m.setting+" and NO_PROXY, and what the proxy lets through")
+		m.set(err, "does not allow the connection", "check "+m.setting+" and NO_PROXY, and what the proxy lets through")
 	}
 }
 
@@ -94,29 +94,29 @@ func (m *mismatch) socks(err error) {
 func (m *mismatch) alert(text string) string {
 	switch {
 	case strings.Contains(text, "certificate"), strings.Contains(text, "access denied"):
-		return m.who + " asks for a client certificate, and azdo-pat has none: check " + m.setting + ", and proxies in between"
+		return m.peer + " asks for a client certificate, and azdo-pat has none: check " + m.setting + ", and proxies in between"
 	case strings.Contains(text, "unrecognized name"):
-		return m.who + " does not know the name that it was asked by: check " + m.setting
+		return m.peer + " does not know the name that it was asked by: check " + m.setting
 	}
 	return "azdo-pat speaks TLS 1.2 and 1.3 and has no client certificate: check " + m.setting + ", and what the server or proxy demands"
 }
 
 // passingAlerts are those that do not speak of what either side can do.
-var passingAlerts = []string{
+var transientAlerts = []string{
 	"tls: close notify", "tls: bad record MAC", "tls: internal error", "tls: user canceled", "tls: use of closed connection",
 }
 
 // noHTTP is how net/http complains of a first line that is not HTTP's.
-var noHTTP = []string{"malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"}
+var malformedHTTP = []string{"malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"}
 
 // each calls f with every error of a chain.
-func each(err error, f func(error)) {
+func eachCause(err error, f func(error)) {
 	for err != nil {
 		f(err)
 		switch in := err.(type) {
 		case interface{ Unwrap() []error }:
 			for _, one := range in.Unwrap() {
-				each(one, f)
+				eachCause(one, f)
 			}
 			return
 		case interface{ Unwrap() error }:

@@ -33,7 +33,7 @@ func (o *noReplay) RoundTrip(r *http.Request) (*http.Response, error) {
 		},
 	})
 	first := r.WithContext(ctx)
-	body, err := again(first)
+	body, err := replayableBody(first)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (o *noReplay) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // again returns what gives a request's body once more; nil: it has none. Who
 // took GetBody away wants it sent once, and that is seen to here.
-func again(r *http.Request) (func() (io.ReadCloser, error), error) {
+func replayableBody(r *http.Request) (func() (io.ReadCloser, error), error) {
 	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
 		return r.GetBody, nil
 	}

@@ -19,19 +19,19 @@ type Reauthorize struct {
 	// Token gets the other token. Where it fails, the demand is the answer.
 	Token func(ctx context.Context, claims string) (secret.Value, error)
 
-	mu    sync.Mutex
-	asked bool
-	token secret.Value // zero: the one that requests come with
+	mu        sync.Mutex
+	requested bool
+	token     secret.Value // zero: the one that requests come with
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := again(r)
+	body, err := replayableBody(r)
 	if err != nil {
 		return nil, err
 	}
 	sent := a.current()
-	resp, err := a.Next.RoundTrip(with(r, sent))
+	resp, err := a.Next.RoundTrip(withToken(r, sent))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -46,11 +46,11 @@ func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(refusal))
-	token, ok := a.another(r.Context(), sent, demand.Claims)
+	token, ok := a.newToken(r.Context(), sent, demand.Claims)
 	if !ok {
 		return resp, nil
 	}
-	second := with(r, token)
+	second := withToken(r, token)
 	if body != nil {
 		if second.Body, err = body(); err != nil {
 			return resp, nil
@@ -67,11 +67,11 @@ func (a *Reauthorize) current() secret.Value {
 
 // another returns another token than the one that was sent: one that a request at
 // the same time has got, or a new one.
-func (a *Reauthorize) another(ctx context.Context, sent secret.Value, claims string) (secret.Value, bool) {
+func (a *Reauthorize) newToken(ctx context.Context, sent secret.Value, claims string) (secret.Value, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.asked {
-		a.asked = true
+	if !a.requested {
+		a.requested = true
 		if token, err := a.Token(ctx, claims); err == nil {
 			a.token = token
 		}
@@ -80,7 +80,7 @@ func (a *Reauthorize) another(ctx context.Context, sent secret.Value, claims str
 }
 
 // with is the request with another token; the zero value changes nothing.
-func with(r *http.Request, token secret.Value) *http.Request {
+func withToken(r *http.Request, token secret.Value) *http.Request {
 	if token.IsZero() {
 		return r
 	}

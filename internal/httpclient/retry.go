@@ -80,15 +80,15 @@ func RetryableTransport(err error) bool {
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return false
 	}
-	var refused *proxyRefused
+	var refused *proxyError
 	if errors.As(err, &refused) {
 		return RetryableStatus(refused.status)
 	}
 	var throttled *Throttled
-	if _, _, mismatch := Mismatch(err); mismatch || untrusted(err) || errors.As(err, &throttled) {
+	if _, _, mismatch := Mismatch(err); mismatch || isUntrusted(err) || errors.As(err, &throttled) {
 		return false
 	}
-	return !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errSwitched) && !headerTooLarge(err)
+	return !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errSwitchingProtocols) && !headerTooLarge(err)
 }
 
 // headerTooLarge knows net/http's errors for it, which have no name, by their text.

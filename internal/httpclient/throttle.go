@@ -16,7 +16,7 @@ import (
 
 // longestAsked bounds how long a service can ask to wait; what is longer is as
 // good as for ever.
-const longestAsked = 366 * 24 * time.Hour
+const maxRetryAfter = 366 * 24 * time.Hour
 
 // RetryAfter reads the header of that name: seconds, also with a fraction, or an
 // HTTP date, reckoned from now. Zero: absent, unreadable, or past.
@@ -30,7 +30,7 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration) {
 			if server, err := http.ParseTime(h.Get("Date")); err == nil {
 				now = server
 			}
-			wait = max(wait, min(at.Sub(now), longestAsked))
+			wait = max(wait, min(at.Sub(now), maxRetryAfter))
 		}
 	}
 	return wait
@@ -45,22 +45,22 @@ func seconds(text string) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	if f >= longestAsked.Seconds() {
-		return longestAsked, true
+	if f >= maxRetryAfter.Seconds() {
+		return maxRetryAfter, true
 	}
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
 }
 
 // longestSlow bounds the wait for what Azure DevOps' X-RateLimit headers say. They
 // ask for nothing, and where it holds requests back it slows us down by itself.
-const longestSlow = 5 * time.Second
+const maxSlowDown = 5 * time.Second
 
 // slowDown is how long Azure DevOps' X-RateLimit headers suggest to wait: as long
 // as it held this request back or, when the limit is used up, until it is reset,
 // but not long.
 func slowDown(h http.Header, now time.Time) time.Duration {
 	if held, ok := seconds(h.Get("X-RateLimit-Delay")); ok && held > 0 {
-		return min(held, longestSlow)
+		return min(held, maxSlowDown)
 	}
 	left, err := strconv.ParseFloat(h.Get("X-RateLimit-Remaining"), 64)
 	reset, err2 := strconv.ParseInt(h.Get("X-RateLimit-Reset"), 10, 64)
@@ -70,7 +70,7 @@ func slowDown(h http.Header, now time.Time) time.Duration {
 	if server, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = server
 	}
-	return min(max(0, time.Unix(reset, 0).Sub(now)), longestSlow)
+	return min(max(0, time.Unix(reset, 0).Sub(now)), maxSlowDown)
 }
 
 // Throttled is the error of a service that asks to wait for longer than there is
@@ -82,11 +82,11 @@ type Throttled struct {
 }
 
 func (t *Throttled) Error() string {
-	wait := inSeconds(t.Wait)
-	if t.Wait >= longestAsked {
+	wait := formatSeconds(t.Wait)
+	if t.Wait >= maxRetryAfter {
 		wait = "a year or longer"
 	}
-	return fmt.Sprintf("%s asks to wait %s, and there are %s left", cmp.Or(t.Service, "the server"), wait, inSeconds(max(0, t.Left.Truncate(time.Second))))
+	return fmt.Sprintf("%s asks to wait %s, and there are %s left", cmp.Or(t.Service, "the server"), wait, formatSeconds(max(0, t.Left.Truncate(time.Second))))
 }
 
 // Hint is what the reader can change.
@@ -94,7 +94,7 @@ func (t *Throttled) Hint() string {
 	return "let fewer jobs use this account at once, try again later, or give timeout a longer duration"
 }
 
-func inSeconds(d time.Duration) string {
+func formatSeconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Round(time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 }
 
@@ -221,7 +221,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 			return nil
 		}
 		if tell {
-			log.Infof("%s asks to wait %s before the next request", name, inSeconds(asked))
+			log.Infof("%s asks to wait %s before the next request", name, formatSeconds(asked))
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -26,14 +26,14 @@ func Distance(a, b string) int {
 }
 
 // longest is the length of a name beyond which it is like none.
-const longest = 64
+const maxLength = 64
 
 // Name returns the one of names that is nearest to a misspelt one, and whether it
 // is near enough to be what was meant. An abbreviation is near: org, token-url.
 func Name(misspelt string, names []string) (name string, near bool) {
 	plain := strings.NewReplacer("-", "", "_", "").Replace
 	given := plain(strings.ToLower(misspelt))
-	if len(given) > longest {
+	if len(given) > maxLength {
 		return "", false
 	}
 	best := -1

@@ -332,7 +332,7 @@ func TestMessages(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := New(Options{Token: secret.New(userToken)})
-			if got := c.outside(tc.in, "p4t"); got != tc.want {
+			if got := c.redact(tc.in, "p4t"); got != tc.want {
 				t.Errorf("got\n%q, want\n%q", got, tc.want)
 			}
 		})
@@ -340,7 +340,7 @@ func TestMessages(t *testing.T) {
 	// What no line can hold is taken out in the form that a line gives it.
 	c := New(Options{Token: secret.New("a\tb\tc")})
 	for _, text := range []string{"the token is a b c", "the token is a\tb\tc"} {
-		if got := c.outside(text, ""); got != "the token is ***" {
+		if got := c.redact(text, ""); got != "the token is ***" {
 			t.Errorf("got %q", got)
 		}
 	}

@@ -163,7 +163,7 @@ type Create struct {
 // cannot be relied on but names the PAT gives both an error and a Token with as
 // much of ID, DisplayName and Secret as was found in it, to be revoked and masked.
 func (c *Client) Create(ctx context.Context, p Create) (Token, error) {
-	return c.one(ctx, call{
+	return c.sendForToken(ctx, call{
 		op:     "create",
 		method: http.MethodPost,
 		body: createRequest{
@@ -177,7 +177,7 @@ func (c *Client) Create(ctx context.Context, p Create) (Token, error) {
 // Get reads one PAT. The error of a PAT that is not there is
 // [Error.NotFound].
 func (c *Client) Get(ctx context.Context, id string) (Token, error) {
-	return c.one(ctx, call{op: "get", method: http.MethodGet, id: id, query: byID(id)})
+	return c.sendForToken(ctx, call{op: "get", method: http.MethodGet, id: id, query: byID(id)})
 }
 
 // Update says how a PAT is to change. What is left at its zero value is not
@@ -202,7 +202,7 @@ func (c *Client) Update(ctx context.Context, id string, p Update) (Token, error)
 	if !p.ValidTo.IsZero() {
 		body.ValidTo = wireTime(p.ValidTo)
 	}
-	return c.one(ctx, call{op: "update", method: http.MethodPut, id: id, body: body})
+	return c.sendForToken(ctx, call{op: "update", method: http.MethodPut, id: id, body: body})
 }
 
 // call is one request of the API.
@@ -223,7 +223,7 @@ func byID(id string) url.Values { return url.Values{"authorizationId": {id}} }
 // is returned with it.
 func (c *Client) send(ctx context.Context, r call) (status int, body []byte, header http.Header, err error) {
 	if r.method != http.MethodPost && r.op != "list" && !isID(r.id) {
-		return 0, nil, nil, c.refused(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
+		return 0, nil, nil, c.withCall(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
 	}
 	query := url.Values{"api-version": {apiVersion}}
 	for k, v := range r.query {
@@ -236,16 +236,16 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		in, mediaType = bytes.NewReader(text), azuredevops.MediaTypeApplicationJson
 	}
 	if ctx.Err() != nil {
-		e := c.unanswered(ctx, context.Cause(ctx))
+		e := c.transportError(ctx, context.Cause(ctx))
 		e.Unsent = true
-		return 0, nil, nil, c.refused(r, e)
+		return 0, nil, nil, c.withCall(r, e)
 	}
 	ctx, unsent := sentTracer(ctx)
 	req, err := c.sdk.CreateRequestMessage(ctx, r.method, c.endpoint+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
 	if err != nil {
-		e := c.unanswered(ctx, err)
+		e := c.transportError(ctx, err)
 		e.Unsent, e.Err = true, errRequest
-		return 0, nil, nil, c.refused(r, e)
+		return 0, nil, nil, c.withCall(r, e)
 	}
 	// Without it net/http cannot send the body a second time, as it would by
 	// itself after some ends of an HTTP/2 stream: what became of a create is to
@@ -255,10 +255,10 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	if err != nil {
 		var e *Error
 		if !errors.As(err, &e) {
-			e = c.unanswered(ctx, err)
+			e = c.transportError(ctx, err)
 			e.Unsent = unsent(err) || e.throttled() != nil
 		}
-		return e.Status, nil, nil, c.refused(r, e)
+		return e.Status, nil, nil, c.withCall(r, e)
 	}
 	defer resp.Body.Close()
 	limit := maxBody
@@ -268,21 +268,21 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	switch {
 	case errors.Is(err, httpclient.ErrTooLarge), len(body) > limit:
-		return resp.StatusCode, body, resp.Header, c.refused(r, &Error{
+		return resp.StatusCode, body, resp.Header, c.withCall(r, &Error{
 			Status: resp.StatusCode, Unreadable: true,
 			Message: fmt.Sprintf("the answer is larger than %d MiB", limit>>20),
 			Support: httpclient.SupportIDs(resp.Header, c.token),
 		})
 	case err != nil:
-		e := c.unanswered(ctx, err)
+		e := c.transportError(ctx, err)
 		e.Status = resp.StatusCode
-		return resp.StatusCode, body, resp.Header, c.refused(r, e)
+		return resp.StatusCode, body, resp.Header, c.withCall(r, e)
 	}
 	return resp.StatusCode, body, resp.Header, nil
 }
 
 // refused fills in what an error of a call does not know of itself.
-func (c *Client) refused(r call, e *Error) *Error {
+func (c *Client) withCall(r call, e *Error) *Error {
 	e.Op, e.ID, e.Host, e.Organization = r.op, sanitize.Line(r.id, maxName), c.host, c.organization
 	return e
 }

@@ -256,7 +256,7 @@ const maxMessage = 300
 // outside makes an outside text fit for an error: one line, nothing secret, not
 // too long. The credential of the client and token are removed whatever they look
 // like.
-func (c *Client) outside(text, token string) string {
+func (c *Client) redact(text, token string) string {
 	return httpclient.Hide(text, c.token, secret.New(token))
 }
 
@@ -274,7 +274,7 @@ func (c *Client) code(text, otherwise, token string) string {
 			return known
 		}
 	}
-	name := sanitize.Line(notInCode.ReplaceAllString(c.outside(text, token), ""), 60)
+	name := sanitize.Line(notInCode.ReplaceAllString(c.redact(text, token), ""), 60)
 	if name == "" && text != "" {
 		return "unknown"
 	}

@@ -94,7 +94,7 @@ func (e *Error) addUser() string {
 }
 
 // explanation is what a patTokenError means and what to do about it.
-type explanation struct{ means, hint string }
+type errorText struct{ means, hint string }
 
 // entraPolicy and organizationPolicy say where a policy is switched and by whom
 // ("Manage personal access tokens using policies", Microsoft Learn).
@@ -113,8 +113,8 @@ func organizationPolicy(name string) string {
 // descriptions empty; where Microsoft's documentation says nothing either, the
 // explanation says no more than the name does. Only errors need it, so it is made
 // when the first one does.
-var patTokenErrors = sync.OnceValue(func() map[string]explanation {
-	return map[string]explanation{
+var patTokenErrors = sync.OnceValue(func() map[string]errorText {
+	return map[string]errorText{
 		// What the caller asked for.
 		"displayNameRequired": {"a PAT needs a display name", "set `name`"},
 		"invalidDisplayName":  {"the display name is not taken", "change `name`"},

@@ -124,7 +124,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 		"$top":                {strconv.Itoa(pageSize)},
 	}}
 	fail := func(message string) ([]Token, error) {
-		return nil, c.refused(r, &Error{Status: http.StatusOK, Unreadable: true, Message: message})
+		return nil, c.withCall(r, &Error{Status: http.StatusOK, Unreadable: true, Message: message})
 	}
 	sum := maphash.String(at.seed, at.next)
 	if _, again := at.seen[sum]; again {
@@ -146,13 +146,13 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 		list, err = p.tokens()
 	}
 	if err != nil {
-		return nil, c.refused(r, c.unreadable(status, header, body, " where a list of PATs was due", secret.Value{}))
+		return nil, c.withCall(r, c.unreadableError(status, header, body, " where a list of PATs was due", secret.Value{}))
 	}
 	if p.failed() {
-		return nil, c.refused(r, &Error{
+		return nil, c.withCall(r, &Error{
 			Status: status, Unreadable: true,
 			Code:    c.code(*p.PatTokenError, "", ""),
-			Message: c.outside(p.PatTokenErrorMessage, ""),
+			Message: c.redact(p.PatTokenErrorMessage, ""),
 			Support: httpclient.SupportIDs(header, c.token),
 		})
 	}

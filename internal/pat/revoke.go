@@ -37,7 +37,7 @@ func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool,
 	r := call{op: "revoke", method: http.MethodDelete, id: id, query: byID(id)}
 	status, body, header, err := c.send(ctx, r)
 	if err == nil {
-		err = c.confirmed(r, status, body, header)
+		err = c.checkRevoked(r, status, body, header)
 	}
 	var e *Error
 	switch {
@@ -54,7 +54,7 @@ func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool,
 }
 
 // confirmed returns nil if a 2xx confirms a revocation.
-func (c *Client) confirmed(r call, status int, body []byte, header http.Header) error {
+func (c *Client) checkRevoked(r call, status int, body []byte, header http.Header) error {
 	doubt := &Error{Status: status, Unreadable: true, Support: httpclient.SupportIDs(header, c.token)}
 	var res result
 	unread := httpclient.Decode(body, &res)
@@ -69,20 +69,20 @@ func (c *Client) confirmed(r call, status int, body []byte, header http.Header) 
 	case len(httpclient.Bare(body)) == 0:
 		return nil
 	case unread != nil:
-		doubt = c.unreadable(status, header, body, " and does not confirm the revocation", secret.Value{})
+		doubt = c.unreadableError(status, header, body, " and does not confirm the revocation", secret.Value{})
 	case res.failed():
-		return c.refused(r, &Error{
+		return c.withCall(r, &Error{
 			Status:  status,
 			Code:    c.code(*res.PatTokenError, "", ""),
-			Message: c.outside(res.PatTokenErrorMessage, ""),
+			Message: c.redact(res.PatTokenErrorMessage, ""),
 			Support: httpclient.SupportIDs(header, c.token),
 		})
 	case res.TypeKey != "":
-		doubt.Code, doubt.Message = c.code(res.TypeKey, "", ""), c.outside(res.text(), "")
+		doubt.Code, doubt.Message = c.code(res.TypeKey, "", ""), c.redact(res.text(), "")
 	default:
 		return nil
 	}
-	return c.refused(r, doubt)
+	return c.withCall(r, doubt)
 }
 
 // stillListed looks a PAT that is said to be gone up in the list of active ones.
@@ -110,7 +110,7 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 
 // agreeing is how often a list of several pages is read at most until two readings
 // agree.
-const agreeing = 6
+const maxReadings = 6
 
 // Listed reports whether the list shows a PAT of that id. The pages of a list are
 // no picture of one moment: when PATs end meanwhile, others move up past the page
@@ -118,7 +118,7 @@ const agreeing = 6
 // until two readings agree.
 func (c *Client) Listed(ctx context.Context, id string, show Show) (bool, error) {
 	var before []byte
-	for range agreeing {
+	for range maxReadings {
 		ids := sha256.New()
 		at, pages := NewCursor(Filter{Show: show}), 0
 		for ; !at.Done(); pages++ {

@@ -42,11 +42,11 @@ func (g *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		body = []byte("an answer larger than 1 MiB")
 	}
 	resp.Body.Close()
-	return nil, g.client.failure(resp, body)
+	return nil, g.client.statusError(resp, body)
 }
 
 // failure reads an answer that is not a success.
-func (c *Client) failure(resp *http.Response, body []byte) *Error {
+func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Status: resp.StatusCode, RetryAfter: httpclient.RetryAfter(resp.Header, c.now()),
 		noContent: resp.StatusCode == http.StatusNonAuthoritativeInfo && httpclient.NoContent(body),
@@ -60,11 +60,11 @@ func (c *Client) failure(resp *http.Response, body []byte) *Error {
 	if e.Message = a.Message; r.failed() {
 		code = *r.PatTokenError
 		if r.PatTokenErrorMessage != "" {
-			e.Message = c.outside(r.PatTokenErrorMessage, token.Reveal())
+			e.Message = c.redact(r.PatTokenErrorMessage, token.Reveal())
 		}
 	}
 	if to, err := url.Parse(resp.Header.Get("Location")); e.Message == "" && err == nil && to.Host != "" {
-		e.Message = c.outside("a redirect to "+to.Host, "")
+		e.Message = c.redact("a redirect to "+to.Host, "")
 	}
 	e.Code = c.code(code, a.TypeKey, token.Reveal())
 	return e
@@ -73,7 +73,7 @@ func (c *Client) failure(resp *http.Response, body []byte) *Error {
 // unanswered makes an error of a request to which there was no answer, or not
 // all of it. A [*url.Error] repeats the address with its query, so only its
 // cause is kept.
-func (c *Client) unanswered(ctx context.Context, err error) *Error {
+func (c *Client) transportError(ctx context.Context, err error) *Error {
 	through := ""
 	if proxy := httpclient.Proxy(err); proxy != "" {
 		through = "no answer through the proxy " + proxy + ": "
@@ -89,7 +89,7 @@ func (c *Client) unanswered(ctx context.Context, err error) *Error {
 	if !mismatch {
 		detail = err.Error()
 	}
-	e := &Error{Message: through + c.outside(detail, ""), Err: err, advice: advice}
+	e := &Error{Message: through + c.redact(detail, ""), Err: err, advice: advice}
 	// A context may be cancelled with a cause, which is then all that net/http
 	// returns.
 	if done := ctx.Err(); done != nil && !errors.Is(err, done) {

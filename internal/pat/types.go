@@ -171,7 +171,7 @@ func isToken(text string) bool {
 }
 
 // one sends a request that is answered with one PAT.
-func (c *Client) one(ctx context.Context, r call) (Token, error) {
+func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	status, body, header, err := c.send(ctx, r)
 	if err != nil {
 		return salvage(nil, body), err
@@ -179,24 +179,24 @@ func (c *Client) one(ctx context.Context, r call) (Token, error) {
 	var res result
 	doubt := func(message, code string) (Token, error) {
 		t := salvage(res.PatToken, body)
-		return t, c.refused(r, &Error{
+		return t, c.withCall(r, &Error{
 			Status: status, Unreadable: true, foreign: isHTML(body),
 			Support: httpclient.SupportIDs(header, c.token),
 			Code:    c.code(code, "", t.Secret.Reveal()),
-			Message: c.outside(message, t.Secret.Reveal()),
+			Message: c.redact(message, t.Secret.Reveal()),
 		})
 	}
 	if err := httpclient.Decode(body, &res); err != nil {
 		t := salvage(res.PatToken, body)
-		return t, c.refused(r, c.unreadable(status, header, body, " where a PAT was due", t.Secret))
+		return t, c.withCall(r, c.unreadableError(status, header, body, " where a PAT was due", t.Secret))
 	}
 	if res.failed() {
 		if res.PatToken == nil {
 			token := salvage(nil, body).Secret.Reveal()
-			return Token{}, c.refused(r, &Error{
+			return Token{}, c.withCall(r, &Error{
 				Status:  status,
 				Code:    c.code(*res.PatTokenError, "", token),
-				Message: c.outside(res.PatTokenErrorMessage, token),
+				Message: c.redact(res.PatTokenErrorMessage, token),
 				Support: httpclient.SupportIDs(header, c.token),
 			})
 		}
@@ -223,12 +223,12 @@ func (c *Client) one(ctx context.Context, r call) (Token, error) {
 }
 
 // unreadable makes the error of a 2xx that is something else than was due.
-func (c *Client) unreadable(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
+func (c *Client) unreadableError(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
 	a := httpclient.ReadAnswer(header, body, c.token, token)
 	e := &Error{
 		Status: status, Unreadable: true, foreign: a.HTML, noContent: httpclient.NoContent(body),
 		Code: a.Code, Challenge: a.Challenge, Support: a.Support,
-		Message: c.outside("the answer is "+httpclient.LooksLike(body)+due, token.Reveal()),
+		Message: c.redact("the answer is "+httpclient.LooksLike(body)+due, token.Reveal()),
 	}
 	if a.Code != "" && !strings.Contains(e.Message, a.Code) {
 		e.Message = sanitize.Line(e.Message+": "+a.Message, maxMessage)

@@ -164,7 +164,7 @@ func (c *Client) Exchange(client *http.Client) *entra.Exchange {
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
 		Source:      c.source(client),
 		Credentials: credentials(s),
-		Keep:        c.Mask, Log: c.Log, Now: c.Now,
+		Mask:        c.Mask, Log: c.Log, Now: c.Now,
 	}
 }
 
