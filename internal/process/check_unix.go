@@ -14,35 +14,46 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// checkFile says what keeps a program from being started, as far as its first line
-// tells.
+// checkFile returns what is wrong with the beginning of a program's file.
 func checkFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil // one may be allowed to start what one may not read
+		return nil // a program can be executable and not readable
 	}
 	defer f.Close()
 	head := make([]byte, 256)
 	n, _ := f.Read(head)
-	head = head[:n]
-	line, isScript := bytes.CutPrefix(head, []byte("#!"))
-	switch {
-	case n == 0:
+	if n == 0 {
 		return errors.New("the file is empty")
-	case !isScript && !bytes.ContainsFunc(head, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }):
-		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)
-	case !isScript:
-		return nil
 	}
-	line, _, _ = bytes.Cut(line, []byte("\n"))
-	interpreter, _, _ := strings.Cut(strings.Trim(string(line), " \t"), " ")
-	interpreter, _, _ = strings.Cut(interpreter, "\t")
-	if err := unix.Access(interpreter, unix.X_OK); err != nil {
-		what := ""
-		if strings.HasSuffix(interpreter, "\r") {
-			what = "the file has the line ends of Windows"
-		}
-		return hint.Add(fmt.Errorf("the program in its #! line, %q: %w", interpreter, err), what)
+	line, isScript := bytes.CutPrefix(head[:n], []byte("#!"))
+	if isScript {
+		return checkInterpreter(line)
+	}
+	if !bytes.ContainsFunc(line, isBinary) {
+		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)
 	}
 	return nil
+}
+
+// isBinary reports whether a character is in no text.
+func isBinary(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }
+
+// checkInterpreter returns why the program in a #! line cannot be started. The text
+// begins after "#!".
+func checkInterpreter(text []byte) error {
+	line, _, _ := strings.Cut(string(text), "\n")
+	interpreter := strings.Trim(line, " \t")
+	if end := strings.IndexAny(interpreter, " \t"); end >= 0 {
+		interpreter = interpreter[:end]
+	}
+	err := unix.Access(interpreter, unix.X_OK)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("the program in its #! line, %q: %w", interpreter, err)
+	if strings.HasSuffix(interpreter, "\r") {
+		return hint.Add(err, "the file has Windows line endings: convert it")
+	}
+	return err
 }

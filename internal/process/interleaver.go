@@ -8,88 +8,93 @@ import (
 	"time"
 )
 
-// Shared is a stream that a command and the log share. What the log writes stands
-// on lines of its own, since a logging command is one only at the start of a line:
-// it waits for the command to end its line, and where that takes too long, a line
-// feed is put in.
+// LineInterleaver lets a command and the log share a stream. A logging command is one
+// only at the start of a line, so what the log writes must begin a line: it waits for
+// the command to end its own, and after lineTimeout a line feed ends it.
 type LineInterleaver struct {
-	w        io.Writer
-	patience time.Duration
+	w       io.Writer
+	timeout time.Duration
 
 	mu      sync.Mutex
-	open    bool // the command has begun a line and not ended it
-	waiting *entry
+	midLine bool // the command's last line has not ended
+	waiting *logEntry
 }
 
-// entry is what the log has to say.
-type entry struct {
-	text []byte
-	done chan error
+// logEntry is text of the log that waits for the end of a line.
+type logEntry struct {
+	text    []byte
+	written chan error
 }
 
-// lineTime is how long a command may take to end a line. It is short: a mask that
-// waits, waits with what it is for.
-const lineTime = 100 * time.Millisecond
+// lineTimeout is short because a mask may have to go out before the program goes on.
+const lineTimeout = 100 * time.Millisecond
 
-// NewLineInterleaver returns a stream on w.
+// NewLineInterleaver returns a LineInterleaver that writes to w.
 func NewLineInterleaver(w io.Writer) *LineInterleaver {
-	return &LineInterleaver{w: w, patience: lineTime}
+	return &LineInterleaver{w: w, timeout: lineTimeout}
 }
 
-// Write is the log's. Its calls must not overlap.
-func (s *LineInterleaver) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open {
-		said := &entry{p, make(chan error, 1)}
-		s.waiting = said
-		s.mu.Unlock()
-		timer := time.NewTimer(s.patience)
-		select {
-		case err := <-said.done:
-			said.done <- err
-		case <-timer.C:
+// Write writes whole lines of the log. Calls must not overlap.
+func (l *LineInterleaver) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.midLine {
+		if entry := l.waitForLineEnd(p); entry != nil {
+			return written(p, <-entry.written)
 		}
-		timer.Stop()
-		s.mu.Lock()
-		if s.waiting == nil {
-			return written(p, <-said.done)
-		}
-		s.waiting = nil
 	}
 	text := p
-	if s.open {
+	if l.midLine {
 		text = append([]byte("\n"), p...)
 	}
-	_, err := s.w.Write(text)
-	s.open = false
+	_, err := l.w.Write(text)
+	l.midLine = false
 	return written(p, err)
 }
 
-// Command is the end to which the command's output goes.
-func (s *LineInterleaver) Command() io.Writer { return commandEnd{s} }
-
-type commandEnd struct{ s *LineInterleaver }
-
-func (c commandEnd) Write(p []byte) (int, error) {
-	s := c.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text := p
-	end := bytes.IndexByte(p, '\n') + 1
-	said := s.waiting
-	if said != nil && end > 0 {
-		text = slices.Concat(p[:end], said.text, p[end:])
-		s.waiting = nil
+// waitForLineEnd gives up the lock until the command has written text after the end
+// of its line, or timeout has passed. Then it returns nil.
+func (l *LineInterleaver) waitForLineEnd(text []byte) *logEntry {
+	entry := &logEntry{text, make(chan error, 1)}
+	l.waiting = entry
+	l.mu.Unlock()
+	timer := time.NewTimer(l.timeout)
+	select {
+	case err := <-entry.written:
+		entry.written <- err
+	case <-timer.C:
 	}
-	_, err := s.w.Write(text)
-	if said != nil && s.waiting == nil {
-		said.done <- err
+	timer.Stop()
+	l.mu.Lock()
+	if l.waiting == nil {
+		return entry
+	}
+	l.waiting = nil
+	return nil
+}
+
+// Command returns the writer for what the command writes.
+func (l *LineInterleaver) Command() io.Writer { return commandWriter{l} }
+
+type commandWriter struct{ *LineInterleaver }
+
+func (l commandWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := p
+	entry := l.waiting
+	if lineEnd := bytes.IndexByte(p, '\n') + 1; entry != nil && lineEnd > 0 {
+		text = slices.Concat(p[:lineEnd], entry.text, p[lineEnd:])
+		l.waiting = nil
+	}
+	_, err := l.w.Write(text)
+	if entry != nil && l.waiting == nil {
+		entry.written <- err
 	}
 	if len(p) > 0 {
-		// To those who read it line by line a carriage return ends one, too.
+		// For a reader that reads lines, a carriage return ends one too.
 		last := p[len(p)-1]
-		s.open = last != '\n' && last != '\r'
+		l.midLine = last != '\n' && last != '\r'
 	}
 	return written(p, err)
 }

@@ -29,8 +29,8 @@ func TestLineInterleaver(t *testing.T) {
 		{"progress", []string{"10 %\r", "20 %\r"}, 50 * time.Millisecond, "10 %\rLOG\n20 %\r", 0},
 		{"half a line", []string{"one", " more\ntwo"}, 50 * time.Millisecond, "one more\nLOG\ntwo", 25 * time.Millisecond},
 		{"half a line that goes on", []string{"one", " more", " and more\n"}, 50 * time.Millisecond, "one more and more\nLOG\n", 75 * time.Millisecond},
-		{"half a line for long", []string{"one", " more\n"}, time.Second, "one\nLOG\n more\n", lineTime},
-		{"half a line for ever", []string{"Password: "}, time.Second, "Password: \nLOG\n", lineTime},
+		{"half a line for long", []string{"one", " more\n"}, time.Second, "one\nLOG\n more\n", lineTimeout},
+		{"half a line that never ends", []string{"Password: "}, time.Second, "Password: \nLOG\n", lineTimeout},
 		{"several lines at once", []string{"one", "\ntwo\nthree\n"}, 50 * time.Millisecond, "one\nLOG\ntwo\nthree\n", 25 * time.Millisecond},
 		{"a command of the command's", []string{"text", "::error::x\n"}, 50 * time.Millisecond, "text::error::x\nLOG\n", 25 * time.Millisecond},
 	} {
@@ -73,7 +73,7 @@ func TestLineInterleaverByMany(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := NewLineInterleaver(&out)
-	s.patience = time.Millisecond
+	s.timeout = time.Millisecond
 	var log sync.Mutex
 	var said, all sync.WaitGroup
 	for n := range 4 {
@@ -126,7 +126,7 @@ func TestLineInterleaverThatCannotBeWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			time.Sleep(lineTime / 2)
+			time.Sleep(lineTimeout / 2)
 			if _, err := io.WriteString(s.Command(), " a line\n"); err == nil {
 				t.Error("the command was not told")
 			}

@@ -11,9 +11,13 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// probe reports why the system cannot start a command, before there is a PAT.
-// It starts it as a debugger does, stopped before its first instruction, and kills
-// it there. Nil, too, where this process may debug none.
+// probe returns why the system cannot start a command. It starts the command as a
+// debugger does, stopped before its first instruction, and kills it there.
+//
+// Only the system knows what it can start: a file of another architecture, or of
+// Windows, may be registered with an interpreter (binfmt_misc). Without the probe
+// that would show only when there is a PAT already. The error is nil, too, where
+// this process may not debug another.
 func probe(cmd *exec.Cmd) error {
 	// If the thread that started it ended, the command would run.
 	runtime.LockOSThread()
@@ -30,7 +34,7 @@ func probe(cmd *exec.Cmd) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return hint.Add(fmt.Errorf("a file that it needs: %w", failed.Err), "it may be a program for another C library (glibc, musl): its loader is not here")
+		return hint.Add(fmt.Errorf("a file that it needs: %w", failed.Err), "the program may be built for another C library (glibc, musl), whose loader is missing here")
 	}
 	return failed.Err
 }

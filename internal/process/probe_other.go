@@ -4,6 +4,5 @@ package process
 
 import "os/exec"
 
-// probe cannot tell here: what keeps a command from being started is found when
-// it is to run.
+// probe cannot tell: an error shows only when the command is to run.
 func probe(*exec.Cmd) error { return nil }

@@ -21,65 +21,83 @@ var Forwarded = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, s
 // Stopping are the signals that tell this process to stop.
 var Stopping = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 
-// Process is a command that runs in a process group of its own, with the terminal, if
-// there is one.
+// Process is a running command, in a process group of its own.
 //
 // A terminal sends the signals of its keys to the process group in its foreground,
-// and stops others that want to read from it. Where standard input and output are
-// the terminal, the command's group is put there from the start; otherwise, as in
-// a pipeline whose pager has the keys, when the command asks for it. So it gets
-// the signal of a key once: from the terminal, or from the terminal by way of us.
+// and stops a process of any other group that reads from it. If standard input and
+// output are the terminal, the command's group is in the foreground from the start.
+// Otherwise, as in a pipeline whose pager needs the keys, it is put there when the
+// command reads from the terminal. Either way the command gets the signal of a key
+// once: from the terminal, or forwarded by this process.
 type Process struct {
-	pid int // and its process group
-	own int // our process group
-	tty int // the terminal; -1: none
+	group    int // the command's process group, and its process
+	ownGroup int
+	tty      int // the terminal, or -1
 
-	keys    chan os.Signal // of the terminal, and of the shell that continues us
-	halt    syscall.Signal // stops us, unless there is nobody to continue us
-	resumed chan struct{}  // gets when we were continued
+	jobControl chan os.Signal // SIGCONT and SIGTSTP of the terminal and the shell
+	stopSignal syscall.Signal // stops this process, if a shell can continue it
+	continued  chan struct{}  // receives when this process was continued
 
-	mu    sync.Mutex
-	asked bool // it is to have the foreground whenever we have
-	over  bool
+	mu              sync.Mutex
+	wantsForeground bool // the command is in the foreground whenever this process could be
+	ended           bool
 }
 
-// Start starts a command.
+// Start starts a command. An error is a [*StartError].
 func Start(cmd *exec.Cmd) (*Process, error) {
-	c := &Process{own: unix.Getpgrp(), tty: -1, resumed: make(chan struct{}, 1)}
+	p := &Process{ownGroup: unix.Getpgrp(), tty: -1, continued: make(chan struct{}, 1)}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if tty, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
-		c.tty = tty
-		c.asked = controls(cmd.Stdin) && controls(cmd.Stdout)
-		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = c.asked && c.foreground() == c.own, tty
+		p.tty = tty
+		p.wantsForeground = isTerminal(cmd.Stdin) && isTerminal(cmd.Stdout)
+		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = p.wantsForeground && p.foreground() == p.ownGroup, tty
 	}
 	err := cmd.Start()
-	if c.tty >= 0 {
-		// Ignored, the terminal lets us change its foreground from the background.
-		// The command must not inherit that.
+	if p.tty >= 0 {
+		// Without SIGTTOU a process in the background may change the foreground. The
+		// command must not inherit that, so it is ignored only now.
 		signal.Ignore(syscall.SIGTTOU)
 	}
 	if err != nil {
-		c.end(c.foreground() != c.own && cmd.SysProcAttr.Foreground)
+		p.end(cmd.SysProcAttr.Foreground && p.foreground() != p.ownGroup)
 		return nil, &StartError{StatusCannotStart, err}
 	}
-	c.pid = cmd.Process.Pid
-	_ = cmd.Process.Release() // it is waited for by its number
-	if c.tty >= 0 {
-		c.keys = make(chan os.Signal, 4)
-		signal.Notify(c.keys, syscall.SIGCONT)
-		if c.halt = unix.SIGTSTP; !c.asked {
-			// The key stops us and not the command. Once asked for, the signal does
-			// not stop us any more, and Go cannot undo that.
-			signal.Notify(c.keys, syscall.SIGTSTP)
-			c.halt = unix.SIGTTIN
-		}
-		go c.follow(c.keys)
+	p.group = cmd.Process.Pid
+	_ = cmd.Process.Release() // Wait needs WUNTRACED, so it waits for the id
+	if p.tty >= 0 {
+		p.followJobControl()
 	}
-	return c, nil
+	return p, nil
 }
 
-// controls reports whether a stream is the terminal of this process.
-func controls(stream any) bool {
+// followJobControl makes this process stop and continue together with the command.
+func (p *Process) followJobControl() {
+	p.jobControl = make(chan os.Signal, 4)
+	signal.Notify(p.jobControl, syscall.SIGCONT)
+	p.stopSignal = syscall.SIGTSTP
+	if !p.wantsForeground {
+		// The key stops this process alone, so it is forwarded. Once a SIGTSTP is
+		// caught it stops this process no more, and Go cannot undo that.
+		signal.Notify(p.jobControl, syscall.SIGTSTP)
+		p.stopSignal = syscall.SIGTTIN
+	}
+	go func() {
+		for s := range p.jobControl {
+			if s == syscall.SIGTSTP {
+				p.Signal(s) // when the command has stopped, so does this process
+				continue
+			}
+			p.resume()
+			select {
+			case p.continued <- struct{}{}:
+			default:
+			}
+		}
+	}()
+}
+
+// isTerminal reports whether a stream is the terminal of this process.
+func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	if !ok {
 		return false
@@ -88,41 +106,45 @@ func controls(stream any) bool {
 	return err == nil
 }
 
-// foreground is the process group that the terminal's keys go to.
-func (c *Process) foreground() int {
-	group, err := unix.IoctlGetInt(c.tty, unix.TIOCGPGRP)
+// foreground returns the process group in the foreground of the terminal, or -1.
+func (p *Process) foreground() int {
+	group, err := unix.IoctlGetInt(p.tty, unix.TIOCGPGRP)
 	if err != nil {
 		return -1
 	}
 	return group
 }
 
-func (c *Process) put(group int) { _ = unix.IoctlSetPointerInt(c.tty, unix.TIOCSPGRP, group) }
+func (p *Process) setForeground(group int) {
+	_ = unix.IoctlSetPointerInt(p.tty, unix.TIOCSPGRP, group)
+}
 
-// Signal sends a signal to the command and what it has started.
-func (c *Process) Signal(s os.Signal) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n, ok := s.(syscall.Signal); ok && !c.over {
-		_ = unix.Kill(-c.pid, n)
+// Signal sends a signal to the command and to what it has started.
+func (p *Process) Signal(s os.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n, ok := s.(syscall.Signal); ok && !p.ended {
+		_ = unix.Kill(-p.group, n)
 	}
 }
 
-// Wait returns the command's status: 128+n if signal n has ended it.
-func (c *Process) Wait() int {
-	defer func() { c.end(c.tty >= 0 && c.foreground() == c.pid) }()
+// Wait waits for the command to end and returns its exit status: 128+n if signal n
+// ended it.
+func (p *Process) Wait() int {
+	defer func() { p.end(p.tty >= 0 && p.foreground() == p.group) }()
 	options := 0
-	if c.tty >= 0 {
+	if p.tty >= 0 {
 		options = unix.WUNTRACED
 	}
 	for {
 		var status unix.WaitStatus
-		switch _, err := unix.Wait4(c.pid, &status, options, nil); {
+		_, err := unix.Wait4(p.group, &status, options, nil)
+		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return 1
 		case status.Stopped():
-			c.stopped(status.StopSignal())
+			p.stopped(status.StopSignal())
 		case status.Signaled():
 			return 128 + int(status.Signal())
 		default:
@@ -131,82 +153,67 @@ func (c *Process) Wait() int {
 	}
 }
 
-// end gives back what start took.
-func (c *Process) end(foreground bool) {
-	c.mu.Lock()
-	c.over = true
-	c.mu.Unlock()
-	if c.tty < 0 {
+// end undoes what Start did to the terminal and the signals.
+func (p *Process) end(inForeground bool) {
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	if p.tty < 0 {
 		return
 	}
-	if foreground {
-		c.put(c.own)
+	if inForeground {
+		p.setForeground(p.ownGroup)
 	}
-	if c.keys != nil {
-		signal.Stop(c.keys)
-		close(c.keys)
+	if p.jobControl != nil {
+		signal.Stop(p.jobControl)
+		close(p.jobControl)
 	}
 	signal.Reset(syscall.SIGTTOU)
-	_ = unix.Close(c.tty)
+	_ = unix.Close(p.tty)
 }
 
-// stopped is called when the command was stopped, by the terminal or by a signal.
-func (c *Process) stopped(by syscall.Signal) {
+// resumeTimeout is how long this process waits to be stopped. Where no shell could
+// continue it, the system does not stop it.
+const resumeTimeout = 100 * time.Millisecond
+
+// stopped is called when a signal has stopped the command. Unless it only wanted
+// the foreground, this process stops too, since a shell waits for its whole job.
+func (p *Process) stopped(by syscall.Signal) {
 	if by == syscall.SIGTTIN || by == syscall.SIGTTOU {
-		c.mu.Lock()
-		c.asked = true
-		c.mu.Unlock()
-		if c.foreground() == c.own {
-			c.resume()
+		p.mu.Lock()
+		p.wantsForeground = true
+		p.mu.Unlock()
+		if p.foreground() == p.ownGroup {
+			p.resume()
 			return
 		}
 	}
-	// So are we, and who belongs to us: a shell waits for all of a job to stop.
-	if c.foreground() == c.pid {
-		c.put(c.own)
+	if p.foreground() == p.group {
+		p.setForeground(p.ownGroup)
 	}
-	select {
-	case <-c.resumed:
+	select { // discard an earlier one
+	case <-p.continued:
 	default:
 	}
-	_ = unix.Kill(0, c.halt)
+	_ = unix.Kill(0, p.stopSignal)
 	select {
-	case <-c.resumed:
-	case <-time.After(noShell):
-		c.resume()
+	case <-p.continued:
+	case <-time.After(resumeTimeout):
+		p.resume()
 	}
 }
 
-// noShell is how long after we were to stop we must still run to know that nobody
-// is there to continue us, so that the system has not stopped us.
-const noShell = 100 * time.Millisecond
-
-// resume continues the command, in the foreground if it is ours to give.
-func (c *Process) resume() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
+// resume continues the command, in the foreground if it wants to be there and may.
+func (p *Process) resume() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
 		return
 	}
-	if c.asked && c.foreground() == c.own {
-		c.put(c.pid)
+	if p.wantsForeground && p.foreground() == p.ownGroup {
+		p.setForeground(p.group)
 	}
-	_ = unix.Kill(-c.pid, unix.SIGCONT)
-}
-
-// follow does what a key or a shell asks of us.
-func (c *Process) follow(keys <-chan os.Signal) {
-	for s := range keys {
-		if s == syscall.SIGTSTP {
-			c.Signal(s) // we stop when the command has
-			continue
-		}
-		c.resume()
-		select {
-		case c.resumed <- struct{}{}:
-		default:
-		}
-	}
+	_ = unix.Kill(-p.group, unix.SIGCONT)
 }
 
 // SameVariable reports whether two names are of one environment variable.

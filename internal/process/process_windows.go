@@ -29,11 +29,11 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 }
 
 // Signal sends nothing: see [Forwarded].
-func (c *Process) Signal(os.Signal) {}
+func (p *Process) Signal(os.Signal) {}
 
 // Wait returns the command's status.
-func (c *Process) Wait() int {
-	state, err := c.process.Wait()
+func (p *Process) Wait() int {
+	state, err := p.process.Wait()
 	if err != nil {
 		return 1
 	}
