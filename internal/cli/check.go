@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/check"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
@@ -43,36 +44,34 @@ names, and no credential.`,
 
 func (c *app) check(ctx context.Context, given map[string]string) int {
 	src := c.source(given, nil)
-	// Whether the CI system gives an assertion is the platform's row.
-	var unvouched error
+	// A CI system without an assertion has a row of its own in the report.
+	var unavailable error
 	if src.CI != nil {
-		unvouched, src.CI.Unavailable = src.CI.Unavailable, nil
+		unavailable, src.CI.Unavailable = src.CI.Unavailable, nil
 	}
 	s, err := c.load(settings.Check, src)
 	if s == nil || !s.AsksCI {
-		unvouched = nil
+		unavailable = nil
 	}
 	wrong := (*settings.Problems)(nil)
 	if err != nil && !errors.As(err, &wrong) {
 		return c.failed("check", err)
 	}
-	k := newPreflight(c, s)
-	k.sawSettings(wrong)
-	k.sawPlatform(unvouched)
-	if wrong == nil && unvouched == nil {
-		ctx, cancel := withTimeout(ctx, s.Timeout)
-		k.walk(ctx)
-		cancel()
-		k.findings()
-	}
-	if err := k.say(); err != nil {
+	ctx, cancel := withTimeout(ctx, s.Timeout)
+	defer cancel()
+	report := check.Run(ctx, check.Options{
+		Settings: s, Wrong: wrong, Unavailable: unavailable,
+		Platform: c.platform, SignIn: c.signin, HTTP: c.http, Now: c.Now,
+		Version: version, Commit: commit,
+	})
+	if err := c.writeReport(s, report); err != nil {
 		return c.failed("check", fmt.Errorf("write the report: %w", err))
 	}
-	first := k.report.FirstCross()
+	first := report.FirstCross()
 	switch {
 	case wrong != nil:
-		// The report has just said which.
-		text := howMany(wrong) + ": see the report"
+		// The report says which.
+		text := check.CountWrong(wrong) + ": see the report"
 		c.platform.Log().Error("azdo-pat check: wrong settings", errors.New(text))
 		c.fallbackToStderr("check: wrong settings: " + text)
 		return exitUsage
@@ -80,35 +79,36 @@ func (c *app) check(ctx context.Context, given map[string]string) int {
 		return exitOK
 	}
 	failed := fmt.Errorf("%s: %s", first.Name, first.Seen)
-	if c.platform.Info().CI {
-		failed = hint.Add(failed, first.Fix) // elsewhere it has just been said
+	if c.platform.Info().CI { // on a terminal the report stands just above
+		failed = hint.Add(failed, first.Fix)
 	}
 	c.failed("check", failed)
-	if unvouched != nil {
+	if unavailable != nil {
 		return exitUsage
 	}
 	return exitFailure
 }
 
-// say writes the report where it is read.
-func (k *preflight) say() error {
-	log := k.platform.Log()
-	k.report.Clean(log.Scrub)
-	if err := k.platform.Summary(k.report.Markdown()); err != nil {
+// writeReport writes the report to the log of a CI system and its summary, or to
+// standard output.
+func (c *app) writeReport(s *settings.Settings, report *check.Report) error {
+	log := c.platform.Log()
+	report.Clean(log.Scrub)
+	if err := c.platform.Summary(report.Markdown()); err != nil {
 		log.Warning("no summary", err.Error())
 	}
 	switch {
-	case k.s.Output == settings.JSON:
-		line, err := k.report.JSON()
+	case s.Output == settings.JSON:
+		line, err := report.JSON()
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(&k.out, "%s\n", line)
+		_, err = fmt.Fprintf(&c.out, "%s\n", line)
 		return err
-	case !k.platform.Info().CI:
-		_, err := fmt.Fprint(&k.out, sanitize.NoCommands(k.report.Text()))
+	case !c.platform.Info().CI:
+		_, err := fmt.Fprint(&c.out, sanitize.NoCommands(report.Text()))
 		return err
 	}
-	log.Infof("%s", k.report.Text()) // which is standard output there
+	log.Infof("%s", report.Text())
 	return nil
 }

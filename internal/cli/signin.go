@@ -49,12 +49,10 @@ func (c *app) maskFetched(v secret.Value) error {
 	return c.mask(v)
 }
 
-// clockWarningFrom is the skew from which on it is worth a warning.
-const clockWarningFrom = time.Minute
-
+// clockWarning warns of a clock that is off.
 func (c *app) clockWarning(skew time.Duration) {
 	skew = skew.Truncate(time.Second)
-	if skew.Abs() <= clockWarningFrom {
+	if skew.Abs() <= signin.ClockTolerance {
 		return
 	}
 	direction := "ahead of"

@@ -75,8 +75,9 @@ func (c *Client) Session() *Session {
 // is nil before the first.
 func (c *Client) Clock() *httpclient.Clock { return c.clock.Load() }
 
-// maxClockStep is how far this machine's clock may jump in one session.
-const maxClockStep = time.Minute
+// ClockTolerance is how far this machine's clock may be off before it is worth a
+// warning, or jump before a session is given up.
+const ClockTolerance = time.Minute
 
 // Interrupted reports that the machine slept or its clock was set since the last
 // sign-in: then the connections are dead, or the skew has changed.
@@ -85,7 +86,7 @@ func (c *Client) Interrupted() bool {
 	defer c.mu.Unlock()
 	now := c.Now()
 	step := now.Round(0).Sub(c.since.Round(0)) - now.Sub(c.since)
-	return step.Abs() >= maxClockStep
+	return step.Abs() >= ClockTolerance
 }
 
 // Do calls send, and once more with a new session if the token has ended. A token

@@ -1,0 +1,264 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
+)
+
+// userToken gets the assertion and the user's token, as mint does.
+func (k *preflight) userToken(ctx context.Context) secret.Value {
+	if k.Settings.Identity == settings.AccessToken {
+		k.row.assertion.Skip("not needed: an access token is given")
+		return k.Settings.AccessToken
+	}
+	if b := k.failed("host-oidc"); b != nil {
+		k.row.assertion.Skip("not tried: %s failed", b.Name)
+		k.skipExchanges(b)
+		return secret.Value{}
+	}
+	x := k.SignIn.Exchange(k.client)
+	x.Tenant = k.job.Tenant
+	source := &observedSource{next: x.Source, now: k.Now, saw: k.reportAssertion}
+	x.Source = source
+	b := k.failed("host-entra", "tenant")
+	if b == nil && x.Tenant == "" {
+		b = k.row.tenant
+	}
+	if b != nil {
+		err := httpclient.Retry(ctx, k.Platform.Log(), "the assertion", func(ctx context.Context) error {
+			v, err := x.Source.Assertion(ctx)
+			if err == nil {
+				err = x.Mask(v)
+			}
+			return err
+		})
+		k.assertionFailed(err)
+		k.skipExchanges(b)
+		return secret.Value{}
+	}
+	return k.exchange(ctx, x, source)
+}
+
+// exchange gets the user's token, with a row for each request to Entra.
+func (k *preflight) exchange(ctx context.Context, x *entra.Exchange, source *observedSource) secret.Value {
+	requests := 0 // of the current attempt, which begins with an assertion
+	source.begin = func() {
+		requests = 0
+		k.skipExchanges(nil)
+	}
+	x.OnRequest = func(r entra.Request) {
+		row := k.exchanges[min(requests, len(k.exchanges)-1)]
+		requests++
+		row.Took = r.Took
+		if r.Err != nil {
+			row.Fail("", "%v", r.Err)
+			return
+		}
+		row.Pass("client %s", r.Client)
+	}
+	token, err := x.Token(ctx)
+	if err == nil {
+		return token.Access
+	}
+	// The error of the whole exchange says more than that of the request.
+	for _, row := range k.exchanges {
+		if row.Mark == Cross {
+			row.Fail(k.job.Remedy(err), "%v", err)
+			k.skipExchanges(row)
+			return secret.Value{}
+		}
+	}
+	k.assertionFailed(err)
+	k.skipExchanges(k.row.assertion)
+	return secret.Value{}
+}
+
+func (k *preflight) assertionFailed(err error) {
+	if err != nil {
+		k.row.assertion.Fail(k.job.Remedy(err), "%v", err)
+	}
+}
+
+// skipExchanges says why the remaining requests to Entra were not tried. Nil resets
+// all of their rows.
+func (k *preflight) skipExchanges(why *Row) {
+	for _, row := range k.exchanges {
+		switch {
+		case why == nil:
+			*row = Row{Name: row.Name, Seen: "not tried"}
+		case row.Mark == Untried && why.Mark == Untried:
+			row.Skip("not tried: %s was not tried", why.Name)
+		case row.Mark == Untried:
+			row.Skip("not tried: %s failed", why.Name)
+		}
+	}
+}
+
+// observedSource times a source of assertions and reports what it returns.
+type observedSource struct {
+	next  assertion.Source
+	now   func() time.Time
+	begin func()
+	saw   func(v secret.Value, took time.Duration)
+}
+
+// Assertion implements [assertion.Source].
+func (o *observedSource) Assertion(ctx context.Context) (secret.Value, error) {
+	if o.begin != nil {
+		o.begin()
+	}
+	start := o.now()
+	v, err := o.next.Assertion(ctx)
+	if err == nil {
+		o.saw(v, o.now().Sub(start))
+	}
+	return v, err
+}
+
+// reportAssertion reports the claims of the assertion.
+func (k *preflight) reportAssertion(v secret.Value, took time.Duration) {
+	row := k.row.assertion
+	row.Took = took
+	var claims map[string]any
+	if err := assertion.Decode(v, &claims); err != nil {
+		row.Pass("not readable: %v", err)
+		return
+	}
+	escaped := false
+	claim := func(name string) string {
+		text := assertion.Text(claims[name])
+		escaped = escaped || sanitize.NeedsEscape(text)
+		return sanitize.Exact(text)
+	}
+	k.issuer = claim("iss")
+	seen := fmt.Sprintf("issuer %s, subject %s, audience %s, %s", k.issuer, claim("sub"), claim("aud"), k.until(claims))
+	if assertion.Text(claims["aud"]) != k.Settings.Audience {
+		seen += fmt.Sprintf("; the setting audience is %s", sanitize.Exact(k.Settings.Audience))
+	}
+	for _, name := range []string{"repository", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
+		if text := claim(name); text != "" {
+			seen += fmt.Sprintf("; %s %s", name, text)
+		}
+	}
+	from, note := k.SignIn.AssertionFrom()
+	seen += "; from " + from + note
+	if escaped {
+		seen += " " + signin.EscapedNote
+	}
+	row.Pass("%s", seen)
+}
+
+// until says when a token ends, by the services' clock.
+func (k *preflight) until(claims map[string]any) string {
+	end, ok := expiry(claims)
+	switch left := end.Sub(k.serverTime()); {
+	case !ok:
+		return "without an end"
+	case left <= 0:
+		return "ended " + stamp(end)
+	default:
+		return fmt.Sprintf("good until %s (%s)", stamp(end), left.Round(time.Second))
+	}
+}
+
+func expiry(claims map[string]any) (time.Time, bool) {
+	seconds, ok := claims["exp"].(float64)
+	return time.Unix(int64(seconds), 0), ok
+}
+
+// serverTime is the time by the services' clock.
+func (k *preflight) serverTime() time.Time { return k.Now().Add(-k.clock.Skew().Estimate()) }
+
+func (k *preflight) reportClock() {
+	skew := k.clock.Skew().Estimate().Truncate(time.Second)
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	switch {
+	case !k.headers.dated():
+		k.row.clock.Skip("no service told its time")
+	case skew.Abs() > signin.ClockTolerance:
+		// A warning to mint, too: what is refused for it has a row of its own.
+		k.row.clock.Pass("%s %s the services': set this machine's clock", skew.Abs(), direction)
+	default:
+		k.row.clock.Pass("%s %s the services'", skew.Abs(), direction)
+	}
+}
+
+// tokenClaims are those of the user's token.
+type tokenClaims map[string]any
+
+// text is the first of several claims that is there.
+func (c tokenClaims) text(names ...string) (text string) {
+	for _, name := range names {
+		text = cmp.Or(text, assertion.Text(c[name]))
+	}
+	return text
+}
+
+func (c tokenClaims) user() string { return c.text("upn", "unique_name", "preferred_username") }
+
+// reportToken says what the user's token is good for, once it was used for the list.
+// Only Azure DevOps is meant to read it, so that one which cannot be read is none
+// the worse.
+func (k *preflight) reportToken(token secret.Value) {
+	row := k.row.user
+	if token.IsZero() {
+		row.Skip("not tried: there is no token")
+		return
+	}
+	var claims tokenClaims
+	if err := assertion.Decode(token, &claims); err != nil {
+		row.Skip("not readable; only Azure DevOps is meant to read it")
+		return
+	}
+	claim := claims.text
+	upn, scp, tid, aud := claims.user(), claim("scp"), claim("tid"), claim("aud")
+	var parts []string
+	for _, p := range [][2]string{
+		{"idtyp", claim("idtyp")}, {"upn", upn}, {"oid", claim("oid")}, {"application", claim("appid", "azp")},
+		{"scp", scp}, {"tid", tid}, {"aud", aud},
+	} {
+		parts = append(parts, p[0]+" "+cmp.Or(sanitize.Exact(p[1]), "not given"))
+	}
+	seen := strings.Join(parts, ", ") + ", " + k.until(claims)
+	granted := strings.Fields(scp)
+	var missing []string
+	for _, want := range []string{"vso.pats", "vso.pats_manage"} {
+		if !slices.Contains(granted, want) {
+			missing = append(missing, want)
+		}
+	}
+	end, expires := expiry(claims)
+	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
+	switch {
+	case claim("idtyp") == "app":
+		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
+	case !slices.Contains([]string{AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
+		row.Fail("get the token for the scope "+AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
+	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
+		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
+	case expires && !end.After(k.serverTime()):
+		row.Fail("bring a fresh token along", "over: %s", seen)
+	// user_impersonation may do: the list tells, if anything does.
+	case len(missing) > 0 && k.row.list.Mark != Tick && (k.listRefused || !slices.Contains(granted, "user_impersonation")):
+		row.Fail(k.job.Scopes(missing...), "without %s: %s", strings.Join(missing, " and "), seen)
+	default:
+		row.Pass("%s", seen)
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
