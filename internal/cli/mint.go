@@ -135,9 +135,11 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 		return nil, nil, err
 	}
 	c.refreshTokenNotice(session)
-	s.TenantID = session.Tenant
 	r := lease.Record{
 		Name: origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
+	}
+	if session.Tenant != "" { // the post step need not ask for it again
+		r.Settings.Values["tenant-id"] = session.Tenant
 	}
 	r.Settings.Asked = c.asks(s)
 	if c.keeping { // the file may be gone when the post step begins

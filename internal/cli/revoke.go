@@ -51,6 +51,7 @@ func (c *app) revoke(ctx context.Context, given map[string]string) int {
 	if s.AuthorizationID == "" {
 		return c.revokeLease(ctx, s)
 	}
+	skip := s.SkipRevoke
 	if c.platform.Info().Cleanup == ci.RevokeStep {
 		// Another step may have set the id, as any other variable.
 		line, _ := c.platform.Recorded(c.platform.Origin(s.Name))
@@ -61,12 +62,12 @@ func (c *app) revoke(ctx context.Context, given map[string]string) int {
 		if err := c.elsewhere(s, r.Settings); err != nil {
 			return c.ended("revoke", s, describe(err, s, lease.Record{ID: s.AuthorizationID}))
 		}
-		if s.SkipRevoke && !(r.Stage == lease.HandedOver && strings.EqualFold(r.ID, s.AuthorizationID)) {
+		if skip && !(r.Stage == lease.HandedOver && strings.EqualFold(r.ID, s.AuthorizationID)) {
 			c.platform.Log().Infof("nothing on record says that a mint with skip-revoke handed the PAT %s over, so that it is revoked", s.AuthorizationID)
-			s.SkipRevoke = false
+			skip = false
 		}
 	}
-	if s.SkipRevoke {
+	if skip {
 		c.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
 		return exitOK
 	}

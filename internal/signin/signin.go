@@ -91,11 +91,15 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 		return session, nil
 	}
 	x := c.Exchange(client)
+	if c.session != nil { // the first sign-in has found it
+		x.Tenant = c.session.Tenant
+	}
+	tenantKnown := x.Tenant != ""
 	if _, isFile := x.Source.(*assertion.File); isFile {
 		// Reading it takes no time, and it may be missing.
-		x.Source = &observed{Source: x.Source, then: func(secret.Value) { preconnect(client, s) }}
+		x.Source = &observed{Source: x.Source, then: func(secret.Value) { preconnect(client, s, tenantKnown) }}
 	} else {
-		preconnect(client, s)
+		preconnect(client, s, tenantKnown)
 	}
 	x.Source = &observed{Source: x.Source, then: onFirst(func(v secret.Value) {
 		from, note := c.AssertionFrom()
@@ -177,9 +181,9 @@ func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 }
 
 // preconnect begins to open the connections that are needed after the assertion.
-func preconnect(client *http.Client, s *settings.Settings) {
+func preconnect(client *http.Client, s *settings.Settings, tenantKnown bool) {
 	httpclient.Preconnect(client, s.AuthorityHost)
-	if s.TenantID != "" { // otherwise Azure DevOps is asked for it at once
+	if tenantKnown { // otherwise Azure DevOps is asked for it at once
 		httpclient.Preconnect(client, s.TokenServiceURL)
 	}
 }
