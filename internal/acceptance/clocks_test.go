@@ -29,7 +29,7 @@ func TestWrongClock(t *testing.T) {
 				if ahead < 0 {
 					direction = "behind"
 				}
-				lives(t, e, env, lifetime, "::warning title=clock is off::", direction+" the server's")
+				checkLifetime(t, e, env, lifetime, "::warning title=clock is off::", direction+" the server's")
 			})
 		}
 	}
@@ -37,7 +37,7 @@ func TestWrongClock(t *testing.T) {
 
 // A server, or somebody in between, that dates its answers by a day too late or
 // too early: the PAT lives no longer than asked for that.
-func TestWrongDate(t *testing.T) {
+func TestWrongDateOfOneService(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpUserFIC, emulator.OpCreate} {
 		for _, off := range []time.Duration{24 * time.Hour, -24 * time.Hour} {
@@ -47,14 +47,14 @@ func TestWrongDate(t *testing.T) {
 				e.Intercept(op, emulator.Alter(func(a *emulator.Response) {
 					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
 				}))
-				lives(t, e, e.Env(emulator.AgentUser), time.Hour)
+				checkLifetime(t, e, e.Env(emulator.AgentUser), time.Hour)
 			})
 		}
 	}
 }
 
 // A proxy before all services that dates every answer wrongly.
-func TestEveryDateIsWrong(t *testing.T) {
+func TestWrongDateOfAllServices(t *testing.T) {
 	t.Parallel()
 	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
 		for _, off := range []time.Duration{30 * 24 * time.Hour, 30 * time.Minute, -30 * time.Minute, -time.Hour, -30 * 24 * time.Hour} {
@@ -64,7 +64,7 @@ func TestEveryDateIsWrong(t *testing.T) {
 				e.Intercept(emulator.Anything, emulator.Alter(func(a *emulator.Response) {
 					a.Header().Set("Date", e.Now(emulator.AzureDevOps).Add(off).Format(http.TimeFormat))
 				}))
-				lives(t, e, e.Env(id), time.Hour)
+				checkLifetime(t, e, e.Env(id), time.Hour)
 			})
 		}
 	}
@@ -72,7 +72,7 @@ func TestEveryDateIsWrong(t *testing.T) {
 
 // lives mints, checks how long the PAT lives by the server's clock and what is
 // said of it, and ends it.
-func lives(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {
+func checkLifetime(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {
 	t.Helper()
 	step := harness.NewStep(t)
 	mint := harness.Command(t, env, step, "azdo-pat", "mint")

@@ -20,20 +20,20 @@ import (
 )
 
 // way is what leads to a service: it counts the connections, and can end them.
-type way struct {
+type relay struct {
 	to    string
 	conns atomic.Int32
 	first chan struct{} // closed when the first one is made
 
-	mu   sync.Mutex
-	open []*net.TCPConn
-	shut atomic.Bool // no byte gets through
+	mu      sync.Mutex
+	open    []*net.TCPConn
+	blocked atomic.Bool // no byte gets through
 }
 
 // ways puts a way in front of each service and returns the URLs to use instead.
-func ways(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*way, *strings.Replacer) {
+func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*relay, *strings.Replacer) {
 	t.Helper()
-	all := map[emulator.Service]*way{}
+	all := map[emulator.Service]*relay{}
 	var urls []string
 	for _, s := range []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps} {
 		scheme, host, _ := strings.Cut(e.URL(s), "://")
@@ -42,7 +42,7 @@ func ways(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*way, *strin
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		w := &way{to: host, first: make(chan struct{})}
+		w := &relay{to: host, first: make(chan struct{})}
 		all[s] = w
 		urls = append(urls, e.URL(s), scheme+"://"+l.Addr().String())
 		go func() {
@@ -54,16 +54,16 @@ func ways(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*way, *strin
 				if w.conns.Add(1) == 1 {
 					close(w.first)
 				}
-				go w.lead(c.(*net.TCPConn))
+				go w.forward(c.(*net.TCPConn))
 			}
 		}()
 	}
 	return all, strings.NewReplacer(urls...)
 }
 
-func (w *way) lead(in *net.TCPConn) {
+func (w *relay) forward(in *net.TCPConn) {
 	defer in.Close()
-	if w.shut.Load() {
+	if w.blocked.Load() {
 		io.Copy(io.Discard, in)
 		return
 	}
@@ -84,7 +84,7 @@ func (w *way) lead(in *net.TCPConn) {
 
 // hangUp ends the connections so far as a server does that has waited enough, and
 // returns when the client has seen it.
-func (w *way) hangUp() {
+func (w *relay) hangUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.open {
@@ -94,7 +94,7 @@ func (w *way) hangUp() {
 }
 
 // moved is an environment with other URLs.
-func moved(env map[string]string, urls *strings.Replacer) map[string]string {
+func withURLs(env map[string]string, urls *strings.Replacer) map[string]string {
 	env = maps.Clone(env)
 	for name, value := range env {
 		env[name] = urls.Replace(value)
@@ -103,7 +103,7 @@ func moved(env map[string]string, urls *strings.Replacer) map[string]string {
 }
 
 // soon fails the test if what is waited for does not come.
-func soon(t *testing.T, what string, c <-chan struct{}) {
+func waitFor(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
@@ -112,11 +112,11 @@ func soon(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-func start(t *testing.T, o emulator.Options) (*emulator.Emulator, map[emulator.Service]*way, *strings.Replacer) {
+func startBehindRelays(t *testing.T, o emulator.Options) (*emulator.Emulator, map[emulator.Service]*relay, *strings.Replacer) {
 	t.Helper()
 	o.ErrorLog = stdlog.New(io.Discard, "", 0)
 	e := emulator.StartWith(t, o)
-	all, urls := ways(t, e)
+	all, urls := startRelays(t, e)
 	return e, all, urls
 }
 
@@ -150,8 +150,8 @@ func TestConnections(t *testing.T) {
 }
 
 func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) {
-	e, ways, urls := start(t, emulator.Options{TLS: tls})
-	env := moved(e.Env(identity), urls)
+	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: tls})
+	env := withURLs(e.Env(identity), urls)
 	if !tenant {
 		delete(env, "INPUT_TENANT-ID")
 	}
@@ -198,9 +198,9 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 		t.Fatal(err)
 	}
 	if exchanges {
-		soon(t, "the request to GitHub", gate.Arrived())
-		soon(t, "the connection to Entra", ways[emulator.Entra].first)
-		soon(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
+		waitFor(t, "the request to GitHub", gate.Arrived())
+		waitFor(t, "the connection to Entra", ways[emulator.Entra].first)
+		waitFor(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
 		gate.Open()
 	}
 	if err := mint.Wait(); err != nil {
@@ -216,16 +216,16 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		t.Run(map[bool]string{false: "plain", true: "TLS"}[tls], func(t *testing.T) {
 			t.Parallel()
-			e, ways, urls := start(t, emulator.Options{TLS: tls})
+			e, ways, urls := startBehindRelays(t, emulator.Options{TLS: tls})
 			gate := emulator.NewGate()
 			defer gate.Open()
 			e.Intercept(emulator.OpUserFIC, gate.Before)
 			step := harness.NewStep(t)
-			mint := harness.Command(t, moved(e.Env(emulator.AgentUser), urls), step, "azdo-pat", "mint")
+			mint := harness.Command(t, withURLs(e.Env(emulator.AgentUser), urls), step, "azdo-pat", "mint")
 			if err := mint.Start(); err != nil {
 				t.Fatal(err)
 			}
-			soon(t, "the last request to Entra", gate.Arrived())
+			waitFor(t, "the last request to Entra", gate.Arrived())
 			ways[emulator.AzureDevOps].hangUp()
 			gate.Open()
 			if err := mint.Wait(); err != nil {
@@ -243,15 +243,15 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 
 // Nothing is opened where nothing will be asked: for settings that are wrong,
 // and for an assertion that is not there.
-func TestNoConnectionForNothing(t *testing.T) {
+func TestNoUnneededConnection(t *testing.T) {
 	t.Parallel()
-	e, ways, urls := start(t, emulator.Options{})
+	e, ways, urls := startBehindRelays(t, emulator.Options{})
 	for name, change := range map[string]map[string]string{
 		"wrong settings":         {"INPUT_LIFETIME": "1s"},
 		"no file of the CI's":    {"INPUT_FEDERATED-TOKEN-FILE": filepath.Join(t.TempDir(), "missing")},
 		"nowhere for the result": {"GITHUB_OUTPUT": ""},
 	} {
-		env := moved(e.Env(emulator.AgentUser), urls)
+		env := withURLs(e.Env(emulator.AgentUser), urls)
 		step := harness.NewStep(t)
 		cmd := harness.Command(t, env, step, "azdo-pat", "mint")
 		for name, value := range change {
@@ -272,7 +272,7 @@ func TestNoConnectionForNothing(t *testing.T) {
 // connection is made meanwhile.
 func TestConnectionsWithATokenFile(t *testing.T) {
 	t.Parallel()
-	e, ways, urls := start(t, emulator.Options{TLS: true})
+	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: true})
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpRefreshToken, gate.Before)
@@ -280,14 +280,14 @@ func TestConnectionsWithATokenFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(e.Assertion()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := moved(e.Env(emulator.RefreshToken), urls)
+	env := withURLs(e.Env(emulator.RefreshToken), urls)
 	env["INPUT_FEDERATED-TOKEN-FILE"] = file
 	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
-	soon(t, "the request to Entra", gate.Arrived())
-	soon(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
+	waitFor(t, "the request to Entra", gate.Arrived())
+	waitFor(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
 	gate.Open()
 	if err := mint.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, harness.Output(mint))
@@ -302,16 +302,16 @@ func TestConnectionsWithATokenFile(t *testing.T) {
 // Connections on which nothing comes hold nobody who is told to stop.
 func TestStoppedWhileConnecting(t *testing.T) {
 	t.Parallel()
-	e, ways, urls := start(t, emulator.Options{TLS: true})
+	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: true})
 	for _, w := range ways {
-		w.shut.Store(true)
+		w.blocked.Store(true)
 	}
-	mint := harness.Command(t, moved(e.Env(emulator.AgentUser), urls), harness.NewStep(t), "azdo-pat", "mint")
+	mint := harness.Command(t, withURLs(e.Env(emulator.AgentUser), urls), harness.NewStep(t), "azdo-pat", "mint")
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for s, w := range ways {
-		soon(t, "the connection to "+string(s), w.first)
+		waitFor(t, "the connection to "+string(s), w.first)
 	}
 	told := time.Now()
 	if err := mint.Process.Signal(syscall.SIGTERM); err != nil {

@@ -46,7 +46,7 @@ func TestLogDiskIsFull(t *testing.T) {
 // What stands in the place of a command file is found before anything is sent, and
 // nothing waits for whoever would read a pipe. Only a summary is not worth failing
 // for.
-func TestNotTheRunnersFile(t *testing.T) {
+func TestCommandFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	for place, put := range map[string]func(path, dir string) error{
 		"is a directory":         func(path, _ string) error { return os.Mkdir(path, 0o755) },
@@ -139,7 +139,7 @@ func TestDiskFillsUp(t *testing.T) {
 					t.Fatal(err)
 				}
 				mint := harness.Command(t, env, step, "azdo-pat", "mint")
-				limited(mint, size)
+				limitFileSize(mint, size)
 				status, err := harness.ExitStatus(mint.Run())
 				if err != nil {
 					t.Fatal(err)
@@ -175,7 +175,7 @@ func TestDiskFillsUp(t *testing.T) {
 
 // limited lets no file that a command writes to grow beyond size bytes. The limit
 // cuts a write as a full disk does.
-func limited(cmd *exec.Cmd, size int) {
+func limitFileSize(cmd *exec.Cmd, size int) {
 	harness.LaunchThrough(cmd, "limited", strconv.Itoa(size))
 }
 

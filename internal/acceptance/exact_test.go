@@ -39,7 +39,7 @@ var (
 // What is to be copied is what the job presented, to the last character: in the
 // error of mint, in each form of check's report, and in the commands in it.
 // (Promise 9.) It becomes no logging command on the way. (Promise 7.)
-func TestPresentedIsExact(t *testing.T) {
+func TestCopiedValuesAreExact(t *testing.T) {
 	t.Parallel()
 	for name, environment := range environments {
 		for _, identity := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken} {
@@ -56,7 +56,7 @@ func TestPresentedIsExact(t *testing.T) {
 				if status, err := harness.ExitStatus(mint.Run()); status != 1 {
 					t.Fatalf("status %d, %v", status, err)
 				}
-				found(t, shown(t, harness.Output(mint)), presentedSubject, want)
+				checkShown(t, shownLog(t, harness.Output(mint)), presentedSubject, want)
 
 				step := harness.NewStep(t)
 				check := harness.Command(t, env, step, "azdo-pat", "check")
@@ -67,8 +67,8 @@ func TestPresentedIsExact(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, report := range []string{shown(t, harness.Output(check)), summary} {
-					found(t, report, reportedSubject, want)
+				for _, report := range []string{shownLog(t, harness.Output(check)), summary} {
+					checkShown(t, report, reportedSubject, want)
 					var body struct{ Subject string }
 					text := proposedBody.FindStringSubmatch(report)
 					if text == nil {
@@ -89,10 +89,10 @@ func TestPresentedIsExact(t *testing.T) {
 				if err := json.Unmarshal([]byte(check.Stdout.(*strings.Builder).String()), &report); err != nil {
 					t.Fatal(err)
 				}
-				shown(t, harness.Output(check))
+				shownLog(t, harness.Output(check))
 				for _, row := range report.Rows {
 					if row.Name == "assertion" {
-						found(t, "✓ assertion "+row.Seen, reportedSubject, want)
+						checkShown(t, "✓ assertion "+row.Seen, reportedSubject, want)
 					}
 				}
 			})
@@ -101,7 +101,7 @@ func TestPresentedIsExact(t *testing.T) {
 }
 
 // shown is a log as a person sees it; commands that none of ours has are errors.
-func shown(t *testing.T, log string) string {
+func shownLog(t *testing.T, log string) string {
 	t.Helper()
 	var b strings.Builder
 	for _, line := range new(githubrunner.Log).Read(log) {
@@ -118,7 +118,7 @@ func shown(t *testing.T, log string) string {
 }
 
 // found checks a value as it is shown: as it is, or as a JSON string.
-func found(t *testing.T, text string, where *regexp.Regexp, want string) {
+func checkShown(t *testing.T, text string, where *regexp.Regexp, want string) {
 	t.Helper()
 	match := where.FindStringSubmatch(text)
 	if match == nil {

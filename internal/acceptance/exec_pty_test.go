@@ -24,14 +24,14 @@ import (
 )
 
 func init() {
-	harness.Programs["shell"] = playShell
-	harness.Programs["asker"] = playAsker
+	harness.Programs["shell"] = shellProgram
+	harness.Programs["asker"] = passwordProgram
 }
 
 // playShell is a shell with job control, on a terminal: it runs its arguments as a
 // job in the foreground. When the job stops, it says so and reads what to do: fg
 // or bg.
-func playShell(args []string) int {
+func shellProgram(args []string) int {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if os.Getenv("SHELL_STDIN") != "" { // as in a pipeline
@@ -75,7 +75,7 @@ func playShell(args []string) int {
 }
 
 // playAsker asks the terminal itself, as programs do that want a password.
-func playAsker([]string) int {
+func passwordProgram([]string) int {
 	fmt.Println("asking")
 	tty, err := os.Open("/dev/tty")
 	if err != nil {
@@ -89,7 +89,7 @@ func playAsker([]string) int {
 }
 
 // terminalSession is a program on a terminal of its own.
-type terminalSession struct {
+type terminal struct {
 	*testing.T
 	*emulator.Emulator
 	keyboard *os.File
@@ -100,7 +100,7 @@ type terminalSession struct {
 
 // onTerminal starts a program as the leader of a session on a new terminal, with
 // the settings for exec.
-func onTerminal(t *testing.T, env map[string]string, args ...string) *terminalSession {
+func startOnTerminal(t *testing.T, env map[string]string, args ...string) *terminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -119,7 +119,7 @@ func onTerminal(t *testing.T, env map[string]string, args ...string) *terminalSe
 		t.Fatal(err)
 	}
 	defer slave.Close()
-	s := &terminalSession{T: t, Emulator: emulator.Start(t), keyboard: master, said: harness.NewTranscript()}
+	s := &terminal{T: t, Emulator: emulator.Start(t), keyboard: master, said: harness.NewTranscript()}
 	s.cmd = exec.Command(args[0], args[1:]...)
 	token := filepath.Join(t.TempDir(), "token.jwt")
 	if err := os.WriteFile(token, []byte(s.Assertion()), 0o600); err != nil {
@@ -153,17 +153,17 @@ func onTerminal(t *testing.T, env map[string]string, args ...string) *terminalSe
 }
 
 // press types on the keyboard.
-func (s *terminalSession) press(keys string) {
+func (s *terminal) press(keys string) {
 	s.Helper()
 	if _, err := s.keyboard.WriteString(keys); err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s *terminalSession) await(text string, times int) { s.Helper(); s.said.Await(s.T, text, times) }
+func (s *terminal) await(text string, times int) { s.Helper(); s.said.Await(s.T, text, times) }
 
 // ended waits for the program's end, and returns its status and all that was seen.
-func (s *terminalSession) ended() (status int, all string) {
+func (s *terminal) wait() (status int, all string) {
 	s.Helper()
 	done := make(chan struct{})
 	go func() { _ = s.cmd.Wait(); <-s.read; close(done) }()
@@ -189,7 +189,7 @@ const (
 // its PAT stays as long as it runs.
 func TestExecOnTerminal(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
+	s := startOnTerminal(t, nil, harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
 	s.await("ready, group true, foreground true", 1)
 	s.press("hello\n")
 	s.await("read hello", 1)
@@ -208,7 +208,7 @@ func TestExecOnTerminal(t *testing.T) {
 	s.press("again\n")
 	s.await("read again", 1)
 	s.press(ctrlD)
-	status, all := s.ended()
+	status, all := s.wait()
 	if status != 5 || len(s.Active()) != 0 || strings.Count(all, "got interrupt") != 3 || strings.Count(all, "got quit") != 1 || strings.Contains(all, "stopped by") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(s.Active()), all)
 	}
@@ -217,12 +217,12 @@ func TestExecOnTerminal(t *testing.T) {
 // A script has the terminal again when exec has ended.
 func TestExecInScript(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, harness.Link(t, "azdo-pat"), harness.Link(t, "command"))
+	s := startOnTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, harness.Link(t, "azdo-pat"), harness.Link(t, "command"))
 	s.await("ready, group true, foreground true", 1)
 	s.press(ctrlD)
 	s.await("is revoked", 1)
 	s.press("hello\n")
-	if status, all := s.ended(); status != 0 || !strings.Contains(all, "read by the script: hello") {
+	if status, all := s.wait(); status != 0 || !strings.Contains(all, "read by the script: hello") {
 		t.Errorf("status %d\n%s", status, all)
 	}
 }
@@ -230,7 +230,7 @@ func TestExecInScript(t *testing.T) {
 // Under a shell, Ctrl-Z stops both, and fg and bg continue both.
 func TestExecUnderShell(t *testing.T) {
 	t.Parallel()
-	s := onTerminal(t, nil, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
+	s := startOnTerminal(t, nil, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
 	s.await("ready, group true", 1)
 	for times := 1; times <= 2; times++ {
 		s.press(ctrlZ)
@@ -251,7 +251,7 @@ func TestExecUnderShell(t *testing.T) {
 	s.press(ctrlC)
 	s.await("got interrupt", 1)
 	s.press(ctrlD)
-	if _, all := s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || len(s.Active()) != 0 {
+	if _, all := s.wait(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || len(s.Active()) != 0 {
 		t.Errorf("%d PATs\n%s", len(s.Active()), all)
 	}
 }
@@ -261,7 +261,7 @@ func TestExecUnderShell(t *testing.T) {
 func TestExecInPipeline(t *testing.T) {
 	t.Parallel()
 	pipeline := map[string]string{"SHELL_STDOUT": "pipe"}
-	s := onTerminal(t, pipeline, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "asker"))
+	s := startOnTerminal(t, pipeline, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "asker"))
 	s.await("asking", 1)
 	s.press("a password\n")
 	s.await("told a password", 1)
@@ -271,11 +271,11 @@ func TestExecInPipeline(t *testing.T) {
 	s.press("more\n")
 	s.await("told more", 1)
 	s.press("end\n")
-	if _, all := s.ended(); !strings.Contains(all, "shell: status 6") || len(s.Active()) != 0 {
+	if _, all := s.wait(); !strings.Contains(all, "shell: status 6") || len(s.Active()) != 0 {
 		t.Errorf("%d PATs\n%s", len(s.Active()), all)
 	}
 
-	s = onTerminal(t, map[string]string{"SHELL_STDIN": "pipe", "SHELL_STDOUT": "pipe"},
+	s = startOnTerminal(t, map[string]string{"SHELL_STDIN": "pipe", "SHELL_STDOUT": "pipe"},
 		harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5", "quit")
 	s.await("ready, group true, foreground false", 1)
 	s.press(ctrlZ)
@@ -292,7 +292,7 @@ func TestExecInPipeline(t *testing.T) {
 	s.await("got interrupt", 1)
 	s.await("is revoked", 1)
 	s.press(ctrlBackslash)
-	if _, all = s.ended(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || strings.Count(all, "stopped by a signal (interrupt)") != 1 {
+	if _, all = s.wait(); !strings.Contains(all, "shell: status 5") || strings.Count(all, "got interrupt") != 1 || strings.Count(all, "stopped by a signal (interrupt)") != 1 {
 		t.Errorf("%s", all)
 	}
 }

@@ -24,12 +24,12 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-func init() { harness.Programs["command"] = playCommand }
+func init() { harness.Programs["command"] = commandProgram }
 
 // playCommand is a command for exec: it says what signals it gets, and ends with
 // the status in its argument when its standard input does; with a second argument,
 // when it is told to quit.
-func playCommand(args []string) int {
+func commandProgram(args []string) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)
 	lines := make(chan string)
@@ -92,7 +92,7 @@ func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *executio
 }
 
 // tell sends a signal to the program, and waits until its command has got it.
-func (x *execution) tell(s syscall.Signal, times int) {
+func (x *execution) signal(s syscall.Signal, times int) {
 	x.Helper()
 	if err := x.cmd.Process.Signal(s); err != nil {
 		x.Fatal(err)
@@ -128,7 +128,7 @@ func (x *execution) revoked(within time.Duration) {
 
 // A signal that tells exec to stop ends the PAT at once, though the command takes
 // its time; the command gets it once, each time, and its status is passed on.
-func TestExecIsToldToStop(t *testing.T) {
+func TestExecStopsOnSignal(t *testing.T) {
 	t.Parallel()
 	// Who started this may have been told to ignore it (nohup), and so would exec.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
@@ -139,15 +139,15 @@ func TestExecIsToldToStop(t *testing.T) {
 			if len(x.Active()) != 1 {
 				t.Fatalf("%d PATs while the command runs", len(x.Active()))
 			}
-			x.tell(s, 1)
+			x.signal(s, 1)
 			x.revoked(5 * time.Second)
 			x.said.Await(t, "is revoked", 1) // it is said while the command still runs
-			x.tell(s, 2)
+			x.signal(s, 2)
 			terms := 1
 			if s == syscall.SIGTERM {
 				terms = 3
 			}
-			x.tell(syscall.SIGTERM, terms)
+			x.signal(syscall.SIGTERM, terms)
 			status, all := x.end()
 			if status != 5 {
 				t.Errorf("status %d, want the command's, 5", status)
@@ -176,7 +176,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
 	for _, s := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
-		x.tell(s, 1)
+		x.signal(s, 1)
 	}
 	if len(x.Active()) != 1 {
 		t.Errorf("%d PATs while the command runs", len(x.Active()))
@@ -189,10 +189,10 @@ func TestExecPassesSignalsOn(t *testing.T) {
 }
 
 // With skip-revoke a signal leaves the PAT, too.
-func TestExecIsToldToStopAndSkipsRevoke(t *testing.T) {
+func TestExecStopsAndSkipsRevoke(t *testing.T) {
 	t.Parallel()
 	x := startExec(t, "--skip-revoke")
-	x.tell(syscall.SIGTERM, 1)
+	x.signal(syscall.SIGTERM, 1)
 	if status, all := x.end(); status != 5 || len(x.Active()) != 1 || !strings.Contains(all, "left to its expiry, as skip-revoke says: it ends at") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
 	}
@@ -241,7 +241,7 @@ func TestExecInAScriptStep(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = x.cmd.Process.Kill() })
 	x.said.Await(t, "ready, group true", 1)
-	x.tell(syscall.SIGINT, 1)
+	x.signal(syscall.SIGINT, 1)
 	x.revoked(5 * time.Second)
 	if status, all := x.end(); status != 5 {
 		t.Errorf("status %d\n%s", status, all)
@@ -250,7 +250,7 @@ func TestExecInAScriptStep(t *testing.T) {
 
 // Told to stop before the command runs, it is as with mint: nothing is left, and
 // nothing is started.
-func TestExecIsToldToStopEarly(t *testing.T) {
+func TestExecStopsBeforeCommand(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{emulator.OpUserFIC, emulator.OpCreate} {
 		t.Run(op, func(t *testing.T) {
@@ -284,13 +284,13 @@ func TestExecIsToldToStopEarly(t *testing.T) {
 }
 
 // A release that gets no answer does not hold a program that was told to stop.
-func TestExecIsToldToStopWithoutAnswer(t *testing.T) {
+func TestExecStopsWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
 	gate := emulator.NewGate()
 	defer gate.Open()
 	x.Intercept(emulator.OpRevoke, gate.Before)
-	x.tell(syscall.SIGTERM, 1)
+	x.signal(syscall.SIGTERM, 1)
 	<-gate.Arrived()
 	over := time.Now()
 	status, all := x.end()
@@ -304,7 +304,7 @@ func TestExecIsToldToStopWithoutAnswer(t *testing.T) {
 
 // Told to stop while it releases, exec goes on for a while, since that is what it
 // would do then.
-func TestExecIsToldToStopAtTheEnd(t *testing.T) {
+func TestExecStopsDuringRevoke(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
 	gate := emulator.NewGate()
@@ -373,12 +373,12 @@ func TestExecWithOneOutput(t *testing.T) {
 
 // Told to stop, it does not keep a pause that Azure DevOps has asked for: the PAT is
 // revoked at once.
-func TestExecIsToldToStopInAPause(t *testing.T) {
+func TestExecStopsDuringPause(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	e.Intercept(emulator.OpCreate, emulator.WithHeader(http.Header{"Retry-After": {"100"}}))
 	x := startExecWith(t, e)
-	x.tell(syscall.SIGTERM, 1)
+	x.signal(syscall.SIGTERM, 1)
 	status, all := x.end()
 	if len(x.Active()) != 0 || strings.Contains(all, "not revoked") {
 		t.Errorf("status %d, %d PATs left\n%s", status, len(x.Active()), all)

@@ -20,29 +20,29 @@ import (
 // Servers that lie, stall or never end: in bounded time and memory there is an
 // error that names the host and what was being done, nothing is sent to anybody
 // else, and where a PAT was made all the same the post step ends it.
-func TestLies(t *testing.T) {
+func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
-	for _, at := range places {
-		for _, l := range lies {
-			if l.confirms && at.op == emulator.OpRevoke {
+	for _, at := range targets {
+		for _, l := range hostileAnswers {
+			if l.validRevocation && at.op == emulator.OpRevoke {
 				continue // for a revocation that is no lie
 			}
 			t.Run(at.step+", "+l.name, func(t *testing.T) {
 				t.Parallel()
-				at.told(t, l)
+				at.check(t, l)
 			})
 		}
 	}
 }
 
 // place is a request that is answered with a lie.
-type place struct {
+type target struct {
 	op   string
 	host emulator.Service
 	step string // how errors call it
 }
 
-var places = []place{
+var targets = []target{
 	{emulator.OpGitHubOIDC, emulator.GitHub, "ask GitHub for an assertion"},
 	{emulator.OpTenant, emulator.AzureDevOps, "ask the organization for its tenant"},
 	{emulator.OpT1, emulator.Entra, "get a token of the agent identity blueprint"},
@@ -53,15 +53,15 @@ var places = []place{
 
 // told has a program told a lie. On a machine that is too busy to come to it in
 // time it gets more.
-func (at place) told(t *testing.T, l lie) {
-	for timeout := 4 * time.Second; !at.toldWithin(t, l, timeout); timeout *= 3 {
+func (at target) check(t *testing.T, l hostileAnswer) {
+	for timeout := 4 * time.Second; !at.checkWithin(t, l, timeout); timeout *= 3 {
 		if timeout > time.Minute {
 			t.Fatal("it never came to it")
 		}
 	}
 }
 
-func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came bool) {
+func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duration) (came bool) {
 	var strangers atomic.Int32
 	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strangers.Add(1) }))
 	defer stranger.Close()
@@ -75,8 +75,8 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 	case emulator.OpTenant:
 		delete(env, "INPUT_TENANT-ID")
 	case emulator.OpCreate:
-		if !l.settles {
-			fault = behind(fault) // the worst of it
+		if !l.mintsNothing {
+			fault = afterCommit(fault) // the worst of it
 		}
 	case emulator.OpList:
 		e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
@@ -96,7 +96,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 
 	begin := time.Now()
 	var err error
-	if l.heavy {
+	if l.measureMemory {
 		var peak int
 		if peak, err = harness.RunMeasured(t, cmd); peak > 50<<10 {
 			t.Errorf("it took %d MiB of memory", peak>>10)
@@ -143,7 +143,7 @@ func (at place) toldWithin(t *testing.T, l lie, timeout time.Duration) (came boo
 }
 
 // behind lets a request take effect before somebody lies about it.
-func behind(l emulator.Fault) emulator.Fault {
+func afterCommit(l emulator.Fault) emulator.Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(httptest.NewRecorder(), r)
 		l(w, r, next)
@@ -151,24 +151,24 @@ func behind(l emulator.Fault) emulator.Fault {
 }
 
 // lie is what a server does instead of answering.
-type lie struct {
+type hostileAnswer struct {
 	name  string
 	fault func(stranger string) emulator.Fault
 	// heavy lies are weighed.
-	heavy bool
+	measureMemory bool
 	// settles: to a create it says that no PAT was made.
-	settles bool
+	mintsNothing bool
 	// confirms: to a revocation it is no lie.
-	confirms bool
+	validRevocation bool
 }
 
 // tell makes a lie that leads to no stranger.
-func tell(f emulator.Fault) func(string) emulator.Fault {
+func fault(f emulator.Fault) func(string) emulator.Fault {
 	return func(string) emulator.Fault { return f }
 }
 
 // whole makes a lie of an answer that is made when it is needed.
-func whole(status int, kind string, body func() string) func(string) emulator.Fault {
+func answer(status int, kind string, body func() string) func(string) emulator.Fault {
 	return func(string) emulator.Fault {
 		return emulator.Answer(status, http.Header{"Content-Type": {kind}}, body())
 	}
@@ -193,59 +193,59 @@ const (
 	page     = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Welcome</h1></body></html>\n"
 )
 
-var lies = []lie{
-	{name: "a string without an end", fault: tell(endless(ok+"\r\n"+`{"value":"`, "a")), heavy: true},
-	{name: "keys without an end", fault: tell(endless(ok+"\r\n{", `"a":0,`)), heavy: true},
-	{name: "trailers without an end", fault: tell(endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: b\r\n"))},
-	{name: "a header without an end", fault: tell(endless(ok+"X-A: ", "a")), heavy: true},
-	{name: "interim answers without an end", fault: tell(endless("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))},
-	{name: "a failure without an end", fault: tell(endless(busy+"\r\n", " "))},
+var hostileAnswers = []hostileAnswer{
+	{name: "a string without an end", fault: fault(endless(ok+"\r\n"+`{"value":"`, "a")), measureMemory: true},
+	{name: "keys without an end", fault: fault(endless(ok+"\r\n{", `"a":0,`)), measureMemory: true},
+	{name: "trailers without an end", fault: fault(endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: b\r\n"))},
+	{name: "a header without an end", fault: fault(endless(ok+"X-A: ", "a")), measureMemory: true},
+	{name: "interim answers without an end", fault: fault(endless("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))},
+	{name: "a failure without an end", fault: fault(endless(busy+"\r\n", " "))},
 
-	{name: "a slow body", fault: tell(slowly(ok+"Content-Length: 1000000\r\n\r\n", " "))},
-	{name: "a slow header", fault: tell(slowly(ok+"X-A: ", "a"))},
-	{name: "slow interim answers", fault: tell(slowly("", "HTTP/1.1 102 Processing\r\n\r\n"))},
-	{name: "no answer", fault: tell(silent(""))},
-	{name: "half an answer", fault: tell(silent(ok + "Content-Length: 1000\r\n\r\n{"))},
+	{name: "a slow body", fault: fault(slowly(ok+"Content-Length: 1000000\r\n\r\n", " "))},
+	{name: "a slow header", fault: fault(slowly(ok+"X-A: ", "a"))},
+	{name: "slow interim answers", fault: fault(slowly("", "HTTP/1.1 102 Processing\r\n\r\n"))},
+	{name: "no answer", fault: fault(silent(""))},
+	{name: "half an answer", fault: fault(silent(ok + "Content-Length: 1000\r\n\r\n{"))},
 
-	{name: "half-closed", fault: tell(closed(""))},
-	{name: "half-closed in the body", fault: tell(closed(ok + "Content-Length: 1000\r\n\r\n{"))},
-	{name: "reset", fault: tell(raw(func(c *net.TCPConn) { c.SetLinger(0) }))},
-	{name: "another protocol", fault: tell(silent("SSH-2.0-OpenSSH_9.9\r\n"))},
-	{name: "leaving HTTP", fault: tell(silent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"))},
+	{name: "half-closed", fault: fault(halfClosed(""))},
+	{name: "half-closed in the body", fault: fault(halfClosed(ok + "Content-Length: 1000\r\n\r\n{"))},
+	{name: "reset", fault: fault(raw(func(c *net.TCPConn) { c.SetLinger(0) }))},
+	{name: "another protocol", fault: fault(silent("SSH-2.0-OpenSSH_9.9\r\n"))},
+	{name: "leaving HTTP", fault: fault(silent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"))},
 
-	{name: "a page", fault: whole(200, "text/html", text(page))},
-	{name: "a page that calls itself JSON", fault: whole(200, kindJSON, text(page))},
-	{name: "a page for those who are not signed in", fault: whole(203, "text/html", text(page)), settles: true},
-	{name: "a picture", fault: whole(200, "image/png", text("\x89PNG\r\n\x1a\n"))},
-	{name: "nothing", fault: whole(200, kindJSON, text("")), confirms: true},
-	{name: "JSON of other types", fault: whole(200, kindJSON, text(`{"value":[],"access_token":{},"patToken":[],"patTokens":{},"patTokenError":{}}`))},
-	{name: "a million keys", fault: whole(200, kindJSON, func() string { return keys(1_000_000) }), heavy: true},
-	{name: "the same key, as often as there is room", fault: whole(200, kindJSON, repeated("{", `"":0,`, 838_000, `"":0}`)), heavy: true},
-	{name: "deep inside", fault: whole(200, kindJSON, repeated("", "[", 4_000_000, "")), heavy: true},
-	{name: "a list of nothing", fault: whole(400, kindJSON, repeated(`{"error":[`, "0,", 500_000, "0]}")), heavy: true, settles: true},
-	{name: "a million PATs", fault: whole(200, kindJSON, repeated(`{"patTokens":[`, "{},", 1_300_000, "{}]}")), heavy: true},
-	{name: "a PAT for a million organizations", fault: whole(200, kindJSON, repeated(`{"continuationToken":"round","patTokens":[{"targetAccounts":[`, `"",`, 1_380_000, `""]}]}`)), heavy: true},
-	{name: "a long token", fault: whole(200, kindJSON, func() string { return longToken(900_000) }), heavy: true},
+	{name: "a page", fault: answer(200, "text/html", text(page))},
+	{name: "a page that calls itself JSON", fault: answer(200, kindJSON, text(page))},
+	{name: "a page for those who are not signed in", fault: answer(203, "text/html", text(page)), mintsNothing: true},
+	{name: "a picture", fault: answer(200, "image/png", text("\x89PNG\r\n\x1a\n"))},
+	{name: "nothing", fault: answer(200, kindJSON, text("")), validRevocation: true},
+	{name: "JSON of other types", fault: answer(200, kindJSON, text(`{"value":[],"access_token":{},"patToken":[],"patTokens":{},"patTokenError":{}}`))},
+	{name: "a million keys", fault: answer(200, kindJSON, func() string { return manyKeys(1_000_000) }), measureMemory: true},
+	{name: "the same key, as often as there is room", fault: answer(200, kindJSON, repeated("{", `"":0,`, 838_000, `"":0}`)), measureMemory: true},
+	{name: "deep inside", fault: answer(200, kindJSON, repeated("", "[", 4_000_000, "")), measureMemory: true},
+	{name: "a list of nothing", fault: answer(400, kindJSON, repeated(`{"error":[`, "0,", 500_000, "0]}")), measureMemory: true, mintsNothing: true},
+	{name: "a million PATs", fault: answer(200, kindJSON, repeated(`{"patTokens":[`, "{},", 1_300_000, "{}]}")), measureMemory: true},
+	{name: "a PAT for a million organizations", fault: answer(200, kindJSON, repeated(`{"continuationToken":"round","patTokens":[{"targetAccounts":[`, `"",`, 1_380_000, `""]}]}`)), measureMemory: true},
+	{name: "a long token", fault: answer(200, kindJSON, func() string { return longToken(900_000) }), measureMemory: true},
 	{name: "a bomb", fault: func(string) emulator.Fault {
-		return emulator.Answer(200, http.Header{"Content-Type": {kindJSON}, "Content-Encoding": {"gzip"}}, bomb())
-	}, heavy: true},
+		return emulator.Answer(200, http.Header{"Content-Type": {kindJSON}, "Content-Encoding": {"gzip"}}, zipBomb())
+	}, measureMemory: true},
 
-	{name: "302", fault: redirect(302), settles: true},
-	{name: "307", fault: redirect(307), settles: true},
-	{name: "308", fault: redirect(308), settles: true},
-	{name: "a circle", fault: tell(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	{name: "302", fault: redirect(302), mintsNothing: true},
+	{name: "307", fault: redirect(307), mintsNothing: true},
+	{name: "308", fault: redirect(308), mintsNothing: true},
+	{name: "a circle", fault: fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		w.Header().Set("Location", r.URL.String())
 		w.WriteHeader(http.StatusTemporaryRedirect)
-	}), settles: true},
+	}), mintsNothing: true},
 	{name: "a page that leads elsewhere", fault: func(stranger string) emulator.Fault {
 		return emulator.Answer(200, http.Header{"Refresh": {"0;url=" + stranger}, "Content-Location": {stranger}, "Alt-Svc": {`h2="` + strings.TrimPrefix(stranger, "http://") + `"`}, "Content-Type": {"text/html"}}, page)
 	}},
 	{name: "another who gives tokens", fault: func(stranger string) emulator.Fault {
 		return emulator.Answer(401, http.Header{"Www-Authenticate": {`Bearer authorization_uri=` + stranger + `/common, realm="` + stranger + `"`, "Negotiate", "NTLM"}}, "")
-	}, settles: true},
+	}, mintsNothing: true},
 	{name: "a proxy that wants credentials", fault: func(string) emulator.Fault {
 		return emulator.Answer(407, http.Header{"Proxy-Authenticate": {`Basic realm="proxy"`}}, "")
-	}, settles: true},
+	}, mintsNothing: true},
 	{name: "come again in an hour", fault: func(string) emulator.Fault {
 		return emulator.Answer(503, http.Header{"Retry-After": {"3600"}}, "")
 	}},
@@ -292,15 +292,15 @@ func slowly(begin, more string) emulator.Fault {
 
 // silent writes a beginning and then waits for the client to go.
 func silent(begin string) emulator.Fault {
-	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); wait(c) })
+	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); waitForClose(c) })
 }
 
 // closed writes a beginning and closes its half of the connection.
-func closed(begin string) emulator.Fault {
-	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); c.CloseWrite(); wait(c) })
+func halfClosed(begin string) emulator.Fault {
+	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); c.CloseWrite(); waitForClose(c) })
 }
 
-func wait(c net.Conn) {
+func waitForClose(c net.Conn) {
 	for b := make([]byte, 1024); ; {
 		if _, err := c.Read(b); err != nil {
 			return
@@ -308,7 +308,7 @@ func wait(c net.Conn) {
 	}
 }
 
-func keys(n int) string {
+func manyKeys(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `"%x":0,`, i)
@@ -324,7 +324,7 @@ func longToken(n int) string {
 }
 
 // bomb is a megabyte of nothing 64 times over, packed.
-var bomb = sync.OnceValue(func() string {
+var zipBomb = sync.OnceValue(func() string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	for range 64 {
@@ -336,7 +336,7 @@ var bomb = sync.OnceValue(func() string {
 
 // A server that speaks without being asked, on a connection that nobody uses yet:
 // net/http would log that, on a stream from which the runner reads commands.
-func TestUnasked(t *testing.T) {
+func TestUnsolicitedAnswer(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	entra, err := net.Listen("tcp", "127.0.0.1:0")
@@ -355,7 +355,7 @@ func TestUnasked(t *testing.T) {
 			go func() {
 				defer conn.Close()
 				fmt.Fprint(conn, "##[error]evil ##vso[task.setvariable variable=evil]1\r\n::error::evil\r\n")
-				wait(conn) // net/http hangs up
+				waitForClose(conn) // net/http hangs up
 				hear()
 			}()
 		}

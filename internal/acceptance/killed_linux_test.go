@@ -62,29 +62,29 @@ func TestKilledAnywhere(t *testing.T) {
 }
 
 // walk is a way that a mint takes.
-type walk struct {
+type route struct {
 	name     string
 	identity emulator.Identity
 	change   func(e *emulator.Emulator, env map[string]string)
 }
 
 var (
-	byAgentUser    = walk{"agent user", emulator.AgentUser, nil}
-	byRefreshToken = walk{"refresh token", emulator.RefreshToken, nil}
-	byPassword     = walk{"password", emulator.Password, nil}
-	byAccessToken  = walk{"access token", emulator.AccessToken, nil}
-	inSomeTenant   = walk{"tenant unknown", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
+	byAgentUser    = route{"agent user", emulator.AgentUser, nil}
+	byRefreshToken = route{"refresh token", emulator.RefreshToken, nil}
+	byPassword     = route{"password", emulator.Password, nil}
+	byAccessToken  = route{"access token", emulator.AccessToken, nil}
+	inSomeTenant   = route{"tenant unknown", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
 		delete(env, "INPUT_TENANT-ID")
 	}}
-	leftAlive = walk{"skip-revoke", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
+	leftAlive = route{"skip-revoke", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
 		env["INPUT_SKIP-REVOKE"] = "true"
 	}}
 	// The first create is not answered; what it has made is found and revoked.
-	withAnswerLost = walk{"answer lost", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
+	withAnswerLost = route{"answer lost", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
 		e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
 	}}
 	// What is wider than asked for is revoked.
-	grantedMore = walk{"granted more", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
+	grantedMore = route{"granted more", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
 		e.Intercept(emulator.OpCreate, emulator.RewritePAT(func(pat map[string]any) { pat["scope"] = "vso.code vso.work" }))
 	}}
 )
@@ -92,7 +92,7 @@ var (
 // kill is one mint: its walk, where on it and by which signal it is ended, and
 // what the post step then has.
 type kill struct {
-	walk
+	route
 	point
 	signal syscall.Signal
 	with   string // state, inputs, both
@@ -110,8 +110,8 @@ type point struct {
 	nth   int    // … the first or a later one …
 	phase string // … has come so far
 
-	line int  // so many lines are out, and the next one has to wait
-	deaf bool // nobody reads it afterwards either
+	line      int  // so many lines are out, and the next one has to wait
+	neverRead bool // nobody reads it afterwards either
 
 	path  string // a command file …
 	entry int    // … has so many entries …
@@ -126,7 +126,7 @@ func (p point) String() string {
 		return "connected to " + string(p.connect)
 	case p.op != "":
 		return fmt.Sprintf("%s %d %s", p.op, p.nth, p.phase)
-	case p.deaf:
+	case p.neverRead:
 		return fmt.Sprintf("line %d, and nobody reads on", p.line)
 	case p.line > 0:
 		return fmt.Sprintf("line %d", p.line)
@@ -137,7 +137,7 @@ func (p point) String() string {
 }
 
 // any reports whether the point is any moment.
-func (p point) any() bool { return p == point{after: p.after} }
+func (p point) anyMoment() bool { return p == point{after: p.after} }
 
 // torn reports whether a write is cut off, so that nothing comes after it.
 func (p point) torn() bool { return p.path != "" && p.part < 100 }
@@ -161,21 +161,21 @@ func kills() (all []kill) {
 	turn := 0
 	// one mode of the post step, another one each time
 	one := func() []string { turn++; return modes[turn%3:][:1] }
-	add := func(w walk, p point, with []string) {
+	add := func(w route, p point, with []string) {
 		for _, s := range signals {
 			modes := with
 			if modes == nil {
 				modes = one()
 			}
 			for _, mode := range modes {
-				if s == syscall.SIGKILL && p.deaf || s != syscall.SIGKILL && p.torn() {
+				if s == syscall.SIGKILL && p.neverRead || s != syscall.SIGKILL && p.torn() {
 					continue // it makes no difference; it cannot be
 				}
 				all = append(all, kill{w, p, s, mode})
 			}
 		}
 	}
-	request := func(w walk, op string, nth int, with []string) {
+	request := func(w route, op string, nth int, with []string) {
 		for _, phase := range phases {
 			add(w, point{op: op, nth: nth, phase: phase}, with)
 		}
@@ -202,7 +202,7 @@ func kills() (all []kill) {
 	for n := range 17 { // the last one but one: who writes the last one is done
 		add(byAgentUser, point{line: n + 1}, nil)
 		if n%2 == 1 {
-			add(byAgentUser, point{line: n + 1, deaf: true}, nil)
+			add(byAgentUser, point{line: n + 1, neverRead: true}, nil)
 		}
 	}
 	for n := range 8 {
@@ -284,7 +284,7 @@ func (k kill) start(t *testing.T) *killing {
 	t.Cleanup(w.release)
 
 	w.mint = harness.Command(t, w.env, w.step, "azdo-pat", "mint")
-	r, stdout := packets(t)
+	r, stdout := onePacketPipe(t)
 	w.mint.Stdout = stdout
 	if err := w.mint.Start(); err != nil {
 		t.Fatal(err)
@@ -296,11 +296,11 @@ func (k kill) start(t *testing.T) *killing {
 		}
 		w.arrive()
 		<-w.told
-		if k.deaf {
+		if k.neverRead {
 			<-t.Context().Done()
 		}
 	})
-	if k.any() {
+	if k.anyMoment() {
 		time.AfterFunc(k.after, w.arrive)
 	}
 	return w
@@ -317,7 +317,7 @@ func (w *killing) end() (came bool) {
 	case <-gone:
 		// It can be faster than who looks.
 		came = w.file != nil && w.file.complete()
-		if !came && !w.any() {
+		if !came && !w.anyMoment() {
 			w.Logf("it never came there: %s\n%s", w.mint.ProcessState, w.log.String())
 		}
 	}
@@ -338,7 +338,7 @@ func (w *killing) end() (came bool) {
 	}
 	w.handed = outputs["token"]
 	if unanswered := w.op == emulator.OpRevoke && w.phase == arrived; w.signal != syscall.SIGKILL && !unanswered {
-		w.leaves("mint", w.log.String(), w.handed)
+		w.checkLeftovers("mint", w.log.String(), w.handed)
 	}
 	return came
 }
@@ -363,7 +363,7 @@ func (w *killing) post() {
 	if w.name == leftAlive.name {
 		alive = w.handed
 	}
-	w.leaves("post", w.log.String()+harness.Output(post), alive)
+	w.checkLeftovers("post", w.log.String()+harness.Output(post), alive)
 	for _, v := range w.Violations() {
 		w.Error(v)
 	}
@@ -371,7 +371,7 @@ func (w *killing) post() {
 
 // leaves checks what a step leaves behind: no PAT but one, and no credential in
 // the log.
-func (w *killing) leaves(step, said, but string) {
+func (w *killing) checkLeftovers(step, said, but string) {
 	for _, p := range w.Active() {
 		if p.Token != but {
 			w.Errorf("%s leaves PAT %s of %d:\n%s", step, p.ID, len(w.PATs()), said)
@@ -386,7 +386,7 @@ func (w *killing) leaves(step, said, but string) {
 
 // packets is a pipe that has room for one write: the next one waits until it was
 // read.
-func packets(t *testing.T) (r, w *os.File) {
+func onePacketPipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	const setSize = 1031 // F_SETPIPE_SZ
 	var fds [2]int

@@ -59,7 +59,7 @@ func TestLateCommit(t *testing.T) {
 
 // A post step that is told to stop revokes all the same: it would be of no use to
 // stop.
-func TestPostIsToldToStop(t *testing.T) {
+func TestPostIgnoresSignal(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	step := harness.NewStep(t)
@@ -93,7 +93,7 @@ func TestPostIsToldToStop(t *testing.T) {
 
 // A standard output that nobody reads does not hold the program for longer than
 // timeout and cleaning up, and what it may have minted is the post step's to end.
-func TestNobodyReadsStandardOutput(t *testing.T) {
+func TestStandardOutputIsNotRead(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	step := harness.NewStep(t)

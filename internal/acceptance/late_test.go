@@ -13,7 +13,7 @@ import (
 // Azure DevOps holds the requests of a throttled user back for up to 30 seconds
 // and then carries them out. Whatever is held back, each is sent once, and no PAT
 // is left.
-func TestHeldBack(t *testing.T) {
+func TestThrottledRequests(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes as long as a request may be held back")
@@ -100,7 +100,7 @@ func TestHeldBack(t *testing.T) {
 
 // Told to stop while it keeps a pause that Azure DevOps has asked for, a release
 // sends what it has to send at once.
-func TestToldToStopInAPause(t *testing.T) {
+func TestPostStopsDuringPause(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	step := harness.NewStep(t)

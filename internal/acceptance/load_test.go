@@ -40,7 +40,7 @@ func TestLoad(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	e := emulator.Start(t)
-	fate := &fate{random: rand.New(rand.NewPCG(seed, 0)), met: map[string]int{}}
+	fate := &randomFaults{random: rand.New(rand.NewPCG(seed, 0)), counts: map[string]int{}}
 	e.Intercept(emulator.Anything, fate.fault)
 
 	jobs := make([]*matrixJob, n)
@@ -49,7 +49,7 @@ func TestLoad(t *testing.T) {
 		jobs[i] = &matrixJob{env: e.JobEnv(job, emulator.AgentUser), step: harness.NewStep(t)}
 	}
 	begin := time.Now()
-	atOnce(jobs, func(j *matrixJob) { j.mint(t) })
+	forEachJob(jobs, func(j *matrixJob) { j.mint(t) })
 	minting := time.Since(begin)
 	mints := len(e.Requests())
 
@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 	unseen := len(active)
 
 	begin = time.Now()
-	atOnce(jobs, func(j *matrixJob) { j.post(t) })
+	forEachJob(jobs, func(j *matrixJob) { j.post(t) })
 	ending := time.Since(begin)
 	if left := e.Active(); len(left) > 0 {
 		t.Errorf("%d PATs left", len(left))
@@ -90,7 +90,7 @@ func TestLoad(t *testing.T) {
 	}
 	const least = 5 // requests of a mint and of a post
 	requests := len(e.Requests())
-	t.Logf("%d jobs: %d got a PAT in %s, %d did not; %d more had been made by then; ended in %s; faults: %v", n, got, minting.Round(time.Second), failed, unseen, ending.Round(time.Second), fate.met)
+	t.Logf("%d jobs: %d got a PAT in %s, %d did not; %d more had been made by then; ended in %s; faults: %v", n, got, minting.Round(time.Second), failed, unseen, ending.Round(time.Second), fate.counts)
 	t.Logf("%d requests to mint, %d at least (%.2f times); %d to revoke (%.2f times)", mints, least*n, float64(mints)/float64(least*n), requests-mints, float64(requests-mints)/float64(least*n))
 	if got < n*9/10 {
 		t.Errorf("only %d of %d jobs got a PAT", got, n)
@@ -98,7 +98,7 @@ func TestLoad(t *testing.T) {
 }
 
 // atOnce has as many jobs work at the same time as a machine has room for.
-func atOnce(jobs []*matrixJob, work func(*matrixJob)) {
+func forEachJob(jobs []*matrixJob, work func(*matrixJob)) {
 	const most = 100
 	queue := make(chan *matrixJob)
 	var done sync.WaitGroup
@@ -161,13 +161,13 @@ func lastLine(text string) string {
 
 // fate is what becomes of a request: of a hundred ten are throttled, five are
 // refused, two get lost, and two have an answer that gets lost.
-type fate struct {
+type randomFaults struct {
 	mu     sync.Mutex
 	random *rand.Rand
-	met    map[string]int
+	counts map[string]int
 }
 
-func (f *fate) fault(w http.ResponseWriter, r *http.Request, next http.Handler) {
+func (f *randomFaults) fault(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	f.mu.Lock()
 	what, fault := "served", emulator.Fault(nil)
 	switch p := f.random.IntN(100); {
@@ -180,7 +180,7 @@ func (f *fate) fault(w http.ResponseWriter, r *http.Request, next http.Handler) 
 	case p < 19:
 		what, fault = "answer lost", emulator.CommitAndDrop
 	}
-	f.met[what]++
+	f.counts[what]++
 	f.mu.Unlock()
 	if fault == nil {
 		next.ServeHTTP(w, r)
@@ -191,7 +191,7 @@ func (f *fate) fault(w http.ResponseWriter, r *http.Request, next http.Handler) 
 
 // A cancelled matrix: every job looks for its PAT by name, long after it was made
 // and while the others end theirs, so that the list moves under the reader.
-func TestListMovesMeanwhile(t *testing.T) {
+func TestListChangesDuringSearch(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)

@@ -67,7 +67,7 @@ func (p *pipelineJob) program(args ...string) *exec.Cmd {
 }
 
 // ends fails the test unless a command ends well and says nothing is wrong.
-func (p *pipelineJob) ends(cmd *exec.Cmd) {
+func (p *pipelineJob) runCleanly(cmd *exec.Cmd) {
 	p.Helper()
 	if err := cmd.Run(); err != nil {
 		p.Errorf("%s: %v\n%s", cmd.Args[1], err, harness.Output(cmd))
@@ -78,7 +78,7 @@ func (p *pipelineJob) ends(cmd *exec.Cmd) {
 }
 
 // left fails the test if there is any PAT left.
-func (p *pipelineJob) left(after string, cmd *exec.Cmd) {
+func (p *pipelineJob) checkNoPATLeft(after string, cmd *exec.Cmd) {
 	p.Helper()
 	if n := len(p.Active()); n > 0 {
 		p.Errorf("%d PATs left by %s:\n%s", n, after, harness.Output(cmd))
@@ -124,7 +124,7 @@ func TestPipelineKilled(t *testing.T) {
 					}
 					p.ClearFaults()
 					if signal != syscall.SIGKILL {
-						p.left("mint", mint)
+						p.checkNoPATLeft("mint", mint)
 					}
 					gate.Open()
 					if folder == "gone" {
@@ -133,8 +133,8 @@ func TestPipelineKilled(t *testing.T) {
 						}
 					}
 					revoke := p.program("revoke")
-					p.ends(revoke)
-					p.left("revoke", revoke)
+					p.runCleanly(revoke)
+					p.checkNoPATLeft("revoke", revoke)
 				})
 			}
 		}
@@ -162,8 +162,8 @@ func TestPipelineLateCommit(t *testing.T) {
 		return emulator.Alter(func(*emulator.Response) { once.Do(gate.Open) })
 	}()))
 	revoke := p.program("revoke")
-	p.ends(revoke)
-	p.left("revoke", revoke)
+	p.runCleanly(revoke)
+	p.checkNoPATLeft("revoke", revoke)
 	if len(p.PATs()) != 1 {
 		t.Errorf("%d PATs were made:\n%s", len(p.PATs()), harness.Output(revoke))
 	}
@@ -183,7 +183,7 @@ func TestPipelineRevokesBeforeMint(t *testing.T) {
 	<-gate.Arrived()
 	revoke := p.program("revoke")
 	begin := time.Now()
-	p.ends(revoke)
+	p.runCleanly(revoke)
 	if took := time.Since(begin); took > 8*time.Second {
 		t.Errorf("revoke took %s, although no request to mint was sent", took)
 	}
@@ -195,13 +195,13 @@ func TestPipelineRevokesBeforeMint(t *testing.T) {
 		t.Errorf("a PAT was made:\n%s", harness.Output(mint))
 	}
 	// The next one in the job is free to mint, and its lease to be ended.
-	p.ends(p.program("mint"))
+	p.runCleanly(p.program("mint"))
 	if len(p.Active()) != 1 {
 		t.Error("the next mint made no PAT")
 	}
 	revoke = p.program("revoke")
-	p.ends(revoke)
-	p.left("revoke", revoke)
+	p.runCleanly(revoke)
+	p.checkNoPATLeft("revoke", revoke)
 }
 
 // A mint whose PAT was revoked before it got the answer hands nothing over.
@@ -216,8 +216,8 @@ func TestPipelineRevokesDuringMint(t *testing.T) {
 	}
 	<-gate.Arrived()
 	revoke := p.program("revoke")
-	p.ends(revoke)
-	p.left("revoke", revoke)
+	p.runCleanly(revoke)
+	p.checkNoPATLeft("revoke", revoke)
 	gate.Open()
 	if err := mint.Wait(); err == nil {
 		t.Errorf("mint succeeded:\n%s", harness.Output(mint))
@@ -225,7 +225,7 @@ func TestPipelineRevokesDuringMint(t *testing.T) {
 	if text := harness.Output(mint); strings.Contains(text, "setvariable") || !strings.Contains(text, "another process has ended this lease") {
 		t.Errorf("mint:\n%s", text)
 	}
-	p.left("mint", mint)
+	p.checkNoPATLeft("mint", mint)
 }
 
 // A step that is cancelled is told by SIGTERM to bash: with exec that is azdo-pat

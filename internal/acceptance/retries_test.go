@@ -14,50 +14,50 @@ import (
 )
 
 // hiccup is a fault that is there once, and whether it is of the kind that passes.
-type hiccup struct {
-	name   string
-	fault  func() emulator.Fault
-	passes bool
+type outage struct {
+	name      string
+	fault     func() emulator.Fault
+	temporary bool
 	// loses: whether a create took effect is not known after it.
-	loses bool
+	outcomeUnknown bool
 	// silent: nor is it known of a revocation, since there was no answer.
-	silent bool
+	noAnswer bool
 }
 
-func gives(code int, passes, loses bool) hiccup {
-	return hiccup{
-		name:   fmt.Sprintf("%d %s", code, http.StatusText(code)),
-		fault:  func() emulator.Fault { return emulator.Answer(code, nil, "") },
-		passes: passes, loses: loses, silent: code == 408 || code == 502 || code == 504,
+func status(code int, passes, loses bool) outage {
+	return outage{
+		name:      fmt.Sprintf("%d %s", code, http.StatusText(code)),
+		fault:     func() emulator.Fault { return emulator.Answer(code, nil, "") },
+		temporary: passes, outcomeUnknown: loses, noAnswer: code == 408 || code == 502 || code == 504,
 	}
 }
 
 var (
-	everywhere = []hiccup{
+	ofAnyService = []outage{
 		{"no answer", func() emulator.Fault { return emulator.Drop }, true, true, true},
 		{"an answer that is lost", func() emulator.Fault { return emulator.CommitAndDrop }, true, true, true},
-		gives(408, true, true), gives(425, true, true), gives(429, true, false), gives(500, true, true),
-		gives(502, true, true), gives(503, true, true), gives(504, true, true),
-		gives(400, false, false), gives(401, false, false), gives(403, false, false), gives(404, false, false), gives(501, false, true),
+		status(408, true, true), status(425, true, true), status(429, true, false), status(500, true, true),
+		status(502, true, true), status(503, true, true), status(504, true, true),
+		status(400, false, false), status(401, false, false), status(403, false, false), status(404, false, false), status(501, false, true),
 	}
-	ofGitHub = []hiccup{
+	ofGitHub = []outage{
 		{"a job that is pending", func() emulator.Fault {
 			return emulator.Answer(400, http.Header{"Content-Type": {"application/json"}}, `{"message":"The job is in Pending state"}`)
 		}, true, false, false},
 	}
-	ofEntra = []hiccup{
+	ofEntra = []outage{
 		aadsts(90033, true), aadsts(90024, true), aadsts(50033, true), aadsts(90055, true),
 		aadsts(700213, false), aadsts(65001, false), aadsts(50076, false), aadsts(700082, false),
 	}
-	ofAzureDevOps = []hiccup{
+	ofAzureDevOps = []outage{
 		{"a policy", func() emulator.Fault {
 			return emulator.Answer(200, http.Header{"Content-Type": {"application/json"}}, `{"patToken":null,"patTokenError":"patLifespanPolicyViolation"}`)
 		}, false, false, false},
 	}
 )
 
-func aadsts(code int, passes bool) hiccup {
-	return hiccup{fmt.Sprint("AADSTS", code), func() emulator.Fault { return emulator.EntraError(code) }, passes, false, false}
+func aadsts(code int, passes bool) outage {
+	return outage{fmt.Sprint("AADSTS", code), func() emulator.Fault { return emulator.EntraError(code) }, passes, false, false}
 }
 
 // What passes is tried again, by a fresh assertion where one is needed and, where
@@ -67,27 +67,27 @@ func TestRetries(t *testing.T) {
 	for _, tc := range []struct {
 		op       string
 		identity emulator.Identity
-		hiccups  []hiccup
+		hiccups  []outage
 	}{
-		{emulator.OpGitHubOIDC, emulator.AgentUser, append(ofGitHub, everywhere...)},
-		{emulator.OpT1, emulator.AgentUser, append(ofEntra, everywhere...)},
+		{emulator.OpGitHubOIDC, emulator.AgentUser, append(ofGitHub, ofAnyService...)},
+		{emulator.OpT1, emulator.AgentUser, append(ofEntra, ofAnyService...)},
 		{emulator.OpT2, emulator.AgentUser, ofEntra[3:5]},
 		{emulator.OpUserFIC, emulator.AgentUser, ofEntra[3:5]},
 		{emulator.OpRefreshToken, emulator.RefreshToken, ofEntra[3:5]},
 		{emulator.OpPassword, emulator.Password, ofEntra[3:5]},
-		{emulator.OpCreate, emulator.AccessToken, append(ofAzureDevOps, everywhere...)},
-		{emulator.OpRevoke, emulator.AccessToken, everywhere},
+		{emulator.OpCreate, emulator.AccessToken, append(ofAzureDevOps, ofAnyService...)},
+		{emulator.OpRevoke, emulator.AccessToken, ofAnyService},
 	} {
 		for _, h := range tc.hiccups {
 			t.Run(tc.op+", "+h.name, func(t *testing.T) {
 				t.Parallel()
-				h.happens(t, tc.op, tc.identity)
+				h.check(t, tc.op, tc.identity)
 			})
 		}
 	}
 }
 
-func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
+func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 	e := emulator.Start(t)
 	env := e.Env(id)
 	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
@@ -118,7 +118,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 		next.ServeHTTP(w, r)
 	})
 	e.Intercept(op, emulator.Times(1, fault))
-	e.Intercept(op, emulator.After(effects(h), passed))
+	e.Intercept(op, emulator.After(requestsServed(h), passed))
 	cmd.Stdout = log
 	status, err := harness.ExitStatus(cmd.Run())
 	if err != nil {
@@ -130,7 +130,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 		t.Fatal(err)
 	}
 	attempts := len(e.Requests(op))
-	done := op == emulator.OpRevoke && effects(h) > 0 // and the list says so
+	done := op == emulator.OpRevoke && requestsServed(h) > 0 // and the list says so
 	switch {
 	case done:
 		looked = len(e.Requests(emulator.OpList)) > 0
@@ -138,7 +138,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 			t.Errorf("status %d after %d attempts, looked for: %t; %d PATs left:\n%s", status, attempts, looked, len(e.Active()), text)
 		}
 		return
-	case !h.passes:
+	case !h.temporary:
 		if status != 1 || attempts != 1 || strings.Contains(string(text), "attempt 2") {
 			t.Errorf("status %d after %d attempts:\n%s", status, attempts, text)
 		}
@@ -150,7 +150,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 	if !announced {
 		t.Errorf("the second attempt was not announced:\n%s", text)
 	}
-	if looked != (op == emulator.OpCreate && h.loses || op == emulator.OpRevoke && h.silent) {
+	if looked != (op == emulator.OpCreate && h.outcomeUnknown || op == emulator.OpRevoke && h.noAnswer) {
 		t.Errorf("looked for what it may have done: %t", looked)
 	}
 	if op != emulator.OpCreate && op != emulator.OpRevoke {
@@ -167,7 +167,7 @@ func (h hiccup) happens(t *testing.T, op string, id emulator.Identity) {
 }
 
 // effects is how many requests a fault lets through to what is behind it.
-func effects(h hiccup) int {
+func requestsServed(h outage) int {
 	if h.name == "an answer that is lost" {
 		return 1
 	}
@@ -230,7 +230,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 // A request that is not answered does not use up the time of all others.
-func TestRequestThatStalls(t *testing.T) {
+func TestStalledRequest(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("it takes as long as a request may")

@@ -16,7 +16,7 @@ import (
 
 // What is there to be revoked is revoked also where nobody hears of it: a mask
 // that cannot be written is no reason to let a PAT live.
-func TestRevokedUnheard(t *testing.T) {
+func TestRevokesWithClosedOutput(t *testing.T) {
 	t.Parallel()
 	for name, pipeline := range map[string]bool{"GitHub": false, "Azure Pipelines": true} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestRevokedUnheard(t *testing.T) {
 }
 
 // What goes wrong then is on standard error.
-func TestFailsUnheard(t *testing.T) {
+func TestReportsErrorsOnStandardError(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "mint")
@@ -61,7 +61,7 @@ func TestFailsUnheard(t *testing.T) {
 
 // Who reads the beginning of what a command prints has not made it fail; a full
 // disk has.
-func TestPrintsUnread(t *testing.T) {
+func TestPrintsToClosedOutput(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	for range 3 {
@@ -106,7 +106,7 @@ func TestPrintsUnread(t *testing.T) {
 
 // A sweep that revokes has to report it, so that a reader that has gone is an error;
 // what it was to revoke is revoked all the same.
-func TestSweepsUnread(t *testing.T) {
+func TestSweepToClosedOutput(t *testing.T) {
 	t.Parallel()
 	for _, output := range []string{"text", "json"} {
 		e := emulator.Start(t)
@@ -125,7 +125,7 @@ func TestSweepsUnread(t *testing.T) {
 }
 
 // installed is the path of one, since the environment of a step here has none.
-func installed(t *testing.T, name string) string {
+func systemProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -148,10 +148,10 @@ func closedPipe(t *testing.T) io.Writer {
 
 // Where nobody reads what a command writes, exec ends all the same when it is
 // told to.
-func TestExecIsToldToStopUnread(t *testing.T) {
+func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "exec", "--", installed(t, "yes"))
+	cmd := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "exec", "--", systemProgram(t, "yes"))
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestExecTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env, step := e.Env(emulator.AgentUser), harness.NewStep(t)
-	first := harness.Command(t, env, step, "azdo-pat", "exec", "--", installed(t, "cat"))
+	first := harness.Command(t, env, step, "azdo-pat", "exec", "--", systemProgram(t, "cat"))
 	stdin, err := first.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestExecTwiceAtOnce(t *testing.T) {
 		}
 	}
 	e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
-	second := harness.Command(t, env, step, "azdo-pat", "exec", "--", installed(t, "true"))
+	second := harness.Command(t, env, step, "azdo-pat", "exec", "--", systemProgram(t, "true"))
 	if err := second.Run(); err != nil {
 		t.Errorf("%v\n%s", err, harness.Output(second))
 	}

@@ -4,6 +4,6 @@ package acceptance
 
 // With the race detector the emulator is slower, and the program larger.
 const (
-	many     = 1_000
-	resident = 100
+	manyPATs       = 1_000
+	maxResidentMiB = 100
 )

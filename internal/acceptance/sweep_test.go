@@ -19,7 +19,7 @@ import (
 )
 
 // aged is how old what is seeded for a sweep is by default.
-const aged = 7 * time.Hour
+const seededAge = 7 * time.Hour
 
 // seedMany seeds n leases of killed jobs, four of each run.
 func seedMany(e *emulator.Emulator, n int, age time.Duration) {
@@ -34,7 +34,7 @@ func seedMany(e *emulator.Emulator, n int, age time.Duration) {
 
 // crowd is a fault that counts how many requests are at the service at once. The
 // first so many of them wait for each other, in fours.
-type crowd struct {
+type concurrency struct {
 	mu        sync.Mutex
 	wait      int
 	now, most int
@@ -42,7 +42,7 @@ type crowd struct {
 	arrived   int
 }
 
-func (c *crowd) fault(w http.ResponseWriter, r *http.Request, next http.Handler) {
+func (c *concurrency) fault(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	c.mu.Lock()
 	c.now++
 	c.most = max(c.most, c.now)
@@ -74,13 +74,13 @@ func (c *crowd) fault(w http.ResponseWriter, r *http.Request, next http.Handler)
 // about one request each, in bounded memory.
 func TestSweepOfTenThousand(t *testing.T) {
 	t.Parallel()
-	const n = many
+	const n = manyPATs
 	e := emulator.Start(t)
-	seedMany(e, n, aged)
+	seedMany(e, n, seededAge)
 	for range 50 { // somebody else's
 		e.Seed(emulator.PAT{Name: "azdo-pat of mine"})
 	}
-	revokes, gate := &crowd{wait: 400}, emulator.NewGate()
+	revokes, gate := &concurrency{wait: 400}, emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpRevoke, revokes.fault)
 	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
@@ -96,12 +96,12 @@ func TestSweepOfTenThousand(t *testing.T) {
 	select {
 	case <-gate.Arrived(): // the last one
 	case err := <-ended:
-		t.Fatalf("it ended before the last one: %v\n%s", err, last(harness.Output(cmd), 20))
+		t.Fatalf("it ended before the last one: %v\n%s", err, lastLines(harness.Output(cmd), 20))
 	}
-	used := peak(t, cmd.Process.Pid)
+	used := peakMemory(t, cmd.Process.Pid)
 	gate.Open()
 	if err := <-ended; err != nil {
-		t.Fatalf("%v\n%s", err, last(harness.Output(cmd), 20))
+		t.Fatalf("%v\n%s", err, lastLines(harness.Output(cmd), 20))
 	}
 	if left := len(e.Active()); left != 50 {
 		t.Errorf("%d PATs left, want 50", left)
@@ -124,8 +124,8 @@ func TestSweepOfTenThousand(t *testing.T) {
 	}
 	t.Logf("%d MiB resident, %d lists, %d connections, %s of processor time", used,
 		len(e.Requests(emulator.OpList)), e.Connections(emulator.AzureDevOps), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-	if used >= resident {
-		t.Errorf("%d MiB resident, want less than %d", used, resident)
+	if used >= maxResidentMiB {
+		t.Errorf("%d MiB resident, want less than %d", used, maxResidentMiB)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestSweepOfTenThousand(t *testing.T) {
 func TestSweepOutlivesItsToken(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	seedMany(e, 40, aged)
+	seedMany(e, 40, seededAge)
 	var once sync.Once
 	e.Intercept(emulator.OpRevoke, emulator.After(9, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		once.Do(func() { e.Advance(2 * time.Hour) })
@@ -165,10 +165,10 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 
 // Told to stop, it lets what is in flight finish, says what is left, and the next
 // one goes on there.
-func TestSweepIsToldToStop(t *testing.T) {
+func TestSweepStopsOnSignal(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	seedMany(e, 200, aged)
+	seedMany(e, 200, seededAge)
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_OUTPUT"] = "json"
 	gate := emulator.NewGate()
@@ -216,7 +216,7 @@ func TestSweepIsToldToStop(t *testing.T) {
 func TestSweepCannotWriteItsTable(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	seedMany(e, 8, aged)
+	seedMany(e, 8, seededAge)
 	env := map[string]string{}
 	for name, value := range e.Settings(emulator.AccessToken) {
 		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
@@ -242,7 +242,7 @@ func TestSweepCannotWriteItsTable(t *testing.T) {
 func TestSweepRunsOutOfTime(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	seedMany(e, 20, aged)
+	seedMany(e, 20, seededAge)
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_TIMEOUT"] = "4s"
 	gate := emulator.NewGate()
@@ -275,7 +275,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 
 // peak is how much of a process was resident at most, in MiB, where Linux tells.
 // (What wait4 tells of a child can be its parent's.)
-func peak(t *testing.T, pid int) int {
+func peakMemory(t *testing.T, pid int) int {
 	if runtime.GOOS != "linux" {
 		return 0
 	}
@@ -292,7 +292,7 @@ func peak(t *testing.T, pid int) int {
 }
 
 // last is the end of a text.
-func last(text string, lines int) string {
+func lastLines(text string, lines int) string {
 	all := strings.Split(text, "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
@@ -312,7 +312,7 @@ func BenchmarkSweep(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				e := emulator.Start(b)
-				age := aged
+				age := seededAge
 				env := e.Env(emulator.AgentUser)
 				if questions {
 					age = time.Hour
@@ -336,7 +336,7 @@ func BenchmarkSweep(b *testing.B) {
 				b.StartTimer()
 				begin := time.Now()
 				if err := cmd.Run(); err != nil {
-					b.Fatalf("%v\n%s", err, last(harness.Output(cmd), 20))
+					b.Fatalf("%v\n%s", err, lastLines(harness.Output(cmd), 20))
 				}
 				took := time.Since(begin)
 				b.StopTimer()

@@ -15,7 +15,7 @@ import (
 
 // The post step needs no file that another step can take away: neither the roots of
 // trust, however they were given, nor a token file where GitHub vouches for the job.
-func TestTakenAway(t *testing.T) {
+func TestPostWithoutTheFile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name    string
@@ -85,7 +85,7 @@ func TestTakenAway(t *testing.T) {
 }
 
 // Without a record the post step does what it can without the file.
-func TestTakenAwayWithoutARecord(t *testing.T) {
+func TestPostWithoutTheFileOrARecord(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)

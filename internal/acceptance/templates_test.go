@@ -16,7 +16,7 @@ import (
 
 // want compares the steps that ran, with the results and the PATs that there are
 // after each.
-func want(t *testing.T, played []harness.PlayedStep, steps ...string) {
+func checkSteps(t *testing.T, played []harness.PlayedStep, steps ...string) {
 	t.Helper()
 	var got []string
 	for _, s := range played {
@@ -38,7 +38,7 @@ func TestStepsTemplate(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	played := harness.PlayPipeline(t, e, harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@"))
-	want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
 	if r := played[len(played)-1].Record; len(r.Summaries) != 1 || len(r.Issues) != 0 {
 		t.Errorf("%+v", r)
 	}
@@ -52,7 +52,7 @@ func TestStepsTemplate(t *testing.T) {
 func TestJobsTemplate(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	want(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, templatesReadme, "yaml", "jobs.yml@")),
+	checkSteps(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, templatesReadme, "yaml", "jobs.yml@")),
 		"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0",
 		"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", ": Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
 	names := map[string]bool{}
@@ -78,7 +78,7 @@ func TestStepsTemplateRevokesAlways(t *testing.T) {
 	} {
 		e := emulator.Start(t)
 		played := harness.PlayPipeline(t, e, use.ReplaceAllLiteralString(text, "      - bash: '"+script+"'"))
-		want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: "+result+", 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+		checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: "+result+", 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
 		if n := len(e.PATs()); n != 1 {
 			t.Errorf("%s: %d PATs were made", script, n)
 		}
@@ -88,7 +88,7 @@ func TestStepsTemplateRevokesAlways(t *testing.T) {
 // Every step can set variables of the steps after it by a line that it prints, and
 // they win over what a step maps. They do not lead the program elsewhere: neither
 // which one is run, nor which PAT it revokes, nor to which host it speaks.
-func TestStepsTemplateIsNotLed(t *testing.T) {
+func TestStepsTemplateIgnoresSetVariables(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
 	use := regexp.MustCompile(`(?m)^      - bash: curl.*$`)
@@ -115,7 +115,7 @@ func TestStepsTemplateIsNotLed(t *testing.T) {
 			e := emulator.Start(t)
 			line := "##vso[task.setvariable variable=" + tc.variable + "]" + tc.value
 			played := harness.PlayPipeline(t, e, use.ReplaceAllLiteralString(text, "      - bash: 'echo \""+line+"\"'"))
-			want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1",
+			checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1",
 				fmt.Sprintf("Revoke the Azure DevOps PAT: %s, %d", tc.result, tc.left))
 		})
 	}
@@ -126,7 +126,7 @@ func TestStepsTemplateIsNotLed(t *testing.T) {
 			e := emulator.Start(t)
 			line := "##vso[task.setvariable variable=" + variable + "]" + value
 			first := strings.Replace(text, "  steps:\n  - template", "  steps:\n  - bash: 'echo \""+line+"\"'\n    displayName: Print\n  - template", 1)
-			want(t, harness.PlayPipeline(t, e, first), "Print: Succeeded, 0", "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+			checkSteps(t, harness.PlayPipeline(t, e, first), "Print: Succeeded, 0", "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
 		})
 	}
 }
@@ -139,7 +139,7 @@ func TestStepsTemplateWithoutTheProgram(t *testing.T) {
 	for _, script := range []string{"rm -r $AGENT_TEMPDIRECTORY/azdo-pat", "chmod -x $AGENT_TEMPDIRECTORY/azdo-pat/azdo-pat"} {
 		e := emulator.Start(t)
 		played := harness.PlayPipeline(t, e, use.ReplaceAllLiteralString(text, "      - bash: '"+script+"'"))
-		want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Failed, 1")
+		checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Failed, 1")
 		if text := played[len(played)-1].Record.Text(); !strings.Contains(text, "azdo-pat is not where it was put") {
 			t.Error(text)
 		}
@@ -152,7 +152,7 @@ func TestStepsTemplateQuotes(t *testing.T) {
 	e := emulator.Start(t)
 	text := strings.Replace(harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@"), "organization: contoso", `organization: "con'; exit 0; 'toso"`, 1)
 	played := harness.PlayPipeline(t, e, text)
-	want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 }
 
 // Two uses in one job, one inside the other, each with its own PAT.
@@ -163,7 +163,7 @@ func TestStepsTemplateTwice(t *testing.T) {
 	first := text[begin:end]
 	second := strings.Replace(first, "variable: MY_PAT", "variable: MY_PAT\n      name: other", 1)
 	e := emulator.Start(t)
-	want(t, harness.PlayPipeline(t, e, text[:begin]+first+second),
+	checkSteps(t, harness.PlayPipeline(t, e, text[:begin]+first+second),
 		"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0",
 		"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
 	if pats := e.PATs(); len(pats) != 2 || !strings.Contains(pats[0].Name, " pat ") || !strings.Contains(pats[1].Name, " other ") {
@@ -184,7 +184,7 @@ func TestTemplatesCheckTheProgram(t *testing.T) {
 	} {
 		e := emulator.Start(t)
 		played := harness.PlayPipeline(t, e, strings.Replace(text, change[0], change[1], 1))
-		want(t, played, "Fetch azdo-pat: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+		checkSteps(t, played, "Fetch azdo-pat: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 		if len(played) == 2 && !strings.Contains(played[1].Record.Text(), "azdo-pat is not where it was put") {
 			t.Errorf("%s: %s", name, played[1].Record.Text())
 		}
@@ -235,7 +235,7 @@ func TestServiceConnectionMustBeNamed(t *testing.T) {
 	e := emulator.Start(t)
 	text := strings.Replace(harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@"), "serviceConnection: azdo-pat", "serviceConnection: ''", 1)
 	played := harness.PlayPipeline(t, e, text)
-	want(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 	if len(played) == 3 && !strings.Contains(played[1].Record.Text(), "a task of this stage must name the service connection") {
 		t.Error(played[1].Record.Text())
 	}
@@ -245,6 +245,6 @@ func TestServiceConnectionMustBeNamed(t *testing.T) {
 func TestReadmePipeline(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	want(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, "README.md", "yaml", "azdo-pat revoke"), "azdo-pat"),
+	checkSteps(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, "README.md", "yaml", "azdo-pat revoke"), "azdo-pat"),
 		"Mint: Succeeded, 1", "Use: Succeeded, 1", "Revoke: Succeeded, 0")
 }

@@ -51,7 +51,7 @@ func TestWrongCertificate(t *testing.T) {
 		{name: "for clients with a certificate", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required"},
 		{name: "no TLS", says: "HTTP response to HTTPS client"},
 	} {
-		for _, at := range places[:4] {
+		for _, at := range targets[:4] {
 			t.Run(at.step+", "+tc.name, func(t *testing.T) {
 				t.Parallel()
 				var requests atomic.Int32
@@ -89,7 +89,7 @@ func TestWrongCertificate(t *testing.T) {
 				if at.op == emulator.OpTenant {
 					delete(env, "INPUT_TENANT-ID")
 				}
-				complains(t, env, at.step, host, tc.says, true)
+				mintFails(t, env, at.step, host, tc.says, true)
 				// Without TLS an honest server answers 400 to the handshake.
 				if n := requests.Load(); n > 0 {
 					t.Errorf("%d requests were sent", n)
@@ -101,7 +101,7 @@ func TestWrongCertificate(t *testing.T) {
 
 // A proxy that asks for credentials, that lies, or that does not answer. The
 // services' real names are given to it alone: nothing leaves this machine.
-func TestProxyInBetween(t *testing.T) {
+func TestBrokenProxy(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, answer string
@@ -122,13 +122,13 @@ func TestProxyInBetween(t *testing.T) {
 		{name: "does not go on", answer: "HTTP/1.1 200 OK\r\n\r\n", stall: true, says: "4s"},
 	} {
 		for _, at := range []struct {
-			place
+			target
 			identity emulator.Identity
 			host     string
 		}{
-			{places[0], emulator.AgentUser, "pipelines.actions.githubusercontent.com"},
-			{places[2], emulator.AgentUser, "login.microsoftonline.com"},
-			{places[3], emulator.AccessToken, "vssps.dev.azure.com"},
+			{targets[0], emulator.AgentUser, "pipelines.actions.githubusercontent.com"},
+			{targets[2], emulator.AgentUser, "login.microsoftonline.com"},
+			{targets[3], emulator.AccessToken, "vssps.dev.azure.com"},
 		} {
 			t.Run(at.step+", "+tc.name, func(t *testing.T) {
 				t.Parallel()
@@ -145,7 +145,7 @@ func TestProxyInBetween(t *testing.T) {
 				default:
 					delete(env, "INPUT_TOKEN-SERVICE-URL")
 				}
-				text := complains(t, env, at.step, at.host, tc.says, tc.once)
+				text := mintFails(t, env, at.step, at.host, tc.says, tc.once)
 				if !strings.Contains(text, " through the proxy "+proxy.Addr().String()) {
 					t.Errorf("it does not name the proxy:\n%s", text)
 				}
@@ -168,7 +168,7 @@ func TestProxyInBetween(t *testing.T) {
 
 // complains checks that a mint fails in time, and at once where asking again would
 // not help, with an error that names the step and the host. It returns what it said.
-func complains(t *testing.T, env map[string]string, step, host, says string, once bool) string {
+func mintFails(t *testing.T, env map[string]string, step, host, says string, once bool) string {
 	t.Helper()
 	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 	begin := time.Now()

@@ -273,7 +273,7 @@ func TestFileOfAnotherUser(t *testing.T) {
 
 // What is not a regular file is not the runner's. A pipe is not even opened, which
 // would wait for its reader, and nothing is written through a link.
-func TestNotTheRunnersFile(t *testing.T) {
+func TestCommandFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	elsewhere, link, dangling := filepath.Join(dir, "elsewhere"), filepath.Join(dir, "link"), filepath.Join(dir, "dangling")
