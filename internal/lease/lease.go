@@ -420,8 +420,7 @@ func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) 
 func (a *acquisition) undo(ctx context.Context, cause error) error {
 	look := a.r.Unsettled > 0 || a.lookFailed
 	if a.r.ID == "" && !look {
-		a.over()
-		return cause
+		return a.undone(cause)
 	}
 	if look && a.r.Stage != Intended {
 		a.r.Stage = Intended // so that the post step waits for what may come
@@ -468,6 +467,12 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(commitWindow))),
 			join(hint.Of(cause), "the post step waits for it, in Azure Pipelines azdo-pat revoke; where there is neither, look for it in the user's token list"))
 	}
+	return a.undone(cause)
+}
+
+// undone notes that nothing is left, and returns cause with what became of the PAT
+// that there was, which may have been revoked before the last request.
+func (a *acquisition) undone(cause error) error {
 	if a.r.ID != "" || len(a.ended) > 0 {
 		cause = &undone{cause}
 	}

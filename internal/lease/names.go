@@ -13,7 +13,7 @@ import (
 
 // renamed is the error of an answer that speaks of a PAT by another name.
 func renamed(t pat.Token, asked string) error {
-	what := "that one is left alone"
+	what := "that other PAT is left alone"
 	if displayname.Compare(t.DisplayName, asked) != displayname.Different {
 		what = "the name is cut short"
 	}
