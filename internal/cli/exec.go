@@ -30,13 +30,13 @@ func (c *app) execCommand() *cobra.Command {
 those that --env names, and revokes it when COMMAND ends. The PAT is short-lived
 and is renewed as long as COMMAND runs: if the machine dies, so does the PAT.
 
-COMMAND gets the terminal, and signals that azdo-pat is sent; SIGINT, SIGTERM and
-SIGHUP also revoke the PAT at once. The exit status is COMMAND's, or 128+n if
+COMMAND gets the terminal and the signals that azdo-pat receives; SIGINT, SIGTERM
+and SIGHUP also revoke the PAT at once. The exit status is COMMAND's, or 128+n if
 signal n ended it. It is 127 if COMMAND is not found and 126 if it cannot be
-started; then nothing was minted. It is 1 if there is no PAT.
+started; in both cases nothing was minted. It is 1 if no PAT could be minted.
 
-The credentials that azdo-pat itself was given are not in COMMAND's environment.
-In a CI system the PAT is replaced by *** in what COMMAND writes.`,
+The credentials of azdo-pat itself are removed from COMMAND's environment. In a CI
+system, *** replaces the PAT in what COMMAND writes.`,
 		Example: `  azdo-pat exec --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
     --scopes vso.build -- az pipelines list --org https://dev.azure.com/contoso -p widgets
@@ -48,7 +48,7 @@ In a CI system the PAT is replaced by *** in what COMMAND writes.`,
 			switch dash := cmd.ArgsLenAtDash(); {
 			case len(args) == 0:
 				return errors.New("there is no command to run")
-			case dash < 0: // its flags would be taken for ours
+			case dash < 0: // the command's flags would be parsed as ours
 				return errors.New("put the command after --")
 			case dash > 0:
 				return fmt.Errorf("%s takes no arguments before --, %d found", cmd.CommandPath(), dash)
@@ -62,13 +62,13 @@ In a CI system the PAT is replaced by *** in what COMMAND writes.`,
 	}
 }
 
-// programs completes the name of a command, and leaves what follows to the shell.
-func programs(_ *cobra.Command, args []string, begun string) (names []string, _ cobra.ShellCompDirective) {
-	if len(args) > 0 || begun == "" || strings.ContainsAny(begun, `/\`) {
+// programs completes the name of a command, and leaves its arguments to the shell.
+func programs(_ *cobra.Command, args []string, prefix string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) > 0 || prefix == "" || strings.ContainsAny(prefix, `/\`) {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		found, _ := filepath.Glob(filepath.Join(dir, strings.NewReplacer("*", "", "?", "", "[", "").Replace(begun)+"*"))
+		found, _ := filepath.Glob(filepath.Join(dir, strings.NewReplacer("*", "", "?", "", "[", "").Replace(prefix)+"*"))
 		for _, path := range found {
 			if _, err := exec.LookPath(path); err == nil {
 				names = append(names, filepath.Base(path))
@@ -93,7 +93,7 @@ func (c *app) exec(ctx context.Context, given map[string]string, command []strin
 	if x.program, err = process.Find(command, x.Environ()); err != nil {
 		return x.failed(fmt.Errorf("%w; nothing was minted", err))
 	}
-	if err = x.acquire(ctx); err != nil {
+	if err = x.mint(ctx); err != nil {
 		return x.failed(err)
 	}
 	status, err := x.run(ctx)
@@ -103,7 +103,7 @@ func (c *app) exec(ctx context.Context, given map[string]string, command []strin
 	return status
 }
 
-// failed says what failed and returns the exit status for it.
+// failed logs an error and returns the exit status for it.
 func (x *execution) failed(err error) int {
 	status := x.app.failed("exec", err)
 	if e := (*process.StartError)(nil); errors.As(err, &e) {
@@ -117,13 +117,13 @@ type execution struct {
 	*app
 	s              *settings.Settings
 	command        []string
-	program        string                   // its path
-	shared         *process.LineInterleaver // of the log and the command; nil: on a terminal
-	stdout, stderr io.Writer                // the program's own
+	program        string                   // the command's path
+	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
+	stdout, stderr io.Writer                // of this process
 	execLease
 }
 
-// run runs the command and returns its status, or an error if it could not be
+// run runs the command and returns its exit status, or an error if it was not
 // started.
 func (x *execution) run(ctx context.Context) (status int, err error) {
 	signals, giveBack := x.Catch()
@@ -131,64 +131,72 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	if ctx.Err() != nil {
 		return exitFailure, x.leaseClient().Undo(ctx, x.lease, context.Cause(ctx))
 	}
-	running, out, err := x.start()
+	command, output, err := x.start()
 	if err != nil {
 		return exitFailure, x.leaseClient().Undo(ctx, x.lease, err)
 	}
 	x.bound(0)
 	x.ran.Store(true)
 	x.started.Store(true)
-	x.keep(ctx)
+	x.startRenewing(ctx)
+	return x.supervise(ctx, command, output, signals), nil
+}
 
-	// Told to stop, the release goes on for a while, as that of the post step does.
-	told, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+// supervise waits until the command has ended, its output is written and the PAT is
+// released, and returns the exit status. A signal to stop has the PAT released while
+// the command may still run.
+func (x *execution) supervise(ctx context.Context, command *process.Process, output *process.Output, signals <-chan os.Signal) (status int) {
+	// Once this is cancelled, the release has its grace period, as in the post step.
+	releaseCtx, hurry := context.WithCancelCause(ctx)
+	defer hurry(nil)
 	ended, drained, released := make(chan int, 1), make(chan struct{}), make(chan func() int, 1)
-	go func() { ended <- running.Wait() }()
-	release := sync.OnceFunc(func() { go func() { released <- sync.OnceValue(x.release(told)) }() })
-	var cause error       // why it was told to stop
-	var report func() int // says how the release went, once
-	for over := false; !over || report == nil || drained != nil; {
+	go func() { ended <- command.Wait() }()
+	release := sync.OnceFunc(func() {
+		go func() { released <- sync.OnceValue(x.release(releaseCtx)) }()
+	})
+	var stopped error            // the signal to stop
+	var reportRelease func() int // logs how the release ended, the first time
+	for hasEnded := false; !hasEnded || reportRelease == nil || drained != nil; {
 		select {
 		case signal := <-signals:
-			running.Signal(signal)
+			command.Signal(signal)
 			if !slices.Contains(process.Stopping, signal) {
 				continue
 			}
 			x.ending.Store(true)
 			release()
-			if cause == nil {
-				cause = fmt.Errorf("stopped by a signal (%s)", signal)
-				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is not kept any longer", cause, x.shown())
+			if stopped == nil {
+				stopped = fmt.Errorf("stopped by a signal (%s)", signal)
+				x.platform.Log().Infof("%v, which %s gets too; the PAT is no longer renewed", stopped, x.shown())
 			}
-			if over {
+			if hasEnded {
 				x.bound(ShutdownTimeout)
-				stop(cause)
+				hurry(stopped)
 			}
-		case report = <-released:
-			if !over {
-				report()
+		case reportRelease = <-released:
+			if !hasEnded {
+				reportRelease()
 			}
 		case status = <-ended:
-			over = true
+			hasEnded = true
 			x.started.Store(false)
 			x.bound(x.s.Timeout + process.DrainTimeout + ShutdownTimeout)
 			release()
-			if cause != nil {
-				stop(cause)
+			if stopped != nil {
+				hurry(stopped)
 			}
-			go func() { x.drain(out); close(drained) }()
+			go func() { x.drain(output); close(drained) }()
 		case <-drained:
 			drained = nil
 		}
 	}
-	if report() != exitOK || x.revoked != nil && status == exitOK {
-		status = exitFailure
+	if reportRelease() != exitOK || x.revoked != nil && status == exitOK {
+		return exitFailure
 	}
-	return status, nil
+	return status
 }
 
-// shown is the command for a line of the log: its arguments may hold credentials.
+// shown is the command in the log, without arguments: they may hold credentials.
 func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
 
 // start starts the command.
@@ -200,18 +208,18 @@ func (x *execution) start() (*process.Process, *process.Output, error) {
 	out := new(process.Output)
 	defer out.CloseCommandEnds()
 	err := x.redactOutput(cmd, out)
-	var running *process.Process
+	var command *process.Process
 	if err == nil {
-		running, err = process.Start(cmd)
+		command, err = process.Start(cmd)
 	}
 	if err != nil {
-		err = fmt.Errorf("%s could not be started: %w", x.shown(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", x.shown(), err)
 	}
-	return running, out, err
+	return command, out, nil
 }
 
-// redactOutput has the command write to pipes, and redacts what comes out of them. At
-// a terminal it writes to the terminal itself.
+// redactOutput gives the command pipes to write to, and redacts what it writes. At a
+// terminal it does nothing: the command has the terminal.
 func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 	if x.shared == nil {
 		return nil
@@ -228,23 +236,23 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = stdout, stdout
-	if process.SameFile(x.stdout, x.stderr) { // two pipes would lose the order of what is written
+	if process.SameFile(x.stdout, x.stderr) { // two pipes would lose the order
 		return nil
 	}
 	cmd.Stderr, err = pipe(x.stderr)
 	return err
 }
 
-// drain waits until the command's output is written.
+// drain waits for the rest of the command's output.
 func (x *execution) drain(out *process.Output) {
 	if more := out.Drain(); more {
-		x.platform.Log().Infof("%s has ended, but something that it started still has its output; that is not waited for", x.shown())
+		x.platform.Log().Infof("%s has ended; a process that it started still runs with its output, and is not waited for", x.shown())
 	}
 }
 
-// environment is the command's: the caller's without our own credentials, and with
-// the PAT. What the caller put under a name of their own, such as the job's request
-// token for another program, stays.
+// environment is the caller's without azdo-pat's own credentials, and with the PAT.
+// The job's credentials stay where the caller stored them under another name: for
+// another program.
 func (x *execution) environment() []string {
 	ours := append(settings.SecretVariables(), platformVariables...)
 	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
@@ -261,6 +269,6 @@ func (x *execution) environment() []string {
 	return env
 }
 
-// platformVariables are those in which a CI system gives a job its own credentials
-// and, on GitHub, where to use them.
+// platformVariables hold the credentials that a CI system gives to a job and, on
+// GitHub, the URL to use them at.
 var platformVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"}

@@ -10,36 +10,37 @@ import (
 	"azdo-pat/internal/signin"
 )
 
-// tenure is the lease of a command that runs.
+// execLease is the lease of the command's PAT.
 type execLease struct {
-	lease       *lease.Lease
-	stopKeeping context.CancelFunc
-	kept        chan struct{} // closed when nobody renews any more
-	revoked     error         // why the PAT had to be ended early; read it when kept is closed
+	lease        *lease.Lease
+	stopRenewing context.CancelFunc
+	renewed      chan struct{} // closed when renewing has ended
+	revoked      error         // why renewing ended with the PAT revoked; set before renewed is closed
 }
 
-func (x *execution) acquire(ctx context.Context) error {
+func (x *execution) mint(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
-	// No later process looks for this lease, but another one of the same step
-	// must not take it for its own.
-	_, minted, err := x.mintPAT(ctx, x.s, displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random), unrecorded)
+	// No later process looks for this PAT, and another exec of the same step must not
+	// take it for its own.
+	name := displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random)
+	_, minted, err := x.mintPAT(ctx, x.s, name, unrecorded)
 	if err != nil {
 		return err
 	}
 	x.lease = minted
 	end := "revoked when it ends"
 	if x.s.SkipRevoke {
-		end = "then left to its expiry (skip-revoke)"
+		end = "then left to expire (skip-revoke)"
 	}
 	t := minted.Token
-	x.platform.Log().Infof("%s gets the PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
+	x.platform.Log().Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
 		x.shown(), t.ID, x.s.Organization, strings.Join(t.Scopes, " "), strings.Join(x.s.Env, " and "), stamp(t.ValidTo), end)
 	return nil
 }
 
-// unrecorded keeps no record: no later process would read it. What this one leaves
-// behind if it is killed is not renewed any more.
+// unrecorded keeps no record, because no later process would read it. If this process
+// is killed, the PAT is not renewed and expires.
 func unrecorded(lease.Record) error { return nil }
 
 // leaseClient uses the current session.
@@ -49,8 +50,8 @@ func (x *execution) leaseClient() *lease.Client {
 	return l
 }
 
-// log is where to say what happens on the way. A terminal is the command's as long
-// as it runs.
+// log is where the lease's progress is logged: not on a terminal while the command
+// has it.
 func (x *execution) log() lease.Log {
 	if x.started.Load() && x.shared == nil {
 		return signInLog{x.platform.Log(), x.started.Load}
@@ -73,61 +74,71 @@ func (x *execution) use(ctx context.Context, f func(*lease.Client) error) error 
 	return f(x.leaseClient())
 }
 
-// keep renews the lease until it is released.
-func (x *execution) keep(ctx context.Context) {
-	ctx, x.stopKeeping = context.WithCancel(context.WithoutCancel(ctx))
-	x.kept = make(chan struct{})
-	keeper := &lease.Renewer{
+// startRenewing renews the lease until it is released.
+func (x *execution) startRenewing(ctx context.Context) {
+	ctx, x.stopRenewing = context.WithCancel(context.WithoutCancel(ctx))
+	x.renewed = make(chan struct{})
+	renewer := &lease.Renewer{
 		Lease: x.lease, Want: lease.Want{Scopes: x.s.Scopes, Lifetime: x.s.Lifetime},
 		Timeout: x.s.Timeout, Use: x.use, Log: x.log(), Now: x.Now, After: x.After,
 	}
 	go func() {
-		defer close(x.kept)
-		if x.revoked = keeper.Run(ctx); x.revoked != nil {
-			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s goes on with a PAT that is not good any more", x.lease.Record.ID, x.revoked, x.shown()))
+		defer close(x.renewed)
+		if x.revoked = renewer.Run(ctx); x.revoked != nil {
+			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", x.lease.Record.ID, x.revoked, x.shown()))
 		}
 	}()
 }
 
-// release ends the lease and returns what says how that went and makes an exit
-// status of it.
+// release ends the lease. The function that it returns logs the result and returns the
+// exit status for it.
 func (x *execution) release(ctx context.Context) (report func() int) {
-	x.stopKeeping()
-	<-x.kept
+	x.stopRenewing()
+	<-x.renewed
 	x.ending.Store(true)
-	record := x.lease.Record
-	log := x.platform.Log()
 	switch {
-	case record.Stage == lease.Closed:
+	case x.lease.Record.Stage == lease.Closed:
 		return func() int { return exitOK }
 	case x.s.SkipRevoke && x.revoked == nil:
-		err := x.settle(ctx)
-		return func() int {
-			if err != nil {
-				return x.ended("exec", x.s, describe(err, x.s, lease.Record{Name: record.Name}))
-			}
-			if x.lease.Record.Unsettled > 0 {
-				x.anotherMayBeMade(record.Name)
-			}
-			log.Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
-			return exitOK
+		return x.leave(ctx)
+	}
+	return x.revoke(ctx)
+}
+
+// leave leaves the PAT to expire. It revokes what an unanswered request to mint may
+// have made besides.
+func (x *execution) leave(ctx context.Context) (report func() int) {
+	record := x.lease.Record
+	var err error
+	if record.Unsettled > 0 {
+		err = x.useForRelease(ctx, func(ctx context.Context, l *lease.Client) error { return l.Settle(ctx, x.lease) })
+	}
+	return func() int {
+		if err != nil {
+			return x.ended("exec", x.s, describe(err, x.s, lease.Record{Name: record.Name}))
 		}
+		if x.lease.Record.Unsettled > 0 {
+			x.anotherMayBeMade(record.Name)
+		}
+		x.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
+		return exitOK
 	}
+}
+
+func (x *execution) revoke(ctx context.Context) (report func() int) {
+	record := x.lease.Record
 	if record.Unsettled == 0 {
-		record.Name = "" // another exec of the same step may have the same
+		record.Name = "" // the id is enough
 	}
-	ctx, enough := withGracePeriod(ctx)
-	defer enough()
-	ctx, cancel := withTimeout(ctx, x.s.Timeout)
-	defer cancel()
 	var ended []lease.Revoked
 	var open bool
-	err := x.use(ctx, func(l *lease.Client) (err error) {
+	err := x.useForRelease(ctx, func(ctx context.Context, l *lease.Client) (err error) {
 		ended, open, err = l.Release(ctx, record)
 		return err
 	})
 	record.ValidTo = x.lease.Ends()
 	return func() int {
+		log := x.platform.Log()
 		switch {
 		case err != nil && x.lease.Expired(x.Now()) && x.signin.Clock().After(record.ValidTo) && record.Unsettled == 0:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
@@ -144,15 +155,12 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	}
 }
 
-// settle ends what a request to mint that was not answered has made besides the
-// PAT that is left to its expiry.
-func (x *execution) settle(ctx context.Context) error {
-	if x.lease.Record.Unsettled == 0 {
-		return nil
-	}
-	ctx, enough := withGracePeriod(ctx)
-	defer enough()
+// useForRelease is use within the setting timeout, and a little longer after a signal
+// to stop.
+func (x *execution) useForRelease(ctx context.Context, f func(context.Context, *lease.Client) error) error {
+	ctx, stopGrace := withGracePeriod(ctx)
+	defer stopGrace()
 	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
-	return x.use(ctx, func(l *lease.Client) error { return l.Settle(ctx, x.lease) })
+	return x.use(ctx, func(l *lease.Client) error { return f(ctx, l) })
 }

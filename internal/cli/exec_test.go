@@ -215,7 +215,7 @@ func TestExecRenews(t *testing.T) {
 	if n := len(s.Active()); n != 0 {
 		t.Errorf("%d PATs left", n)
 	}
-	_, since, _ := strings.Cut(s.said(), "gets the PAT")
+	_, since, _ := strings.Cut(s.said(), "running sh with PAT")
 	if strings.Contains(since, "add-mask") || strings.Count(since, "renewed PAT") < 29 || strings.Count(since, "is revoked") != 1 {
 		t.Errorf("since the start:\n%s", since)
 	}
@@ -332,7 +332,7 @@ func TestExecRenewedWider(t *testing.T) {
 				t.Errorf("status %d, want %d", status, tc.status)
 			}
 			s.counted(map[string]int{
-				`the PAT is wider than asked for: the scope "app_token" was not asked for; the PAT was revoked; sh goes on with a PAT that is not good any more`: 1,
+				`the PAT is wider than asked for: the scope "app_token" was not asked for; the PAT was revoked; sh keeps running with a PAT that is no longer valid`: 1,
 				"::error": 1, "::warning": 0,
 			})
 			if n := len(s.Requests(emulator.OpRevoke)); n != 1 {
@@ -388,7 +388,7 @@ func TestExecWithAnEndlessPAT(t *testing.T) {
 	if status := s.end(); status != 1 || len(s.Active()) != 0 {
 		t.Errorf("status %d, %d PATs", status, len(s.Active()))
 	}
-	s.counted(map[string]int{"sh could not be started: the PAT is longer than any PAT; the PAT was revoked": 1, "runs\n": 0})
+	s.counted(map[string]int{"start sh: the PAT is longer than any PAT; the PAT was revoked": 1, "runs\n": 0})
 }
 
 // Told to stop in the middle of a renewal, exec does not wait for it.
