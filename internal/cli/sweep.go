@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,15 +18,14 @@ func (c *app) sweepCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "sweep",
 		Short: "Revoke the PATs that killed machines left behind",
-		Long: `sweep looks through the user's active PATs for those that azdo-pat minted and
-nobody revoked, and revokes what is older than --older-than. With a GitHub token
-(AZDO_PAT_GITHUB_TOKEN or GITHUB_TOKEN) it also asks GitHub which runs are over,
-and revokes their PATs whatever their age. Tokens that azdo-pat did not name are
-never touched.
+		Long: `sweep lists the user's active PATs and revokes those that azdo-pat minted and
+that are older than --older-than. With a GitHub token (AZDO_PAT_GITHUB_TOKEN or
+GITHUB_TOKEN) it also asks GitHub which runs have completed, and revokes their
+PATs whatever their age. It never touches tokens that azdo-pat did not name.
 
-A PAT that is still in use is revoked too once it is old enough: let --older-than
-be longer than your longest job. What was not done in time is done by the next
-sweep.`,
+sweep also revokes a PAT that is still in use once it is old enough: make
+--older-than longer than your longest job. The next sweep does what was not done
+in time.`,
 		Example: `  azdo-pat sweep --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" --dry-run
 
@@ -47,19 +45,19 @@ func (c *app) sweep(ctx context.Context, given map[string]string) int {
 		return c.failed("sweep", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, hint.Add(
-		fmt.Errorf("not done within %s", s.Timeout), "run it again: it goes on with what is left; or give timeout a longer duration"))
+		fmt.Errorf("not done within %s", s.Timeout), "run it again: it continues with what is left; or give timeout a longer duration"))
 	defer cancel()
 	log := c.platform.Log()
 	end := log.Group("azdo-pat sweep: " + s.Organization)
-	r := &sweepReport{call: c, settings: s}
-	tally, err := c.sweepAll(ctx, s, r)
+	r := &sweepReport{app: c, settings: s}
+	counts, err := c.sweepAll(ctx, s, r)
 	end()
-	r.close(tally, err == nil)
+	r.close(counts, err == nil)
 	if err != nil {
 		return c.failed("sweep", err)
 	}
-	if r.failed != nil {
-		return c.failed("sweep", fmt.Errorf("write to standard output: %w", r.failed))
+	if r.writeErr != nil {
+		return c.failed("sweep", fmt.Errorf("write to standard output: %w", r.writeErr))
 	}
 	return exitOK
 }
@@ -74,7 +72,7 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 	if !s.GitHubToken.IsZero() {
 		pacer := c.signin.Pacer()
 		pacer.Name(httpclient.HostOf(s.GitHubAPI), "GitHub", false)
-		pacer.Limit(httpclient.HostOf(s.GitHubAPI), sweep.ShortWait)
+		pacer.Limit(httpclient.HostOf(s.GitHubAPI), sweep.MaxGitHubWait)
 		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
 		sweeper.Runs = &githubapi.Client{
 			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
@@ -88,29 +86,7 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 	c.refreshTokenNotice(session)
 	sweeper.PATs, sweeper.Times, sweeper.Ready = c.signin, c.signin.Times, c.signin.Wait
 	r.begin()
-	tally, err := sweeper.Sweep(ctx)
-	r.conclude(tally)
-	return tally, err
-}
-
-// kept says in words what was left alone, and why.
-func kept(t sweep.Counts, s *settings.Settings) string {
-	age := brief(s.OlderThan)
-	var parts []string
-	for _, part := range []struct {
-		n   int
-		why string
-	}{
-		{t.Young, "younger than " + age},
-		{t.Running, "of runs that are not over"},
-		{t.Hidden, "younger than " + age + ", of runs that GitHub does not show to this token"},
-		{t.Silent, "younger than " + age + ", of runs about which GitHub did not answer"},
-		{t.Elsewhere, "not of " + s.Repository},
-		{t.Undated, "of an age that is not known"},
-	} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.why))
-		}
-	}
-	return strings.Join(parts, "; ")
+	counts, err := sweeper.Run(ctx)
+	r.conclude(counts)
+	return counts, err
 }

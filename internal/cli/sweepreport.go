@@ -13,29 +13,27 @@ import (
 	"azdo-pat/internal/sweep"
 )
 
-// sweepReport tells what a sweep does, while it does it: a table, where standard
-// output is not the log, or an object of JSON. Nothing of it is kept but a few
-// rows for the summary.
+// sweepReport reports a sweep while it runs, as a table or as one JSON object. It
+// keeps only a few rows, for the job's summary.
 type sweepReport struct {
-	call     *app
+	app      *app
 	settings *settings.Settings
 
-	begun  bool          // there is something to report
-	open   bool          // the table has a head
-	rows   int           // so far
-	shown  []sweep.Swept // in the summary
-	failed error         // to write
+	begun       bool           // the sweep has signed in
+	hasHead     bool           // the table's
+	rows        int            // so far
+	summaryRows []sweep.Result // the first of them
+	writeErr    error
 }
 
-// summaryRows is how many leases a summary shows at most: it may have 1 MiB.
-const summaryRows = 100
+// maxSummaryRows is how many leases a summary shows: it can have 1 MiB.
+const maxSummaryRows = 100
 
-// row is the table's. The last column has no bound, so that the others line up
-// without a look at all rows.
+// row is a row of the table. Only the last column has no fixed width, so that a row
+// can be written before the next one is known.
 const row = "%-12s  %-36s  %-9s  %-14s  %s"
 
-// begin is called when the sweep has signed in: before that, there is nothing to
-// report.
+// begin is called after the sign-in. Before that, there is nothing to report.
 func (r *sweepReport) begin() {
 	r.begun = true
 	if r.settings.Output == settings.JSON {
@@ -44,13 +42,13 @@ func (r *sweepReport) begin() {
 }
 
 // add reports one lease.
-func (r *sweepReport) add(s sweep.Swept) {
-	log := r.call.platform.Log()
-	if s.Outcome == sweep.NotReleased {
+func (r *sweepReport) add(s sweep.Result) {
+	log := r.app.platform.Log()
+	if s.Outcome == sweep.Failed {
 		log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", log.Scrub(s.Name), ci.Explain(s.Err)))
 	}
-	if len(r.shown) < summaryRows {
-		r.shown = append(r.shown, s)
+	if len(r.summaryRows) < maxSummaryRows {
+		r.summaryRows = append(r.summaryRows, s)
 	}
 	r.rows++
 	if r.settings.Output == settings.JSON {
@@ -61,17 +59,17 @@ func (r *sweepReport) add(s sweep.Swept) {
 		r.write(separator + r.object(s))
 		return
 	}
-	if !r.open {
+	if !r.hasHead {
 		r.line(fmt.Sprintf(row, "OUTCOME", "ID", "AGE", "WHY", "NAME"))
-		r.open = true
+		r.hasHead = true
 	}
 	r.line(fmt.Sprintf(row, s.Outcome, sanitize.Line(s.ID, 100), age(s), r.why(s), s.Name))
 }
 
 // line writes a line of the table. In a CI system standard output is the log.
 func (r *sweepReport) line(text string) {
-	log := r.call.platform.Log()
-	if !r.call.platform.Info().CI {
+	log := r.app.platform.Log()
+	if !r.app.platform.Info().CI {
 		r.write(sanitize.NoCommands(log.Scrub(text)) + "\n")
 		return
 	}
@@ -81,17 +79,17 @@ func (r *sweepReport) line(text string) {
 // write writes to standard output. A dry run only prints, so that a reader that
 // closes early is no error; what was revoked must be reported.
 func (r *sweepReport) write(text string) {
-	var w io.Writer = r.call.Stdout
+	var w io.Writer = r.app.Stdout
 	if r.settings.DryRun {
-		w = &r.call.out
+		w = &r.app.out
 	}
-	if _, err := io.WriteString(w, text); err != nil && r.failed == nil {
-		r.failed = err
+	if _, err := io.WriteString(w, text); err != nil && r.writeErr == nil {
+		r.writeErr = err
 	}
 }
 
-// object is a lease in JSON.
-func (r *sweepReport) object(s sweep.Swept) string {
+// object is a result in JSON.
+func (r *sweepReport) object(s sweep.Result) string {
 	o := struct {
 		Outcome         string `json:"outcome"`
 		AuthorizationID string `json:"authorization-id"`
@@ -100,27 +98,27 @@ func (r *sweepReport) object(s sweep.Swept) string {
 		Reason          string `json:"reason"`
 		Error           string `json:"error,omitempty"`
 	}{
-		Outcome: slug(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.call.platform.Log().Scrub(s.Name), Reason: slug(string(s.Reason)),
+		Outcome: slug(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.app.platform.Log().Scrub(s.Name), Reason: slug(string(s.Reason)),
 	}
 	if !s.ValidFrom.IsZero() {
 		o.ValidFrom = stamp(s.ValidFrom)
 	}
 	if s.Err != nil {
-		o.Error = r.call.platform.Log().Scrub(s.Err.Error())
+		o.Error = r.app.platform.Log().Scrub(s.Err.Error())
 	}
 	return quoted(o)
 }
 
-// conclude says how much was done.
+// conclude logs the counts.
 func (r *sweepReport) conclude(t sweep.Counts) {
-	log := r.call.platform.Log()
+	log := r.app.platform.Log()
 	log.Infof("%s", t)
 	if why := kept(t, r.settings); why != "" {
 		log.Infof("kept: %s", why)
 	}
 }
 
-// close ends what begin has begun, and writes the summary.
+// close ends the report and writes the summary.
 func (r *sweepReport) close(t sweep.Counts, complete bool) {
 	if !r.begun {
 		return
@@ -135,11 +133,11 @@ func (r *sweepReport) close(t sweep.Counts, complete bool) {
 			Kept        int  `json:"kept"`
 			Foreign     int  `json:"foreign"`
 			Complete    bool `json:"complete"`
-		}{t.Released, t.WouldBe, t.EndedBefore, t.NotReleased, t.Left, t.Kept(), t.Foreign, complete})
+		}{t.Revoked, t.WouldRevoke, t.HadEnded, t.Failed, t.NotReached, t.Kept(), t.Foreign, complete})
 		r.write("\n]," + string(counts[1:]) + "\n")
 	}
-	if err := r.call.platform.Summary(r.summary(t, complete)); err != nil {
-		r.call.platform.Log().Warning("no summary", err.Error())
+	if err := r.app.platform.Summary(r.summary(t, complete)); err != nil {
+		r.app.platform.Log().Warning("no summary", err.Error())
 	}
 }
 
@@ -152,31 +150,53 @@ func (r *sweepReport) summary(t sweep.Counts, complete bool) string {
 	}
 	fmt.Fprintf(&b, "### %s\n\n%s: %s.\n", title, code(r.settings.Organization), t)
 	if !complete {
-		fmt.Fprintf(&b, "\n**Not everything was done**: the log says why.\n")
+		fmt.Fprintf(&b, "\n**Not everything was done**: see the log for the reason.\n")
 	}
-	if len(r.shown) > 0 {
+	if len(r.summaryRows) > 0 {
 		fmt.Fprintf(&b, "\n| | name | id | age | why |\n|---|---|---|---|---|\n")
 	}
-	for _, s := range r.shown {
+	for _, s := range r.summaryRows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", s.Outcome, cell(s.Name), cell(s.ID), age(s), r.why(s))
 	}
-	if more := r.rows - len(r.shown); more > 0 {
-		fmt.Fprintf(&b, "\nand %d more, which the log shows.\n", more)
+	if more := r.rows - len(r.summaryRows); more > 0 {
+		fmt.Fprintf(&b, "\n%d more are in the log.\n", more)
 	}
 	return b.String()
 }
 
-func (r *sweepReport) why(s sweep.Swept) string {
-	if s.Reason == sweep.Old {
+// kept says how many leases were left alone, and why.
+func kept(t sweep.Counts, s *settings.Settings) string {
+	age := brief(s.OlderThan)
+	var parts []string
+	for _, part := range []struct {
+		n   int
+		why string
+	}{
+		{t.Young, "younger than " + age},
+		{t.Running, "of runs that have not completed"},
+		{t.Hidden, "younger than " + age + ", of runs that GitHub does not show to this token"},
+		{t.Unanswered, "younger than " + age + ", of runs about which GitHub gave no answer"},
+		{t.OtherRepository, "not of " + s.Repository},
+		{t.UnknownAge, "of unknown age"},
+	} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.why))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (r *sweepReport) why(s sweep.Result) string {
+	if s.Reason == sweep.TooOld {
 		return "older than " + brief(r.settings.OlderThan)
 	}
 	return string(s.Reason)
 }
 
-// age is the age of a lease, to the minute.
-func age(s sweep.Swept) string {
+// age is the age of a lease, to the second.
+func age(s sweep.Result) string {
 	if !s.AgeKnown {
-		return "not known"
+		return "unknown"
 	}
 	return brief(s.Age.Round(1e9))
 }
@@ -193,10 +213,10 @@ func brief(d time.Duration) string {
 	return text
 }
 
-// slug is a word of the table as JSON has it.
+// slug is a word of the table as it stands in JSON.
 func slug(text string) string { return strings.ReplaceAll(text, " ", "-") }
 
-// quoted is v in JSON, in one line that cannot hold a logging command.
+// quoted is v in JSON, on one line without logging commands.
 func quoted(v any) string {
 	text, _ := json.Marshal(v) // strings
 	return string(sanitize.JSON(text))

@@ -267,7 +267,7 @@ var table = []row{
 	{"a list without an end, in a circle", "internal/pat/list.go",
 		`if _, again := at.seen[sum]; again {`, `if _, again := at.seen[sum]; again && false {`, "TestListEnds"},
 	{"a list without an end, in a circle", "internal/sweep/sweep.go",
-		`passes = 32`, `passes = 64`, "TestSweepEnds"},
+		`maxPasses = 32`, `maxPasses = 64`, "TestSweepEnds"},
 	{"a list without an end, in a circle", "internal/sweep/sweep.go",
 		`shifted := pages > 1 && (`, `shifted := false && (`, "TestSweepMissesNone"},
 

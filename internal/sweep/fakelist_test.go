@@ -44,6 +44,10 @@ type shelf struct {
 	rtt  time.Duration
 	lag  time.Duration // how long a revoked PAT is still listed
 	runs map[string]string
+	// status is the status of the n-th run that is asked about, counted from 0, in
+	// place of runs.
+	status func(n int) string
+	nth    map[string]int
 
 	// header is added to the answers.
 	header func(kind string, n int) http.Header
@@ -65,7 +69,7 @@ type shelf struct {
 	start     time.Time
 	logged    []string
 	warnings  []string
-	swept     []Swept
+	swept     []Result
 }
 
 type shelved struct {
@@ -77,7 +81,7 @@ type shelved struct {
 func newShelf(t *testing.T) *shelf {
 	return &shelf{
 		T: t, paging: byOffset, rtt: 100 * time.Millisecond, start: time.Now(),
-		runs: map[string]string{}, requests: map[string]int{}, deletes: map[string]int{}, asked: map[string]int{},
+		runs: map[string]string{}, nth: map[string]int{}, requests: map[string]int{}, deletes: map[string]int{}, asked: map[string]int{},
 		now: map[string]int{}, most: map[string]int{}, sent: map[string][]string{},
 	}
 }
@@ -111,7 +115,7 @@ func (s *shelf) sweeper() *Sweeper {
 		})},
 		OlderThan: 6 * time.Hour, Times: func() []time.Time { return []time.Time{time.Now()} }, Log: s,
 		Ready:  func(ctx context.Context) error { return pacer.Wait(ctx, "vssps.example", s) },
-		Report: func(one Swept) { s.swept = append(s.swept, one) },
+		Report: func(one Result) { s.swept = append(s.swept, one) },
 	}
 }
 
@@ -281,7 +285,13 @@ func (h hub) RoundTrip(r *http.Request) (*http.Response, error) {
 	body := ""
 	_, _, err := h.trip(r.Context(), "run", key, func() {
 		h.asked[strings.ToLower(key)]++
+		if _, again := h.nth[key]; !again {
+			h.nth[key] = len(h.nth)
+		}
 		status, after := h.runs[key], 0
+		if h.status != nil {
+			status = h.status(h.nth[key])
+		}
 		if status == "" {
 			status = "404"
 		}

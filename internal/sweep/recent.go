@@ -1,16 +1,15 @@
 package sweep
 
-// recent remembers what it was told last, up to a number of keys. What is older
-// is forgotten.
+// recent remembers the values that were put last, up to a number of keys.
 type recent[V any] struct {
 	values map[string]V
 	order  []string // a ring
 	next   int
 }
 
-// remember is how many keys a sweep remembers. Memory is bounded by it, not by
-// how many PATs there are.
-const remember = 16 << 10
+// maxRecent is how many keys a sweep remembers, so that its memory does not grow
+// with the number of PATs.
+const maxRecent = 16 << 10
 
 func (r *recent[V]) get(key string) (V, bool) {
 	v, ok := r.values[key]
@@ -22,12 +21,12 @@ func (r *recent[V]) put(key string, v V) {
 		r.values = map[string]V{}
 	}
 	if _, again := r.values[key]; !again {
-		if len(r.order) < remember {
+		if len(r.order) < maxRecent {
 			r.order = append(r.order, key)
 		} else {
 			delete(r.values, r.order[r.next])
 			r.order[r.next] = key
-			r.next = (r.next + 1) % remember
+			r.next = (r.next + 1) % maxRecent
 		}
 	}
 	r.values[key] = v

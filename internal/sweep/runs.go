@@ -8,183 +8,166 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
 	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 )
 
-// Runs knows which workflow runs are over.
+// Runs tells whether a workflow run has completed.
 type Runs interface {
 	Completed(context.Context, githubapi.Run) (bool, error)
 }
 
-// answer is what is known of a run.
-type answer int
+// runState is what is known of a run.
+type runState int
 
 const (
-	unasked answer = iota // nobody is asked any more
-	over
+	notAsked runState = iota // GitHub is not asked any more
+	completed
 	running
-	hidden // GitHub does not show it
-	silent // GitHub did not answer
+	hidden     // GitHub does not show it to this token
+	unanswered // GitHub did not answer
 )
 
 const (
-	// ShortWait is how long GitHub's rate limit is waited for. A longer one is
-	// for the next sweep: age decides until then.
-	ShortWait = 10 * time.Second
-	// tries is how often a question is asked that GitHub fails to answer.
-	tries = 4
-	// mute is how many questions in a row may go without an answer before GitHub
-	// is left alone.
-	mute = 4
+	// MaxGitHubWait is how long the sweep waits for GitHub's rate limit. After a
+	// longer one, age alone decides until the next sweep.
+	MaxGitHubWait = 10 * time.Second
+	// maxAttempts is how often a request that GitHub fails to answer is sent.
+	maxAttempts = 4
+	// maxUnanswered is how many runs in a row may go unanswered before GitHub is not
+	// asked any more.
+	maxUnanswered = 4
 )
 
-// questions asks about each run once, however many leases it has: one goroutine
-// opens a question, others answer it, and another awaits the answer.
-type questions struct {
-	runs Runs
-	log  Log
+// runLookup looks up each run once, however many leases it has.
+type runLookup struct {
+	runs    Runs
+	log     Log
+	slots   *semaphore.Weighted
+	flights singleflight.Group // by run
 
-	mu    sync.Mutex
-	known recent[answer]           // by run, and by repository where none of its runs is shown
-	open  map[string]chan struct{} // by run: closed when it is answered
-	shut  bool
-	muted int   // questions in a row without an answer
-	wrong error // the token is not taken
+	mu             sync.Mutex
+	known          recent[runState] // by run, and by repository where none of its runs is shown
+	closed         bool
+	unanswered     int   // runs in a row
+	credentialsErr error // GitHub refuses the token
 }
 
-// keys are what the answer about a run can be known by.
-func keys(run githubapi.Run) (key, repository string) {
+// cacheKeys are the keys of a run and of its repository.
+func cacheKeys(run githubapi.Run) (key, repository string) {
 	repository = strings.ToLower(run.Repository)
 	return repository + " " + run.ID + "." + run.Attempt, repository
 }
 
-func (q *questions) lookup(run githubapi.Run) (answer, bool) {
-	key, repository := keys(run)
-	if a, ok := q.known.get(key); ok {
-		return a, true
-	}
-	return q.known.get(repository)
-}
-
-// ask opens a question, unless there is one, or an answer, or nobody to ask.
-func (q *questions) ask(run githubapi.Run) (opened bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	key, _ := keys(run)
-	if _, known := q.lookup(run); known || q.shut || q.open[key] != nil {
-		return false
-	}
-	if q.open == nil {
-		q.open = map[string]chan struct{}{}
-	}
-	q.open[key] = make(chan struct{})
-	return true
-}
-
-// await waits for the answer to a question that was opened.
-func (q *questions) await(run githubapi.Run) answer {
-	key, _ := keys(run)
-	q.mu.Lock()
-	asked := q.open[key]
-	q.mu.Unlock()
-	if asked != nil {
-		<-asked
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	a, _ := q.lookup(run)
-	return a
-}
-
-// answer closes a question: with GitHub's answer, with what follows from its
-// refusal, or with none.
-func (q *questions) answer(ctx context.Context, run githubapi.Run) {
-	key, repository := keys(run)
-	q.mu.Lock()
-	_, known := q.lookup(run)
-	none := known || q.shut || ctx.Err() != nil
-	q.mu.Unlock()
-	var a answer
-	var err error
-	if !none {
-		a, err = q.send(ctx, run)
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	close(q.open[key])
-	delete(q.open, key)
-	switch {
-	case none:
-	case err == nil:
-		q.muted = 0
-		q.known.put(key, a)
-	case ctx.Err() == nil:
-		q.refused(err, key, repository)
-	}
-}
-
-// send asks, more than once where that can help soon.
-func (q *questions) send(ctx context.Context, run githubapi.Run) (a answer, err error) {
-	n := 0
-	err = httpclient.Retry(ctx, q.log, "GitHub", func(ctx context.Context) error {
-		isOver, err := q.runs.Completed(ctx, run)
-		if a = running; isOver {
-			a = over
+// state looks up a run, or returns what is known of it.
+func (l *runLookup) state(ctx context.Context, run githubapi.Run) runState {
+	key, repository := cacheKeys(run)
+	state, _, _ := l.flights.Do(key, func() (any, error) {
+		if s, known := l.cached(key, repository); known {
+			return s, nil
 		}
-		if _, wait := httpclient.Retryable(err); wait > ShortWait {
-			return httpclient.Permanent(err)
+		if err := l.slots.Acquire(ctx, 1); err != nil {
+			return notAsked, nil
 		}
-		if n++; n == tries {
+		defer l.slots.Release(1)
+		// Another answer may have settled it meanwhile.
+		if s, known := l.cached(key, repository); known || ctx.Err() != nil {
+			return s, nil
+		}
+		s, err := l.ask(ctx, run)
+		return l.record(ctx, key, repository, s, err), nil
+	})
+	return state.(runState)
+}
+
+// cached returns what is known of a run. It is known too that GitHub is not asked
+// any more.
+func (l *runLookup) cached(key, repository string) (s runState, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, known = l.known.get(key); known {
+		return s, true
+	}
+	if s, known = l.known.get(repository); known {
+		return s, true
+	}
+	return notAsked, l.closed
+}
+
+// ask asks GitHub, and asks again where that can help soon.
+func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err error) {
+	attempts := 0
+	err = httpclient.Retry(ctx, l.log, "GitHub", func(ctx context.Context) error {
+		done, err := l.runs.Completed(ctx, run)
+		if s = running; done {
+			s = completed
+		}
+		attempts++
+		if _, wait := httpclient.Retryable(err); wait > MaxGitHubWait || attempts == maxAttempts {
 			return httpclient.Permanent(err)
 		}
 		return err
 	})
-	return a, err
+	return s, err
 }
 
-// refused draws the conclusion from a question that was not answered, and says
-// so once where it is about more than the one run.
-func (q *questions) refused(err error, key, repository string) {
+// record remembers an answer, or what follows from an error, and returns what is
+// known of the run now. It logs an error once where it concerns more than one run.
+func (l *runLookup) record(ctx context.Context, key, repository string, s runState, err error) runState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
+	case err == nil:
+		l.unanswered = 0
+		l.known.put(key, s)
+		return s
+	case ctx.Err() != nil:
+		return notAsked
 	case errors.Is(err, githubapi.ErrNotFound):
-		q.muted = 0
-		q.known.put(key, hidden)
+		l.unanswered = 0
+		l.known.put(key, hidden)
+		return hidden
 	case errors.Is(err, githubapi.ErrForbidden), errors.Is(err, githubapi.ErrMoved):
-		q.muted = 0
-		if _, told := q.known.get(repository); !told {
-			q.known.put(repository, hidden)
-			q.log.Warning("GitHub does not answer", explained(err, "the leases of "+repository+" are left to their age"))
+		l.unanswered = 0
+		if _, logged := l.known.get(repository); !logged {
+			l.known.put(repository, hidden)
+			l.log.Warning("GitHub does not answer", withConsequence(err, "age alone decides on the leases of "+repository))
 		}
+		return hidden
 	case errors.Is(err, githubapi.ErrCredentials):
-		if q.wrong == nil {
-			q.log.Infof("%v; going on by age alone", err)
+		if l.credentialsErr == nil {
+			l.log.Infof("%v; continuing by age alone", err)
 		}
-		q.shut, q.wrong = true, err
+		l.closed, l.credentialsErr = true, err
+		return notAsked
 	case errors.Is(err, githubapi.ErrLimited):
-		q.close(err)
-	default:
-		q.known.put(key, silent)
-		q.log.Infof("%v; the leases of this run are left to their age", err)
-		if q.muted++; q.muted == mute {
-			q.close(err)
-		}
+		l.close(err)
+		return notAsked
 	}
+	l.known.put(key, unanswered)
+	l.log.Infof("%v; age alone decides on the leases of this run", err)
+	if l.unanswered++; l.unanswered == maxUnanswered {
+		l.close(err)
+	}
+	return unanswered
 }
 
-// close ends all questions.
-func (q *questions) close(err error) {
-	if !q.shut {
-		q.log.Warning("GitHub is not asked any more", explained(err, "the other leases are left to their age"))
+// close makes this the last error: GitHub is not asked any more.
+func (l *runLookup) close(err error) {
+	if !l.closed {
+		l.log.Warning("GitHub is not asked any more", withConsequence(err, "age alone decides on the other leases"))
 	}
-	q.shut = true
+	l.closed = true
 }
 
-// explained is what follows from an error, with what to change on a line of its
-// own.
-func explained(err error, what string) string {
-	text := fmt.Sprintf("%v; %s", err, what)
+// withConsequence is an error with what follows from it. Its hint is on a line of
+// its own.
+func withConsequence(err error, consequence string) string {
+	text := fmt.Sprintf("%v; %s", err, consequence)
 	if h := hint.Of(err); h != "" {
 		text += "\n" + h
 	}

@@ -36,10 +36,10 @@ func TestOneQuestionPerRun(t *testing.T) {
 		}
 		// Old ones are not asked about.
 		s.put(leaseOf("octo/tools", 999, 1), old)
-		tally, err := s.github(s.sweeper()).Sweep(t.Context())
+		counts, err := s.github(s.sweeper()).Run(t.Context())
 		// Run 0 is none, whatever is said of it.
-		if err != nil || tally != (Counts{Released: over - 10 + 1, Running: 300, Hidden: 150, Young: 10}) {
-			t.Errorf("%+v, %v", tally, err)
+		if err != nil || counts != (Counts{Revoked: over - 10 + 1, Running: 300, Hidden: 150, Young: 10}) {
+			t.Errorf("%+v, %v", counts, err)
 		}
 		if len(s.asked) != 89 { // run 0 is none
 			t.Errorf("%d runs were asked about", len(s.asked))
@@ -65,8 +65,8 @@ func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
 			s.put(leaseOf("octo/tools", i+1, i), fresh5m)
 			s.runs[fmt.Sprintf("octo/tools %d.1", i+1)] = "completed"
 		}
-		if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally.Released != n {
-			t.Errorf("%+v, %v", tally, err)
+		if counts, err := s.github(s.sweeper()).Run(t.Context()); err != nil || counts.Revoked != n {
+			t.Errorf("%+v, %v", counts, err)
 		}
 		// Four questions and four revocations at a time, and a few round trips
 		// for the list.
@@ -82,20 +82,20 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name   string
-		status string // of the runs 101 to 140; those after are completed
+		status string // of the first 40 runs that are asked about; the others are completed
 		asked  int    // questions about the 40, at most
-		tally  Counts
+		counts Counts
 		warned string
 		err    string
 	}{
-		{name: "not found", status: "404", asked: 40, tally: Counts{Released: 40, Hidden: 40}},
-		{name: "forbidden", status: "403", asked: 4, tally: Counts{Released: 0, Hidden: 80}, warned: "forbid"},
-		{name: "moved", status: "301", asked: 4, tally: Counts{Hidden: 80}, warned: "a redirect"},
-		{name: "limited for an hour", status: "403 3600", asked: 4, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited by the minute", status: "429", asked: 4, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited again and again", status: "429 5", asked: 16, tally: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "out of order", status: "500", asked: 28, tally: Counts{Young: 73, Silent: 7}, warned: "GitHub is not asked any more"},
-		{name: "credentials", status: "401", asked: 4, tally: Counts{Young: 80}, err: "age alone could decide: ask GitHub about run 10"},
+		{name: "not found", status: "404", asked: 40, counts: Counts{Revoked: 40, Hidden: 40}},
+		{name: "forbidden", status: "403", asked: 4, counts: Counts{Revoked: 0, Hidden: 80}, warned: "forbid"},
+		{name: "moved", status: "301", asked: 4, counts: Counts{Hidden: 80}, warned: "a redirect"},
+		{name: "limited for an hour", status: "403 3600", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited by the minute", status: "429", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "limited again and again", status: "429 5", asked: 16, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
+		{name: "out of order", status: "500", asked: 28, counts: Counts{Young: 73, Unanswered: 7}, warned: "GitHub is not asked any more"},
+		{name: "credentials", status: "401", asked: 4, counts: Counts{Young: 80}, err: "age alone decided: ask GitHub about run 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,22 +103,23 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 				s := newShelf(t)
 				for i := range 80 {
 					s.put(leaseOf("octo/tools", 101+i, i), fresh5m)
-					status := tc.status
-					if i >= 40 {
-						status = "completed"
+				}
+				s.status = func(n int) string {
+					if n < 40 {
+						return tc.status
 					}
-					s.runs[fmt.Sprintf("octo/tools %d.1", 101+i)] = status
+					return "completed"
 				}
 				s.put(leaseOf("octo/tools", 999, 1), old)
-				tc.tally.Released++
-				tally, err := s.github(s.sweeper()).Sweep(t.Context())
+				tc.counts.Revoked++
+				counts, err := s.github(s.sweeper()).Run(t.Context())
 				if (err == nil) != (tc.err == "") || err != nil && (!strings.HasPrefix(err.Error(), tc.err) || !errors.Is(err, githubapi.ErrCredentials) || !strings.Contains(hint.Of(err), "github-token")) {
 					t.Errorf("%v (%s)", err, hint.Of(err))
 				}
-				if s.requests["run"] > tc.asked+tally.Released-1 || tally != tc.tally {
+				if s.requests["run"] > tc.asked+counts.Revoked-1 || counts != tc.counts {
 					// How many of those in flight come to an end is a matter of order.
-					if tally.Young+tally.Silent != tc.tally.Young+tc.tally.Silent || tally.Silent < mute != (tc.tally.Silent < mute) || s.requests["run"] > tc.asked+4 {
-						t.Errorf("%+v, want %+v, after %d questions", tally, tc.tally, s.requests["run"])
+					if counts.Young+counts.Unanswered != tc.counts.Young+tc.counts.Unanswered || counts.Unanswered < maxUnanswered != (tc.counts.Unanswered < maxUnanswered) || s.requests["run"] > tc.asked+4 {
+						t.Errorf("%+v, want %+v, after %d questions", counts, tc.counts, s.requests["run"])
 					}
 				}
 				if tc.warned == "" && len(s.warnings) > 0 || tc.warned != "" && (len(s.warnings) != 1 || !strings.Contains(strings.ToLower(s.warnings[0]), strings.ToLower(tc.warned))) {
@@ -147,8 +148,8 @@ func TestGitHubAnswersLater(t *testing.T) {
 					defer s.mu.Unlock()
 					s.runs["octo/tools 107.1"] = "completed"
 				})
-				if tally, err := s.github(s.sweeper()).Sweep(t.Context()); err != nil || tally != (Counts{Released: 20}) || len(s.warnings) > 0 {
-					t.Errorf("%+v, %v, %q", tally, err, s.warnings)
+				if counts, err := s.github(s.sweeper()).Run(t.Context()); err != nil || counts != (Counts{Revoked: 20}) || len(s.warnings) > 0 {
+					t.Errorf("%+v, %v, %q", counts, err, s.warnings)
 				}
 			})
 		})
@@ -167,9 +168,9 @@ func TestQuestionsAreStopped(t *testing.T) {
 		ctx, stop := context.WithCancelCause(t.Context())
 		defer stop(nil)
 		time.AfterFunc(3*time.Second, func() { stop(errSignal) })
-		tally, err := s.github(s.sweeper()).Sweep(ctx)
-		if took := time.Since(s.start); took != 3*time.Second || !errors.Is(err, errSignal) || tally != (Counts{Left: 20}) || len(s.warnings) > 0 {
-			t.Errorf("%+v, %v after %s; %q", tally, err, took, s.warnings)
+		counts, err := s.github(s.sweeper()).Run(ctx)
+		if took := time.Since(s.start); took != 3*time.Second || !errors.Is(err, errSignal) || counts != (Counts{NotReached: 20}) || len(s.warnings) > 0 {
+			t.Errorf("%+v, %v after %s; %q", counts, err, took, s.warnings)
 		}
 	})
 }
@@ -185,9 +186,9 @@ func TestForbiddenIsOneRepository(t *testing.T) {
 			s.runs[fmt.Sprintf("octo/a %d.1", i+1)] = "403"
 			s.runs[fmt.Sprintf("octo/b %d.1", i+1)] = "completed"
 		}
-		tally, err := s.github(s.sweeper()).Sweep(t.Context())
-		if err != nil || tally != (Counts{Released: 30, Hidden: 30}) || s.requests["run"] > 34 {
-			t.Errorf("%+v, %v, %d questions", tally, err, s.requests["run"])
+		counts, err := s.github(s.sweeper()).Run(t.Context())
+		if err != nil || counts != (Counts{Revoked: 30, Hidden: 30}) || s.requests["run"] > 34 {
+			t.Errorf("%+v, %v, %d questions", counts, err, s.requests["run"])
 		}
 		if len(s.warnings) != 1 || !strings.Contains(s.warnings[0], "octo/a") || !slices.ContainsFunc(s.warnings, func(w string) bool { return strings.Contains(w, "\ngive github-token the permission") }) {
 			t.Errorf("%q", s.warnings)

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/githubapi"
 	"azdo-pat/internal/hint"
@@ -16,11 +19,11 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// Listing is the API that a [Sweeper] needs. An error that is no [*pat.Error] is
-// about more than the one request and ends the sweep.
-type Listing interface {
+// PATs is the API that a [Sweeper] needs. An error other than a [*pat.Error]
+// concerns every request, not just one, and ends the sweep.
+type PATs interface {
 	Next(context.Context, *pat.Cursor) ([]pat.Token, error)
-	// Revoke ends a PAT that Next has shown.
+	// Revoke revokes a PAT that Next has returned.
 	Revoke(ctx context.Context, id string) (gone bool, err error)
 	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
 }
@@ -31,301 +34,237 @@ type Log interface {
 	Warning(title, text string)
 }
 
-// Sweeper releases the leases that earlier jobs left behind.
+// Sweeper revokes leases that earlier jobs left behind.
 type Sweeper struct {
-	PATs Listing
-	// Runs knows which workflow runs are over; nil: nobody does.
+	PATs PATs
+	// Runs tells which workflow runs have completed. If it is nil, age alone
+	// decides.
 	Runs Runs
-	// OlderThan is the age from which on a lease is released, whatever else is
-	// known of it.
+	// OlderThan is the age from which a lease is revoked in any case.
 	OlderThan time.Duration
-	// Repository, OWNER/REPO, leaves alone what other repositories minted; "":
-	// all.
+	// Repository limits the sweep to leases of one OWNER/REPO; empty: all.
 	Repository string
-	// DryRun releases nothing.
+	// DryRun revokes nothing.
 	DryRun bool
-	// Times are what Azure DevOps' clock can show now, the likeliest first.
+	// Times are what Azure DevOps' clock may show now, the likeliest first.
 	Times func() []time.Time
 	// Ready waits for as long as Azure DevOps has asked for before the next
-	// request; nil: it never asks.
+	// request; nil: no wait.
 	Ready func(context.Context) error
 	Log   Log
-	// Report is told what became of each lease that is to be released, one at a
-	// time, while the sweep goes on.
-	Report func(Swept)
+	// Report is called with each lease that was to be revoked, during the sweep.
+	// Calls do not overlap.
+	Report func(Result)
 }
 
-// Outcome is what became of a lease that was to be released.
-type Outcome string
-
-// The outcomes.
-const (
-	Released    Outcome = "revoked"
-	WouldBe     Outcome = "would revoke" // DryRun
-	EndedBefore Outcome = "had ended"    // somebody else was first
-	NotReleased Outcome = "failed"
-)
-
-// Reason is why a lease was to be released.
-type Reason string
-
-// The reasons.
-const (
-	Old     Reason = "older than"
-	RunOver Reason = "run completed"
-)
-
-// Swept is a lease that was to be released, and what became of it.
-type Swept struct {
+// Result is a lease that was to be revoked, and the outcome.
+type Result struct {
 	ID, Name  string
-	ValidFrom time.Time     // zero: not known
+	ValidFrom time.Time     // zero: unknown
 	Age       time.Duration // by Azure DevOps' clock
 	AgeKnown  bool
 	Reason    Reason
 	Outcome   Outcome
-	Err       error // NotReleased
+	Err       error // of the outcome Failed
 }
 
-// Tally counts PATs.
-type Counts struct {
-	// By outcome.
-	Released, WouldBe, EndedBefore, NotReleased int
-	// Left were to be released, or to be asked about, when the sweep was stopped.
-	Left int
-	// What was left alone, and why, as far as the list was read the last time.
-	Foreign   int // the name is not of our form
-	Elsewhere int // not of the repository
-	Young     int // younger than OlderThan, and nobody was asked about the run
-	Running   int // the run is not over
-	Hidden    int // young, and GitHub does not show the run
-	Silent    int // young, and GitHub did not answer
-	Undated   int // its age is not known
-}
+// Outcome is what became of a lease that was to be revoked.
+type Outcome string
 
-// Kept is how many leases were left alone.
-func (t Counts) Kept() int {
-	return t.Elsewhere + t.Young + t.Running + t.Hidden + t.Silent + t.Undated
-}
+// The outcomes.
+const (
+	Revoked     Outcome = "revoked"
+	WouldRevoke Outcome = "would revoke" // a dry run
+	HadEnded    Outcome = "had ended"    // it was revoked or expired before
+	Failed      Outcome = "failed"
+)
 
-// String is the tally in words.
-func (t Counts) String() string {
-	parts := []string{fmt.Sprintf("%d revoked", t.Released)}
-	for _, part := range []struct {
-		n    int
-		text string
-	}{
-		{t.WouldBe, "%d would be revoked"},
-		{t.EndedBefore, "%d had ended"},
-		{t.NotReleased, "%d failed"},
-		{t.Left, "%d not got to"},
-		{t.Kept(), "%d kept"},
-		{t.Foreign, "%d of the user's other tokens not touched"},
-	} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf(part.text, part.n))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
+// Reason is why a lease was to be revoked.
+type Reason string
+
+// The reasons.
+const (
+	TooOld       Reason = "older than"
+	RunCompleted Reason = "run completed"
+)
 
 const (
-	// inFlight is how many PATs are revoked at a time, and about how many runs is
-	// asked.
-	inFlight = 4
-	// queue is how many PATs wait for that at most: about a page, so that the
-	// next page is there when one is done.
-	queue = 100
-	// enough is how long a revocation that fails in a way that may pass is tried
-	// again, where the server does not say how long.
-	enough = time.Minute
-	// hopeless is how many revocations in a row may fail before the others are
-	// not tried any more.
-	hopeless = 2 * inFlight
-	// progress is how often a long sweep says how far it is.
-	progress = 10 * time.Second
-	// passes is how often the list is read at most. Where each revokes half of
-	// what is left, 14 do for a million.
-	passes = 32
-	// quietPasses is how many of them in a row may find nothing to revoke and yet
-	// show what is revoked.
-	quietPasses = 3
-	// passPause is how long to wait before the list is read again where nothing
-	// was revoked.
+	// concurrency is how many PATs are revoked at the same time, and how many runs
+	// are looked up.
+	concurrency = 4
+	// maxPending is how many leases wait for that at most: about a page, so that
+	// the next page has arrived when they are done.
+	maxPending = 100
+	// retryTime is how long a failing revocation is tried again, if the server does
+	// not say how long to wait.
+	retryTime = time.Minute
+	// maxFailures is how many revocations may fail in a row before the sweep ends.
+	maxFailures = 2 * concurrency
+	// progressInterval is how often a long sweep logs its progress.
+	progressInterval = 10 * time.Second
+	// maxPasses is how often the list is read at most. If each pass revokes half of
+	// what is left, 14 are enough for a million.
+	maxPasses = 32
+	// maxIdlePasses is how many passes in a row may revoke nothing while the list
+	// still shows revoked PATs.
+	maxIdlePasses = 3
+	// passPause is how long to wait before the list is read again after a pass that
+	// revoked nothing.
 	passPause = 2 * time.Second
 	// stopTimeout is how long revocations in flight may go on after the sweep was
 	// told to stop.
 	stopTimeout = 4500 * time.Millisecond
 )
 
-// Sweep reads the list of active PATs page by page and revokes what is to be
-// revoked meanwhile, in bounded memory.
+// Run reads the list of active PATs page by page and revokes leases at the same
+// time, in bounded memory.
 //
-// A page can shift when something before it is revoked: the server may go on at
-// an offset into what is active then, in which case one pass sees about every
-// other PAT. So a list of several pages out of which something was revoked is
-// read again; and so is one that still shows what is revoked already, a few
-// times, since that may vanish between two pages. When a sweep fails or is
-// stopped, all that is in flight is waited for, and the next one goes on with
+// Revoking a PAT can shift the pages behind it. The server may continue at an
+// offset into the PATs that are active then, in which case one pass sees about
+// half of them. So Run reads a list of several pages again if something on it was
+// revoked. It also reads it again, a few times, if it still shows PATs that are
+// revoked, since they may vanish between two pages. When a sweep fails or is
+// stopped, Run waits for the requests in flight; the next sweep continues with
 // what is left.
-func (s *Sweeper) Sweep(ctx context.Context) (Counts, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	patient, cancel := outliving(ctx)
-	defer cancel()
-	w := &sweep{Sweeper: s, patient: patient, stop: stop, questions: questions{runs: s.Runs, log: s.Log}}
-	defer w.tell()()
+func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
+	w := &sweep{
+		Sweeper: s, slots: semaphore.NewWeighted(concurrency),
+		runs: runLookup{runs: s.Runs, log: s.Log, slots: semaphore.NewWeighted(concurrency)},
+	}
+	defer w.logProgress()()
 
 	var err error
 	for again := true; again; {
 		again, err = w.pass(ctx)
-		if w.passes++; again && w.passes == passes {
-			err = fmt.Errorf("the list of PATs was read %d times and is still not done", passes)
+		w.passes++
+		if again && w.passes == maxPasses {
+			err = fmt.Errorf("read the list of PATs %d times without reaching its end", maxPasses)
 			break
 		}
-		if again && w.quiet > 0 {
-			rest(ctx, passPause)
+		if again && w.idlePasses > 0 {
+			sleep(ctx, passPause)
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	const again = "run it again: it goes on with what is left"
-	switch t := w.tally; {
-	case ctx.Err() != nil && !w.complete:
-		err = context.Cause(ctx)
-		if errors.Is(w.late, err) {
-			err = w.late
-		} else if w.late != nil {
-			err = fmt.Errorf("%w: %w", err, w.late)
+	return w.counts, w.conclude(err)
+}
+
+// conclude is the error of a sweep whose last pass ended with err.
+func (w *sweep) conclude(err error) error {
+	const again = "run it again: it continues with what is left"
+	switch c := w.counts; {
+	case w.stopped != nil && !w.complete:
+		switch {
+		case w.outOfTime == nil:
+			return w.stopped
+		case errors.Is(w.outOfTime, w.stopped):
+			return w.outOfTime
 		}
-	case err == nil && t.Left > 0:
-		err = hint.Add(fmt.Errorf("no time was left for %d leases: %w", t.Left, w.late), again+"; or give timeout a longer duration")
-	case err == nil && t.NotReleased > 0:
-		err = hint.Add(fmt.Errorf("%d of %d leases could not be revoked", t.NotReleased, t.NotReleased+t.Released+t.EndedBefore),
+		return fmt.Errorf("%w: %w", w.stopped, w.outOfTime)
+	case err != nil:
+		return err
+	case c.NotReached > 0:
+		return hint.Add(fmt.Errorf("no time was left for %d leases: %w", c.NotReached, w.outOfTime), again+"; or give timeout a longer duration")
+	case c.Failed > 0:
+		return hint.Add(fmt.Errorf("%d of %d leases could not be revoked", c.Failed, c.Failed+c.Revoked+c.HadEnded),
 			"each is named above; "+again)
-	case err == nil && w.questions.wrong != nil:
-		err = fmt.Errorf("age alone could decide: %w", w.questions.wrong)
+	case w.runs.credentialsErr != nil:
+		return fmt.Errorf("age alone decided: %w", w.runs.credentialsErr)
 	}
-	return w.tally, err
+	return nil
 }
 
-// outliving is a context for what is in flight when ctx ends: it gets a little
-// longer.
-func outliving(ctx context.Context) (context.Context, func()) {
-	patient, cancel := context.WithCancelCause(httpclient.Outliving(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(stopTimeout, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(patient, func() { timer.Stop() })
-	})
-	return patient, func() { stop(); cancel(nil) }
-}
-
-// sweep is one call of [Sweeper.Sweep].
+// sweep is one call of [Sweeper.Run].
 type sweep struct {
 	*Sweeper
-	patient   context.Context // for what is in flight
-	stop      context.CancelCauseFunc
-	questions questions
+	slots *semaphore.Weighted // to revoke
+	runs  runLookup
 
-	mu    sync.Mutex
-	tally Counts
-	// taken are those that were to be revoked, by id: they may be listed for a
-	// while after, and what failed is not tried in the next pass.
-	// It is true of what is known to be revoked.
-	taken  recent[bool]
-	failed int // in a row
-	ended  int // in this pass
-	stale  int // shown in this pass although it is known to be revoked
+	mu     sync.Mutex
+	counts Counts
+	// claimed are the ids of leases that were to be revoked: they may be listed for
+	// a while after, and one that failed is not tried again in the next pass. The
+	// value reports whether the lease is known to be revoked.
+	claimed  recent[bool]
+	failures int // in a row
+	revoked  int // in this pass
+	stale    int // listed in this pass although known to be revoked
 
-	passes   int
-	quiet    int   // passes in a row in which nothing was revoked
-	complete bool  // the last pass has left nothing to do
-	late     error // what would have been tried again, had there been time
-	outdated bool  // a pass ended early, and had revoked nothing
+	passes     int
+	idlePasses int   // passes in a row in which nothing was revoked
+	restarted  bool  // a pass that revoked nothing ended early
+	complete   bool  // the last pass left nothing to do
+	stopped    error // why the sweep ended early
+	outOfTime  error // of a revocation that would have been tried again with more time
 }
 
-// candidate is a lease that is to be revoked, or about whose run is to be asked.
+// candidate is a lease that is to be revoked, at once if it has a reason,
+// otherwise if its run has completed.
 type candidate struct {
-	Swept
+	Result
 	run githubapi.Run
 }
 
-// pass reads the list once. It reports whether it must be read again.
+// pass reads the list once. It reports whether the list must be read again.
 func (w *sweep) pass(ctx context.Context) (again bool, err error) {
-	w.mu.Lock()
-	t := w.tally
-	w.tally = Counts{Released: t.Released, WouldBe: t.WouldBe, EndedBefore: t.EndedBefore, NotReleased: t.NotReleased, Left: t.Left}
-	w.ended, w.stale = 0, 0
-	w.mu.Unlock()
+	w.startPass()
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(maxPending + concurrency + 1) // the list too
+	inFlight, cancel := httpclient.WithGracePeriod(groupCtx, stopTimeout)
+	defer cancel()
 
-	ahead, young, doomed := make(chan githubapi.Run, queue), make(chan candidate, queue), make(chan candidate, queue)
-	var asking, revoking sync.WaitGroup
-	for range inFlight {
-		revoking.Go(func() {
-			for c := range doomed {
-				w.release(ctx, c.Swept)
+	cursor := pat.NewCursor(pat.Filter{SortBy: pat.ByName, Ascending: true}) // all leases of a run together
+	var pages int
+	group.Go(func() error {
+		pages, err = w.list(groupCtx, cursor, func(t pat.Token) {
+			if c, ok := w.examine(t); ok {
+				group.Go(func() error { return w.handle(groupCtx, inFlight, c) })
 			}
 		})
-	}
-	// While a lease waits for the answer about its run, the runs of those behind
-	// it are asked about.
-	for range inFlight {
-		asking.Go(func() {
-			for run := range ahead {
-				w.questions.answer(ctx, run)
-			}
-		})
-	}
-	asking.Go(func() {
-		for c := range young {
-			w.follow(ctx, c, doomed)
+		if err != nil && endsSweep(err) {
+			return err
 		}
+		return nil
 	})
-	decide := func(t pat.Token) {
-		switch c := w.judge(t); {
-		case c.Reason != "":
-			w.take(c, doomed)
-		case c.run != githubapi.Run{}:
-			if w.questions.ask(c.run) {
-				ahead <- c.run
-			}
-			young <- c
-		}
+	if failed := group.Wait(); failed != nil {
+		w.stopped = context.Cause(groupCtx)
+	} else if ctx.Err() != nil {
+		w.stopped = context.Cause(ctx)
 	}
-	at := pat.NewCursor(pat.Filter{SortBy: pat.ByName, Ascending: true}) // so that all leases of a run stand together
-	pages, err := w.list(ctx, at, decide)
-	if err != nil && !about(err) {
-		w.stop(err)
-	}
-	close(ahead)
-	close(young)
-	asking.Wait()
-	close(doomed)
-	revoking.Wait()
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.quiet++; w.ended > 0 {
-		w.quiet = 0
+	if w.idlePasses++; w.revoked > 0 {
+		w.idlePasses = 0
 	}
-	shifted := pages > 1 && (w.ended > 0 || w.stale > 0 && w.quiet < quietPasses)
-	w.complete = at.Done() && w.tally.Left == 0 && !shifted
-	if outdated(err) && pages > 0 && (w.ended > 0 || !w.outdated) {
-		// A place in the list that the server does not know any more.
-		w.outdated = w.ended == 0
+	shifted := pages > 1 && (w.revoked > 0 || w.stale > 0 && w.idlePasses < maxIdlePasses)
+	w.complete = cursor.Done() && w.counts.NotReached == 0 && !shifted
+	if isCursorError(err) && pages > 0 && (w.revoked > 0 || !w.restarted) {
+		w.restarted = w.revoked == 0
 		w.Log.Infof("%v; reading the list from its start", err)
-		return ctx.Err() == nil, nil
+		return w.stopped == nil, nil
 	}
-	return shifted && err == nil && ctx.Err() == nil, err
+	return shifted && err == nil && w.stopped == nil, err
 }
 
-// list reads the list to its end, and says how many pages it had. A page that
-// fails in a way that may pass is asked for again, and not those before it.
-func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) (pages int, err error) {
-	for ; !at.Done() && ctx.Err() == nil; pages++ {
+// startPass resets what is counted by pass.
+func (w *sweep) startPass() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.counts
+	w.counts = Counts{Revoked: c.Revoked, WouldRevoke: c.WouldRevoke, HadEnded: c.HadEnded, Failed: c.Failed, NotReached: c.NotReached}
+	w.revoked, w.stale = 0, 0
+}
+
+// list reads the list to its end and returns the number of pages. After an error
+// that can be retried it asks for the same page again.
+func (w *sweep) list(ctx context.Context, cursor *pat.Cursor, each func(pat.Token)) (pages int, err error) {
+	for ; !cursor.Done() && ctx.Err() == nil; pages++ {
 		var tokens []pat.Token
 		err := httpclient.Retry(ctx, w.Log, "listing", func(ctx context.Context) (err error) {
 			if err = w.ready(ctx); err == nil {
-				tokens, err = w.PATs.Next(ctx, at)
+				tokens, err = w.PATs.Next(ctx, cursor)
 			}
 			return err
 		})
@@ -339,49 +278,49 @@ func (w *sweep) list(ctx context.Context, at *pat.Cursor, each func(pat.Token)) 
 	return pages, nil
 }
 
-// about reports whether an error is about one request, and not about all that
-// could follow: nobody could sign in, or the server wants to be left alone for
-// longer than there is time.
-func about(err error) bool {
+// endsSweep reports whether every further request would fail in the same way: the
+// user cannot sign in, or the server asks to wait for longer than there is time.
+func endsSweep(err error) bool {
 	var refused *pat.Error
 	var throttled *httpclient.Throttled
-	passing, asked := httpclient.Retryable(err)
-	return errors.As(err, &refused) && !(passing && asked > 0) && !errors.As(err, &throttled)
+	retryable, wait := httpclient.Retryable(err)
+	return !errors.As(err, &refused) || retryable && wait > 0 || errors.As(err, &throttled)
 }
 
-// outdated reports whether a list failed in a way that may be due to where it
-// was to go on.
-func outdated(err error) bool {
+// isCursorError reports whether a list may have failed because the server no
+// longer knows the place at which it was to continue.
+func isCursorError(err error) bool {
 	var refused *pat.Error
 	return errors.As(err, &refused) && (refused.Status == 400 || refused.Status == 404 || refused.Status == 410)
 }
 
-// judge decides what becomes of a PAT, as far as its name and its age tell: it is
-// to be revoked and why, or its run is to be asked about, or it is counted and
-// that is that.
-func (w *sweep) judge(t pat.Token) (c candidate) {
+// examine decides by name and age what to do with a PAT. It returns a candidate,
+// or false for a PAT that it has counted and that is left alone.
+func (w *sweep) examine(t pat.Token) (c candidate, ok bool) {
 	name, ours := displayname.Parse(t.DisplayName)
-	c.Swept = Swept{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
+	c.Result = Result{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
 	c.Age, c.AgeKnown = w.age(t)
 	switch {
 	case !ours:
-		w.count(&w.tally.Foreign)
-	case w.wasTaken(t.ID):
+		w.count(&w.counts.Foreign)
+	case w.wasClaimed(t.ID):
 	case w.Repository != "" && !strings.EqualFold(name.Repository, w.Repository):
-		w.count(&w.tally.Elsewhere)
+		w.count(&w.counts.OtherRepository)
 	case c.AgeKnown && c.Age >= w.OlderThan:
-		c.Reason = Old
+		c.Reason = TooOld
+		return c, true
 	case w.Runs != nil && name.RunID != "":
 		c.run = githubapi.Run{Repository: name.Repository, ID: name.RunID, Attempt: name.Attempt}
+		return c, true
 	default:
-		w.leave(c)
+		w.countYoung(c)
 	}
-	return c
+	return c, false
 }
 
-// age is how old an active PAT is. A clock that shows a time before it began, or
-// after it ended, is none. Where two can be right, the PAT is as young as either
-// says: it may be in use.
+// age is how old an active PAT is. A clock that shows a time before the PAT began,
+// or after it ended, is wrong. If several clocks may be right, the age is the lowest,
+// since the PAT may be in use.
 func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 	if t.ValidFrom.IsZero() {
 		return 0, false
@@ -397,97 +336,81 @@ func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 	return age, known
 }
 
-// leave counts a lease that is left to its age.
-func (w *sweep) leave(c candidate) {
-	if !c.AgeKnown {
-		w.count(&w.tally.Undated)
-	} else {
-		w.count(&w.tally.Young)
-	}
-}
-
-// follow decides what becomes of a lease by the answer about its run.
-func (w *sweep) follow(ctx context.Context, c candidate, doomed chan<- candidate) {
-	switch w.questions.await(c.run) {
-	case over:
-		c.Reason = RunOver
-		w.take(c, doomed)
-	case running:
-		w.count(&w.tally.Running)
-	case hidden:
-		w.count(&w.tally.Hidden)
-	case silent:
-		w.count(&w.tally.Silent)
-	case unasked:
-		if ctx.Err() != nil {
-			w.count(&w.tally.Left)
-		} else {
-			w.leave(c)
+// handle revokes a lease, if there is a reason to. What is in flight may go on
+// after ctx has ended. An error ends the sweep.
+func (w *sweep) handle(ctx, inFlight context.Context, c candidate) error {
+	if c.Reason == "" {
+		if !w.runCompleted(ctx, c) {
+			return nil
 		}
+		c.Reason = RunCompleted
 	}
-}
-
-func (w *sweep) count(n *int) { w.mu.Lock(); defer w.mu.Unlock(); *n++ }
-
-// wasTaken reports whether a lease was taken before.
-func (w *sweep) wasTaken(id string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	revoked, taken := w.taken.get(strings.ToLower(id))
-	if revoked {
-		w.stale++
+	if !w.claim(c.ID) {
+		return nil
 	}
-	return taken
-}
-
-// take has a lease revoked, unless it was taken before: a PAT can be listed twice
-// where the pages shift.
-func (w *sweep) take(c candidate, doomed chan<- candidate) {
-	w.mu.Lock()
-	revoked, before := w.taken.get(strings.ToLower(c.ID))
-	w.taken.put(strings.ToLower(c.ID), before && revoked)
-	w.mu.Unlock()
-	if !before {
-		doomed <- c
+	if w.DryRun && ctx.Err() == nil {
+		c.Outcome = WouldRevoke
+		return w.report(c.Result)
 	}
-}
-
-// release revokes a lease and says what became of it.
-func (w *sweep) release(ctx context.Context, s Swept) {
-	switch {
-	case ctx.Err() != nil:
-		w.count(&w.tally.Left)
-		return
-	case w.DryRun:
-		s.Outcome = WouldBe
-		w.report(s)
-		return
+	if err := w.slots.Acquire(ctx, 1); err != nil {
+		w.count(&w.counts.NotReached)
+		return nil
 	}
-	gone, err := w.revoke(ctx, s.ID)
+	defer w.slots.Release(1)
+	if ctx.Err() != nil {
+		w.count(&w.counts.NotReached)
+		return nil
+	}
+	gone, err := w.revoke(ctx, inFlight, c.ID)
 	switch {
 	case err == nil && gone:
-		s.Outcome = EndedBefore
+		c.Outcome = HadEnded
 	case err == nil:
-		s.Outcome = Released
-	case w.unheard(ctx, err):
-		w.count(&w.tally.Left)
-		return
+		c.Outcome = Revoked
+	case ctx.Err() == nil && endsSweep(err):
+		w.count(&w.counts.NotReached)
+		return err
+	case w.ranOutOfTime(ctx, err):
+		w.count(&w.counts.NotReached)
+		return nil
 	default:
-		s.Outcome, s.Err = NotReleased, err
+		c.Outcome, c.Err = Failed, err
 	}
-	w.report(s)
+	return w.report(c.Result)
 }
 
-// revoke revokes a PAT. What is in flight when ctx ends is waited for.
-func (w *sweep) revoke(ctx context.Context, id string) (gone bool, err error) {
+// runCompleted reports whether the run of a lease has completed. If it has not, or
+// if that is unknown, it counts the lease.
+func (w *sweep) runCompleted(ctx context.Context, c candidate) bool {
+	switch w.runs.state(ctx, c.run) {
+	case completed:
+		return true
+	case running:
+		w.count(&w.counts.Running)
+	case hidden:
+		w.count(&w.counts.Hidden)
+	case unanswered:
+		w.count(&w.counts.Unanswered)
+	case notAsked:
+		if ctx.Err() != nil {
+			w.count(&w.counts.NotReached)
+		} else {
+			w.countYoung(c)
+		}
+	}
+	return false
+}
+
+// revoke revokes a PAT. A request in flight when ctx ends is waited for.
+func (w *sweep) revoke(ctx, inFlight context.Context, id string) (gone bool, err error) {
 	begin := time.Now()
 	r := pat.Revocation{ID: id, PATs: w.PATs}
 	err = httpclient.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
 		if err = w.ready(ctx); err != nil {
 			return err
 		}
-		gone, err = r.Attempt(w.patient)
-		if _, asked := httpclient.Retryable(err); asked == 0 && time.Since(begin) >= enough {
+		gone, err = r.Attempt(inFlight)
+		if _, wait := httpclient.Retryable(err); wait == 0 && time.Since(begin) >= retryTime {
 			return httpclient.Permanent(err)
 		}
 		return err
@@ -495,17 +418,13 @@ func (w *sweep) revoke(ctx context.Context, id string) (gone bool, err error) {
 	return gone, err
 }
 
-// unheard reports whether an error says nothing of the PAT: there was no time for
-// an answer, or all that could follow would fail in the same way.
-func (w *sweep) unheard(ctx context.Context, err error) bool {
-	if ctx.Err() == nil && !about(err) {
-		w.stop(err)
-		return true
-	}
-	if passing, _ := httpclient.Retryable(err); passing {
+// ranOutOfTime reports whether a revocation failed only because there was no time
+// for an answer, or for another attempt.
+func (w *sweep) ranOutOfTime(ctx context.Context, err error) bool {
+	if retryable, _ := httpclient.Retryable(err); retryable {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.late = err
+		w.outOfTime = err
 		return true
 	}
 	var refused *pat.Error
@@ -513,56 +432,94 @@ func (w *sweep) unheard(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && !answered
 }
 
-// report counts and tells what became of a lease.
-func (w *sweep) report(s Swept) {
+// report counts a result and reports it. After too many failures in a row it
+// returns an error.
+func (w *sweep) report(r Result) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch s.Outcome {
-	case WouldBe:
-		w.tally.WouldBe++
-	case Released:
-		w.tally.Released++
-	case EndedBefore:
-		w.tally.EndedBefore++
-	case NotReleased:
-		w.tally.NotReleased++
+	switch r.Outcome {
+	case WouldRevoke:
+		w.counts.WouldRevoke++
+	case Revoked:
+		w.counts.Revoked++
+	case HadEnded:
+		w.counts.HadEnded++
+	case Failed:
+		w.counts.Failed++
 	}
-	if s.Outcome == NotReleased {
-		if w.failed++; w.failed == hopeless {
-			w.stop(hint.Add(fmt.Errorf("%d revocations in a row failed, the last one: %w", hopeless, s.Err), hint.Of(s.Err)))
+	var err error
+	if r.Outcome == Failed {
+		if w.failures++; w.failures == maxFailures {
+			err = hint.Add(fmt.Errorf("%d revocations in a row failed, the last one: %w", maxFailures, r.Err), hint.Of(r.Err))
 		}
-	} else if w.failed = 0; s.Outcome != WouldBe {
-		w.ended++
-		w.taken.put(strings.ToLower(s.ID), true)
+	} else if w.failures = 0; r.Outcome != WouldRevoke {
+		w.revoked++
+		w.claimed.put(strings.ToLower(r.ID), true)
 	}
-	w.Report(s)
+	w.Report(r)
+	return err
 }
 
-// tell says from time to time how far the sweep is, until the returned function
-// is called.
-func (w *sweep) tell() (done func()) {
-	over := make(chan struct{})
-	var telling sync.WaitGroup
-	telling.Go(func() {
-		ticker := time.NewTicker(progress)
+// wasClaimed reports whether a lease was claimed before.
+func (w *sweep) wasClaimed(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	revoked, claimed := w.claimed.get(strings.ToLower(id))
+	if revoked {
+		w.stale++
+	}
+	return claimed
+}
+
+// claim reports whether a lease is claimed for the first time: where pages shift, a
+// PAT can be listed twice.
+func (w *sweep) claim(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := strings.ToLower(id)
+	if _, before := w.claimed.get(key); before {
+		return false
+	}
+	w.claimed.put(key, false)
+	return true
+}
+
+func (w *sweep) count(n *int) { w.mu.Lock(); defer w.mu.Unlock(); *n++ }
+
+// countYoung counts a lease that is left alone because of its age.
+func (w *sweep) countYoung(c candidate) {
+	if !c.AgeKnown {
+		w.count(&w.counts.UnknownAge)
+	} else {
+		w.count(&w.counts.Young)
+	}
+}
+
+// logProgress logs the progress from time to time, until the returned function is
+// called.
+func (w *sweep) logProgress() (stop func()) {
+	done := make(chan struct{})
+	var logging sync.WaitGroup
+	logging.Go(func() {
+		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
 		for {
 			select {
-			case <-over:
+			case <-done:
 				return
 			case <-ticker.C:
 			}
 			w.mu.Lock()
-			t := w.tally
+			c := w.counts
 			w.mu.Unlock()
-			w.Log.Infof("so far: %s", t)
+			w.Log.Infof("so far: %s", c)
 		}
 	})
-	return func() { close(over); telling.Wait() }
+	return func() { close(done); logging.Wait() }
 }
 
-// ready waits for as long as Azure DevOps has asked for: it asks that of the
-// user, and not of the one request.
+// ready waits for as long as Azure DevOps has asked for. That concerns the user,
+// not a single request.
 func (w *sweep) ready(ctx context.Context) error {
 	if w.Ready == nil {
 		return nil
@@ -570,8 +527,8 @@ func (w *sweep) ready(ctx context.Context) error {
 	return w.Ready(ctx)
 }
 
-// rest waits, or returns early with ctx.
-func rest(ctx context.Context, d time.Duration) {
+// sleep waits, or returns early when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

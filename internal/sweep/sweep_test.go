@@ -42,7 +42,7 @@ func TestSweepMissesNone(t *testing.T) {
 							doomed++
 						}
 					}
-					tally, err := s.sweeper().Sweep(t.Context())
+					counts, err := s.sweeper().Run(t.Context())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -54,9 +54,9 @@ func TestSweepMissesNone(t *testing.T) {
 							t.Errorf("%d requests to revoke %s", n, id)
 						}
 					}
-					want := Counts{Released: doomed, Foreign: 124, Young: 123}
-					if tally != want || len(s.outcomes()) != doomed {
-						t.Errorf("tally %+v, want %+v; %d reported", tally, want, len(s.swept))
+					want := Counts{Revoked: doomed, Foreign: 124, Young: 123}
+					if counts != want || len(s.outcomes()) != doomed {
+						t.Errorf("counts %+v, want %+v; %d reported", counts, want, len(s.swept))
 					}
 					if s.most["revoke"] != 4 || s.most["list"] != 1 {
 						t.Errorf("in flight at most: %v", s.most)
@@ -86,8 +86,8 @@ func TestSweepOfOnePage(t *testing.T) {
 		for i := range 100 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
-		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Counts{Released: 100}) || s.requests["list"] != 1 {
-			t.Errorf("%+v, %v, %d lists", tally, err, s.requests["list"])
+		if counts, err := s.sweeper().Run(t.Context()); err != nil || counts != (Counts{Revoked: 100}) || s.requests["list"] != 1 {
+			t.Errorf("%+v, %v, %d lists", counts, err, s.requests["list"])
 		}
 		if took := time.Since(s.start); took != s.rtt*(1+25) {
 			t.Errorf("it took %s", took)
@@ -105,40 +105,40 @@ func TestSweepJudges(t *testing.T) {
 		repository string
 		status     string // of the run, if GitHub is asked
 		reason     Reason
-		tally      Counts
+		counts     Counts
 	}{
-		{name: "old", pat: leaseOf(of, 1, 1), age: 6 * time.Hour, reason: Old},
-		{name: "not yet", pat: leaseOf(of, 1, 1), age: 6*time.Hour - time.Second, tally: Counts{Young: 1}},
-		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, tally: Counts{Undated: 1}},
-		{name: "undated, and GitHub knows", pat: leaseOf(of, 1, 1), age: -1, status: "completed", reason: RunOver},
-		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", tally: Counts{Hidden: 1}},
-		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", tally: Counts{Undated: 1}},
-		{name: "of a host", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: old, reason: Old},
-		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", tally: Counts{Young: 1}},
-		{name: "of another CI system", pat: "azdo-pat contoso/demo build 7.1 x 0123456789abcdef", age: old, reason: Old},
+		{name: "old", pat: leaseOf(of, 1, 1), age: 6 * time.Hour, reason: TooOld},
+		{name: "not yet", pat: leaseOf(of, 1, 1), age: 6*time.Hour - time.Second, counts: Counts{Young: 1}},
+		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, counts: Counts{UnknownAge: 1}},
+		{name: "undated, and GitHub knows", pat: leaseOf(of, 1, 1), age: -1, status: "completed", reason: RunCompleted},
+		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", counts: Counts{Hidden: 1}},
+		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", counts: Counts{UnknownAge: 1}},
+		{name: "of a host", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: old, reason: TooOld},
+		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", counts: Counts{Young: 1}},
+		{name: "of another CI system", pat: "azdo-pat contoso/demo build 7.1 x 0123456789abcdef", age: old, reason: TooOld},
 
-		{name: "another's", pat: "azdo-pat", age: old, tally: Counts{Foreign: 1}},
-		{name: "another's, nearly ours", pat: "azdo-pat octo/tools run 1.1 build 0123456789ABCDEF", age: old, status: "completed", tally: Counts{Foreign: 1}},
-		{name: "another's, with ours in it", pat: "x azdo-pat octo/tools run 1.1 build 0123456789abcdef", age: old, tally: Counts{Foreign: 1}},
-		{name: "without a name", age: old, tally: Counts{Foreign: 1}},
+		{name: "another's", pat: "azdo-pat", age: old, counts: Counts{Foreign: 1}},
+		{name: "another's, nearly ours", pat: "azdo-pat octo/tools run 1.1 build 0123456789ABCDEF", age: old, status: "completed", counts: Counts{Foreign: 1}},
+		{name: "another's, with ours in it", pat: "x azdo-pat octo/tools run 1.1 build 0123456789abcdef", age: old, counts: Counts{Foreign: 1}},
+		{name: "without a name", age: old, counts: Counts{Foreign: 1}},
 
-		{name: "of the repository", pat: leaseOf(of, 1, 1), age: old, repository: "Octo/TOOLS", reason: Old},
-		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, tally: Counts{Elsewhere: 1}},
-		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", tally: Counts{Elsewhere: 1}},
-		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, tally: Counts{Elsewhere: 1}},
+		{name: "of the repository", pat: leaseOf(of, 1, 1), age: old, repository: "Octo/TOOLS", reason: TooOld},
+		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, counts: Counts{OtherRepository: 1}},
+		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", counts: Counts{OtherRepository: 1}},
+		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, counts: Counts{OtherRepository: 1}},
 
-		{name: "over", pat: leaseOf(of, 1, 1), age: fresh5m, status: "completed", reason: RunOver},
-		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", tally: Counts{Running: 1}},
-		{name: "running for too long", pat: leaseOf(of, 1, 1), age: old, status: "in_progress", reason: Old},
-		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", tally: Counts{Hidden: 1}},
-		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", tally: Counts{Hidden: 1}},
-		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", tally: Counts{Hidden: 1}},
-		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", tally: Counts{Silent: 1}},
-		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", tally: Counts{Silent: 1}},
-		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", tally: Counts{Young: 1}},
+		{name: "over", pat: leaseOf(of, 1, 1), age: fresh5m, status: "completed", reason: RunCompleted},
+		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", counts: Counts{Running: 1}},
+		{name: "running for too long", pat: leaseOf(of, 1, 1), age: old, status: "in_progress", reason: TooOld},
+		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", counts: Counts{Hidden: 1}},
+		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", counts: Counts{Hidden: 1}},
+		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", counts: Counts{Hidden: 1}},
+		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", counts: Counts{Unanswered: 1}},
+		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", counts: Counts{Unanswered: 1}},
+		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", counts: Counts{Young: 1}},
 		// The run id was cut, and what is left of it is another run.
-		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", tally: Counts{Young: 1}},
-		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: Old},
+		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", counts: Counts{Young: 1}},
+		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: TooOld},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -152,18 +152,18 @@ func TestSweepJudges(t *testing.T) {
 					s.runs[of+" 1.1"] = tc.status
 					s.github(w)
 				}
-				tally, err := w.Sweep(t.Context())
+				counts, err := w.Run(t.Context())
 				if (err != nil) != (tc.status == "401") {
 					t.Error(err)
 				}
 				if tc.reason != "" {
-					tc.tally.Released = 1
-					if len(s.swept) != 1 || s.swept[0].ID != id || s.swept[0].Name != tc.pat || s.swept[0].Reason != tc.reason || s.swept[0].Outcome != Released {
+					tc.counts.Revoked = 1
+					if len(s.swept) != 1 || s.swept[0].ID != id || s.swept[0].Name != tc.pat || s.swept[0].Reason != tc.reason || s.swept[0].Outcome != Revoked {
 						t.Errorf("swept %+v", s.swept)
 					}
 				}
-				if tally != tc.tally || len(s.left()) != 1-tc.tally.Released {
-					t.Errorf("tally %+v, want %+v; left %v", tally, tc.tally, s.left())
+				if counts != tc.counts || len(s.left()) != 1-tc.counts.Revoked {
+					t.Errorf("counts %+v, want %+v; left %v", counts, tc.counts, s.left())
 				}
 			})
 		})
@@ -183,16 +183,16 @@ func TestSweepAges(t *testing.T) {
 		want     Counts
 		shown    time.Duration // the age that is reported
 	}{
-		{"one clock", 7 * time.Hour, day, []time.Duration{0}, Counts{Released: 1}, 7 * time.Hour},
-		{"a second old, and the answers are dated a month ahead", time.Second, time.Hour, []time.Duration{30 * day}, Counts{Undated: 1}, 0},
+		{"one clock", 7 * time.Hour, day, []time.Duration{0}, Counts{Revoked: 1}, 7 * time.Hour},
+		{"a second old, and the answers are dated a month ahead", time.Second, time.Hour, []time.Duration{30 * day}, Counts{UnknownAge: 1}, 0},
 		{"the same, and this machine's clock can be right", time.Second, time.Hour, []time.Duration{30 * day, 0}, Counts{Young: 1}, 0},
-		{"old, and the answers are dated a month ahead", 7 * time.Hour, day, []time.Duration{30 * day, 0}, Counts{Released: 1}, 7 * time.Hour},
+		{"old, and the answers are dated a month ahead", 7 * time.Hour, day, []time.Duration{30 * day, 0}, Counts{Revoked: 1}, 7 * time.Hour},
 		{"both can be right", time.Second, day, []time.Duration{8 * time.Hour, 0}, Counts{Young: 1}, 0},
-		{"old by both", 7 * time.Hour, day, []time.Duration{8 * time.Hour, 0}, Counts{Released: 1}, 7 * time.Hour},
-		{"by this machine it has not begun", -5 * time.Hour, day, []time.Duration{12 * time.Hour, 0}, Counts{Released: 1}, 7 * time.Hour},
-		{"dated before it began", time.Hour, day, []time.Duration{-8 * time.Hour}, Counts{Undated: 1}, 0},
+		{"old by both", 7 * time.Hour, day, []time.Duration{8 * time.Hour, 0}, Counts{Revoked: 1}, 7 * time.Hour},
+		{"by this machine it has not begun", -5 * time.Hour, day, []time.Duration{12 * time.Hour, 0}, Counts{Revoked: 1}, 7 * time.Hour},
+		{"dated before it began", time.Hour, day, []time.Duration{-8 * time.Hour}, Counts{UnknownAge: 1}, 0},
 		{"begun in this second", -30 * time.Second, day, []time.Duration{0}, Counts{Young: 1}, 0},
-		{"ended in this minute", day + 30*time.Second, day, []time.Duration{0}, Counts{Released: 1}, day + 30*time.Second},
+		{"ended in this minute", day + 30*time.Second, day, []time.Duration{0}, Counts{Revoked: 1}, day + 30*time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -207,11 +207,11 @@ func TestSweepAges(t *testing.T) {
 					}
 					return times
 				}
-				tally, err := w.Sweep(t.Context())
-				if err != nil || tally != tc.want {
-					t.Errorf("%+v, %v; want %+v", tally, err, tc.want)
+				counts, err := w.Run(t.Context())
+				if err != nil || counts != tc.want {
+					t.Errorf("%+v, %v; want %+v", counts, err, tc.want)
 				}
-				if tc.want.Released > 0 && (s.swept[0].Age != tc.shown || !s.swept[0].AgeKnown) {
+				if tc.want.Revoked > 0 && (s.swept[0].Age != tc.shown || !s.swept[0].AgeKnown) {
 					t.Errorf("%+v, want an age of %s", s.swept[0], tc.shown)
 				}
 			})
@@ -231,11 +231,11 @@ func TestSweepDryRun(t *testing.T) {
 		s.runs["octo/tools 999.1"] = "completed"
 		w := s.github(s.sweeper())
 		w.DryRun = true
-		tally, err := w.Sweep(t.Context())
-		if err != nil || tally != (Counts{WouldBe: 251}) || len(s.outcomes()) != 251 || s.requests["revoke"] != 0 || s.requests["list"] != 3 {
-			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		counts, err := w.Run(t.Context())
+		if err != nil || counts != (Counts{WouldRevoke: 251}) || len(s.outcomes()) != 251 || s.requests["revoke"] != 0 || s.requests["list"] != 3 {
+			t.Errorf("%+v, %v, %v", counts, err, s.requests)
 		}
-		if len(s.left()) != 251 || s.swept[0].Outcome != WouldBe {
+		if len(s.left()) != 251 || s.swept[0].Outcome != WouldRevoke {
 			t.Errorf("%d left, %+v", len(s.left()), s.swept[0])
 		}
 	})
@@ -250,9 +250,9 @@ func TestSweepOfWhatIsGone(t *testing.T) {
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		s.put(leaseOf("octo/tools", 2, 2), old)
 		s.pats[0].revoked = time.Now()
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Counts{Released: 1, EndedBefore: 1}) || s.outcomes()[s.pats[0].id] != EndedBefore {
-			t.Errorf("%+v, %v, %+v", tally, err, s.swept)
+		counts, err := s.sweeper().Run(t.Context())
+		if err != nil || counts != (Counts{Revoked: 1, HadEnded: 1}) || s.outcomes()[s.pats[0].id] != HadEnded {
+			t.Errorf("%+v, %v, %+v", counts, err, s.swept)
 		}
 	})
 }
@@ -272,15 +272,15 @@ func TestSweepOfWhatIsRefused(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
+		counts, err := s.sweeper().Run(t.Context())
 		if err == nil || err.Error() != "80 of 400 leases could not be revoked" || hint.Of(err) == "" {
 			t.Errorf("%v (%s)", err, hint.Of(err))
 		}
-		if tally != (Counts{Released: 320, NotReleased: 80}) || s.requests["revoke"] != 400 || len(s.left()) != 80 {
-			t.Errorf("%+v; %v", tally, s.requests)
+		if counts != (Counts{Revoked: 320, Failed: 80}) || s.requests["revoke"] != 400 || len(s.left()) != 80 {
+			t.Errorf("%+v; %v", counts, s.requests)
 		}
 		for _, one := range s.swept {
-			if (one.Outcome == NotReleased) != (one.Err != nil) || one.Err != nil && !strings.Contains(one.Err.Error(), one.ID) {
+			if (one.Outcome == Failed) != (one.Err != nil) || one.Err != nil && !strings.Contains(one.Err.Error(), one.ID) {
 				t.Errorf("%+v", one)
 			}
 		}
@@ -301,12 +301,12 @@ func TestSweepGivesUp(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
+		counts, err := s.sweeper().Run(t.Context())
 		if err == nil || !strings.HasPrefix(err.Error(), "8 revocations in a row failed, the last one: revoke PAT 0") || hint.Of(err) == "" {
 			t.Errorf("%v (%s)", err, hint.Of(err))
 		}
-		if tally.Released != 100 || tally.NotReleased < 8 || tally.NotReleased > 11 || tally.Left == 0 || s.requests["revoke"] > 111 {
-			t.Errorf("%+v; %v", tally, s.requests)
+		if counts.Revoked != 100 || counts.Failed < 8 || counts.Failed > 11 || counts.NotReached == 0 || s.requests["revoke"] > 111 {
+			t.Errorf("%+v; %v", counts, s.requests)
 		}
 	})
 }
@@ -325,9 +325,9 @@ func TestSweepTriesAgain(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || tally != (Counts{Released: 19, NotReleased: 1}) {
-			t.Errorf("%+v, %v", tally, err)
+		counts, err := s.sweeper().Run(t.Context())
+		if err == nil || counts != (Counts{Revoked: 19, Failed: 1}) {
+			t.Errorf("%+v, %v", counts, err)
 		}
 		if took := time.Since(s.start); took < time.Minute || took > 2*time.Minute {
 			t.Errorf("it took %s", took)
@@ -351,9 +351,9 @@ func TestSweepHasNoTimeForSome(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		tally, err := s.sweeper().Sweep(ctx)
-		if tally != (Counts{Released: 19, Left: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
-			t.Errorf("%+v, %v (%s)", tally, err, hint.Of(err))
+		counts, err := s.sweeper().Run(ctx)
+		if counts != (Counts{Revoked: 19, NotReached: 1}) || err == nil || !strings.Contains(err.Error(), "503") || !strings.HasPrefix(hint.Of(err), "run it again") && ctx.Err() == nil {
+			t.Errorf("%+v, %v (%s)", counts, err, hint.Of(err))
 		}
 		if took := time.Since(s.start); took > 10*time.Second+stopTimeout {
 			t.Errorf("it took %s", took)
@@ -375,9 +375,9 @@ func TestSweepIsThrottled(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Counts{Released: 300}) || s.requests["revoke"] != 301 {
-			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		counts, err := s.sweeper().Run(t.Context())
+		if err != nil || counts != (Counts{Revoked: 300}) || s.requests["revoke"] != 301 {
+			t.Errorf("%+v, %v, %v", counts, err, s.requests)
 		}
 		late := 0
 		for _, sent := range append(s.sent["revoke"], s.sent["list"]...) {
@@ -408,8 +408,8 @@ func TestSweepListIsThrottled(t *testing.T) {
 			}
 			return 0, 0
 		}
-		if tally, err := s.sweeper().Sweep(t.Context()); err != nil || tally != (Counts{Released: 1, Young: 900}) {
-			t.Errorf("%+v, %v", tally, err)
+		if counts, err := s.sweeper().Run(t.Context()); err != nil || counts != (Counts{Revoked: 1, Young: 900}) {
+			t.Errorf("%+v, %v", counts, err)
 		}
 		// The first page and, beside the revocation, the second; after the answer
 		// at most the third.
@@ -435,9 +435,9 @@ func TestSweepSlowsDown(t *testing.T) {
 					s.put(leaseOf("octo/tools", i, i), old)
 				}
 				s.header = func(string, int) http.Header { return header.Clone() }
-				tally, err := s.sweeper().Sweep(t.Context())
-				if err != nil || tally != (Counts{Released: 120}) {
-					t.Errorf("%+v, %v", tally, err)
+				counts, err := s.sweeper().Run(t.Context())
+				if err != nil || counts != (Counts{Revoked: 120}) {
+					t.Errorf("%+v, %v", counts, err)
 				}
 				// In a burst there are no more than four revocations and a page of the list.
 				var all []time.Duration
@@ -459,7 +459,7 @@ func TestSweepSlowsDown(t *testing.T) {
 // One for which there is no time ends the sweep: what is left is for the next one.
 func TestSweepHasNoTimeForAPause(t *testing.T) {
 	t.Parallel()
-	for kind, tally := range map[string]Counts{"list": {Left: 20}, "revoke": {Released: 4, Left: 16}} {
+	for kind, counts := range map[string]Counts{"list": {NotReached: 20}, "revoke": {Revoked: 4, NotReached: 16}} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -475,8 +475,8 @@ func TestSweepHasNoTimeForAPause(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				got, err := s.sweeper().Sweep(ctx)
-				if err == nil || !strings.Contains(err.Error(), "Azure DevOps asks to wait 300 s") || got != tally {
+				got, err := s.sweeper().Run(ctx)
+				if err == nil || !strings.Contains(err.Error(), "Azure DevOps asks to wait 300 s") || got != counts {
 					t.Errorf("%+v, %v", got, err)
 				}
 				if took := time.Since(s.start); took > time.Second {
@@ -510,9 +510,9 @@ func TestSweepSeesOneTwice(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.github(s.sweeper()).Sweep(t.Context())
-		if err != nil || tally != (Counts{Released: 150, Foreign: 20}) || len(s.outcomes()) != 150 || s.requests["revoke"] != 150 {
-			t.Errorf("%+v, %v; %v", tally, err, s.requests)
+		counts, err := s.github(s.sweeper()).Run(t.Context())
+		if err != nil || counts != (Counts{Revoked: 150, Foreign: 20}) || len(s.outcomes()) != 150 || s.requests["revoke"] != 150 {
+			t.Errorf("%+v, %v; %v", counts, err, s.requests)
 		}
 	})
 }
@@ -537,14 +537,14 @@ func TestSweepIsThrottledForTooLong(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				defer cancel()
-				tally, err := s.sweeper().Sweep(ctx)
+				counts, err := s.sweeper().Run(ctx)
 				// From the answer, or from a request that was not sent because of it.
 				refused, throttled := (*pat.Error)(nil), (*httpclient.Throttled)(nil)
 				if !(errors.As(err, &refused) && refused.Status == 429 || errors.As(err, &throttled) && throttled.Wait == time.Hour) || hint.Of(err) == "" {
 					t.Error(err)
 				}
-				if took := time.Since(s.start); took > 5*time.Second || tally.NotReleased != 0 || tally.Left == 0 {
-					t.Errorf("it took %s: %+v", took, tally)
+				if took := time.Since(s.start); took > 5*time.Second || counts.Failed != 0 || counts.NotReached == 0 {
+					t.Errorf("it took %s: %+v", took, counts)
 				}
 			})
 		})
@@ -565,9 +565,9 @@ func TestSweepGoesOnWhereTheListFailed(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err != nil || tally != (Counts{Young: 450}) || !slices.Equal(s.pages, []string{"", "100", "200", "300", "400"}) || s.requests["list"] != 7 {
-			t.Errorf("%+v, %v, pages %q", tally, err, s.pages)
+		counts, err := s.sweeper().Run(t.Context())
+		if err != nil || counts != (Counts{Young: 450}) || !slices.Equal(s.pages, []string{"", "100", "200", "300", "400"}) || s.requests["list"] != 7 {
+			t.Errorf("%+v, %v, pages %q", counts, err, s.pages)
 		}
 	})
 }
@@ -600,12 +600,12 @@ func TestSweepStartsTheListAgain(t *testing.T) {
 					}
 					return 0, 0
 				}
-				tally, err := s.sweeper().Sweep(t.Context())
+				counts, err := s.sweeper().Run(t.Context())
 				if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) || tc.lists > 0 && s.requests["list"] != tc.lists {
 					t.Errorf("%v after %d lists", err, s.requests["list"])
 				}
-				if err == nil && tally != (Counts{Young: 450}) && tally != (Counts{Released: 450}) {
-					t.Errorf("%+v", tally)
+				if err == nil && counts != (Counts{Young: 450}) && counts != (Counts{Revoked: 450}) {
+					t.Errorf("%+v", counts)
 				}
 			})
 		})
@@ -626,9 +626,9 @@ func TestSweepOfAListThatFails(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "list PATs") || tally != (Counts{Released: 200}) || s.requests["list"] != 3 {
-			t.Errorf("%+v, %v", tally, err)
+		counts, err := s.sweeper().Run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "list PATs") || counts != (Counts{Revoked: 200}) || s.requests["list"] != 3 {
+			t.Errorf("%+v, %v", counts, err)
 		}
 	})
 }
@@ -644,9 +644,9 @@ func TestSweepIsStopped(t *testing.T) {
 		want Counts
 	}{
 		// A list, then four at a time: the third four are in flight.
-		{"soon", 2 * time.Second, 8 * time.Second, Counts{Released: 12, Left: 188}},
+		{"soon", 2 * time.Second, 8 * time.Second, Counts{Revoked: 12, NotReached: 188}},
 		// In flight for too long.
-		{"late", 10 * time.Second, 24501 * time.Millisecond, Counts{Released: 4, Left: 196}},
+		{"late", 10 * time.Second, 24501 * time.Millisecond, Counts{Revoked: 4, NotReached: 196}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -663,9 +663,9 @@ func TestSweepIsStopped(t *testing.T) {
 					after = 2*tc.rtt + time.Millisecond
 				}
 				time.AfterFunc(after, func() { stop(errSignal) })
-				tally, err := s.sweeper().Sweep(ctx)
-				if !errors.Is(err, errSignal) || tally != tc.want || len(s.left()) != 1000-tc.want.Released {
-					t.Errorf("%+v, %v; %d left", tally, err, len(s.left()))
+				counts, err := s.sweeper().Run(ctx)
+				if !errors.Is(err, errSignal) || counts != tc.want || len(s.left()) != 1000-tc.want.Revoked {
+					t.Errorf("%+v, %v; %d left", counts, err, len(s.left()))
 				}
 				if took := time.Since(s.start); took != tc.took {
 					t.Errorf("it took %s, want %s", took, tc.took)
@@ -683,8 +683,8 @@ func TestSweepIsStoppedAtItsEnd(t *testing.T) {
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		defer cancel()
-		if tally, err := s.sweeper().Sweep(ctx); err != nil || tally != (Counts{Released: 1}) {
-			t.Errorf("%+v, %v", tally, err)
+		if counts, err := s.sweeper().Run(ctx); err != nil || counts != (Counts{Revoked: 1}) {
+			t.Errorf("%+v, %v", counts, err)
 		}
 	})
 }
@@ -698,7 +698,7 @@ func TestSweepSaysHowFarItIs(t *testing.T) {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
 		s.put("mine", old)
-		if _, err := s.sweeper().Sweep(t.Context()); err != nil {
+		if _, err := s.sweeper().Run(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if n := int(time.Since(s.start) / (10 * time.Second)); len(s.logged) != n || n < 2 {
@@ -724,9 +724,9 @@ func TestSweepEndsWithTheSignIn(t *testing.T) {
 				}
 				w := s.sweeper()
 				w.PATs = &signedOut{w.PATs, kind, signIn}
-				tally, err := w.Sweep(t.Context())
-				if !errors.Is(err, signIn) || tally.NotReleased != 0 || s.requests["revoke"] > 20 {
-					t.Errorf("%+v, %v, %v", tally, err, s.requests)
+				counts, err := w.Run(t.Context())
+				if !errors.Is(err, signIn) || counts.Failed != 0 || s.requests["revoke"] > 20 {
+					t.Errorf("%+v, %v, %v", counts, err, s.requests)
 				}
 			})
 		})
@@ -736,7 +736,7 @@ func TestSweepEndsWithTheSignIn(t *testing.T) {
 // signedOut is an API that needs a new token from the second list or the tenth
 // revocation on, and gets none.
 type signedOut struct {
-	Listing
+	PATs
 	kind string
 	err  error
 }
@@ -745,14 +745,14 @@ func (o *signedOut) Next(ctx context.Context, at *pat.Cursor) ([]pat.Token, erro
 	if o.kind == "list" && at.Begun() {
 		return nil, o.err
 	}
-	return o.Listing.Next(ctx, at)
+	return o.PATs.Next(ctx, at)
 }
 
 func (o *signedOut) Revoke(ctx context.Context, id string) (bool, error) {
 	if o.kind == "revoke" && id > guid(10) {
 		return false, o.err
 	}
-	return o.Listing.Revoke(ctx, id)
+	return o.PATs.Revoke(ctx, id)
 }
 
 // A list that grows as fast as it is swept is not read for ever.
@@ -769,9 +769,9 @@ func TestSweepEnds(t *testing.T) {
 			}
 			return 0, 0
 		}
-		tally, err := s.sweeper().Sweep(t.Context())
-		if err == nil || err.Error() != "the list of PATs was read 32 times and is still not done" || tally != (Counts{Released: 32, Young: 150}) {
-			t.Errorf("%+v, %v", tally, err)
+		counts, err := s.sweeper().Run(t.Context())
+		if err == nil || err.Error() != "read the list of PATs 32 times without reaching its end" || counts != (Counts{Revoked: 32, Young: 150}) {
+			t.Errorf("%+v, %v", counts, err)
 		}
 	})
 }
@@ -780,14 +780,14 @@ func TestSweepEnds(t *testing.T) {
 func TestRecentForgets(t *testing.T) {
 	t.Parallel()
 	var r recent[int]
-	for i := range 3*remember + 5 {
+	for i := range 3*maxRecent + 5 {
 		r.put(fmt.Sprint(i), i)
 		r.put(fmt.Sprint(i), -i) // the same again takes no room
 	}
-	if len(r.values) != remember || len(r.order) != remember {
+	if len(r.values) != maxRecent || len(r.order) != maxRecent {
 		t.Errorf("%d values, %d in order", len(r.values), len(r.order))
 	}
-	for i, want := range map[int]bool{0: false, 2*remember + 4: false, 2*remember + 5: true, 3*remember + 4: true} {
+	for i, want := range map[int]bool{0: false, 2*maxRecent + 4: false, 2*maxRecent + 5: true, 3*maxRecent + 4: true} {
 		if v, ok := r.get(fmt.Sprint(i)); ok != want || ok && v != -i {
 			t.Errorf("%d: %d, %v", i, v, ok)
 		}
@@ -804,22 +804,22 @@ func TestSweepReadsIDsInAnyCase(t *testing.T) {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
 		w := s.sweeper()
-		w.PATs = &otherCase{Listing: w.PATs}
-		tally, err := w.Sweep(t.Context())
-		if err != nil || tally != (Counts{Released: 150}) || s.requests["revoke"] != 150 {
-			t.Errorf("%+v, %v, %v", tally, err, s.requests)
+		w.PATs = &otherCase{PATs: w.PATs}
+		counts, err := w.Run(t.Context())
+		if err != nil || counts != (Counts{Revoked: 150}) || s.requests["revoke"] != 150 {
+			t.Errorf("%+v, %v, %v", counts, err, s.requests)
 		}
 	})
 }
 
 // otherCase is an API that shows ids in capitals when the list is read again.
 type otherCase struct {
-	Listing
+	PATs
 	lists int
 }
 
 func (o *otherCase) Next(ctx context.Context, at *pat.Cursor) ([]pat.Token, error) {
-	tokens, err := o.Listing.Next(ctx, at)
+	tokens, err := o.PATs.Next(ctx, at)
 	if o.lists++; o.lists > 2 {
 		for i := range tokens {
 			tokens[i].ID = strings.ToUpper(tokens[i].ID)

@@ -1,0 +1,18 @@
+package httpclient
+
+import (
+	"context"
+	"time"
+)
+
+// WithGracePeriod returns a context that goes on for a while after ctx has ended, so
+// that what was begun can be finished. It then ends with the cause of ctx. A wait
+// that a service asks for still lasts no longer than ctx, see [Outliving].
+func WithGracePeriod(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	graceful, cancel := context.WithCancelCause(Outliving(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+		context.AfterFunc(graceful, func() { timer.Stop() })
+	})
+	return graceful, func() { stop(); cancel(nil) }
+}
