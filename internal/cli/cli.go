@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +16,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/hint"
-	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/process"
 	"azdo-pat/internal/sanitize"
@@ -261,163 +257,6 @@ var examples = map[string]string{
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, %d found", cmd.CommandPath(), len(args))
-	}
-	return nil
-}
-
-// addFlags gives a command a flag for every setting that it reads and that is no
-// secret. Their values are read as text; settings.Load validates them.
-func addFlags(cmd *cobra.Command, command settings.Command) {
-	for _, d := range settings.Descriptions {
-		switch {
-		case !d.HasFlag(command):
-			continue
-		case d.Repeatable:
-			cmd.Flags().StringArray(d.Name, nil, d.Text)
-		default:
-			cmd.Flags().String(d.Name, "", d.Text)
-		}
-		if d.Bool {
-			cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
-		}
-		if !strings.HasSuffix(d.Name, "-file") { // those the shell completes
-			_ = cmd.RegisterFlagCompletionFunc(d.Name, cobra.FixedCompletions(values(d), cobra.ShellCompDirectiveNoFileComp))
-		}
-	}
-	cmd.Flags().SortFlags = false
-	if cmd.ValidArgsFunction == nil {
-		cmd.ValidArgsFunction = cobra.NoFileCompletions
-	}
-}
-
-// values are those that a setting can have, where they can be listed.
-func values(d *settings.Description) []string {
-	switch {
-	case d.Name == "scopes":
-		return scopeNames()
-	case d.Bool:
-		return []string{"true", "false"}
-	}
-	return d.Values
-}
-
-// joined joins a boolean flag and the value that follows it after a space, which
-// pflag does not do. What follows "--" belongs to another program.
-func joined(args []string) []string {
-	var out []string
-	for i := 0; i < len(args); i++ {
-		if args[i] == "--" {
-			return append(out, args[i:]...)
-		}
-		isBool := slices.ContainsFunc(settings.Descriptions, func(d *settings.Description) bool {
-			return d.Bool && args[i] == "--"+d.Name
-		})
-		if isBool && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
-			out = append(out, args[i]+"="+args[i+1])
-			i++
-			continue
-		}
-		out = append(out, args[i])
-	}
-	return out
-}
-
-// flags returns the values of the flags that were given.
-func flags(cmd *cobra.Command) map[string]string {
-	given := map[string]string{}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		given[f.Name] = f.Value.String()
-		if several, ok := f.Value.(pflag.SliceValue); ok {
-			given[f.Name] = strings.Join(several.GetSlice(), " ")
-		}
-	})
-	return given
-}
-
-// source is where the settings of this call come from.
-func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
-	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
-	platform, provider := c.platform.Info(), c.platform.Provider()
-	s.Action = platform.ActionInputs
-	s.Lease = platform.Cleanup == ci.RevokeStep && c.platform.Origin("").Derived
-	if provider.Name != "" {
-		s.CI = &settings.CI{Offered: provider.Offered(), Unavailable: unavailable(provider), ServiceConnection: provider.ServiceConnection}
-	}
-	return s
-}
-
-// unavailable reports why the job cannot ask the CI system for an assertion. A
-// credential is sent only to a safe URL.
-func unavailable(p assertion.Provider) error {
-	if p.Unavailable == nil && !settings.SafeURL(p.URL) {
-		return errors.New(p.URLVariable + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost; a port from 1 to 65535, or none)")
-	}
-	return p.Unavailable
-}
-
-// load reads the settings of a command and makes the HTTP client that they ask for.
-// It masks the credentials that came with them before it reports any problem.
-func (c *app) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
-	s, wrong := settings.Load(command, src)
-	if s != nil {
-		wrong = c.newClient(command, src, s, wrong)
-	}
-	if wrong == nil {
-		c.bound(s.Timeout + ShutdownTimeout)
-	}
-	if s != nil && s.Output == settings.JSON {
-		c.platform = ci.Detect(c.options(true))
-	}
-	if err := c.maskGiven(s); err != nil {
-		return s, err
-	}
-	if s != nil {
-		c.signin = c.newSignIn(command, s)
-		for _, text := range s.Warnings {
-			c.platform.Log().Warning("azdo-pat settings", text)
-		}
-	}
-	return s, wrong
-}
-
-// newClient makes the HTTP client. A wrong ca-file is reported with the other
-// problems. In the post step the file can be gone: then it goes on without.
-func (c *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) error {
-	var kept string
-	if src.Saved != nil {
-		kept = src.Saved.Roots
-	}
-	try := func(file string) (err error) {
-		c.http, err = httpclient.NewClient(httpclient.Options{CAFile: file, KeptRoots: kept, ConnsPerHost: c.connsPerHost})
-		if err == nil && c.keeping {
-			c.roots, err = httpclient.KeepRoots(file)
-		}
-		return err
-	}
-	err := try(s.CAFile)
-	if err == nil {
-		return wrong
-	}
-	reason := sanitize.Line(err.Error(), 200)
-	if command == settings.Post && try("") == nil {
-		s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" cannot be read, continuing without it: "+reason)
-		return wrong
-	}
-	return src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))
-}
-
-// mask masks what came with the settings, and the job's own credential.
-func (c *app) maskGiven(s *settings.Settings) error {
-	var given []secret.Value
-	if s != nil {
-		given = s.Credentials()
-	}
-	given = append(given, c.platform.Credentials()...)
-	for _, v := range given {
-		// What cannot be masked of the job's own is refused where it is needed.
-		if err := c.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
-			return err
-		}
 	}
 	return nil
 }
