@@ -90,7 +90,7 @@ func Text(claim any) string {
 	return ""
 }
 
-// whyNone says why the CI system's own token is none.
+// describe says why the CI system's own token is none.
 func describe(err error) string {
 	if errors.Is(err, ErrNotJWT) {
 		return "it cannot go into a header"
@@ -98,7 +98,7 @@ func describe(err error) string {
 	return err.Error()
 }
 
-// usable makes a secret of what a source brought, if it can be one: a header
+// newAssertion makes a secret of what a source brought, if it can be one: a header
 // value cannot hold white space, and nothing that long is an assertion.
 func newAssertion(text string) (secret.Value, error) {
 	text = strings.TrimSpace(text)
@@ -117,7 +117,7 @@ func newAssertion(text string) (secret.Value, error) {
 
 var errEmpty = errors.New("it is empty")
 
-// unusable makes the error of an answer whose assertion is none. One that is
+// unusableError makes the error of an answer whose assertion is none. One that is
 // missing may be there the next time.
 func unusableError(doing string, resp *http.Response, why error, sent secret.Value) error {
 	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why), sent)

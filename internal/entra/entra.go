@@ -75,16 +75,16 @@ type Exchange struct {
 	// Claims is the JSON that a claims challenge demands of the user's token.
 	// Empty: none.
 	Claims string
-	// Keep is called with every credential as soon as it is there, so that it
+	// Mask is called with every credential as soon as it is there, so that it
 	// can be masked before anything else happens.
 	Mask func(secret.Value) error
-	// Leg, if not nil, is told of every request when it is over.
+	// Step, if not nil, is told of every request when it is over.
 	OnRequest func(Request)
 	Log       httpclient.Log
 	Now       func() time.Time
 }
 
-// Leg is one request to the token endpoint and what became of it.
+// Step is one request to the token endpoint and what became of it.
 type Request struct {
 	Name   string // what was asked for, as in [Error.Leg]
 	Client string // the client id that asked
@@ -249,7 +249,7 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// readable makes of an answer in JSON one that the library reads: without a byte
+// normalize makes of an answer in JSON one that the library reads: without a byte
 // order mark, with the content type that it has, and with a whole number of
 // seconds, where a server wrote 3599.0.
 func normalize(resp *http.Response, body []byte) []byte {

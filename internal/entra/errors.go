@@ -86,7 +86,7 @@ func (e *Error) Wait() time.Duration {
 	return e.After
 }
 
-// passing are the codes of faults that pass.
+// transientCodes are the codes of faults that pass.
 var transientCodes = []int{
 	90033, 90024, 50033, 90055,
 	90006,  // an external server could not be reached
@@ -169,7 +169,7 @@ func isForm(h http.Header) bool {
 	return mediaType == "application/x-www-form-urlencoded" || mediaType == "text/plain"
 }
 
-// unsaid removes the ids that an error has said already.
+// withoutIDs removes the ids that an error has said already.
 func withoutIDs(support string, said ...string) string {
 	ids := strings.Split(support, ", ")
 	return strings.Join(slices.DeleteFunc(ids, func(id string) bool {
@@ -178,7 +178,7 @@ func withoutIDs(support string, said ...string) string {
 	}), ", ")
 }
 
-// secretsOf are the credentials in a request.
+// credentialsIn are the credentials in a request.
 func credentialsIn(params url.Values) []secret.Value {
 	var list []secret.Value
 	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {

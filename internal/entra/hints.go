@@ -43,7 +43,7 @@ var (
 	signIn        = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
 	factor        = say("the account needs a second factor, which no job can give; use another identity, such as an agent user")
 	reseed        = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
-	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or admit the runner's network")
+	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or allow the runner's network")
 	disabled      = say("the application or its service principal is disabled in the tenant: enable it (Enterprise applications, Properties), and check client-id")
 	unknownTenant = say("check tenant-id: there is no such tenant")
 	tenant        = say("check client-id and tenant-id: this application must exist in this tenant")

@@ -60,7 +60,7 @@ type Client struct {
 // apiVersion is the version of the API whose documentation was read.
 const apiVersion = "2022-11-28"
 
-// secondary is how long GitHub wants to be left alone at least when it limits
+// secondaryLimitWait is how long GitHub wants to be left alone at least when it limits
 // without saying for how long:
 // https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
 const secondaryLimitWait = time.Minute
@@ -141,7 +141,7 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	return e
 }
 
-// limit reports whether an answer is that of a rate limit, and for how long
+// rateLimit reports whether an answer is that of a rate limit, and for how long
 // GitHub wants to be left alone.
 func (c *Client) rateLimit(resp *http.Response, message string) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusTooManyRequests {

@@ -17,31 +17,31 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// maxMessage bounds, in runes, what is repeated of a server's words.
+// maxMessage limits, in runes, the part of a server's text that is shown.
 const maxMessage = 300
 
-// CodeConditionalAccess is the code with which Azure DevOps itself enforces
-// Conditional Access, ConditionalAccess the hint for it.
+// CodeConditionalAccess is Azure DevOps' own error for Conditional Access, and
+// ConditionalAccess the hint for it.
 const CodeConditionalAccess = "VS403463"
 const ConditionalAccess = "a Conditional Access policy of the tenant stopped the request, in most cases because the runner's address is not in a named location that the policy allows: " +
-	"let an administrator of the tenant admit the runner's network, or exclude this account from the policy"
+	"let an administrator of the tenant allow the runner's network, or exclude this account from the policy"
 
-// Answer is what a service says in an answer other than the one asked for. It
-// is read in the same way whichever service it is from. All texts are single
-// clean lines without credentials.
+// Answer is the content of an unexpected answer, of any service. All texts are
+// single lines without control characters and credentials.
 type Answer struct {
-	// Message is the reason given, from wherever the service put it: JSON, a
-	// header, a page's title, plain text. Empty: none was found.
+	// Message is the reason, from JSON, a header, a page's title or plain text.
+	// Empty: none was found.
 	Message string
 	// Code is the numbered error of Azure DevOps, such as TF400813, or empty.
 	Code string
-	// TypeKey is the name of Azure DevOps' exception, or empty.
+	// TypeKey is the name of Azure DevOps' exception, such as
+	// InvalidAccessException, or empty.
 	TypeKey string
-	// JSON, HTML and Empty say what the body is: at most one of them is true.
+	// JSON, HTML and Empty describe the body. At most one of them is true.
 	JSON, HTML, Empty bool
 	// Challenge is the continuous access evaluation (CAE) challenge, if any.
 	Challenge *Challenge
-	// Support has the ids that the service's support asks for.
+	// Support lists the ids that the service's support needs, see [SupportIDs].
 	Support string
 }
 
@@ -53,10 +53,10 @@ type Challenge struct {
 	Claims string
 }
 
-// Shown is the claims as part of a sentence, or "".
+// Shown returns the claims as one line of bounded length, or "".
 func (c *Challenge) Shown() string { return sanitize.Line(c.Claims, maxMessage) }
 
-// Hint says what a challenge means for the user.
+// Hint explains the challenge to the user.
 func (c *Challenge) Hint() string {
 	text := "the token was revoked, or a Conditional Access policy does not accept it from this address (continuous access evaluation): " +
 		"look at the user's sign-in log in Entra"
@@ -66,8 +66,8 @@ func (c *Challenge) Hint() string {
 	return text
 }
 
-// ReadAnswer reads what an answer says beside what it was asked for. The given
-// secrets are removed from all texts, and so is whatever looks like a credential.
+// ReadAnswer reads an unexpected answer. It removes from all texts the given secrets
+// and whatever has the form of a credential.
 func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 	a := Answer{Support: SupportIDs(h, secrets...), Challenge: challengeOf(h)}
 	body = Bare(body)
@@ -94,18 +94,18 @@ func ReadAnswer(h http.Header, body []byte, secrets ...secret.Value) Answer {
 	return a
 }
 
-// Anonymous reports whether Azure DevOps did not accept the credential at all: it
-// then refuses the anonymous user, not the user that the credential is for.
+// Anonymous reports whether Azure DevOps did not accept the credential: it then
+// names the anonymous user, not the user of the credential.
 func (a Answer) Anonymous() bool { return Anonymous(a.Message) }
 
-// Anonymous is [Answer.Anonymous] of a message.
+// Anonymous is [Answer.Anonymous] for a message.
 func Anonymous(message string) bool { return anonymousMessage.MatchString(message) }
 
-// anonymous is TF400813 with an empty user, the anonymous principal, or no user.
+// anonymousMessage matches TF400813 with an empty user or the anonymous principal.
 var anonymousMessage = regexp.MustCompile(`(?i)\bnot available for anonymous access\b|\bTF400813: The user '(?:|a{8}(?:-a{4}){3}-a{12}|0{8}(?:-0{4}){3}-0{12})'`)
 
-// textOf is the reason in a body that is no JSON. Nothing is cut here, or half a
-// credential could be left, which [Hide] would not recognize.
+// textOf returns the reason in a body that is not JSON. It does not shorten it: half
+// of a credential would not be recognized by [Hide].
 func textOf(h http.Header, body []byte, a Answer) string {
 	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	switch {
@@ -113,8 +113,7 @@ func textOf(h http.Header, body []byte, a Answer) string {
 		if text := title(body); errorCode.MatchString(text) {
 			return text
 		}
-		// A page of Azure DevOps can have its reason below a title that says
-		// nothing.
+		// Some pages of Azure DevOps have the reason in the text, not in the title.
 		if m := errorCodeText.FindString(string(body)); m != "" {
 			return html.UnescapeString(m)
 		}
@@ -128,26 +127,25 @@ func textOf(h http.Header, body []byte, a Answer) string {
 }
 
 var (
-	// numbered is a numbered error of Azure DevOps.
+	// errorCode matches the number of an Azure DevOps error.
 	errorCode     = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}\b`)
 	errorCodeText = regexp.MustCompile(`\b(?:TF|VS)[0-9]{5,7}: [^<]+`)
 	notInCode     = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 	titleTag      = regexp.MustCompile(`(?is)<title[^>]*>([^<]+)`)
-	// credential is what a credential looks like: a PAT of today, a PAT of before
-	// July 2024, a JWT.
+	// credentialForm matches a PAT, a PAT from before July 2024, and a JWT.
 	credentialForm = regexp.MustCompile(`[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 )
 
-// Hide makes a server's text fit for an error: one line of bounded length,
-// without the given secrets and whatever else looks like a credential.
+// Hide prepares a server's text for an error: one line of at most 300 runes,
+// without the given secrets and whatever else has the form of a credential.
 func Hide(text string, secrets ...secret.Value) string {
 	return sanitize.Line(Redact(text, secrets...), maxMessage)
 }
 
-// Redact makes one line of a text, as [Hide] does, but of any length.
+// Redact is [Hide] without a limit of length.
 func Redact(text string, secrets ...secret.Value) string {
-	// The secrets are removed from the finished line, or one could come about
-	// again; and before it is cut, or half of one could stay.
+	// Redact the finished line, because removing characters could form a secret;
+	// and before it is shortened, because that could leave half of one.
 	text = sanitize.Line(text, len(text))
 	for _, v := range secrets {
 		for _, s := range []string{v.Reveal(), url.QueryEscape(v.Reveal()), url.PathEscape(v.Reveal())} {
@@ -159,7 +157,7 @@ func Redact(text string, secrets ...secret.Value) string {
 	return credentialForm.ReplaceAllString(text, "***")
 }
 
-// loose is a string where the field of the JSON may be of any type.
+// lenientString is a JSON field that should be a string. Other types are ignored.
 type lenientString string
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -171,8 +169,8 @@ func (l *lenientString) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// nested is an error that is a sentence, or an object with a message. A word on
-// its own may be a token: GitHub puts its assertion into the field value.
+// nestedMessage is a JSON field that holds a sentence, or an object with a message.
+// A single word is ignored: GitHub's field value holds the assertion.
 type nestedMessage struct{ Message lenientString }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -192,7 +190,7 @@ func (n *nestedMessage) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// serviceErr has the fields in which the services put their reasons: Azure DevOps
+// serviceErr has the fields that hold the reason of an error: Azure DevOps
 // {"message", "typeKey"} and {"value": text or {"Message"}}, GitHub {"message"},
 // Entra {"error_description"}, gateways of Azure {"error": {"message"}}.
 type serviceErr struct {
@@ -217,14 +215,14 @@ func (e *serviceErr) text() string {
 	return text
 }
 
-// errorOf reads an error in JSON; ok says whether the body is JSON at all.
+// errorOf reads an error in JSON. ok reports whether the body is JSON.
 func errorOf(body []byte) (e serviceErr, ok bool) {
 	err := json.Unmarshal(body, &e)
 	var mistyped *json.UnmarshalTypeError // an array, a number, a text
 	return e, err == nil || errors.As(err, &mistyped)
 }
 
-// serviceError is the detail that Azure DevOps at times gives in a header alone.
+// serviceError returns the reason that Azure DevOps sometimes gives only in a header.
 func serviceError(h http.Header) string {
 	for _, text := range h.Values("X-TFS-ServiceError") {
 		if plain, err := url.QueryUnescape(text); err == nil {
@@ -237,23 +235,22 @@ func serviceError(h http.Header) string {
 	return ""
 }
 
-// Bare is a body without a byte order mark and surrounding white space.
+// Bare returns a body without a byte order mark and surrounding white space.
 func Bare(body []byte) []byte {
 	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf")))
 }
 
-// Decode reads JSON, behind a byte order mark too.
+// Decode reads JSON, with or without a byte order mark.
 func Decode(body []byte, v any) error { return json.Unmarshal(Bare(body), v) }
 
-// NoContent reports whether the body of a successful answer holds nothing that
-// the service itself wrote as its answer: it is empty, a page, or broken JSON.
-// The same request may be answered the next time.
+// NoContent reports whether the body of a successful answer is empty, a web page, or
+// invalid JSON. The next attempt may get a complete answer.
 func NoContent(body []byte) bool {
 	body = Bare(body)
 	return len(body) == 0 || !json.Valid(body)
 }
 
-// title is the title of a page, or "".
+// title returns the title of an HTML page, or "".
 func title(body []byte) string {
 	if m := titleTag.FindSubmatch(body); m != nil {
 		return strings.TrimSpace(html.UnescapeString(string(m[1])))
@@ -261,7 +258,7 @@ func title(body []byte) string {
 	return ""
 }
 
-// LooksLike says in a few words what a body is that was to be something else.
+// LooksLike describes an unexpected body, as in "an HTML page".
 func LooksLike(body []byte) string {
 	body = Bare(body)
 	switch {
@@ -279,12 +276,12 @@ func LooksLike(body []byte) string {
 	}
 }
 
-// supportHeaders are the headers with the ids by which the services' support
-// finds a request.
+// supportHeaders are the headers with ids by which a service's support can find a
+// request.
 var supportHeaders = []string{"X-VSS-E2EID", "ActivityId", "x-ms-request-id", "client-request-id", "X-GitHub-Request-Id"}
 
-// SupportIDs returns the ids that the service's support asks for, as
-// "NAME VALUE, NAME VALUE"; empty: none.
+// SupportIDs returns the ids that the service's support needs, as
+// "NAME VALUE, NAME VALUE", or "".
 func SupportIDs(h http.Header, secrets ...secret.Value) string {
 	var ids []string
 	for _, name := range supportHeaders {
@@ -295,16 +292,16 @@ func SupportIDs(h http.Header, secrets ...secret.Value) string {
 	return strings.Join(ids, ", ")
 }
 
-// supportID is the form of an id: a GUID, GitHub's groups of hexadecimal digits, or
-// a word that a gateway made up.
+// supportID matches an id: a GUID, GitHub's groups of hexadecimal digits, or a word
+// chosen by a gateway.
 var supportID = regexp.MustCompile(`^[A-Za-z0-9:._-]{4,64}$`)
 
-// isPart reports whether an id is a piece of a credential that the server repeated.
+// isPart reports whether an id is part of a credential.
 func isPart(id string, secrets []secret.Value) bool {
 	return len(id) >= 8 && slices.ContainsFunc(secrets, func(v secret.Value) bool { return strings.Contains(v.Reveal(), id) })
 }
 
-// Refused makes the error of the answer, as [Refused] does.
+// StatusError returns the error of the answer, see [StatusError].
 func (a Answer) StatusError(doing string, resp *http.Response) *Error {
 	e := StatusError(doing, resp, a.Message)
 	e.Support = a.Support
@@ -317,11 +314,11 @@ type authChallenge struct {
 	Params map[string]string // by lower-case name
 }
 
-// maxChallenges bounds what is read of WWW-Authenticate.
+// maxChallenges limits the challenges, and the parameters of each, that are read.
 const maxChallenges = 64
 
-// authChallenges reads every WWW-Authenticate line. It accepts what the services
-// send beside the standard: values with ":" and "/" that are not quoted, and
+// authChallenges reads all WWW-Authenticate headers. It also accepts what the
+// services send in violation of the standard: unquoted values with ":" and "/", and
 // spaces around "=".
 func authChallenges(h http.Header) []authChallenge {
 	var list []authChallenge
@@ -361,7 +358,7 @@ func authChallenges(h http.Header) []authChallenge {
 	return list
 }
 
-// paramValue reads a quoted string or a bare word off the beginning of text.
+// paramValue reads the quoted string or word at the beginning of text.
 func paramValue(text string) (value, rest string) {
 	if !strings.HasPrefix(text, `"`) {
 		if end := strings.IndexAny(text, " \t,;"); end >= 0 {
@@ -384,8 +381,8 @@ func paramValue(text string) (value, rest string) {
 	return b.String(), "" // not closed
 }
 
-// challengeOf finds a CAE challenge: by its error, or by its claims, which some
-// services send with error="invalid_token".
+// challengeOf returns the CAE challenge, or nil. It has claims or the error
+// insufficient_claims; some services send the claims with error="invalid_token".
 func challengeOf(h http.Header) (found *Challenge) {
 	for _, c := range authChallenges(h) {
 		claims := decodeClaims(c.Params["claims"])
@@ -399,7 +396,7 @@ func challengeOf(h http.Header) (found *Challenge) {
 	return found
 }
 
-// challengeText is the reason that a challenge gives.
+// challengeText returns the reason in a challenge, or "".
 func challengeText(h http.Header) string {
 	for _, c := range authChallenges(h) {
 		for _, name := range []string{"error_description", "error"} {
@@ -411,11 +408,11 @@ func challengeText(h http.Header) string {
 	return ""
 }
 
-// maxClaims bounds the claims of a challenge, in bytes.
+// maxClaims limits the claims of a challenge, in bytes of base64.
 const maxClaims = 8 << 10
 
-// decodeClaims reads the claims of a challenge, in any alphabet of base64 and
-// with padding or without; what is not a JSON object gives "".
+// decodeClaims decodes the claims of a challenge, in either alphabet of base64 and
+// with or without padding. It returns "" if they are not a JSON object.
 func decodeClaims(text string) string {
 	text = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/", " ", "").Replace(text), "=")
 	if len(text) > maxClaims {
@@ -433,8 +430,9 @@ func decodeClaims(text string) string {
 	return compact.String()
 }
 
-// NoContentError is the error of a successful answer without content, to a request
-// that may be repeated. The secrets are removed as by [ReadAnswer].
+// NoContentError returns the error of a successful answer without content, see
+// [NoContent]. It is retryable up to [Repeats] times. what is the expected content,
+// as in "a token". The secrets are removed as by [ReadAnswer].
 func NoContentError(doing string, resp *http.Response, body []byte, what string, secrets ...secret.Value) *Error {
 	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what), secrets...)
 	e.Transient, e.MaxAttempts = true, Repeats

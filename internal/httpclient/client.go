@@ -1,5 +1,5 @@
-// Package wire is how the program talks to the network: one HTTP client with
-// bounds on everything, and one policy for trying again.
+// Package httpclient makes the program's HTTP requests: one client that limits
+// the time and the size of everything, and one policy for retries.
 package httpclient
 
 import (
@@ -16,47 +16,50 @@ import (
 	"time"
 )
 
-// Bounds on one request and its answer.
+// Limits of one request and its answer.
 const (
-	// RequestTimeout is how long one request may take, its answer's body
-	// included, before it counts as failed. Azure DevOps holds the requests of a
-	// throttled user back for up to 30 seconds.
+	// RequestTimeout is how long one request may take, including the body of its
+	// answer. Azure DevOps delays the requests of a throttled user by up to 30
+	// seconds.
 	RequestTimeout = 40 * time.Second
-	// MaxBody is how many bytes of an answer's body are read at most.
+	// MaxBody is the largest body of an answer that is read, in bytes.
 	MaxBody = 4 << 20
 
 	dialTimeout = 10 * time.Second
 	pingTimeout = 5 * time.Second
-	// What is between us and a server forgets a connection that nobody uses, at
-	// times without a word.
+	// Firewalls and load balancers drop idle connections, sometimes without
+	// closing them.
 	idleTimeout    = time.Minute
 	maxHeaderBytes = 64 << 10
 )
 
-// errSwitched is the error of an answer that leaves HTTP, which nobody asked for:
-// what follows it ends with no deadline.
+// errSwitchingProtocols is the error of an answer that leaves HTTP. No deadline
+// would apply to what follows it.
 var errSwitchingProtocols = errors.New("the answer is 101 Switching Protocols, which was not asked for")
 
-// ErrTooLarge is what reading a body of more than [MaxBody] bytes ends with.
+// ErrTooLarge is the error of reading a body of more than [MaxBody] bytes.
 var ErrTooLarge = errors.New("the answer is larger than 4 MiB")
 
 // Options of [NewClient].
 type Options struct {
-	// CAFile is a PEM file of roots to trust beside the system's. Empty: none.
+	// CAFile is a PEM file of roots to trust in addition to the system's. Empty:
+	// none.
 	CAFile string
-	// KeptRoots is what [KeepRoots] returned, of further roots. Empty: none.
+	// KeptRoots is the result of [KeepRoots] in an earlier process: further roots
+	// to trust. Empty: none.
 	KeptRoots string
-	// ConnsPerHost is how many connections to one host there may be at once: as
-	// many as the caller makes requests at once, which HTTP/1.1 cannot put on one
-	// connection. Zero: one.
+	// ConnsPerHost is the largest number of concurrent connections to one host. A
+	// caller that sends requests concurrently needs one for each, because HTTP/1.1
+	// cannot share a connection. Zero: one.
 	ConnsPerHost int
 }
 
-// NewClient returns the HTTP client for all requests. It follows no redirect
-// (a 3xx is an answer like any other), so that no credential travels to a host
-// that was not asked; it bounds headers and bodies; it trusts the system's
-// roots, or those inside the binary where the system has none, and CAFile's;
-// it goes through the proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name.
+// NewClient returns the HTTP client for all requests. It follows no redirect and
+// returns a 3xx like any other answer, so that no credential is sent to another
+// host. It limits headers and bodies. It trusts the system's roots, or the
+// embedded ones if the system has none, and those of CAFile. It uses the proxy
+// that HTTPS_PROXY, HTTP_PROXY and NO_PROXY configure. It fails if CAFile or
+// KeptRoots cannot be read.
 func NewClient(o Options) (*http.Client, error) {
 	trust, err := newTrust(o)
 	if err != nil {
@@ -75,10 +78,10 @@ func NewClient(o Options) (*http.Client, error) {
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true,
-		// Over HTTP/2 a request that times out leaves its connection to the next
-		// one, and all of them to a connection on which nothing comes any more.
+		// Over HTTP/2 a request that times out leaves its connection open. Without
+		// pings all later requests would use a dead connection.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
-		// An answer is small; unpacking could make it large.
+		// A small compressed answer could become a large one.
 		DisableCompression: true,
 	}
 	readTrust := sync.OnceFunc(func() { go trust.read() })
@@ -88,8 +91,8 @@ func NewClient(o Options) (*http.Client, error) {
 	}, nil
 }
 
-// proxyRefused is what a proxy answered that was to open a connection. Whether
-// it passes is for its status to say.
+// proxyError is the error of a proxy that refuses to open a connection. Its
+// status decides whether a retry makes sense.
 type proxyError struct{ status int }
 
 func (p *proxyError) Error() string {
@@ -103,7 +106,7 @@ func onProxyConnect(_ context.Context, _ *url.URL, _ *http.Request, resp *http.R
 	return nil
 }
 
-// bounded ends every request after RequestTimeout and every body at MaxBody.
+// bounded limits every request to RequestTimeout and every body to MaxBody.
 type bounded struct{ next http.RoundTripper }
 
 func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -118,8 +121,7 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, errSwitchingProtocols
 	}
-	// net/http makes an error of a Location that it cannot read, which would
-	// pass for no answer.
+	// net/http fails if it cannot parse the Location. The answer would be lost.
 	if _, err := r.URL.Parse(resp.Header.Get("Location")); err != nil {
 		resp.Header.Del("Location")
 	}
@@ -127,7 +129,7 @@ func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+// CloseIdleConnections implements the interface of [http.Client.CloseIdleConnections].
 func (b *bounded) CloseIdleConnections() { closeIdle(b.next) }
 
 func closeIdle(t http.RoundTripper) {

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// Tolerance is how far apart two clocks may be and still count as one. It allows
-// for a request that is held back and for tokens that are dated to the second.
+// Tolerance is the largest difference between two clocks that is ignored. It covers
+// delayed requests and times that are rounded to the second.
 const Tolerance = time.Minute
 
-// A Skew is how far this machine's clock is ahead of another one, as far as that
-// is known: between Min and Max. Negative values mean that it is behind.
+// A Skew is how far this machine's clock is ahead of another one: between Min and
+// Max. Negative values mean that it is behind.
 type Skew struct {
 	Min time.Duration `json:"min"`
 	Max time.Duration `json:"max"`
 }
 
-// MeasureSkew returns the skew that follows from a request and its answer: at
-// some moment in between, the other clock was between from and until.
+// MeasureSkew returns the skew, given that at some moment between sent and received
+// the other clock was between from and until.
 func MeasureSkew(sent, received, from, until time.Time) Skew {
-	// What a clock shows is compared, so monotonic readings must not take part.
+	// Compare wall clock times: Round removes the monotonic reading.
 	sent, received = sent.Round(0), received.Round(0)
 	if received.Before(sent) { // the clock was set back meanwhile
 		sent, received = received, sent
@@ -30,8 +30,7 @@ func MeasureSkew(sent, received, from, until time.Time) Skew {
 	return Skew{Min: sent.Sub(until), Max: received.Sub(from)}
 }
 
-// Estimate is the smallest skew that agrees with what is known: none if there
-// need not be any.
+// Estimate returns the smallest possible skew: zero, if Min and Max allow it.
 func (s Skew) Estimate() time.Duration {
 	switch {
 	case s.Min > 0:
@@ -42,36 +41,35 @@ func (s Skew) Estimate() time.Duration {
 	return 0
 }
 
-// Agrees reports whether two skews can be the same, give or take [Tolerance].
+// Agrees reports whether two skews can be the same, within [Tolerance].
 func (s Skew) Agrees(t Skew) bool {
 	return s.Min <= t.Max+Tolerance && t.Min <= s.Max+Tolerance
 }
 
-// overlap is what two measurements of the same skew say together, if they can
-// both be right.
+// overlap combines two measurements of the same skew. It reports false if they
+// contradict each other.
 func (s Skew) overlap(t Skew) (Skew, bool) {
 	both := Skew{max(s.Min, t.Min), min(s.Max, t.Max)}
 	return both, both.Min <= both.Max
 }
 
-// Clock learns from the Date header of answers how far this machine's clock is
-// ahead of the servers'. A Date is the time to the second at some moment between
-// sending the request and receiving its answer, so it tells no more than an
-// interval.
+// Clock is a transport that measures the servers' clocks by the Date header of
+// their answers. A Date has whole seconds and belongs to some moment between
+// sending the request and receiving the answer, so the result is an interval.
 //
-// A proxy can change a Date. So one that differs from this machine's clock is
+// A proxy can change a Date. So a Date that differs from this machine's clock is
 // used only if other evidence does not contradict it; see [Clock.Confine].
 type Clock struct {
 	Next http.RoundTripper
 	Now  func() time.Time
-	// Host is the server whose clock counts, as in [net/url.URL.Host]. What the
-	// others say counts as long as it has not said anything.
+	// Host is the server whose clock is used, as in [net/url.URL.Host]. Until it
+	// has answered, another server's clock is used.
 	Host string
 
 	mu       sync.Mutex
 	skews    map[string]Skew // by host
-	lastHost string          // the host that told it last
-	bound    *Skew           // by other evidence; nil: none
+	lastHost string          // the host that sent a Date last
+	bound    *Skew           // from Confine; nil: none
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -93,7 +91,7 @@ func (c *Clock) observe(host string, skew Skew) {
 	if c.skews == nil {
 		c.skews = map[string]Skew{}
 	}
-	// Several answers tell more than one, unless a clock was set in between.
+	// Several answers narrow the interval, unless a clock was set in between.
 	if before, ok := c.skews[host]; ok {
 		if both, ok := before.overlap(skew); ok {
 			skew = both
@@ -102,8 +100,8 @@ func (c *Clock) observe(host string, skew Skew) {
 	c.skews[host], c.lastHost = skew, host
 }
 
-// Confine notes that the time of the servers is now between from and until, by
-// other evidence than a Date, such as a token that is valid now.
+// Confine records that the servers' time is now between from and until, by other
+// evidence than a Date, such as a token that is valid now.
 func (c *Clock) Confine(from, until time.Time) {
 	now := c.Now()
 	c.mu.Lock()
@@ -112,9 +110,8 @@ func (c *Clock) Confine(from, until time.Time) {
 	c.bound = &bound
 }
 
-// Skews are the skews that can be right, the likeliest first. There is more than
-// one only where a Date and this machine's clock differ and nothing decides
-// between them.
+// Skews returns the possible skews, the likeliest first. There are two if a Date
+// and this machine's clock differ and no evidence decides between them.
 func (c *Clock) Skews() []Skew {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,10 +129,10 @@ func (c *Clock) Skews() []Skew {
 	return both
 }
 
-// Skew is the likeliest skew; zero if no answer told the time.
+// Skew returns the likeliest skew; zero if no answer had a Date.
 func (c *Clock) Skew() Skew { return c.Skews()[0] }
 
-// After reports whether every server that told the time says that t is past.
+// RetryAfter reports whether t is past by the clock of every server that sent a Date.
 func (c *Clock) After(t time.Time) bool {
 	now := c.Now().Round(0)
 	c.mu.Lock()

@@ -20,8 +20,8 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// IsLoopback reports whether a host of a URL is this machine: 127.0.0.0/8, ::1 or
-// localhost, in whichever case.
+// IsLoopback reports whether the host of a URL is 127.0.0.0/8, ::1 or localhost in
+// upper or lower case.
 func IsLoopback(host string) bool {
 	if sanitize.LowerASCII(host) == "localhost" {
 		return true
@@ -40,8 +40,8 @@ func ValidPort(u *url.URL) bool {
 	return err == nil && port >= 1 && port <= 65535
 }
 
-// proxyOf is the proxy that a request goes through; nil: none. To net/http
-// LOCALHOST is another host than localhost.
+// proxyOf returns the proxy of a request; nil: none. net/http alone would send a
+// request for LOCALHOST through the proxy.
 func proxyOf(r *http.Request) (*url.URL, error) {
 	if IsLoopback(r.URL.Hostname()) {
 		return nil, nil
@@ -49,16 +49,16 @@ func proxyOf(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// Fault is a variable of the environment that net/http or crypto/x509 would pass
-// over without a word.
+// Fault is an invalid environment variable that net/http or crypto/x509 would ignore
+// silently.
 type Fault struct {
 	Name string
-	// Found is what the variable holds, if it can be no credential.
+	// Found is the value of the variable; empty if it could be a credential.
 	Found   string
-	Allowed string
+	Allowed string // what the variable may hold
 }
 
-// What is allowed of the variables.
+// What the variables may hold.
 const (
 	proxies = "the URL of a proxy, as in http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
 		"in whose user and password %, #, /, ?, @ and : are written as %25, %23, %2F, %3F, %40 and %3A"
@@ -67,9 +67,9 @@ const (
 	directories = "folders with PEM files of certificates, separated by colons"
 )
 
-// EnvironmentFaults finds what is wrong with the proxies and the roots of trust
-// that the environment names. A proxy that cannot be read would otherwise be left
-// out, and the request with its credential would go another way than it should.
+// EnvironmentFaults checks the variables that configure proxies and roots of trust.
+// Without the check an invalid proxy would be ignored, and credentials would be
+// sent directly.
 func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 	var faults []Fault
 	for _, names := range [][]string{{"HTTPS_PROXY", "https_proxy"}, {"HTTP_PROXY", "http_proxy"}} {
@@ -79,7 +79,7 @@ func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 			}
 		}
 	}
-	// The other systems' roots are not read from files.
+	// These systems do not read their roots from files.
 	if slices.Contains([]string{"windows", "darwin", "ios", "plan9"}, runtime.GOOS) {
 		return faults
 	}
@@ -89,7 +89,7 @@ func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 			faults = append(faults, Fault{"SSL_CERT_FILE", file, fmt.Sprintf("%s (%v)", certificate, err)})
 		}
 	}
-	// Beside SSL_CERT_FILE an empty folder is a way to trust no other roots.
+	// With SSL_CERT_FILE, an empty folder is a way to trust no other roots.
 	if dirs, _ := lookup("SSL_CERT_DIR"); dirs != "" && file == "" {
 		if err := checkCertificateDirs(strings.Split(dirs, ":")); err != nil {
 			faults = append(faults, Fault{"SSL_CERT_DIR", dirs, fmt.Sprintf("%s (%v)", directories, err)})
@@ -98,7 +98,7 @@ func EnvironmentFaults(lookup func(string) (string, bool)) []Fault {
 	return faults
 }
 
-// first is the variable that net/http reads, and its value.
+// first returns the first of the variables that is set, as net/http does.
 func first(lookup func(string) (string, bool), names []string) (name, value string) {
 	for _, name := range names {
 		if value, _ := lookup(name); value != "" {
@@ -108,9 +108,8 @@ func first(lookup func(string) (string, bool), names []string) (name, value stri
 	return "", ""
 }
 
-// proxyFault says what is allowed of a proxy that net/http would read otherwise
-// than it was meant, or not at all; empty: it is right. A "#", "/" or "?" in a
-// password ends the host.
+// proxyFault returns what a proxy variable may hold if net/http would not read it as
+// it was meant, or "". An unescaped "#", "/" or "?" in a password ends the host.
 func proxyFault(text string) (allowed string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" {
@@ -131,8 +130,8 @@ func proxyFault(text string) (allowed string) {
 	return ""
 }
 
-// EnvironmentWarnings finds what net/http does not understand of the environment
-// and what puts no credential at risk.
+// EnvironmentWarnings returns a warning for each proxy variable that net/http does
+// not understand and that puts no credential at risk.
 func EnvironmentWarnings(lookup func(string) (string, bool)) (warnings []string) {
 	if _, proxy := first(lookup, []string{"HTTPS_PROXY", "https_proxy"}); proxy == "" {
 		if name, all := first(lookup, []string{"ALL_PROXY", "all_proxy"}); all != "" {
@@ -150,21 +149,21 @@ func EnvironmentWarnings(lookup func(string) (string, bool)) (warnings []string)
 		}
 	}
 	if wrong > 0 {
-		warnings = append(warnings, fmt.Sprintf("%s: %d of %d entries are not understood, so that what they mean goes through the proxy; "+
+		warnings = append(warnings, fmt.Sprintf("%s: %d of %d entries are not understood, so these hosts are reached through the proxy; "+
 			"separate by commas hosts, .domains, addresses and ranges as in 10.0.0.0/8", name, wrong, len(entries)))
 	}
 	return warnings
 }
 
-// holdsCertificate reads a file as crypto/x509 does, up to the first certificate.
+// checkCertificateFile returns nil if crypto/x509 finds a certificate in the file.
 func checkCertificateFile(file string) error {
 	text, err := readBounded(file)
 	if err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
-			err = path.Err // without the name, which is said already
+			err = path.Err // the caller has named the file
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			err = fmt.Errorf("%w; an action in a container sees the files of its container", err)
+			err = fmt.Errorf("%w; an action in a container sees only the files of its container", err)
 		}
 		return err
 	}
@@ -179,7 +178,7 @@ func checkCertificateFile(file string) error {
 	return errors.New("it holds no PEM certificate")
 }
 
-// holdCertificates reports whether one of the folders has a certificate.
+// checkCertificateDirs returns nil if there is a certificate in one of the folders.
 func checkCertificateDirs(dirs []string) error {
 	for _, dir := range dirs {
 		files, _ := os.ReadDir(dir)

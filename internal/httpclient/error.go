@@ -18,34 +18,34 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Error is a request that did not bring what was asked for.
+// Error is the error of a request without the expected answer.
 type Error struct {
-	// Doing says what was being done, as in "ask GitHub for an assertion".
+	// Doing is what was being done, as in "ask GitHub for an assertion".
 	Doing string
-	// Host is who was asked, with the port where it is not the usual one.
+	// Host is the host of the request, with the port if it is not the default.
 	Host string
-	// Name is what people call the service on that host, as in "GitHub"; empty:
-	// the host.
+	// Name is the service on that host, as in "GitHub". Empty: the host.
 	Name string
-	// Proxy is through which proxy, where there was no answer; empty: none.
+	// Proxy is the host of the proxy if there was no answer. Empty: no proxy.
 	Proxy string
-	// Status is the HTTP status, zero where there was no answer.
+	// Status is the HTTP status. Zero: there was no answer.
 	Status int
-	// Detail is what came back in words, one bounded line. Never a raw body.
+	// Detail is what the server or the network said, as one line of bounded
+	// length. It is never a raw body.
 	Detail string
-	// After is how long the server asked to wait before the next attempt.
+	// RetryAfter is how long the server asks to wait before the next attempt.
 	RetryAfter time.Duration
-	// Passes marks an answer that passes although its status does not say so.
+	// Transient marks an answer that can be retried in spite of its status.
 	Transient bool
-	// Final marks an answer that will not pass although its status says so.
+	// Permanent marks an answer that cannot be retried in spite of its status.
 	Permanent bool
-	// Limit is how many attempts the request is worth; 0: any number.
+	// MaxAttempts limits the attempts of the request. Zero: no limit.
 	MaxAttempts int
-	// Support has the ids that the service's support asks for, as one line.
+	// Support lists the ids that the service's support needs, see [SupportIDs].
 	Support string
-	// Err is the cause where there was no answer.
+	// Err is the cause if there was no answer.
 	Err error
-	// Advice is what the reader can change.
+	// Advice is what the user can change. Empty: nothing.
 	Advice string
 }
 
@@ -75,10 +75,10 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Retryable implements what [Retryable] asks for.
+// Retryable reports whether the same request may succeed later.
 func (e *Error) Retryable() bool {
 	if e.Status == 0 {
 		return RetryableTransport(e.Err)
@@ -86,20 +86,20 @@ func (e *Error) Retryable() bool {
 	return !e.Permanent && (e.Transient || RetryableStatus(e.Status))
 }
 
-// Wait is how long the server asked to wait.
+// Wait returns how long the server asks to wait.
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
 // Attempts implements [Limited].
 func (e *Error) Attempts() (string, int) { return e.Doing, e.MaxAttempts }
 
-// Service names the service for people.
+// Service returns the name of the service.
 func (e *Error) Service() string { return cmp.Or(e.Name, e.Host) }
 
-// Hint is what the reader can change.
+// Hint returns what the user can change, or "".
 func (e *Error) Hint() string { return e.Advice }
 
-// NoAnswer makes the error of a request that got none. The URL that net/http
-// puts into its errors is left out: a query can hold more than a log should.
+// TransportError returns the error of a request without an answer. It leaves out
+// the URL that net/http puts into its errors, because a query can hold secrets.
 func TransportError(doing, host string, err error) *Error {
 	e := &Error{Doing: doing, Host: host, Proxy: Proxy(err), Err: err}
 	var mismatch bool
@@ -114,8 +114,8 @@ func TransportError(doing, host string, err error) *Error {
 	return e
 }
 
-// Proxy is the host of the proxy through which a request went, by the error that
-// net/http made of it; empty: none. Its user and password are left out.
+// Proxy returns the host of the proxy of a failed request, given net/http's error,
+// or "". It leaves out the proxy's user and password.
 func Proxy(err error) string {
 	var in *url.Error
 	if !errors.As(err, &in) {
@@ -132,9 +132,8 @@ func Proxy(err error) string {
 	return sanitize.Line(proxy.Host, 100)
 }
 
-// Refused makes the error of an answer that was not the one asked for. Where
-// it is a redirect, the host that it pointed to is named. The secrets are those
-// that the request carried.
+// StatusError returns the error of an unexpected answer. For a redirect it names
+// the target host. The secrets are those that the request carried.
 func StatusError(doing string, resp *http.Response, detail string, secrets ...secret.Value) *Error {
 	e := &Error{
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
@@ -156,8 +155,8 @@ func StatusError(doing string, resp *http.Response, detail string, secrets ...se
 	return e
 }
 
-// IsHTML reports whether an answer is a page for people: a sign-in page, a
-// proxy's error, never what an API answers.
+// IsHTML reports whether the Content-Type is HTML: a sign-in page or a proxy's
+// error page, never the answer of an API.
 func IsHTML(h http.Header) bool {
 	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html")
 }
@@ -170,7 +169,7 @@ func isUntrusted(err error) bool {
 	return errors.As(err, &verify) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
 }
 
-// explain puts a transport error into words.
+// explain describes a transport error.
 func explain(err error) (detail, advice string) {
 	var dns *net.DNSError
 	var op *net.OpError

@@ -15,14 +15,14 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// maxKeptRoots is how long the text of [KeepRoots] may be: the post step gets it
-// in a variable, and Linux takes 128 KiB for each.
+// maxKeptRoots limits the result of [KeepRoots], in bytes: the post step gets it in
+// an environment variable, which Linux limits to 128 KiB.
 const maxKeptRoots = 96 << 10
 
-// KeepRoots returns, as one line of text, the roots of trust that a later process
-// may not find again: those of caFile and of the files that SSL_CERT_FILE and
-// SSL_CERT_DIR name. Those inside the binary are left out where the later process
-// has them anyway.
+// KeepRoots returns, as one line of text, the roots that a later process may not
+// find again: those of caFile and of the files that SSL_CERT_FILE and SSL_CERT_DIR
+// name. Embedded roots are left out if the later process trusts them anyway. It
+// fails if caFile cannot be read or has too many certificates.
 func KeepRoots(caFile string) (string, error) {
 	if caFile == "" && os.Getenv("SSL_CERT_FILE") == "" && os.Getenv("SSL_CERT_DIR") == "" {
 		return "", nil
@@ -39,7 +39,7 @@ func KeepRoots(caFile string) (string, error) {
 		}
 		skip := inside
 		if _, whose := roots(); whose != EmbeddedRoots {
-			skip = map[string]bool{} // the later process has the system's
+			skip = map[string]bool{} // the later process does not use the embedded roots
 		}
 		own = certificates(text, skip)
 	}
@@ -48,7 +48,7 @@ func KeepRoots(caFile string) (string, error) {
 		return "", err
 	}
 	if len(kept) > maxKeptRoots {
-		return "", fmt.Errorf("%s holds %d certificates, which are too many to be kept for the post step (%d KiB; at most %d): leave those out that are not needed",
+		return "", fmt.Errorf("%s holds %d certificates, too many to keep for the post step (%d KiB; at most %d): remove those that are not needed",
 			caFile, len(own), len(kept)>>10, maxKeptRoots>>10)
 	}
 	for _, file := range environmentFiles() {
@@ -57,13 +57,13 @@ func KeepRoots(caFile string) (string, error) {
 		}
 	}
 	if all, err := pack(own); err == nil && len(all) <= maxKeptRoots {
-		kept = all // or they must be there again
+		kept = all // otherwise the later process needs the files
 	}
 	return kept, nil
 }
 
-// environmentFiles are the files with roots that the environment names, but those
-// of the system, which no step takes away.
+// environmentFiles returns the files with roots that the environment names, except
+// those of the system, which no step of a job removes.
 func environmentFiles() (files []string) {
 	system := func(path string) bool { return strings.HasPrefix(path, "/etc/") || strings.HasPrefix(path, "/usr/") }
 	if file := os.Getenv("SSL_CERT_FILE"); file != "" && !system(file) {
@@ -81,8 +81,8 @@ func environmentFiles() (files []string) {
 	return files
 }
 
-// certificates are the certificates in a PEM file but those that are known, which
-// they are from then on.
+// certificates returns the certificates in a PEM file that are not in known, and
+// adds them to it.
 func certificates(text []byte, known map[string]bool) (all [][]byte) {
 	for {
 		var block *pem.Block
@@ -94,14 +94,14 @@ func certificates(text []byte, known map[string]bool) (all [][]byte) {
 			continue
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			continue // it is no root either
+			continue // not usable as a root
 		}
 		known[der] = true
 		all = append(all, block.Bytes)
 	}
 }
 
-// pack makes one line of text of certificates, and unpack reads it.
+// pack encodes DER certificates as one line of text: base64 of DEFLATE.
 func pack(certificates [][]byte) (string, error) {
 	if len(certificates) == 0 {
 		return "", nil
@@ -120,6 +120,8 @@ func pack(certificates [][]byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
+// unpack decodes the result of pack.
+// unpack decodes the result of pack.
 func unpack(kept string) ([]*x509.Certificate, error) {
 	if kept == "" {
 		return nil, nil

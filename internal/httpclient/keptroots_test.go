@@ -97,7 +97,7 @@ func TestTooManyRootsToKeep(t *testing.T) {
 	if kept, err := KeepRoots(write(t, some.String())); err != nil || len(kept) > maxKeptRoots {
 		t.Errorf("%d bytes, %v", len(kept), err)
 	}
-	if _, err := KeepRoots(write(t, many.String())); err == nil || !strings.Contains(err.Error(), "holds 400 certificates, which are too many to be kept for the post step") {
+	if _, err := KeepRoots(write(t, many.String())); err == nil || !strings.Contains(err.Error(), "holds 400 certificates, too many to keep for the post step") {
 		t.Error(err)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// Mismatch explains an error that means that both sides do not speak the same
-// protocol: one of them no TLS, a refused handshake, no HTTP at all. To ask again
-// changes nothing. ok is false for every other error.
+// Mismatch explains an error that shows that both sides speak different protocols:
+// one of them no TLS, a refused handshake, or no HTTP at all. A retry does not
+// help. ok is false for every other error.
 func Mismatch(err error) (detail, advice string, ok bool) {
 	if isUntrusted(err) {
 		return "", "", false
@@ -37,8 +37,8 @@ func (m *mismatch) set(err error, detail, advice string) {
 	m.detail, m.advice = sanitize.Line(m.peer+" "+detail+" ("+err.Error()+")", 300), advice
 }
 
-// look looks at one error of a chain, the outermost first. The innermost that says
-// something counts.
+// inspect examines one error of a chain. It is called for the outermost first; the
+// innermost that it recognizes decides.
 func (m *mismatch) inspect(err error) {
 	text := err.Error()
 	op, _ := err.(*net.OpError)
@@ -66,8 +66,8 @@ func (m *mismatch) inspect(err error) {
 	}
 }
 
-// malformed is for a TLS alert in the place of an HTTP answer. Where the URL is
-// https, what was to come without TLS is a proxy's answer to CONNECT.
+// malformed handles a TLS alert where HTTP was expected. If the URL is https, only
+// the proxy's answer to CONNECT is expected without TLS.
 func (m *mismatch) malformed(err error) {
 	if m.https {
 		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
@@ -75,7 +75,7 @@ func (m *mismatch) malformed(err error) {
 	m.set(err, "speaks TLS, and no plain http", "check "+m.setting+": a port that speaks TLS needs https://")
 }
 
-// socks is for a proxy of the scheme socks5 that answered, but did not connect.
+// socks handles the error of a SOCKS proxy that answered but did not connect.
 func (m *mismatch) socks(err error) {
 	begins := func(with ...string) bool {
 		return slices.ContainsFunc(with, func(begin string) bool { return strings.HasPrefix(err.Error(), begin) })
@@ -90,7 +90,7 @@ func (m *mismatch) socks(err error) {
 	}
 }
 
-// alert is what to do about a TLS alert.
+// alert returns the advice for a TLS alert.
 func (m *mismatch) alert(text string) string {
 	switch {
 	case strings.Contains(text, "certificate"), strings.Contains(text, "access denied"):
@@ -101,15 +101,16 @@ func (m *mismatch) alert(text string) string {
 	return "azdo-pat speaks TLS 1.2 and 1.3 and has no client certificate: check " + m.setting + ", and what the server or proxy demands"
 }
 
-// passingAlerts are those that do not speak of what either side can do.
+// transientAlerts are the TLS alerts that do not show what either side supports.
 var transientAlerts = []string{
 	"tls: close notify", "tls: bad record MAC", "tls: internal error", "tls: user canceled", "tls: use of closed connection",
 }
 
-// noHTTP is how net/http complains of a first line that is not HTTP's.
+// malformedHTTP are the beginnings of net/http's errors for a first line that is not
+// HTTP.
 var malformedHTTP = []string{"malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"}
 
-// each calls f with every error of a chain.
+// eachCause calls f with every error of a chain, the outermost first.
 func eachCause(err error, f func(error)) {
 	for err != nil {
 		f(err)

@@ -10,15 +10,15 @@ import (
 	"sync/atomic"
 )
 
-// errSentOnce is the error of a request that the server gave back after it was
-// sent.
+// errSentOnce stops net/http from sending a request a second time.
 var errSentOnce = errors.New("the server gave the request up after it was sent")
 
-// once draws the line between what net/http may send again and what it may not:
-// a request of which nothing was sent, and one with a body of which something
-// was. net/http's own line lies elsewhere in two cases, both in HTTP/2: it sends
-// a request again, whatever it does, that the server resets with a certain
-// error; and it fails with a connection that was closed before its first use.
+// noReplay sends a request again only if no part of it was sent. A create that is
+// sent twice could make two PATs.
+//
+// net/http differs in two cases, both over HTTP/2: it repeats a request that the
+// server resets with REFUSED_STREAM or a GOAWAY, even a POST; and it does not
+// repeat a request whose connection was closed before its first use.
 type noReplay struct{ next http.RoundTripper }
 
 // RoundTrip implements [http.RoundTripper].
@@ -26,7 +26,7 @@ func (o *noReplay) RoundTrip(r *http.Request) (*http.Response, error) {
 	var got, begun, http2 atomic.Bool
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { got.Store(true) },
-		// Before anything of the request is sent.
+		// Called before any part of the request is sent.
 		WroteHeaderField: func(name string, _ []string) {
 			begun.Store(true)
 			http2.Store(strings.HasPrefix(name, ":") || http2.Load())
@@ -58,8 +58,8 @@ func (o *noReplay) RoundTrip(r *http.Request) (*http.Response, error) {
 	return o.next.RoundTrip(second)
 }
 
-// again returns what gives a request's body once more; nil: it has none. Who
-// took GetBody away wants it sent once, and that is seen to here.
+// replayableBody returns a function that returns the request's body anew, or nil
+// if the request has none. A body without GetBody is read into memory.
 func replayableBody(r *http.Request) (func() (io.ReadCloser, error), error) {
 	if r.Body == nil || r.Body == http.NoBody || r.GetBody != nil {
 		return r.GetBody, nil
@@ -74,5 +74,5 @@ func replayableBody(r *http.Request) (func() (io.ReadCloser, error), error) {
 	return body, nil
 }
 
-// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+// CloseIdleConnections implements the interface of [http.Client.CloseIdleConnections].
 func (o *noReplay) CloseIdleConnections() { closeIdle(o.next) }

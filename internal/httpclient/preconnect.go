@@ -107,7 +107,7 @@ func (p *preconnector) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.next.RoundTrip(r)
 }
 
-// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+// CloseIdleConnections implements the interface of [http.Client.CloseIdleConnections].
 func (p *preconnector) CloseIdleConnections() { p.next.CloseIdleConnections() }
 
 // dialContext is the transport's DialContext.

@@ -17,31 +17,32 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// The roots that a server's certificate was verified with.
+// The values of [Path].Roots.
 const (
 	SystemRoots   = "the system"
 	EmbeddedRoots = "the roots inside the binary"
 	CAFileRoots   = "ca-file"
 )
 
-// Path is the way to a host, as [Probe] saw it. What was not gone is zero.
+// Path describes how [Probe] reached a host. Fields of steps that were not reached
+// are zero.
 type Path struct {
 	Proxy     string        // HOST:PORT; empty: none
-	Addresses []string      // what the name, or that of the proxy, resolves to
-	DNS       time.Duration // how long that took
+	Addresses []string      // the addresses of the host, or of the proxy
+	DNS       time.Duration // the duration of name resolution
 	TCP       time.Duration
 	TLS       time.Duration
-	Version   string // of TLS; empty: plain http
-	// Issuer is who issued the server's certificate, trusted or not: a proxy
-	// that inspects TLS shows itself by it. Others wrote it; it is one line.
+	Version   string // of TLS; empty: plain HTTP
+	// Issuer is the issuer of the server's certificate, trusted or not. It shows
+	// whether a proxy inspects TLS. It is one line of untrusted text.
 	Issuer string
-	Roots  string // by which it is trusted
+	Roots  string // the roots that verified it: SystemRoots, EmbeddedRoots or CAFileRoots
 }
 
-// Probe opens a connection to the host of a URL with the client that all
-// requests go through, and says how that went. It asks for nothing but the
-// headers of "/", without a credential, and what the answer to that is does not
-// matter.
+// Probe opens a connection to the host of a URL and reports how that went. client
+// is the one for all requests. Probe sends a HEAD request for "/" without a
+// credentialForm and ignores the answer. The error is an [*Error], unless the URL
+// cannot be read.
 func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" {
@@ -54,7 +55,7 @@ func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 	}
 	var seen tracer
 	if proxy, err := proxyOf(req); err == nil && proxy != nil {
-		seen.path.Proxy = sanitize.Line(proxy.Host, 200) // and never its user and password
+		seen.path.Proxy = sanitize.Line(proxy.Host, 200) // without its user and password
 	}
 	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(ctx, seen.trace())))
 	if err == nil {
@@ -65,17 +66,17 @@ func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 	if errors.As(err, &refused) && len(refused.UnverifiedCertificates) > 0 {
 		path.Issuer = issuer(refused.UnverifiedCertificates[0])
 	}
-	// A host that answers no HEAD is one that can be reached.
+	// A host that does not answer a HEAD request can still be reached.
 	if err != nil && !connected {
 		failed := TransportError(doing, host, err)
-		failed.Proxy = "" // the path has it
+		failed.Proxy = "" // the path names it
 		return path, failed
 	}
 	return path, nil
 }
 
-// tracer gathers what net/http tells of a connection. It may go on telling when
-// the request is over.
+// tracer collects what net/http reports about a connection. net/http may call it
+// even after the request has ended.
 type tracer struct {
 	mu                  sync.Mutex
 	path                Path
@@ -99,8 +100,8 @@ func (t *tracer) trace() *httptrace.ClientTrace {
 				}
 			})
 		},
-		// Several addresses may be tried at once: what counts is the way from
-		// the first try to the first success.
+		// Several addresses may be tried concurrently. The time from the first
+		// attempt to the first success is measured.
 		ConnectStart: func(string, string) {
 			locked(func() {
 				if t.tcp.IsZero() {
@@ -139,15 +140,15 @@ func (t *tracer) done() (Path, bool) {
 	return p, t.connected
 }
 
-// issuer names who issued a certificate.
+// issuer returns the common name and organization of a certificate's issuer.
 func issuer(leaf *x509.Certificate) string {
 	names := append([]string{leaf.Issuer.CommonName}, leaf.Issuer.Organization...)
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
 	return sanitize.Line(strings.Join(slices.Compact(names), ", "), 120)
 }
 
-// trustedBy says whose roots a certificate was verified with: ca-file's only
-// where the others would not have done.
+// trustedBy returns the roots that verified a certificate: CAFileRoots only if the
+// others do not verify it.
 func trustedBy(s tls.ConnectionState) string {
 	between := x509.NewCertPool()
 	for _, c := range s.PeerCertificates[1:] {

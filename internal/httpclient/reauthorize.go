@@ -10,18 +10,18 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Reauthorize answers the demand for another token (continuous access evaluation):
-// it gets one with the claims that were demanded and sends the request once more,
-// with it. A second demand is for the caller to see. The refused request had no
-// effect, so that this is safe for a create, too.
+// Reauthorize is a transport that handles a demand for another token (continuous
+// access evaluation): it gets a token with the demanded claims and sends the
+// request again with it. It does so once; a second demand is returned. The refused
+// request had no effect, so this is safe for a create too.
 type Reauthorize struct {
 	Next http.RoundTripper
-	// Token gets the other token. Where it fails, the demand is the answer.
+	// Token gets the other token. If it fails, the demand is returned as the answer.
 	Token func(ctx context.Context, claims string) (secret.Value, error)
 
 	mu        sync.Mutex
 	requested bool
-	token     secret.Value // zero: the one that requests come with
+	token     secret.Value // zero: requests keep their own
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -65,8 +65,8 @@ func (a *Reauthorize) current() secret.Value {
 	return a.token
 }
 
-// another returns another token than the one that was sent: one that a request at
-// the same time has got, or a new one.
+// newToken returns a token that differs from the one that was sent: one that a
+// concurrent request has got, or a new one. It reports false if there is none.
 func (a *Reauthorize) newToken(ctx context.Context, sent secret.Value, claims string) (secret.Value, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +79,7 @@ func (a *Reauthorize) newToken(ctx context.Context, sent secret.Value, claims st
 	return a.token, !a.token.IsZero() && a.token.Reveal() != sent.Reveal()
 }
 
-// with is the request with another token; the zero value changes nothing.
+// withToken returns the request with another token. The zero token changes nothing.
 func withToken(r *http.Request, token secret.Value) *http.Request {
 	if token.IsZero() {
 		return r
@@ -89,5 +89,5 @@ func withToken(r *http.Request, token secret.Value) *http.Request {
 	return clone
 }
 
-// CloseIdleConnections lets [http.Client.CloseIdleConnections] through.
+// CloseIdleConnections implements the interface of [http.Client.CloseIdleConnections].
 func (a *Reauthorize) CloseIdleConnections() { closeIdle(a.Next) }

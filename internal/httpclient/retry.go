@@ -12,19 +12,19 @@ import (
 	"github.com/sethvargo/go-retry"
 )
 
-// The waits between attempts: full jitter below a bound that doubles from
-// firstWait up to longestWait.
+// The waits between attempts are random, below a limit that doubles from firstWait
+// to longestWait (full jitter).
 const (
 	firstWait   = 500 * time.Millisecond
 	longestWait = 10 * time.Second
 )
 
-// Repeats is how many attempts a request is worth whose answers have no content.
-// They may be a fault that passes, or a page for people that will always come.
+// Repeats is the number of attempts of a request whose answers have no content. The
+// cause may be a temporary fault, or a web page that every attempt will get.
 const Repeats = 4
 
-// Limited is implemented by errors of requests that are worth only so many
-// attempts; what tells those of different requests apart.
+// Limited is implemented by errors of requests with a limited number of attempts.
+// The attempts are counted for each value of what. A limit of zero is none.
 type Limited interface {
 	Attempts() (what string, limit int)
 }
@@ -32,7 +32,7 @@ type Limited interface {
 // limits counts the failures of each limited request within one [Retry].
 type limits map[string]int
 
-// reached counts err and reports whether its request has had all its attempts.
+// reached counts a failure and reports whether its request has no attempts left.
 func (l limits) reached(err error) bool {
 	var limited Limited
 	if !errors.As(err, &limited) {
@@ -43,16 +43,14 @@ func (l limits) reached(err error) bool {
 	return limit > 0 && l[what] >= limit
 }
 
-// Log says what is being waited for, while it is being waited for.
+// Log receives a message before each wait.
 type Log interface {
 	Infof(format string, args ...any)
 }
 
-// Retryable reports whether err may be gone when the same is asked again, and
-// how long the server asked to wait before that (zero: it did not say).
-//
-// An error decides for itself with the methods Retryable() bool and
-// Wait() time.Duration.
+// Retryable reports whether another attempt may succeed, and how long the server
+// asks to wait before it (zero: it does not say). The error decides, with the
+// methods Retryable() bool and Wait() time.Duration.
 func Retryable(err error) (bool, time.Duration) {
 	var p interface{ Retryable() bool }
 	if !errors.As(err, &p) || !p.Retryable() {
@@ -65,16 +63,16 @@ func Retryable(err error) (bool, time.Duration) {
 	return true, 0
 }
 
-// PassingStatus reports whether an HTTP status is of the kind that passes:
-// 408, 425, 429, 500, 502, 503, 504.
+// RetryableStatus reports whether an HTTP status is that of a temporary fault: 408,
+// 425, 429, 500, 502, 503, 504.
 func RetryableStatus(status int) bool {
 	return slices.Contains([]int{408, 425, 429, 500, 502, 503, 504}, status)
 }
 
-// PassingTransport reports whether a request that got no answer may get one
-// the next time. A name that does not exist, a certificate that is not trusted, a
-// proxy that forbids it, another protocol or an answer without bounds will not get
-// better by asking again.
+// RetryableTransport reports whether a request without an answer may get one the
+// next time. Permanent errors are: a name that does not exist, an untrusted
+// certificate, a refusal by the proxy, another protocol, an answer that is too
+// large, a cancelled context, and too long a wait ([Throttled]).
 func RetryableTransport(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
@@ -91,16 +89,16 @@ func RetryableTransport(err error) bool {
 	return !errors.Is(err, context.Canceled) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, errSwitchingProtocols) && !headerTooLarge(err)
 }
 
-// headerTooLarge knows net/http's errors for it, which have no name, by their text.
+// headerTooLarge recognizes net/http's errors by their text: they are not exported.
 func headerTooLarge(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "server response headers exceeded") ||
 		strings.Contains(err.Error(), "response header list larger than advertised limit"))
 }
 
-// Retry calls do until it succeeds, until it fails with an error that will not
-// pass, or until the next wait would last to ctx's deadline or beyond. If it is
-// the service that asks for such a wait, the error says so. What is waited for is
-// logged while it is waited for: what names it, as in "the assertion".
+// Retry calls do until it succeeds, fails with an error that is not [Retryable], or
+// the next wait would last beyond ctx's deadline. If the service asks for such a
+// wait, the error contains a [*Throttled]. Each wait is logged; what names the
+// operation, as in "the exchange with Entra".
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
 	var last, before error // of the last attempt and of the one before it
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
@@ -135,11 +133,11 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	if tooLong != nil {
 		err = fmt.Errorf("%w; %w", err, tooLong)
 	}
-	// The cause of the last attempt says more than "context deadline exceeded".
+	// The last attempt's own error is more specific than "context deadline exceeded".
 	if last != nil && ctx.Err() != nil && !errors.Is(last, context.Cause(ctx)) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), last)
 	}
-	// Where it was cut short, the one before it says what the trouble is.
+	// If the last attempt was interrupted, the one before it shows the cause.
 	if before != nil && ctx.Err() != nil && (errors.Is(last, context.Cause(ctx)) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded)) {
 		err = fmt.Errorf("%w; before that: %w", err, before)
 	}
@@ -149,7 +147,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	return err
 }
 
-// exhausted says how often it was tried.
+// exhausted adds the number of attempts to an error.
 type exhausted struct {
 	error
 	attempts int

@@ -14,19 +14,20 @@ import (
 	"time"
 )
 
-// longestAsked bounds how long a service can ask to wait; what is longer is as
-// good as for ever.
+// maxRetryAfter is the longest wait that is read from an answer. Longer ones are
+// cut to it.
 const maxRetryAfter = 366 * 24 * time.Hour
 
-// RetryAfter reads the header of that name: seconds, also with a fraction, or an
-// HTTP date, reckoned from now. Zero: absent, unreadable, or past.
+// RetryAfter returns the wait that the Retry-After header asks for (RFC 9110,
+// section 10.2.3): seconds, also with a fraction, or an HTTP date. Zero: it is
+// absent, invalid, or past. now is used if the answer has no Date header.
 func RetryAfter(h http.Header, now time.Time) (wait time.Duration) {
 	for _, value := range h.Values("Retry-After") {
 		value = strings.TrimSpace(value)
 		if d, ok := seconds(value); ok {
 			wait = max(wait, d)
 		} else if at, err := http.ParseTime(value); err == nil {
-			// The date is the server's; reckon from its own clock where it tells.
+			// Use the server's clock for the server's date.
 			if server, err := http.ParseTime(h.Get("Date")); err == nil {
 				now = server
 			}
@@ -36,7 +37,7 @@ func RetryAfter(h http.Header, now time.Time) (wait time.Duration) {
 	return wait
 }
 
-// seconds reads a decimal number of seconds.
+// seconds parses a decimal number of seconds, such as "1.5".
 func seconds(text string) (time.Duration, bool) {
 	if text == "" || len(text) > 100 || strings.Trim(text, "0123456789.") != "" {
 		return 0, false
@@ -51,13 +52,14 @@ func seconds(text string) (time.Duration, bool) {
 	return time.Duration(math.Ceil(f * float64(time.Second))), true
 }
 
-// longestSlow bounds the wait for what Azure DevOps' X-RateLimit headers say. They
-// ask for nothing, and where it holds requests back it slows us down by itself.
+// maxSlowDown limits the wait because of Azure DevOps' X-RateLimit headers. They
+// are only advice: Azure DevOps delays the requests itself if it must.
 const maxSlowDown = 5 * time.Second
 
-// slowDown is how long Azure DevOps' X-RateLimit headers suggest to wait: as long
-// as it held this request back or, when the limit is used up, until it is reset,
-// but not long.
+// slowDown returns how long to wait because of Azure DevOps' X-RateLimit headers:
+// as long as this request was delayed or, if the limit is used up, until it is
+// reset; at most maxSlowDown.
+// https://learn.microsoft.com/azure/devops/integrate/concepts/rate-limits
 func slowDown(h http.Header, now time.Time) time.Duration {
 	if held, ok := seconds(h.Get("X-RateLimit-Delay")); ok && held > 0 {
 		return min(held, maxSlowDown)
@@ -73,12 +75,11 @@ func slowDown(h http.Header, now time.Time) time.Duration {
 	return min(max(0, time.Unix(reset, 0).Sub(now)), maxSlowDown)
 }
 
-// Throttled is the error of a service that asks to wait for longer than there is
-// time.
+// Throttled is the error of a service that asks to wait longer than there is time.
 type Throttled struct {
 	Service string
 	Wait    time.Duration
-	Left    time.Duration // of the time that there is
+	Left    time.Duration // the time that is left
 }
 
 func (t *Throttled) Error() string {
@@ -89,7 +90,7 @@ func (t *Throttled) Error() string {
 	return fmt.Sprintf("%s asks to wait %s, and there are %s left", cmp.Or(t.Service, "the server"), wait, formatSeconds(max(0, t.Left.Truncate(time.Second))))
 }
 
-// Hint is what the reader can change.
+// Hint returns what the user can change.
 func (t *Throttled) Hint() string {
 	return "let fewer jobs use this account at once, try again later, or give timeout a longer duration"
 }
@@ -98,7 +99,7 @@ func formatSeconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Round(time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 }
 
-// service names the service that an error is about.
+// service returns the name of the service that an error is about, or "".
 func service(err error) string {
 	var s interface{ Service() string }
 	if errors.As(err, &s) {
@@ -107,8 +108,8 @@ func service(err error) string {
 	return ""
 }
 
-// Pacer keeps requests back for as long as their service has asked for it, in
-// an answer of whatever status. It is safe for concurrent use.
+// Pacer delays requests for as long as an earlier answer of their service, of any
+// status, asked for. It is safe for concurrent use. The zero Pacer is ready to use.
 type Pacer struct {
 	mu       sync.Mutex
 	services map[string]*paced // by host
@@ -117,16 +118,15 @@ type Pacer struct {
 // paced is one service.
 type paced struct {
 	name  string
-	slows bool          // its X-RateLimit headers count
-	limit time.Duration // the longest wait; zero: as long as there is time
+	slows bool          // its X-RateLimit headers are obeyed
+	limit time.Duration // the longest wait; zero: the time that is left
 
-	until time.Time     // nothing is sent before, says Retry-After
-	asked time.Duration // what it said
-	// Better nothing is sent before, say the X-RateLimit headers; and how long they
-	// said to wait.
+	until time.Time     // by Retry-After: send nothing before
+	asked time.Duration // the value of Retry-After
+	// The same of the X-RateLimit headers, which are only advice.
 	advice  time.Time
 	advised time.Duration
-	told    time.Time // the wait that was logged last
+	told    time.Time // the end of the wait that was logged last
 }
 
 func (p *Pacer) service(host string) *paced {
@@ -142,8 +142,8 @@ func (p *Pacer) service(host string) *paced {
 	return s
 }
 
-// Name says what people call the service on a host, and whether its X-RateLimit
-// headers are those of Azure DevOps.
+// Name sets the name of the service on a host, and whether its X-RateLimit headers
+// are those of Azure DevOps.
 func (p *Pacer) Name(host, name string, azureDevOps bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,14 +161,14 @@ func HostOf(address string) string {
 	return u.Host
 }
 
-// Limit gives the waits for a host an upper bound of their own.
+// MaxAttempts sets the longest wait for a host.
 func (p *Pacer) Limit(host string, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.service(host).limit = d
 }
 
-// note remembers what an answer asks for.
+// note records the wait that an answer asks for.
 func (p *Pacer) note(host string, h http.Header) {
 	now := time.Now()
 	asked := RetryAfter(h, now)
@@ -185,9 +185,9 @@ func (p *Pacer) note(host string, h http.Header) {
 	}
 }
 
-// Wait returns when a request to a host is welcome. It returns the reason when
-// ctx ends before, and a [*Throttled] at once if it would. Where ctx outlives
-// another one, see [Outliving], there is no time to wait when that has ended.
+// Wait returns when a request to a host may be sent. It returns the cause if ctx
+// ends first, and a [*Throttled] at once if the wait would be too long. If ctx is
+// from [Outliving], it stops waiting when the other context ends.
 func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 	outlived, _ := ctx.Value(outlivedKey{}).(context.Context)
 	if outlived == nil {
@@ -207,7 +207,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 			return &Throttled{Service: s.name, Wait: s.asked, Left: left}
 		}
 		asked := s.asked
-		// There is time for good advice, or it is not taken.
+		// Advice is followed only if there is time.
 		if advised := time.Until(s.advice); advised > wait && (!limited || advised < left) {
 			until, wait, asked = s.advice, advised, s.advised
 		}
@@ -237,7 +237,7 @@ func (p *Pacer) Wait(ctx context.Context, host string, log Log) error {
 	return nil
 }
 
-// Paced is a transport whose requests a [Pacer] keeps back.
+// Paced is a transport whose requests are delayed by a [Pacer].
 type Paced struct {
 	Next  http.RoundTripper
 	Pacer *Pacer
@@ -264,20 +264,19 @@ type (
 	outlivedKey struct{}
 )
 
-// Unpaced returns a context whose requests are sent at once, whatever the service
-// has asked for: for cleaning up, which has no time to wait.
+// Unpaced returns a context whose requests are not delayed by a [Pacer]. Cleaning
+// up has no time to wait.
 func Unpaced(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unpacedKey{}, true)
 }
 
-// Outliving returns a context that does not end when ctx does, for what is to be
-// brought to an end. No wait that a service asks for lasts longer than ctx for all
-// that.
+// Outliving returns a context that does not end when ctx does, for a request that
+// must be completed. A wait that a service asks for still ends with ctx.
 func Outliving(ctx context.Context) context.Context {
 	return context.WithValue(context.WithoutCancel(ctx), outlivedKey{}, ctx)
 }
 
-// timeLeft is how much time ctx leaves for waiting.
+// timeLeft returns how much time ctx leaves for waiting, and whether it is limited.
 func timeLeft(ctx context.Context) (time.Duration, bool) {
 	deadline, ok := ctx.Deadline()
 	left := time.Until(deadline)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Traced says of every request what was asked of whom, and how that went. The
-// query and the headers, where credentials are, are left out.
+// Traced logs every request and its status with Debugf. It leaves out the query,
+// the headers and the bodies, which hold credentials.
 type Traced struct {
 	Next   http.RoundTripper
 	Debugf func(format string, args ...any)

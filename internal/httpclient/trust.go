@@ -11,17 +11,16 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// trust is who is trusted. To read the roots takes milliseconds, most of them
-// for the system's, so that is done while the network is waited for, and not at
-// all where nothing is encrypted.
+// trust holds the trusted roots. Reading them takes several milliseconds, so they
+// are read while the first connection is being opened, and not at all without TLS.
 type trust struct {
 	// pool is empty until read has returned.
 	pool *x509.CertPool
-	// read fills the pool. Whoever calls it first does it, others wait.
+	// read fills the pool once. Concurrent calls wait for the first.
 	read func()
 }
 
-// newTrust checks caFile at once: what is wrong with it is to be said before
+// newTrust reads the CA file at once, so that an error in it is reported before
 // anything is sent.
 func newTrust(o Options) (*trust, error) {
 	var own []byte
@@ -51,15 +50,15 @@ func newTrust(o Options) (*trust, error) {
 	return t, nil
 }
 
-// now is for [crypto/tls.Config.Time], which is called right before a
-// certificate is verified: there, at the latest, the roots must have been read.
+// now is the [crypto/tls.Config.Time]. It is called right before a certificate is
+// verified, so it waits until the roots have been read.
 func (t *trust) now() time.Time {
 	t.read()
 	return time.Now()
 }
 
-// roots are the system's or, where it has none, those inside the binary; and
-// which of them it is.
+// roots returns the system's roots, or the embedded ones if the system has none,
+// and SystemRoots or EmbeddedRoots accordingly.
 func roots() (*x509.CertPool, string) {
 	system, err := x509.SystemCertPool()
 	if err != nil || system.Equal(x509.NewCertPool()) {
@@ -68,7 +67,7 @@ func roots() (*x509.CertPool, string) {
 	return system, SystemRoots
 }
 
-// embeddedRoots are those inside the binary.
+// embeddedRoots returns the roots that are embedded in the binary.
 func embeddedRoots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for c := range bundle.Roots() {
@@ -86,8 +85,9 @@ func embeddedRoots() *x509.CertPool {
 	return pool
 }
 
+// readBounded reads a regular file of at most MaxBody bytes.
 func readBounded(name string) ([]byte, error) {
-	// Asked first, since opening a pipe waits for its writer.
+	// Checked first, because opening a named pipe waits for its writer.
 	if info, err := os.Stat(name); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {

@@ -25,7 +25,7 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// longest is the length of a name beyond which it is like none.
+// maxLength is the length of a name beyond which it is like none.
 const maxLength = 64
 
 // Name returns the one of names that is nearest to a misspelt one, and whether it

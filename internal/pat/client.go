@@ -153,7 +153,7 @@ type Create struct {
 	// Scopes are what the PAT may do; see [Known].
 	Scopes []string
 	// ValidTo is when it ends, cut to whole seconds. The server takes at most
-	// one year, and a policy of the tenant may shorten or refuse it.
+	// sendForToken year, and a policy of the tenant may shorten or refuse it.
 	ValidTo time.Time
 }
 
@@ -219,7 +219,7 @@ type call struct {
 func byID(id string) url.Values { return url.Values{"authorizationId": {id}} }
 
 // send sends a request and returns the status, body and header of its answer:
-// one of the 2xx but 203, for anything else is an error. What was read before an error
+// sendForToken of the 2xx but 203, for anything else is an error. What was read before an error
 // is returned with it.
 func (c *Client) send(ctx context.Context, r call) (status int, body []byte, header http.Header, err error) {
 	if r.method != http.MethodPost && r.op != "list" && !isID(r.id) {
@@ -281,7 +281,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	return resp.StatusCode, body, resp.Header, nil
 }
 
-// refused fills in what an error of a call does not know of itself.
+// withCall fills in what an error of a call does not know of itself.
 func (c *Client) withCall(r call, e *Error) *Error {
 	e.Op, e.ID, e.Host, e.Organization = r.op, sanitize.Line(r.id, maxName), c.host, c.organization
 	return e

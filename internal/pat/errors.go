@@ -114,7 +114,7 @@ func (e *Error) Error() string {
 
 // Retryable reports whether the same request may succeed a moment later: there
 // was no answer, or one that speaks of load, a timeout or the server's own
-// failure. It is false when the caller's context was cancelled.
+// statusError. It is false when the caller's context was cancelled.
 func (e *Error) Retryable() bool {
 	var inner *Error
 	switch {
@@ -253,7 +253,7 @@ func (e *Error) untrusted() bool {
 // maxMessage bounds, in runes, what is repeated of an outside text.
 const maxMessage = 300
 
-// outside makes an outside text fit for an error: one line, nothing secret, not
+// redact makes an outside text fit for an error: one line, nothing secret, not
 // too long. The credential of the client and token are removed whatever they look
 // like.
 func (c *Client) redact(text, token string) string {

@@ -93,7 +93,7 @@ func (e *Error) addUser() string {
 		"signing in in a browser, as the message proposes, is not possible for an agent user"
 }
 
-// explanation is what a patTokenError means and what to do about it.
+// errorText is what a patTokenError means and what to do about it.
 type errorText struct{ means, hint string }
 
 // entraPolicy and organizationPolicy say where a policy is switched and by whom
@@ -111,7 +111,7 @@ func organizationPolicy(name string) string {
 // patTokenErrors explains every patTokenError of the specification (7.2,
 // SessionTokenError) but "none". The specification names them and leaves their
 // descriptions empty; where Microsoft's documentation says nothing either, the
-// explanation says no more than the name does. Only errors need it, so it is made
+// errorText says no more than the name does. Only errors need it, so it is made
 // when the first one does.
 var patTokenErrors = sync.OnceValue(func() map[string]errorText {
 	return map[string]errorText{

@@ -53,7 +53,7 @@ func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool,
 	return false, e
 }
 
-// confirmed returns nil if a 2xx confirms a revocation.
+// checkRevoked returns nil if a 2xx confirms a revocation.
 func (c *Client) checkRevoked(r call, status int, body []byte, header http.Header) error {
 	doubt := &Error{Status: status, Unreadable: true, Support: httpclient.SupportIDs(header, c.token)}
 	var res result
@@ -108,7 +108,7 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 	return &e
 }
 
-// agreeing is how often a list of several pages is read at most until two readings
+// maxReadings is how often a list of several pages is read at most until two readings
 // agree.
 const maxReadings = 6
 

@@ -239,7 +239,7 @@ func nearest(name string) []string {
 }
 
 // Covers reports whether a granted scope was asked for: named, or included in
-// one that was named. Being granted what is covered is not being granted more.
+// sendForToken that was named. Being granted what is covered is not being granted more.
 func Covers(asked []string, granted string) bool {
 	for _, name := range asked {
 		if name == granted || name == FullAccess {

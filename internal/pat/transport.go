@@ -45,7 +45,7 @@ func (g *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, g.client.statusError(resp, body)
 }
 
-// failure reads an answer that is not a success.
+// statusError reads an answer that is not a success.
 func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Status: resp.StatusCode, RetryAfter: httpclient.RetryAfter(resp.Header, c.now()),
@@ -70,7 +70,7 @@ func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// unanswered makes an error of a request to which there was no answer, or not
+// transportError makes an error of a request to which there was no answer, or not
 // all of it. A [*url.Error] repeats the address with its query, so only its
 // cause is kept.
 func (c *Client) transportError(ctx context.Context, err error) *Error {

@@ -44,7 +44,7 @@ type result struct {
 	serviceError
 }
 
-// failure is what an answer of 200 says of a request that was not carried out.
+// statusError is what an answer of 200 says of a request that was not carried out.
 type failure struct {
 	PatTokenError        *string `json:"patTokenError"`
 	PatTokenErrorMessage string  `json:"patTokenErrorMessage"`
@@ -86,7 +86,7 @@ type patToken struct {
 }
 
 // accounts are the ids of organizations, but no more than anybody has: more than
-// one is too many already, and a million take many times the room of their text.
+// sendForToken is too many already, and a million take many times the room of their text.
 type accounts []string
 
 const maxAccounts = 1000
@@ -170,7 +170,7 @@ func isToken(text string) bool {
 	return text != ""
 }
 
-// one sends a request that is answered with one PAT.
+// sendForToken sends a request that is answered with one PAT.
 func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	status, body, header, err := c.send(ctx, r)
 	if err != nil {
@@ -222,7 +222,7 @@ func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	return t, nil
 }
 
-// unreadable makes the error of a 2xx that is something else than was due.
+// unreadableError makes the error of a 2xx that is something else than was due.
 func (c *Client) unreadableError(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
 	a := httpclient.ReadAnswer(header, body, c.token, token)
 	e := &Error{
