@@ -33,7 +33,9 @@ and is renewed as long as COMMAND runs: if the machine dies, so does the PAT.
 COMMAND gets the terminal and the signals that azdo-pat receives; SIGINT, SIGTERM
 and SIGHUP also revoke the PAT at once. The exit status is COMMAND's, or 128+n if
 signal n ended it. It is 127 if COMMAND is not found and 126 if it cannot be
-started; in both cases nothing was minted. It is 1 if no PAT could be minted.
+started; in both cases nothing was minted (outside Linux a file in a wrong format is
+found only when it is started: the PAT is revoked, and the status is 1). It is 1 if
+no PAT could be minted.
 
 The credentials of azdo-pat itself are removed from COMMAND's environment. In a CI
 system, *** replaces the PAT in what COMMAND writes.`,

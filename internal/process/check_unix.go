@@ -30,14 +30,18 @@ func checkFile(path string) error {
 	if isScript {
 		return checkInterpreter(line)
 	}
+	if bytes.HasPrefix(line, []byte("\ufeff#!")) {
+		return hint.Add(errors.New("the file begins with a byte order mark, so that the system does not see its #! line"), "save it as UTF-8 without a byte order mark")
+	}
 	if !bytes.ContainsFunc(line, isBinary) {
 		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)
 	}
 	return nil
 }
 
-// isBinary reports whether a character is in no text.
-func isBinary(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }
+// isBinary reports whether a character is in no text. DEL begins an ELF file, however
+// broken the rest is.
+func isBinary(r rune) bool { return r == 0x7f || r < ' ' && !strings.ContainsRune("\t\n\r\f", r) }
 
 // checkInterpreter returns why the program in a #! line cannot be started. The text
 // begins after "#!".

@@ -36,5 +36,8 @@ func probe(cmd *exec.Cmd) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return hint.Add(fmt.Errorf("a file that it needs: %w", failed.Err), "the program may be built for another C library (glibc, musl), whose loader is missing here")
 	}
+	if errors.Is(err, syscall.ENOEXEC) {
+		return hint.Add(failed.Err, "the file is damaged, or a program for another system or architecture")
+	}
 	return failed.Err
 }
