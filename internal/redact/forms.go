@@ -14,11 +14,11 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// minEncoded is the length of the shortest encoded form that is replaced. A shorter
-// one tells little, and is likely to stand in other text by chance.
+// minEncoded is the length of the shortest encoded form that is replaced. Shorter ones
+// tell little, and are common in other text.
 const minEncoded = 6
 
-// forms are a credential and the encodings in which it is likely to be repeated.
+// forms returns a credential and the encodings in which it is likely to be repeated.
 func forms(text string) []string {
 	all := []string{text}
 	for _, form := range encodings(text) {
@@ -29,15 +29,16 @@ func forms(text string) []string {
 	return all
 }
 
-// encodings are the forms in which a text is likely to be repeated.
+// encodings returns a text in hexadecimal, in base64 and, where that changes it, escaped
+// for URLs, JSON and markup.
 func encodings(text string) []string {
 	hexadecimal := hex.EncodeToString([]byte(text))
 	all := []string{hexadecimal, strings.ToUpper(hexadecimal)}
 	if !isUnreserved(text) {
 		all = append(all, escaped(text)...)
 	}
-	// In base64 a text looks different at each of three alignments; the
-	// characters that its neighbours have a part in are left out.
+	// What base64 makes of a text depends on how many bytes are before it. The
+	// characters that also encode a neighbouring byte are left out.
 	for before := range 3 {
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			padded := encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
@@ -54,15 +55,17 @@ func encodings(text string) []string {
 	return all
 }
 
-// entities are the names of characters in markup.
+// entities are the characters that have a name in every kind of markup.
 var entities = map[rune]string{'&': "amp", '<': "lt", '>': "gt", '"': "quot", '\'': "apos"}
 
-// spelling matches a text whose characters are each written as they are or
-// escaped for a URL (once or more often), JSON, markup or a shell, in whatever
-// mixture. Nil: nothing in it is ever escaped, or it is too long to be a
-// password.
+// maxPassword is longer than any password, in bytes.
+const maxPassword = 256
+
+// spelling returns an expression for a password in which each character is either
+// written as it is or escaped: for a URL (once or more often), JSON, markup or a shell.
+// It returns nil if no encoding changes the text, or it is too long for a password.
 func spelling(text string) *regexp.Regexp {
-	if len(text) > 256 || isUnreserved(text) {
+	if len(text) > maxPassword || isUnreserved(text) {
 		return nil
 	}
 	var b strings.Builder
@@ -91,26 +94,28 @@ func spelling(text string) *regexp.Regexp {
 	return r
 }
 
-// escaped are the forms of a text in which some characters are escaped.
+// escaped returns a text as URLs, JSON and markup have it.
 func escaped(text string) []string {
 	quoted, _ := json.Marshal(text)
 	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
 	inHTML := html.EscapeString(text)
 	return []string{
 		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
-		// What is left of it in an answer that was made one line.
+		// In an answer that was made one line.
 		sanitize.Line(text, len(text)),
-		// What other libraries than Go's write for the same characters.
+		// As other libraries than Go's escape the same characters.
 		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),
 		strings.NewReplacer("&#34;", "&quot;", "&#39;", "&apos;").Replace(inHTML),
 		strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(inJSON),
 	}
 }
 
-var escape = regexp.MustCompile("%[0-9A-F]{2}")
+var percentEscape = regexp.MustCompile("%[0-9A-F]{2}")
 
 // lowerEscapes writes %2F as %2f, as .NET does.
-func lowerEscapes(text string) string { return escape.ReplaceAllStringFunc(text, strings.ToLower) }
+func lowerEscapes(text string) string {
+	return percentEscape.ReplaceAllStringFunc(text, strings.ToLower)
+}
 
 // isUnreserved reports whether a text has only characters that no encoding for URLs,
 // JSON or markup changes.

@@ -10,20 +10,20 @@ const (
 	window = 24
 	// keyLen is the length of a key. No credential is shorter.
 	keyLen = 4
-	// keyBits is how many bits tell which keys there are. For the tokens of a usual
-	// run, which have about 100,000 keys, one in ten is set.
+	// keyBits is the number of bits for keys. The tokens of a usual run have about
+	// 100,000 keys, which set one bit in ten.
 	keyBits = 1 << 20
 )
 
-// index finds forms in a text, and windows of those that are longer.
+// index finds forms in a text, and windows of the forms that are longer.
 //
-// A key is any four bytes in a row. Each match in a text holds one that begins at a
-// multiple of step, so only these are looked up, and most are in no form. So a
-// stream costs next to nothing, and adding a form little.
+// A key is four bytes in a row. Each match in a text contains the key that begins at
+// some multiple of step, so only these keys are looked up, and most of them are in no
+// form. This makes it cheap to search a stream and to add a form.
 type index struct {
 	forms [][]byte
-	keys  []uint64 // a bit for each hash of a key
-	step  int
+	keys  []uint64 // a bit for the hash of each key
+	step  int      // the longest that lets no match of any form slip through
 }
 
 // add makes a form known.

@@ -12,18 +12,16 @@ import (
 
 // Writer passes on what a command writes, with "***" in place of a PAT.
 //
-// However the text is split into writes, the result is the same. Everything else
-// passes byte by byte, and at once: only bytes at the end of a write that could
-// be part of a match wait for the next write, or for Close. In most texts these are
-// one or two letters or digits, and never a line feed.
+// The result does not depend on how the text is split into writes. All other text is
+// passed on unchanged and at once, so that a prompt is seen: only the end of a write
+// that may be the beginning of a match waits for the next write, or for Close. Usually
+// that is one or two letters or digits, and never a line feed.
 type Writer struct {
-	w     io.Writer
-	index index
-	// text ends with what was written last. Up to done it was passed on, and is kept
-	// because a match can begin in it.
-	text   []byte
-	done   int
-	masked bool // the last that was passed on is a mask
+	w      io.Writer
+	index  index
+	text   []byte // the last that was written; a match may begin anywhere in it
+	done   int    // text up to here was passed on
+	masked bool   // what was passed on ends with a mask
 	found  []span
 	out    []byte
 }
@@ -31,11 +29,10 @@ type Writer struct {
 // ErrTooLong is the error for a credential that is longer than any PAT.
 var ErrTooLong = errors.New("the PAT is longer than any PAT")
 
-// maxPAT bounds, in bytes, the work that a writer has with each write: twelve times
-// the usual PAT.
+// maxPAT is twelve times the length of a PAT, in bytes. It bounds the time for a write.
 const maxPAT = 1 << 10
 
-// NewWriter returns a writer in front of w.
+// NewWriter returns a Writer that writes to w.
 func NewWriter(w io.Writer, pat secret.Value) (*Writer, error) {
 	text := pat.Reveal()
 	if text == "" || len(text) > maxPAT {
@@ -43,7 +40,7 @@ func NewWriter(w io.Writer, pat secret.Value) (*Writer, error) {
 	}
 	writer := &Writer{w: w}
 	all := append([]string{
-		// Sent in an Authorization header, where they end with padding.
+		// As in an Authorization header, with padding.
 		base64.StdEncoding.EncodeToString([]byte(text)),
 		base64.StdEncoding.EncodeToString([]byte(":" + text)),
 	}, forms(text)...)
@@ -62,11 +59,11 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close passes on what waited for more. It does not close the writer after this one.
+// Close passes on the rest. It does not close the underlying writer.
 func (w *Writer) Close() error { return w.pass(len(w.text)) }
 
-// undecided is how many bytes at the end can be the beginning of a match: the longest
-// end of the text that is somewhere in a form.
+// undecided returns how many bytes at the end of the text may be the beginning of a
+// match. They are somewhere in a form.
 func (w *Writer) undecided() int {
 	n := 0
 	for n < min(window-1, len(w.text)) {
@@ -79,7 +76,7 @@ func (w *Writer) undecided() int {
 	return n
 }
 
-// pass passes on the text up to end, and the whole of a match that is there.
+// pass passes on the text up to end. A match that goes beyond it is passed on whole.
 func (w *Writer) pass(end int) error {
 	w.out = w.out[:0]
 	w.found = merge(w.index.find(w.found[:0], w.text))
@@ -98,7 +95,7 @@ func (w *Writer) pass(end int) error {
 		w.done = s.to
 	}
 	w.plain(end)
-	// A match of what follows begins no earlier.
+	// A match with later text cannot begin earlier.
 	kept := w.text[max(0, w.done-(window-1)):]
 	w.done -= len(w.text) - len(kept)
 	w.text = append(w.text[:0], kept...)
@@ -109,7 +106,7 @@ func (w *Writer) pass(end int) error {
 	return err
 }
 
-// plain passes on the text up to end as it is.
+// plain adds the text up to end to the output.
 func (w *Writer) plain(end int) {
 	if end > w.done {
 		w.out = append(w.out, w.text[w.done:end]...)
