@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/signin"
 )
@@ -158,7 +159,7 @@ func (x *execution) revoke(ctx context.Context) (report func() int) {
 // useForRelease is use within the setting timeout, and a little longer after a signal
 // to stop.
 func (x *execution) useForRelease(ctx context.Context, f func(context.Context, *lease.Client) error) error {
-	ctx, stopGrace := withGracePeriod(ctx)
+	ctx, stopGrace := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
 	defer stopGrace()
 	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()

@@ -77,7 +77,7 @@ func (c *app) revoke(ctx context.Context, given map[string]string) int {
 // revokeID ends the PAT of the setting authorization-id, of which nothing else is
 // known.
 func (c *app) revokeID(ctx context.Context, s *settings.Settings) error {
-	ctx, enough := withGracePeriod(ctx)
+	ctx, enough := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
 	defer enough()
 	ctx, cancel := withTimeout(ctx, s.Timeout)
 	defer cancel()
@@ -294,7 +294,7 @@ func otherRun(recorded, own displayname.Name) bool {
 // release connects and ends what a record speaks of. Open says that there was no
 // time to wait for a PAT that may be made later.
 func (c *app) release(ctx context.Context, s *settings.Settings, r lease.Record, timeout time.Duration) (ended []lease.Revoked, open bool, err error) {
-	ctx, enough := withGracePeriod(ctx)
+	ctx, enough := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
 	defer enough()
 	ctx, cancel := withTimeout(ctx, timeout)
 	defer cancel()
@@ -318,17 +318,6 @@ func otherUser(session *signin.Session, r lease.Record, ended []lease.Revoked, e
 		other = fmt.Errorf("%w: %w", other, err)
 	}
 	return hint.Add(other, "give this step the same secrets as mint")
-}
-
-// stubborn goes on for a while when the process is told to stop: to revoke is all
-// that it would do then anyway.
-func withGracePeriod(ctx context.Context) (context.Context, context.CancelFunc) {
-	on, cancel := context.WithCancelCause(httpclient.Outliving(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(lease.Cleanup-500*time.Millisecond, func() { cancel(context.Cause(ctx)) })
-		context.AfterFunc(on, func() { timer.Stop() })
-	})
-	return on, func() { stop(); cancel(nil) }
 }
 
 // describe says what is left when a revocation did not succeed, and how to end

@@ -174,7 +174,7 @@ var table = []row{
 	{"hold a request back", "internal/pat/revocation.go",
 		`r.unanswered, r.look = true, true`, `r.unanswered = true`, "TestRevokeLooksBeforeItRepeats"},
 	{"hold a request back", "internal/lease/lease.go",
-		`failed == nil && a.Last && told.Err() == nil {`, `failed == nil && a.Last && told.Err() != nil {`, "TestNobodyLooksLater"},
+		`failed == nil && a.Last && ctx.Err() == nil {`, `failed == nil && a.Last && ctx.Err() != nil {`, "TestNobodyLooksLater"},
 
 	{"grant more than was asked", "internal/lease/lease.go",
 		`if late := t.ValidTo.Sub(until); late > expiryTolerance {`, `if late := t.ValidTo.Sub(until); late > time.Hour {`, "mint-wider"},

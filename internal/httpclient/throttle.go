@@ -280,6 +280,9 @@ func Outliving(ctx context.Context) context.Context {
 func timeLeft(ctx context.Context) (time.Duration, bool) {
 	deadline, ok := ctx.Deadline()
 	left := time.Until(deadline)
+	if ctx.Value(unpacedKey{}) != nil {
+		return left, ok
+	}
 	if outlived, is := ctx.Value(outlivedKey{}).(context.Context); is {
 		if soft, limited := timeLeft(outlived); limited && (!ok || soft < left) {
 			left, ok = soft, true

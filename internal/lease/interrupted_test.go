@@ -278,9 +278,9 @@ func TestUndo(t *testing.T) {
 		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record closed #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
-		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + stopCleanup},
+		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + StopCleanup},
 		{name: "told to stop in the end and not answered", later: 4 * time.Second, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
-		{name: "told to stop and not answered", stopped: true, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: stopCleanup},
+		{name: "told to stop and not answered", stopped: true, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: StopCleanup},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -43,9 +43,9 @@ type Log interface {
 const (
 	// Cleanup is how long cleaning up after a failure may take.
 	Cleanup = 5 * time.Second
-	// interrupted is how much of it is used when the process was told to stop:
-	// by then it must be gone.
-	stopCleanup = 4500 * time.Millisecond
+	// StopCleanup is how long it may take after the process was told to stop. The
+	// rest of Cleanup is for ending the process.
+	StopCleanup = 4500 * time.Millisecond
 	// grace is how long a request that mints is still waited for when the
 	// process was told to stop: its answer names what there is to revoke.
 	createGrace = 2 * time.Second
@@ -112,11 +112,8 @@ type Lease struct {
 // and the record say that one may be.
 func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
 	r.Stage = Intended
-	a := &acquisition{Client: l, r: r, want: want}
-	stop := context.AfterFunc(ctx, func() { a.stopped.store(time.Now()) })
-	defer stop()
-
-	a.clock = l.Server
+	a := &acquisition{Client: l, r: r, want: want, clock: l.Server}
+	defer a.startGrace(ctx)()
 	err := httpclient.Retry(ctx, l.Log, "minting", a.attempt)
 	for range corrections {
 		clock := a.betterClock(err)
@@ -148,6 +145,7 @@ func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 // is cause, together with what is left, if anything.
 func (l *Client) Undo(ctx context.Context, lease *Lease, cause error) error {
 	a := &acquisition{Client: l, r: lease.Record, token: lease.Token, late: lease.Record.Unsettled > 0}
+	defer a.startGrace(ctx)()
 	return a.undo(ctx, cause)
 }
 
@@ -161,14 +159,23 @@ type acquisition struct {
 	// The request was sent and answered then, by this machine's clock.
 	sent, received time.Time
 
-	token   pat.Token
-	ended   []Revoked // what unsettled requests had made
-	lost    time.Time // when the last request was sent that is not settled; zero: not known
-	late    bool      // one of them may yet take effect
-	named   bool      // the answer to the last one names its PAT, a.token
-	stopped moment
+	token pat.Token
+	ended []Revoked // what unsettled requests had made
+	lost  time.Time // when the last request was sent that is not settled; zero: not known
+	late  bool      // one of them may yet take effect
+	named bool      // the answer to the last one names its PAT, a.token
 
 	lookFailed bool // the last look for what unsettled requests made
+	// cleanup is the context for cleaning up, which goes on after the process was
+	// told to stop.
+	cleanup context.Context
+}
+
+// startGrace sets a.cleanup. It must be called before anything is sent, so that the
+// time counts from when the process is told to stop.
+func (a *acquisition) startGrace(ctx context.Context) (stop func()) {
+	a.cleanup, stop = httpclient.WithGracePeriod(httpclient.Unpaced(ctx), StopCleanup)
+	return stop
 }
 
 // attempt sends one request that mints, after its intent is on record.
@@ -286,14 +293,9 @@ func (l *Client) Settle(ctx context.Context, lease *Lease) error {
 // create sends the request. When the process is told to stop meanwhile, the
 // answer is waited for a little longer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	patient, cancel := context.WithCancel(httpclient.Unpaced(context.WithoutCancel(ctx))) // it has waited before
+	ctx, cancel := httpclient.WithGracePeriod(httpclient.Unpaced(ctx), createGrace) // attempt has waited
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(createGrace, cancel)
-		context.AfterFunc(patient, func() { timer.Stop() })
-	})
-	defer stop()
-	return a.PATs.Create(patient, a.asked)
+	return a.PATs.Create(ctx, a.asked)
 }
 
 // corrections is how often a PAT is minted again because its end was reckoned by
@@ -426,21 +428,13 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		a.r.Stage = Intended // so that the post step waits for what may come
 		_ = a.Record(a.r)
 	}
-	deadline := time.Now().Add(Cleanup)
-	if ctx.Err() != nil {
-		a.stopped.store(time.Now()) // unless it is known since when
-		deadline = a.stopped.load().Add(stopCleanup)
-	}
-	told := ctx
-	ctx, cancel := context.WithDeadline(httpclient.Unpaced(context.WithoutCancel(ctx)), deadline)
+	cleanup, cancel := context.WithTimeout(a.cleanup, Cleanup)
 	defer cancel()
-	// Who is told to stop only now must be gone in time all the same.
-	defer context.AfterFunc(told, func() { time.AfterFunc(stopCleanup, cancel) })()
 
 	var left []string
 	var failed error
 	if a.r.ID != "" {
-		switch gone, err := a.end(ctx, a.r.ID); {
+		switch gone, err := a.end(cleanup, a.r.ID); {
 		case err != nil:
 			left, failed = append(left, "the PAT "+a.r.ID+" could not be revoked"), err
 		case a.named && !gone:
@@ -449,12 +443,12 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if look {
 		// Once more, even where somebody has looked: it may have come since.
-		if err := a.lookAgain(ctx); err != nil {
+		if err := a.lookAgain(cleanup); err != nil {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), and(failed, err)
 		}
 	}
-	if a.r.Unsettled > 0 && a.late && failed == nil && a.Last && told.Err() == nil {
-		if failed = a.outwait(httpclient.Unpaced(told)); failed != nil {
+	if a.r.Unsettled > 0 && a.late && failed == nil && a.Last && ctx.Err() == nil {
+		if failed = a.outwait(httpclient.Unpaced(ctx)); failed != nil {
 			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"azdo-pat/internal/displayname"
@@ -222,19 +221,3 @@ func (l *Client) read(ctx context.Context, each func(pat.Token)) (sum []byte, pa
 	})
 	return h.Sum(nil), pages, err
 }
-
-// moment is a time that two goroutines share. The first one that is stored stays.
-type moment struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (m *moment) store(t time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.at.IsZero() {
-		m.at = t
-	}
-}
-
-func (m *moment) load() time.Time { m.mu.Lock(); defer m.mu.Unlock(); return m.at }
