@@ -16,14 +16,14 @@ import (
 func (c *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "Try every step up to the mint, and say what is missing and how to fix it",
-		Long: `check goes the whole way that mint goes and mints nothing: settings, platform,
-the hosts, the assertion, each request of the exchange, the user's token, and the
-organization's answer to a list of PATs. It reports a tick or a cross a line and,
-for the first cross, what to do, with the commands for it.
+		Short: "Try every step up to the mint, and report what is missing and how to fix it",
+		Long: `check takes every step that mint takes, except the mint itself: settings, platform,
+hosts, the assertion, each request of the exchange, the user's token, and a list of
+the user's PATs. It reports a tick or a cross for each and, for the first cross,
+what to do, with the commands for it.
 
-The report is standard output and, on GitHub, the step's summary. It holds ids and
-names, and no credential.`,
+The report goes to standard output and, on GitHub, to the step's summary. It has
+ids and names, and no credential.`,
 		Example: `  azdo-pat check --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"
 

@@ -210,16 +210,16 @@ func (c *app) root(named func(string) bool) *cobra.Command {
 		Use:   "azdo-pat",
 		Short: "Azure DevOps personal access tokens that live no longer than the job",
 		Long: `azdo-pat exchanges the OIDC identity of a CI job through Microsoft Entra ID for a
-short-lived Azure DevOps personal access token (PAT) with just the scopes that
-the job needs, and revokes it when the job is done.
+short-lived Azure DevOps personal access token (PAT) with only the scopes that the
+job needs, and revokes it when the job is done.
 
 A setting NAME is read from the flag --NAME, the action input NAME, the variable
-AZDO_PAT_NAME and, for some, a variable that Azure's own tools use. Secrets have
-no flag: a command line is visible to other processes.`,
-		Example: `  # What is missing, and how to fix it:
+AZDO_PAT_NAME and, for some settings, a variable of Azure's own tools. Secrets have
+no flag, because other processes can read a command line.`,
+		Example: `  # Find out what is missing and how to fix it:
   azdo-pat check
 
-  # A PAT that may read code, for half an hour, and its end:
+  # Mint a PAT that may read code for half an hour, and revoke it:
   lease=$(azdo-pat mint --scopes vso.code --lifetime 30m --output json)
   azdo-pat revoke --authorization-id "$(jq -r '.["authorization-id"]' <<<"$lease")"`,
 		SilenceUsage:  true,

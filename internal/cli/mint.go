@@ -21,20 +21,20 @@ import (
 func (c *app) mintCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "mint",
-		Short: "Mint a PAT and hand it to the CI system, or to standard output",
+		Short: "Mint a PAT and hand it over to the CI system, or print it",
 		Long: `mint exchanges the job's OIDC identity for a user token, mints a PAT with it and
 hands it over: as outputs of the step on GitHub and in Azure Pipelines, on
 standard output elsewhere.
 
-On GitHub the action's post step revokes it. In Azure Pipelines let the last step
-of the job, with condition: always(), run azdo-pat revoke. Elsewhere run azdo-pat
-revoke with the id that --output json shows.`,
-		Example: `  # An agent user, by a CI system's token file:
+On GitHub the action's post step revokes it. In Azure Pipelines the last step of
+the job must run azdo-pat revoke, with condition: always(). Elsewhere run azdo-pat
+revoke with the id that --output json prints.`,
+		Example: `  # As an agent user, with the token file of a CI system:
   azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
     --scopes "vso.code vso.packaging" --lifetime 30m --output json
 
-  # A service account, with what is the same every time in the environment:
+  # As a service account, with most settings in the environment:
   export AZDO_PAT_ORGANIZATION=contoso AZDO_PAT_CLIENT_ID=APPLICATION
   export AZDO_PAT_REFRESH_TOKEN AZURE_FEDERATED_TOKEN_FILE
   PAT=$(azdo-pat mint --scopes vso.code --lifetime 5m)`,

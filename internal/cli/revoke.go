@@ -24,14 +24,14 @@ func (c *app) revokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke",
 		Short: "Revoke a PAT that mint handed over",
-		Long: `revoke ends a PAT by its id and waits for the server to confirm it. A PAT that was
-revoked before or has expired is a success; an id under which the user has no PAT
-is a failure. The PAT cannot revoke itself: revoke needs the same identity as mint
-did.
+		Long: `revoke revokes a PAT by its id and waits for the server to confirm it. A PAT that
+was revoked before or has expired is a success; an id that belongs to none of the
+user's PATs is a failure. A PAT cannot revoke itself: revoke needs the same
+identity as mint.
 
-In Azure Pipelines it needs no id: without one it ends the lease that mint, with
-the same setting name, acquired in an earlier step of the same job.`,
-		Example: `  # With the settings that mint had:
+In Azure Pipelines it needs no id: without one it revokes the PAT that an earlier
+step of the same job minted with the same setting "name".`,
+		Example: `  # With the same settings as mint:
   azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,

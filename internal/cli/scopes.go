@@ -15,8 +15,8 @@ func (c *app) scopesCommand() *cobra.Command {
 		Use:   "scopes",
 		Short: "List the PAT scopes",
 		Long: `scopes lists the scopes that a PAT can have, each with those that it includes.
-The list goes stale: mint warns of a scope that is not in it and lets the server
-decide.`,
+The list may be out of date: for a scope that is not in it, mint logs a warning
+and leaves the decision to the server.`,
 		Example: `  azdo-pat scopes
   azdo-pat scopes | grep packaging`,
 		Args: noArgs,

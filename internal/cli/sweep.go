@@ -17,7 +17,7 @@ import (
 func (c *app) sweepCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "sweep",
-		Short: "Revoke the PATs that killed machines left behind",
+		Short: "Revoke the PATs that earlier jobs left behind",
 		Long: `sweep lists the user's active PATs and revokes those that azdo-pat minted and
 that are older than --older-than. With a GitHub token (AZDO_PAT_GITHUB_TOKEN or
 GITHUB_TOKEN) it also asks GitHub which runs have completed, and revokes their

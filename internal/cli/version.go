@@ -17,8 +17,8 @@ func (c *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
-		Long: `version says which release this is, from which commit it was made, and with which
-version of Go.`,
+		Long: `version prints the release, the commit that it was built from, and the version of
+Go.`,
 		Example: "  azdo-pat version",
 		Args:    noArgs,
 		Run: func(cmd *cobra.Command, _ []string) {

@@ -52,7 +52,7 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// Every setting that a command cannot do without, or would refuse, has its flag.
+// Each command has the flags of the settings that it reads.
 func TestDescriptionsNameTheirCommands(t *testing.T) {
 	t.Parallel()
 	of := map[string][]Command{
@@ -156,8 +156,8 @@ func TestActionInputs(t *testing.T) {
 	}
 }
 
-// Not for the action: the post step knows the id, its results are outputs and the
-// summary, and the rest is another command's or another CI system's.
+// These are no inputs of the action: the post step knows the id, the results are
+// outputs and the summary, and the rest belongs to exec or to Azure Pipelines.
 func TestNoInputs(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {

@@ -11,9 +11,9 @@ import (
 	"unicode"
 )
 
-// FuzzLoad holds Load to the contract in other words than the code's: what it
-// accepts keeps the rules, what it says holds no secret and no user of a URL,
-// and what it accepted can be saved and loaded again.
+// FuzzLoad checks Load against the rules, which are written here a second time:
+// what it accepts keeps them, what it reports contains no secret and no user of a
+// URL, and what it accepts can be saved and loaded again.
 func FuzzLoad(f *testing.F) {
 	// identity has a bit for each of the six settings that make one.
 	f.Add("contoso", "contoso.com", someGUID, "agent@contoso.com", "https://login.microsoftonline.com", "http://127.0.0.1:1", "vso.code", "1h", "2m", "true", "warn", "label", "", uint8(0b000011))

@@ -87,7 +87,7 @@ func TestTwoIdentities(t *testing.T) {
 						}
 					}
 					if s, _ := Load(Mint, src); s.Identity != "" {
-						t.Errorf("identity %q was chosen all the same", s.Identity)
+						t.Errorf("identity %q was chosen anyway", s.Identity)
 					}
 				})
 			}
@@ -105,8 +105,8 @@ func TestFourIdentities(t *testing.T) {
 		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password), access-token (given access token)")
 }
 
-// An access token needs neither an application nor an assertion, and does not
-// mind what other tools' variables say about them.
+// An access token needs neither an application nor an assertion, so it does not
+// matter what other tools' variables say about them.
 func TestAccessTokenNeedsNothingElse(t *testing.T) {
 	t.Parallel()
 	s := loaded(t, Mint, Source{LookupEnv: byAccess.with("AZURE_CLIENT_ID", "not an id at all").lookup})
@@ -115,7 +115,7 @@ func TestAccessTokenNeedsNothingElse(t *testing.T) {
 	}
 }
 
-// A username that no terminal should see.
+// A username with control characters would change the terminal.
 func TestUsernameWithControlCharacters(t *testing.T) {
 	t.Parallel()
 	e := byPassword.with("AZDO_PAT_USERNAME", "svc\x1b]0;x\a@contoso.com")

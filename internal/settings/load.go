@@ -29,7 +29,7 @@ type Source struct {
 	// setting that is no secret comes from it alone: in the post step of a
 	// nested composite action the inputs can be another step's. Of the secrets
 	// only those of the identity that minted are read. Hosts that are given as
-	// inputs win all the same.
+	// inputs still win.
 	Saved *Saved
 	// CI is what the CI system offers; nil: there is none that gives an assertion,
 	// so that a token file is needed.

@@ -40,7 +40,7 @@ func TestOrganization(t *testing.T) {
 	}
 }
 
-// What is no organization must be no part of a request's path or host either.
+// Text that is not an organization must not get into a request's path or host.
 func TestNoOrganization(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -145,7 +145,7 @@ func TestNoOrganization(t *testing.T) {
 	}
 }
 
-// The error repeats what was found, except for what may be a password.
+// The error repeats what was found, except what may be a password.
 func TestWrongOrganization(t *testing.T) {
 	t.Parallel()
 	for found, shown := range map[string]string{

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each setting that was given is told with where it was found; a default is not.
+// The origins name each setting that was given, and no default.
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	s, err := Load(Check, Source{

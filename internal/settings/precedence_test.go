@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// everySetting has two good values of each setting, its default, and what came
-// of it.
+// everySetting has two valid values of each setting, its default, and what each is
+// understood as.
 var everySetting = []struct {
 	name    string
 	a, b    string // as written
-	base    env    // complete but for this setting
+	base    env    // complete except for this setting
 	get     func(*Settings) string
 	inA     string // a, b and the default as understood; empty: as written
 	inB     string
@@ -137,7 +137,7 @@ func TestDefaults(t *testing.T) {
 				for _, level := range levels(tc.name) {
 					values[level] = blank
 				}
-				// What is required is missing then, which is not this test's story.
+				// Required settings are then missing, which this test does not check.
 				s, _ := Load(orMint(tc.command), at(tc.base, tc.name, values))
 				if got := tc.get(s); got != tc.normal {
 					t.Errorf("%s = %q, want %q", tc.name, got, tc.normal)
@@ -164,7 +164,7 @@ func TestDefaultOfOnRevokeFailure(t *testing.T) {
 	}
 }
 
-// A setting that the tables of these tests do not have is tested nowhere.
+// A setting that is missing from the tables of these tests would not be tested.
 func TestEverySettingIsInTheTables(t *testing.T) {
 	t.Parallel()
 	tested := map[string]bool{}
@@ -218,7 +218,7 @@ func TestOtherVariablesAreNotRead(t *testing.T) {
 	}
 }
 
-// White space around a value is a slip, but in a password it may be meant.
+// White space around a value is a slip, but in a password it may be intended.
 func TestWhiteSpaceAround(t *testing.T) {
 	t.Parallel()
 	s := loaded(t, Mint, Source{LookupEnv: byPassword.with("AZDO_PAT_ORGANIZATION", "\n contoso\t\n", "AZDO_PAT_PASSWORD", " a  b ").lookup})

@@ -12,7 +12,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// fully is what a caller can say to mint beyond the identity.
+// fully is what a caller can set for mint beyond the identity.
 var fully = env{
 	"AZDO_PAT_TENANT_ID": "contoso.com", "AZDO_PAT_NAME": "a label", "AZDO_PAT_LIFETIME": "30m",
 	"AZDO_PAT_SKIP_REVOKE": "true", "AZDO_PAT_ON_REVOKE_FAILURE": "fail", "AZDO_PAT_AUDIENCE": "api://other",
@@ -71,8 +71,8 @@ func TestSavedSettingsDecide(t *testing.T) {
 	}
 }
 
-// Where credentials go is for the caller to say: a state that another step planted
-// does not send them elsewhere.
+// The caller decides where credentials are sent: a state that another step planted
+// cannot send them elsewhere.
 func TestHostsGivenAsInputsWin(t *testing.T) {
 	t.Parallel()
 	saved := loaded(t, Mint, Source{LookupEnv: byRefresh.with("AZDO_PAT_AUTHORITY_HOST", "https://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL", "https://evil.com").lookup}).Save()
@@ -81,7 +81,7 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 	if s.AuthorityHost != "https://login.microsoftonline.us" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
 		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
 	}
-	// An input that is no place for a credential is an error, and not passed over.
+	// An unsafe host in an input is an error; it is not ignored.
 	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, CI: &CI{}, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
 		t.Errorf("%v", err)
 	}
@@ -92,7 +92,7 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 	}
 }
 
-// What mint left out stays left out: another step's value must not slip in.
+// A setting that mint did not have stays unset: another step's value is not used.
 func TestUnsavedIsUnset(t *testing.T) {
 	t.Parallel()
 	saved := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_FEDERATED_TOKEN_FILE", "").lookup, CI: &CI{}}).Save()
@@ -128,7 +128,7 @@ func TestSaveHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// Of the secrets, only the one of the identity that minted is looked at.
+// Of the secrets, only that of the identity that minted is read.
 func TestSavedIdentityNeedsItsSecretAlone(t *testing.T) {
 	t.Parallel()
 	all := lies.with("INPUT_REFRESH-TOKEN", someRefresh, "AZDO_PAT_PASSWORD", somePassword, "INPUT_ACCESS-TOKEN", someAccess+"\n\n")
@@ -157,7 +157,7 @@ func TestSavedIdentityNeedsItsSecretAlone(t *testing.T) {
 	}
 }
 
-// Guards an error that offered all four identities, where only one secret of
+// Guards against an error that offered all four identities when only a secret of
 // the recorded one was missing.
 func TestSavedIdentityWithoutItsSecret(t *testing.T) {
 	t.Parallel()
@@ -174,7 +174,7 @@ func TestSavedIdentityWithoutItsSecret(t *testing.T) {
 	}
 }
 
-// State can be damaged. It is then wrong settings, not some other identity.
+// A damaged state is reported as wrong settings; no other identity is used.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	whole := loaded(t, Mint, Source{LookupEnv: byAgent.lookup}).Save()

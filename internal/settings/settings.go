@@ -75,7 +75,7 @@ const (
 //	identity       the identity that it belongs to
 //	saved          yes: the post step reads it from what mint saved; unless-input: an
 //	               input is preferred to that
-//	input          no: it is no input of the action
+//	input          no: the action has no input of that name
 //	flag           repeatable: the flag may be given several times
 //	help           one line without a full stop, to which the default is added
 type Settings struct {
@@ -87,10 +87,10 @@ type Settings struct {
 	AuthorizationID string        `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
 	Env             []string      `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
 
-	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger leases alone; a duration such as 90m or 2d"`
-	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only leases of this GitHub repository, OWNER/REPO (default: all)"`
+	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
+	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
-	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their leases whatever their age"`
+	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
 
 	TenantID           string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
 	ClientID           string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`

@@ -28,7 +28,7 @@ const (
 	someGUID  = "4ab5764f-4193-4f1d-b995-64144880b7d7"
 	otherGUID = "38AAA865-2C70-4BF7-A308-0C6539C38C1A"
 
-	// Values that must come up in no error.
+	// Values that must not appear in any error.
 	somePassword = "pa$$-tr0ub4dor&3"
 	someRefresh  = "1.AXoA-refresh-correct-horse"
 	someAccess   = "eyJ0eXAi.access-battery.staple"
@@ -48,7 +48,7 @@ var (
 	byAccess   = env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_SCOPES": "vso.code", "AZDO_PAT_ACCESS_TOKEN": someAccess}
 )
 
-// loaded loads what must be right.
+// loaded loads settings that must be right.
 func loaded(t *testing.T, command Command, src Source) *Settings {
 	t.Helper()
 	s, err := Load(command, src)
@@ -58,8 +58,8 @@ func loaded(t *testing.T, command Command, src Source) *Settings {
 	return s
 }
 
-// problems loads what must be wrong, and returns what is wrong with it. No
-// problem may hold a secret, or be more than a line.
+// problems loads settings that must be wrong, and returns the problems. None may
+// contain a secret or be longer than a line.
 func problems(t *testing.T, command Command, src Source) []string {
 	t.Helper()
 	s, err := Load(command, src)
@@ -91,7 +91,7 @@ func only(t *testing.T, got []string, want string) {
 	}
 }
 
-// What holds a credential is known by every name that it is read from.
+// The list has every variable from which a credential is read.
 func TestSecretVariables(t *testing.T) {
 	t.Parallel()
 	names := strings.Join(SecretVariables(), " ")

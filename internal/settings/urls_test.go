@@ -124,8 +124,8 @@ func TestNoBaseURL(t *testing.T) {
 	}
 }
 
-// SafeURL is for a URL that the runner made, so it may have a query; where it
-// leads is judged as strictly.
+// SafeURL is for a URL that the runner made, so it may have a query; its host is
+// judged as strictly.
 func TestNotSafe(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -211,8 +211,7 @@ func TestAgentUserHasNoControlCharacters(t *testing.T) {
 	}
 }
 
-// app_token alone or among others is refused until the caller says that it is
-// meant.
+// app_token, alone or among others, is refused unless allow-full-access is true.
 func TestFullAccess(t *testing.T) {
 	t.Parallel()
 	for _, scopes := range []string{"app_token", "vso.code app_token", "app_token,vso.code"} {
@@ -292,8 +291,8 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// A command asks only for what it needs, and is not bothered by what it does
-// not read.
+// A command asks only for what it needs, and ignores settings that it does not
+// read.
 func TestSettingsOfOtherCommands(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("AZDO_PAT_SCOPES", "nonsense", "AZDO_PAT_LIFETIME", "x", "AZDO_PAT_ALLOW_FULL_ACCESS", "x", "AZDO_PAT_OUTPUT", "x")
@@ -307,7 +306,7 @@ func TestSettingsOfOtherCommands(t *testing.T) {
 	loaded(t, Sweep, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "nonsense", "AZDO_PAT_ENV", "1").lookup})
 }
 
-// Check says what is wrong with scopes, but needs none.
+// check reports wrong scopes, but needs none.
 func TestScopesOfCheck(t *testing.T) {
 	t.Parallel()
 	loaded(t, Check, Source{LookupEnv: byAgent.with("AZDO_PAT_SCOPES", "").lookup})
@@ -342,7 +341,7 @@ func TestServiceConnection(t *testing.T) {
 	loaded(t, Mint, src)
 }
 
-// A secret that cannot be one is refused without being repeated.
+// A value that cannot be a secret is refused without being repeated.
 func TestWrongSecrets(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -366,15 +365,15 @@ func TestWrongSecrets(t *testing.T) {
 			}
 		}
 	}
-	// A line break at the end of a password may not be dropped in silence: then
-	// the services would say "wrong password".
+	// A line break at the end of a password must not be removed silently: the
+	// services would then report a wrong password.
 	e := byPassword.with("AZDO_PAT_PASSWORD", somePassword+"\n")
 	only(t, problems(t, Mint, Source{LookupEnv: e.lookup}),
 		"AZDO_PAT_PASSWORD: holds a line break or another control character; store it again as it was issued")
 }
 
-// Each of these was sent to the service once, which called it a wrong password
-// or blamed the consent.
+// Guards against values that were sent to the service, which then reported a wrong
+// password or missing consent.
 func TestSlipsInStoringASecret(t *testing.T) {
 	t.Parallel()
 	const (
@@ -443,7 +442,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 	}
 }
 
-// What looks like a credential is not repeated, in whichever setting it stands.
+// A value that looks like a credential is not repeated, in any setting.
 func TestCredentialsInTheWrongPlace(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
@@ -469,7 +468,7 @@ func TestCredentialsInTheWrongPlace(t *testing.T) {
 	}
 }
 
-// The credentials of wrong settings are there to be masked.
+// The credentials of wrong settings are returned, so that they can be masked.
 func TestCredentialsBesideProblems(t *testing.T) {
 	t.Parallel()
 	e := byPassword.with("AZDO_PAT_REFRESH_TOKEN", someRefresh, "INPUT_ACCESS-TOKEN", someAccess, "AZDO_PAT_LIFETIME", "x")
@@ -489,7 +488,7 @@ func TestCredentialsBesideProblems(t *testing.T) {
 	}
 }
 
-// A URL's user and password are in no error, in whichever setting they stand.
+// A URL's user and password are not repeated, in any setting.
 func TestUserinfoIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"organization", "authority-host", "token-service-url", "tenant-id", "client-id", "agent-id", "agent-user", "authorization-id"} {
@@ -511,8 +510,8 @@ func TestUserinfoIsNotRepeated(t *testing.T) {
 			})
 		}
 	}
-	// The user of a user principal name is no secret, and its slip is easier
-	// found when it is shown.
+	// The user part of a user principal name is no secret, and a slip in it is
+	// easier to find when it is shown.
 	got := problems(t, Mint, at(byAgent, "agent-user", map[string]string{"--agent-user": "agent@contoso com"}))
 	only(t, got, `--agent-user: found "agent@contoso com"; allowed: `+agentUsers)
 }
