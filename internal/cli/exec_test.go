@@ -19,12 +19,13 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// clock is a time that flies: whoever waits is let through at once, up to a moment.
+// clock is a clock of the test. A wait ends at once if it ends before a given moment;
+// a longer wait ends when the test advances the clock.
 type clock struct {
 	mu           sync.Mutex
 	ahead, until time.Duration // since the start
-	waits        func()        // lets who waits for longer through
-	arrived      chan struct{} // gets when somebody does
+	endWait      func()        // ends a longer wait
+	arrived      chan struct{} // receives when a longer wait begins
 }
 
 func (c *clock) now() time.Time {
@@ -42,29 +43,29 @@ func (c *clock) after(d time.Duration) <-chan time.Time {
 		pass()
 		return through
 	}
-	c.waits = pass
+	c.endWait = pass
 	c.arrived <- struct{}{}
 	return through
 }
 
-// fly lets that much time pass.
-func (c *clock) fly(d time.Duration) {
+// advance lets that much time pass.
+func (c *clock) advance(d time.Duration) {
 	<-c.arrived
 	c.mu.Lock()
 	c.until += d
-	c.waits()
+	c.endWait()
 	c.mu.Unlock()
 }
 
-// still waits until nobody moves any more.
-func (c *clock) still() {
+// idle waits until the program waits again.
+func (c *clock) idle() {
 	<-c.arrived
 	c.arrived <- struct{}{}
 }
 
-// flight is an exec that runs in this process, on a clock of the test's. Its
-// command ends when its standard input does.
-type flight struct {
+// execSession is an exec that runs in this process, on a clock of the test. Its command
+// ends when its standard input does.
+type execSession struct {
 	*testing.T
 	*emulator.Emulator
 	clock   *clock
@@ -75,17 +76,17 @@ type flight struct {
 	status  chan int
 }
 
-func newSession(t *testing.T, platform, script string) *flight {
+func newSession(t *testing.T, platform, script string) *execSession {
 	t.Helper()
 	s := begin(t, platform, script, func(*emulator.Emulator) {})
 	s.eventually("runs\n")
 	return s
 }
 
-// begin starts a flight whose command may never run.
-func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulator)) *flight {
+// begin starts a session whose command may never run.
+func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulator)) *execSession {
 	t.Helper()
-	s := &flight{T: t, clock: &clock{arrived: make(chan struct{}, 1)}, signals: make(chan os.Signal), status: make(chan int, 1)}
+	s := &execSession{T: t, clock: &clock{arrived: make(chan struct{}, 1)}, signals: make(chan os.Signal), status: make(chan int, 1)}
 	s.Emulator = emulator.StartWith(t, emulator.Options{Now: s.clock.now})
 	all := map[string]string{}
 	if platform == "GitHub" {
@@ -94,7 +95,7 @@ func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulato
 		for name, value := range s.Settings(emulator.AgentUser) {
 			all["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 		}
-		// As Entra does, for as long as they have not expired.
+		// Entra allows that too, until they expire.
 		s.Change(func(w *emulator.State) { w.AllowReusedAssertions = true })
 		all["AZDO_PAT_FEDERATED_TOKEN_FILE"] = s.file("token.jwt", s.Assertion()).Name()
 	}
@@ -123,7 +124,7 @@ func begin(t *testing.T, platform, script string, prepare func(*emulator.Emulato
 	return s
 }
 
-func (s *flight) file(name, text string) *os.File {
+func (s *execSession) file(name, text string) *os.File {
 	s.Helper()
 	f, err := os.OpenFile(filepath.Join(s.TempDir(), name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err == nil {
@@ -136,8 +137,8 @@ func (s *flight) file(name, text string) *os.File {
 	return f
 }
 
-// said is all that was written so far.
-func (s *flight) said() string {
+// said returns everything written so far.
+func (s *execSession) said() string {
 	var all strings.Builder
 	for _, f := range []*os.File{s.out, s.log} {
 		text, err := os.ReadFile(f.Name())
@@ -150,7 +151,7 @@ func (s *flight) said() string {
 }
 
 // eventually waits until text was written.
-func (s *flight) eventually(text string) {
+func (s *execSession) eventually(text string) {
 	s.Helper()
 	for end := time.Now().Add(20 * time.Second); !strings.Contains(s.said(), text); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -160,7 +161,7 @@ func (s *flight) eventually(text string) {
 }
 
 // end ends the command and returns the status.
-func (s *flight) end() int {
+func (s *execSession) end() int {
 	s.Helper()
 	s.stdin.Close()
 	select {
@@ -175,8 +176,8 @@ func (s *flight) end() int {
 	}
 }
 
-// counted fails the test unless texts were written so many times.
-func (s *flight) counted(want map[string]int) {
+// counted fails the test unless each text was written that many times.
+func (s *execSession) counted(want map[string]int) {
 	s.Helper()
 	all := s.said()
 	for text, times := range want {
@@ -186,15 +187,15 @@ func (s *flight) counted(want map[string]int) {
 	}
 }
 
-// A command of five hours has a PAT all the time, though the user's token lives for
-// one, and nobody has one of more than 15 minutes. No mask is written while it
-// runs: it may have told the runner to heed none.
+// A command that runs for five hours always has a PAT that is valid for at most 15
+// minutes, although the user's token lives for one hour. No mask is written while it
+// runs: it may have told the runner to ignore masks.
 func TestExecRenews(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", "echo ::stop-commands::theirs; cat; exit 3")
 	for range 5 * 4 {
-		s.clock.fly(15 * time.Minute)
-		s.clock.still()
+		s.clock.advance(15 * time.Minute)
+		s.clock.idle()
 		pats := s.Active()
 		if len(pats) != 1 {
 			t.Fatalf("%d PATs active:\n%s", len(pats), s.said())
@@ -226,7 +227,7 @@ func TestExecRenews(t *testing.T) {
 	}
 }
 
-// Answers that are dated wrongly change nothing of that.
+// Answers with a wrong date make no difference.
 func TestExecRenewsWhateverTheDate(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{30 * 24 * time.Hour, 40 * time.Minute, -10 * time.Minute, -time.Hour} {
@@ -239,8 +240,8 @@ func TestExecRenewsWhateverTheDate(t *testing.T) {
 			})
 			s.eventually("runs\n")
 			for range 2 * 4 { // twice as long as the user's token lives
-				s.clock.fly(15 * time.Minute)
-				s.clock.still()
+				s.clock.advance(15 * time.Minute)
+				s.clock.idle()
 				pats := s.Active()
 				if len(pats) != 1 {
 					t.Fatalf("%d PATs active:\n%s", len(pats), s.said())
@@ -257,33 +258,33 @@ func TestExecRenewsWhateverTheDate(t *testing.T) {
 	}
 }
 
-// At a terminal nothing is said as long as all is well: it is the command's.
+// At a terminal nothing is logged while the command runs, unless something fails.
 func TestExecRenewsQuietly(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "terminal", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.Times(1, emulator.Answer(503, nil, "")))
-	s.clock.fly(50 * time.Minute)
-	s.clock.still()
+	s.clock.advance(50 * time.Minute)
+	s.clock.idle()
 	if n := len(s.Requests(emulator.OpUpdate)); n < 5 {
 		t.Errorf("%d requests to renew", n)
 	}
-	s.counted(map[string]int{"renew": 1}) // what it does is said at the start
+	s.counted(map[string]int{"renew": 1}) // at the start
 	if status := s.end(); status != 0 || len(s.Active()) != 0 {
 		t.Errorf("status %d, %d PATs\n%s", status, len(s.Active()), s.said())
 	}
 }
 
-// An assertion that nobody keeps fresh is enough for as long as the user's token
-// lives, the release included; then there is one warning, and the PAT dies.
+// An assertion that is not replaced is enough as long as the user's token lives, the
+// release included. Then there is one warning, and the PAT expires.
 func TestExecWithAStaleAssertion(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "terminal", "cat; exit 4")
-	s.clock.fly(55 * time.Minute)
-	s.clock.still()
+	s.clock.advance(55 * time.Minute)
+	s.clock.idle()
 	if n := len(s.Requests(emulator.OpUserFIC)); n != 1 || len(s.Active()) != 1 {
 		t.Errorf("%d exchanges, %d PATs", n, len(s.Active()))
 	}
-	s.clock.fly(time.Hour)
+	s.clock.advance(time.Hour)
 	s.eventually("warning: PAT not renewed")
 	s.eventually("AADSTS")
 	s.Advance(15 * time.Minute)
@@ -293,14 +294,14 @@ func TestExecWithAStaleAssertion(t *testing.T) {
 	s.counted(map[string]int{"warning: ": 2, "is not renewed: it ends at": 1, "is not known to be revoked and lives until": 1})
 }
 
-// A renewal that is refused is one warning, and the command's status is its own.
+// A refused renewal is one warning, and does not change the command's status.
 func TestExecIsNotRenewed(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", "cat")
 	s.Change(func(w *emulator.State) {
 		w.Organization(emulator.OrganizationName).Policies = emulator.Policies{MaxLifetime: 20 * time.Minute, RefuseLongLived: true}
 	})
-	s.clock.fly(14 * time.Minute)
+	s.clock.advance(14 * time.Minute)
 	s.eventually("patLifespanPolicyViolation")
 	if len(s.Active()) != 1 {
 		t.Errorf("%d PATs", len(s.Active()))
@@ -314,8 +315,8 @@ func TestExecIsNotRenewed(t *testing.T) {
 	}
 }
 
-// A PAT that comes back wider is revoked under the command that uses it, which is
-// said, and is a failure whatever the command makes of it. (Promise 4.)
+// A PAT that is wider after a renewal is revoked while the command uses it. That is
+// logged, and is a failure even if the command succeeds. (Promise 4.)
 func TestExecRenewedWider(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ command, status int }{{0, 1}, {3, 3}} {
@@ -323,7 +324,7 @@ func TestExecRenewedWider(t *testing.T) {
 			t.Parallel()
 			s := newSession(t, "GitHub", fmt.Sprintf("cat; exit %d", tc.command))
 			s.Intercept(emulator.OpUpdate, emulator.RewritePAT(func(pat map[string]any) { pat["scope"] = "app_token" }))
-			s.clock.fly(11 * time.Minute)
+			s.clock.advance(11 * time.Minute)
 			s.eventually("::error")
 			if len(s.Active()) != 0 {
 				t.Errorf("%d PATs", len(s.Active()))
@@ -342,13 +343,13 @@ func TestExecRenewedWider(t *testing.T) {
 	}
 }
 
-// A PAT that has expired by itself is as good as revoked. (Promise 5.)
+// A PAT that has expired counts as revoked. (Promise 5.)
 func TestExecOutlivesItsPAT(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.Answer(403, nil, ""))
 	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
-	s.clock.fly(12 * time.Minute)
+	s.clock.advance(12 * time.Minute)
 	s.eventually("::warning title=PAT not renewed")
 	s.clock.mu.Lock()
 	s.clock.ahead += 10 * time.Minute
@@ -359,13 +360,13 @@ func TestExecOutlivesItsPAT(t *testing.T) {
 	s.counted(map[string]int{"::warning": 1, "expired by itself at": 1})
 }
 
-// A PAT of which it is not known whether it was renewed is not taken for expired.
+// A PAT that may have been renewed is not taken for expired.
 func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", "cat")
 	s.Intercept(emulator.OpUpdate, emulator.CommitAndAnswer(200, nil, "what?"))
 	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
-	s.clock.fly(12 * time.Minute)
+	s.clock.advance(12 * time.Minute)
 	s.eventually("if the server has renewed it all the same")
 	s.clock.mu.Lock()
 	s.clock.ahead += 10 * time.Minute
@@ -391,7 +392,7 @@ func TestExecWithAnEndlessPAT(t *testing.T) {
 	s.counted(map[string]int{"start sh: the PAT is longer than any PAT; the PAT was revoked": 1, "runs\n": 0})
 }
 
-// Told to stop in the middle of a renewal, exec does not wait for it.
+// After a signal to stop, exec does not wait for a renewal.
 func TestExecIsToldToStopWhileItRenews(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, "GitHub", `trap "exit 5" TERM; echo heeds signals; while :; do read x || break; done; exit 6`)
@@ -399,7 +400,7 @@ func TestExecIsToldToStopWhileItRenews(t *testing.T) {
 	gate := emulator.NewGate()
 	defer gate.Open()
 	s.Intercept(emulator.OpUpdate, gate.Before)
-	s.clock.fly(11 * time.Minute)
+	s.clock.advance(11 * time.Minute)
 	<-gate.Arrived()
 	s.signals <- syscall.SIGTERM
 	s.eventually("is revoked")

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// What a command writes and what the log says share a stream, and every line of
-// the log stands alone.
+// Every line of the log is a line of its own in the stream that it shares with a
+// command.
 func TestLineInterleaver(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		parts []string      // what the command writes, the first at once
-		pause time.Duration // between these; the log speaks in the middle of the first pause
+		pause time.Duration // between these; the log writes in the middle of the first pause
 		want  string
-		took  time.Duration // to say it
+		took  time.Duration // until the log has written
 	}{
 		{"nothing yet", []string{""}, 0, "LOG\n", 0},
 		{"a line", []string{"one\n", "two\n"}, 50 * time.Millisecond, "one\nLOG\ntwo\n", 0},
@@ -29,10 +29,10 @@ func TestLineInterleaver(t *testing.T) {
 		{"progress", []string{"10 %\r", "20 %\r"}, 50 * time.Millisecond, "10 %\rLOG\n20 %\r", 0},
 		{"half a line", []string{"one", " more\ntwo"}, 50 * time.Millisecond, "one more\nLOG\ntwo", 25 * time.Millisecond},
 		{"half a line that goes on", []string{"one", " more", " and more\n"}, 50 * time.Millisecond, "one more and more\nLOG\n", 75 * time.Millisecond},
-		{"half a line for long", []string{"one", " more\n"}, time.Second, "one\nLOG\n more\n", lineTimeout},
+		{"half a line for a second", []string{"one", " more\n"}, time.Second, "one\nLOG\n more\n", lineTimeout},
 		{"half a line that never ends", []string{"Password: "}, time.Second, "Password: \nLOG\n", lineTimeout},
 		{"several lines at once", []string{"one", "\ntwo\nthree\n"}, 50 * time.Millisecond, "one\nLOG\ntwo\nthree\n", 25 * time.Millisecond},
-		{"a command of the command's", []string{"text", "::error::x\n"}, 50 * time.Millisecond, "text::error::x\nLOG\n", 25 * time.Millisecond},
+		{"a logging command of the command", []string{"text", "::error::x\n"}, 50 * time.Millisecond, "text::error::x\nLOG\n", 25 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,17 +67,17 @@ func TestLineInterleaver(t *testing.T) {
 	}
 }
 
-// However both speak, every line of the log is one, and nothing of the command's is
-// lost or in another order.
+// However both write, every line of the log is a line of its own, and the command's
+// output is complete and in order.
 func TestLineInterleaverByMany(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := NewLineInterleaver(&out)
 	s.timeout = time.Millisecond
 	var log sync.Mutex
-	var said, all sync.WaitGroup
+	var logged, all sync.WaitGroup
 	for n := range 4 {
-		said.Go(func() {
+		logged.Go(func() {
 			for i := range 50 {
 				log.Lock()
 				fmt.Fprintf(s, "LOG %d %d\n", n, i)
@@ -97,7 +97,7 @@ func TestLineInterleaverByMany(t *testing.T) {
 			fmt.Fprintf(io.MultiWriter(&wrote, s.Command()), "%d%s", i%10, strings.Repeat("\n", i%3/2))
 		}
 	})
-	said.Wait()
+	logged.Wait()
 	close(stop)
 	all.Wait()
 	var command strings.Builder
@@ -128,7 +128,7 @@ func TestLineInterleaverThatCannotBeWritten(t *testing.T) {
 		go func() {
 			time.Sleep(lineTimeout / 2)
 			if _, err := io.WriteString(s.Command(), " a line\n"); err == nil {
-				t.Error("the command was not told")
+				t.Error("the command got no error")
 			}
 		}()
 		for range 2 {

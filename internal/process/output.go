@@ -8,7 +8,7 @@ import (
 )
 
 // DrainTimeout is how long after the command's end its output is read: a process
-// that it left running may keep the pipe open for ever.
+// that it left running may keep the pipe open.
 const DrainTimeout = 2 * time.Second
 
 // Output carries what a command writes to pipes. The zero Output has none.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is found by the keys is what is found when each window is looked for.
+// Looking up keys finds the same as looking for each window.
 func TestIndexFindsEachWindow(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -20,7 +20,7 @@ func TestIndexFindsEachWindow(t *testing.T) {
 	}
 	found := 0
 	for range 10_000 {
-		// Few letters make for many coincidences.
+		// With few letters, much of the text matches by coincidence.
 		letters := 1 + random.IntN(4)
 		var x index
 		known := map[string]bool{} // what is to be found, by the text itself
@@ -67,7 +67,7 @@ func TestIndexFindsEachWindow(t *testing.T) {
 	}
 }
 
-// A text that repeats itself has few places, however long it is.
+// A credential that repeats itself does not make the search slow, however long it is.
 func TestIndexOfATextThatRepeatsItself(t *testing.T) {
 	t.Parallel()
 	var x index

@@ -28,7 +28,7 @@ func hiding(credentials ...string) *Redactor {
 	return r
 }
 
-// A server may send a credential back as it likes to write it.
+// A server may send a credential back in any encoding.
 func TestRedactEncodings(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{newPAT, oldPAT, "p@ss/w+rd & <b>'q\"uo\"te'\\ 100% ü=~", `"quoted"`, "a/b?c=d&e+f"} {
@@ -57,7 +57,7 @@ func TestRedactEncodings(t *testing.T) {
 			t.Run(name+"/"+text, func(t *testing.T) {
 				t.Parallel()
 				got := hiding(text).Redact("<" + encoded + ">")
-				// Of base64 the last character may stay: its bits are shared.
+				// The last character of base64 may stay: it also encodes a neighbour.
 				if rest := strings.NewReplacer("***", "", " and ", "").Replace(got); !strings.Contains(got, "***") || len(rest) > 3 {
 					t.Errorf("%q became %q", encoded, got)
 				}
@@ -76,8 +76,8 @@ func dotNet(escaped string) string {
 	return escaped
 }
 
-// In base64 the neighbours of a text change what it looks like: all three
-// alignments, whatever stands before and behind.
+// Base64 of a text depends on its neighbours: all three alignments, with other text
+// before and after.
 func TestRedactBase64(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{newPAT, oldPAT, "hunter2", "ÿþ~?>ÿþ~?>"} {
@@ -90,8 +90,8 @@ func TestRedactBase64(t *testing.T) {
 				} {
 					got := log.Redact(encoding.EncodeToString([]byte(whole)))
 					rest := strings.Replace(got, "***", "", 1)
-					// A whole character more than the neighbours' own can stay at
-					// either end, and the padding.
+					// At either end the neighbours' characters and one more can stay,
+					// and the padding.
 					if most := (before*8+5)/6 + 2 + (behind*8+5)/6 + 2; rest == got || len(rest) > most {
 						t.Errorf("%s, %d before, %d behind %q: %q", name, before, behind, text, got)
 					}
@@ -101,7 +101,7 @@ func TestRedactBase64(t *testing.T) {
 	}
 }
 
-// A token that nobody told the log of is known by its form.
+// An unknown token is recognized by its form.
 func TestRedactForms(t *testing.T) {
 	t.Parallel()
 	const jwt = "eyJ0eXAiOiJKV1QifQ.eyJzdWIiOiJyZXBvOmEvYiJ9.c2lnbmF0dXJlLV8"
@@ -130,7 +130,7 @@ func TestRedactForms(t *testing.T) {
 	}
 }
 
-// Of several credentials, one inside the other, nothing is left.
+// One credential can be a part of another.
 func TestRedactOverlaps(t *testing.T) {
 	t.Parallel()
 	for _, order := range [][]string{{"hunter2", "hunter2-and-more"}, {"hunter2-and-more", "hunter2"}, {"2-and", "hunter2", "hunter2-and-more"}} {
@@ -140,12 +140,12 @@ func TestRedactOverlaps(t *testing.T) {
 	}
 	log := hiding("hunter2", "hunter2")
 	if got := log.Redact("hunter2"); got != "***" {
-		t.Errorf("told twice: %q", got)
+		t.Errorf("added twice: %q", got)
 	}
 }
 
-// Guards long answers that were cut in the middle of a credential before the
-// log saw them: most of a PAT is enough to guess the rest.
+// Guards long answers that were cut in the middle of a credential before they were
+// logged: most of a PAT is enough to guess the rest.
 func TestRedactCutOff(t *testing.T) {
 	t.Parallel()
 	refresh := strings.Repeat("1.AXoA-refresh_", 90)
@@ -153,7 +153,7 @@ func TestRedactCutOff(t *testing.T) {
 		log := hiding(text)
 		for _, encoded := range []string{text, url.QueryEscape(text), base64.RawStdEncoding.EncodeToString([]byte(text))} {
 			for left := minEncoded; left < min(len(encoded), 250); left++ {
-				said := sanitize.Line("AADSTS70000: not valid: "+encoded+" for ever and ever", 24+left+1)
+				said := sanitize.Line("AADSTS70000: not valid: "+encoded+" and more text", 24+left+1)
 				if got := log.Redact(said + "\nand more…"); got != "AADSTS70000: not valid: ***…\nand more…" {
 					t.Fatalf("%q became %q", said, got)
 				}
@@ -165,8 +165,8 @@ func TestRedactCutOff(t *testing.T) {
 	}
 }
 
-// Guards a password with white space, which looks different once an answer that
-// repeats it was made one line.
+// Guards a password with white space, which changes when an answer that repeats it is
+// made one line.
 func TestRedactAfterLine(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"  two  spaces ", "no\u00a0break\u3000space", "zero\u200bwidth"} {

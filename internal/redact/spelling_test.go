@@ -11,8 +11,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// A password that a server repeats in some other library's escapes, or twice
-// escaped, is hidden all the same.
+// A server may escape a password with another library than Go's, or twice.
 func TestRedactOtherSpellings(t *testing.T) {
 	t.Parallel()
 	const password = `p4ss W0rd+/=%&{}x"<ü>`
@@ -50,8 +49,7 @@ func TestRedactOtherSpellings(t *testing.T) {
 	}
 }
 
-// More than a few characters in a row of a long credential are not shown, and
-// nothing else is hidden.
+// A window of a long credential is replaced, and no other text.
 func TestRedactPieces(t *testing.T) {
 	t.Parallel()
 	const token = "0123456789abcdefghijABCDEFGHIJ-_zyxwvutsrqponmlkjihgfedcba9876543210"

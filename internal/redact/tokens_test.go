@@ -9,10 +9,10 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// basic is what a PAT becomes in a header.
+// basic is a PAT as an Authorization header has it.
 func basic(token string) string { return base64.StdEncoding.EncodeToString([]byte(":" + token)) }
 
-// What is said in most runs is left as it is.
+// The usual lines of the log are left as they are.
 func TestRedactLeavesTheRest(t *testing.T) {
 	t.Parallel()
 	var r Redactor
@@ -33,7 +33,7 @@ func TestRedactLeavesTheRest(t *testing.T) {
 	}
 }
 
-// Of several tokens, mixed with other text in every way, no window is left.
+// No window of any token is left, however tokens and other text are mixed.
 func TestRedactLeavesNoWindow(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
@@ -66,7 +66,7 @@ func TestRedactLeavesNoWindow(t *testing.T) {
 			b.WriteString(between[random.IntN(len(between))])
 			form := all[random.IntN(len(all))]
 			from := random.IntN(len(form))
-			// Mostly about as long as is just too long, or not quite.
+			// The length is often just below or above that of a window.
 			b.WriteString(form[from:min(len(form), from+random.IntN(2*window))])
 		}
 		text := b.String()
@@ -89,8 +89,8 @@ func TestRedactLeavesNoWindow(t *testing.T) {
 	}
 }
 
-// BenchmarkRedactorOfARun is what a run with usual credentials, none of them in its
-// log, takes for redacting it.
+// BenchmarkRedactorOfARun redacts the log of a usual run, with the credentials of one,
+// none of them in the log.
 func BenchmarkRedactorOfARun(b *testing.B) {
 	random := rand.NewChaCha8([32]byte{})
 	credentials := []secret.Value{secret.New(newPAT), secret.New(basic(newPAT))}

@@ -15,8 +15,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// through is what comes out of a filter for a PAT when text goes in, in writes of
-// the lengths that split returns.
+// through writes text to a Writer, in writes of the lengths that split returns, and
+// returns what the Writer passes on.
 func through(t testing.TB, pat, text string, split func(left int) int) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -77,7 +77,7 @@ func TestWriter(t *testing.T) {
 			}
 		})
 	}
-	// In base64 of something longer, what its neighbours have a part in may stay.
+	// In base64 of a longer text, characters that also encode a neighbour may stay.
 	for before := range 7 {
 		for after := range 4 {
 			in := b64(strings.Repeat("u", before) + ":" + newPAT + strings.Repeat("\n", after))
@@ -87,7 +87,7 @@ func TestWriter(t *testing.T) {
 			}
 		}
 	}
-	// A PAT of before July 2024, and one that is shorter than any.
+	// A PAT from before July 2024, and one that is shorter than any PAT.
 	if got := through(t, oldPAT, "a "+oldPAT+" b64 "+b64(oldPAT), bytewise); got != "a *** b64 ***" {
 		t.Errorf("an old PAT: %q", got)
 	}
@@ -96,8 +96,8 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// What cannot be part of a match comes out at once: a prompt without a line feed
-// must be seen.
+// Text that cannot be part of a match is passed on at once, so that a prompt without a
+// line feed is seen.
 func TestWriterWaitsForNoMore(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -144,12 +144,12 @@ func TestWriterThatCannotWrite(t *testing.T) {
 	}
 }
 
-// broken is a stream that takes nothing.
+// broken is a closed stream.
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// A filter has a bound on what it keeps, whatever goes through.
+// A Writer keeps a bounded amount of text.
 func TestWriterIsBounded(t *testing.T) { // not parallel: it counts allocations
 	f, err := NewWriter(io.Discard, secret.New(newPAT))
 	if err != nil {
@@ -168,9 +168,8 @@ func TestWriterIsBounded(t *testing.T) { // not parallel: it counts allocations
 	}
 }
 
-// FuzzWriter: however a text with pieces of a PAT in it is split, the result is
-// the same, nothing of the PAT or its encodings is in it, and what is not of the
-// PAT is all there.
+// FuzzWriter checks that the result does not depend on how a text with pieces of a PAT
+// is split, has no window of the PAT's forms in it, and all other text.
 func FuzzWriter(f *testing.F) {
 	all := append(forms(newPAT), b64(newPAT), b64(":"+newPAT))
 	parts := map[string]bool{}
@@ -183,8 +182,8 @@ func FuzzWriter(f *testing.F) {
 	f.Add([]byte("\x01\x80token \x02\x05\x03 and \x81"), uint64(2))
 	f.Fuzz(func(t *testing.T, script []byte, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 42))
-		// A byte beyond ASCII stands for a part of a form, from the size that it
-		// tells on.
+		// A byte above ASCII stands for a part of a form. Its lower bits are the
+		// length.
 		var text strings.Builder
 		for _, b := range script {
 			if b < 0x80 {
@@ -222,8 +221,8 @@ func FuzzWriter(f *testing.F) {
 	})
 }
 
-// inOrder reports whether what stands between the replacements in got is in text,
-// in that order, and if not, from where on it is not.
+// inOrder reports whether the text between the replacements in got is in text, in that
+// order. If not, it returns the part that is not there.
 func inOrder(got, text string) (left string, ok bool) {
 	for part := range strings.SplitSeq(got, "***") {
 		i := strings.Index(text, part)
@@ -235,8 +234,8 @@ func inOrder(got, text string) (left string, ok bool) {
 	return "", true
 }
 
-// A compiler's output with a PAT in every hundredth line; and what looks most like
-// a PAT, one character in a row after the other.
+// The input is a compiler's output with a PAT in every hundredth line, and base64, which
+// looks most like a PAT.
 func BenchmarkWriter(b *testing.B) {
 	var lines, dense bytes.Buffer
 	for i := 0; lines.Len() < 1<<20; i++ {
