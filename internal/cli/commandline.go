@@ -70,15 +70,10 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	if len(names) <= 1 { // help; without a command all are looked at
-		for _, d := range settings.Descriptions {
+	noCommand := len(names) <= 1 // only help: then any setting can be meant
+	for _, d := range settings.Descriptions {
+		if noCommand || d.Secret {
 			names = append(names, d.Name)
-		}
-	} else {
-		for _, d := range settings.Descriptions {
-			if d.Secret {
-				names = append(names, d.Name)
-			}
 		}
 	}
 	near, ok := nearest.Name(name, append(names, "version"))

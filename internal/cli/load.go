@@ -85,7 +85,7 @@ func (c *app) newClient(command settings.Command, src settings.Source, s *settin
 	return src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))
 }
 
-// mask masks what came with the settings, and the job's own credential.
+// maskGiven masks the secrets among the settings, and the job's own credentials.
 func (c *app) maskGiven(s *settings.Settings) error {
 	var given []secret.Value
 	if s != nil {

@@ -14,9 +14,8 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// manual is the page of the manual, azdo-pat(1): all commands and settings on
-// one. It is written in Markdown, out of what --help says, and dated as
-// everything is.
+// manual is the manual page, azdo-pat(1), with all commands and settings. It is
+// written as Markdown from the same texts as --help, and has the date of the source.
 func manual(o origin) []byte {
 	root := cli.Root()
 	var b bytes.Buffer
@@ -35,10 +34,10 @@ func manual(o origin) []byte {
 
 	b.WriteString(`# SETTINGS
 
-A setting *NAME* is read from the first of these where it is given and not empty:
-the flag **--NAME**, in GitHub Actions the input **NAME** (**INPUT_NAME**,
-upper-cased, hyphens kept), the variables that are named with it, in their order,
-or the default. Secrets have no flag.
+A setting *NAME* is read from the first of these that is set and not empty: the
+flag **--NAME**, in GitHub Actions the input **NAME** (**INPUT_NAME**, upper-cased,
+hyphens kept), and the variables that are listed with it, in that order. Otherwise
+the default applies. Secrets have no flag.
 
 `)
 	for _, d := range settings.Descriptions {
@@ -57,15 +56,15 @@ or the default. Secrets have no flag.
 	b.WriteString(`# ENVIRONMENT
 
 **HTTPS_PROXY**, **HTTP_PROXY**, **NO_PROXY**
-: The proxy that requests go through; its user and password may be in the URL,
-where %, #, /, ?, @ and : are percent-encoded. This machine is reached directly.
+: The proxy for requests. The URL may contain its user and password, in which %, #,
+/, ?, @ and : must be percent-encoded. This machine is reached without it.
 
 **SSL_CERT_FILE**, **SSL_CERT_DIR**
-: The roots to trust instead of the system's. Where the system has none, those
-inside the program are.
+: The roots to trust instead of the system's. If the system has none, those inside
+the program are used.
 
 **GITHUB_ACTIONS**, **GITHUB_\***, **ACTIONS_ID_TOKEN_REQUEST_URL**, **ACTIONS_ID_TOKEN_REQUEST_TOKEN**
-: Set by GitHub's runner: where the outputs go, and who vouches for the job.
+: Set by GitHub's runner: where to write the outputs, and where to ask for the OIDC token.
 
 **RUNNER_DEBUG**
 : If it is 1, the log shows every request: method, host, path, status and time.
@@ -76,16 +75,17 @@ inside the program are.
 : Done.
 
 **1**
-: It failed. In **check**, a step did.
+: It failed; for **check**, a step failed.
 
 **2**
 : The settings or the command line are wrong, and nothing was sent.
 
-**exec** passes on the status of its command, 128 and the number for a signal.
+**exec** passes on the status of its command, or 128 plus the number of the signal
+that ended it.
 
 # FILES
 
-azdo-pat has no files of its own and keeps no credential on disk. It reads the
+azdo-pat has no files of its own and stores no credential on disk. It reads the
 files that **federated-token-file** and **ca-file** name and, in GitHub Actions,
 appends to the runner's **GITHUB_OUTPUT**, **GITHUB_STATE** and
 **GITHUB_STEP_SUMMARY**.
@@ -97,7 +97,7 @@ appends to the runner's **GITHUB_OUTPUT**, **GITHUB_STATE** and
 	return typed(md2man.Render(b.Bytes()))
 }
 
-// commands are those that a person calls, in the order of help.
+// commands lists the commands that help shows, in its order.
 func commands(root *cobra.Command) []*cobra.Command {
 	var all []*cobra.Command
 	for _, c := range root.Commands() {
@@ -108,7 +108,7 @@ func commands(root *cobra.Command) []*cobra.Command {
 	return all
 }
 
-// text escapes what is no markup.
+// text escapes the characters that would be markup.
 func text(s string) string {
 	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", `\<`, "|", `\|`, "[", `\[`, "`", "\\`").Replace(s)
 }
@@ -116,11 +116,11 @@ func text(s string) string {
 // upper begins a sentence.
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// whole are the words that are to be copied: variables, paths, URLs.
+// whole matches the words that readers copy: variables, paths, URLs.
 var whole = regexp.MustCompile(`[^\s]*[_/][^\s]*`)
 
-// typed makes every "-" the one that is typed, where to roff it is a hyphen, and
-// lets no name be broken in two at the end of a line. roff reads no UTF-8.
+// typed replaces the hyphens of roff by the "-" that is typed, and keeps names
+// from being broken at the end of a line. roff reads no UTF-8.
 func typed(roff []byte) []byte {
 	roff = bytes.ReplaceAll(roff, []byte("…"), []byte("..."))
 	var b bytes.Buffer

@@ -244,3 +244,20 @@ func TestHelpHasNoDefaultOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// A kind that does not exist would not be validated.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	for _, d := range Descriptions {
+		if d.check == nil && d.Name != "name" {
+			t.Errorf("%s: the kind %q has no check", d.Name, d.kind)
+		}
+		if d.check != nil && d.Default("") != "" {
+			for _, c := range append(commands, "") {
+				if _, err := d.check(d.Default(c)); err != nil {
+					t.Errorf("%s: the default for %q is refused: %v", d.Name, c, err)
+				}
+			}
+		}
+	}
+}
