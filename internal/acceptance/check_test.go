@@ -13,8 +13,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// Over TLS the report says by whose word each host is trusted, and where one is
-// not, who it is that claims to be it.
+// Over TLS the report names what makes it trust each host. For a host that it does
+// not trust it names the issuer of the certificate.
 func TestCheckOverTLS(t *testing.T) {
 	t.Parallel()
 	e := emulator.StartWith(t, emulator.Options{TLS: true, ErrorLog: stdlog.New(io.Discard, "", 0)})
@@ -24,7 +24,7 @@ func TestCheckOverTLS(t *testing.T) {
 		t.Errorf("%v\n%s", err, harness.Output(check))
 	}
 	if n := strings.Count(harness.Output(check), `ms, certificate issued by "azdo-pat emulator root", trusted by ca-file (`); n != 3 {
-		t.Errorf("%d hosts are trusted by ca-file, want 3:\n%s", n, harness.Output(check))
+		t.Errorf("%d hosts are trusted because of ca-file, want 3:\n%s", n, harness.Output(check))
 	}
 
 	asked := len(e.Requests())
@@ -45,12 +45,12 @@ func TestCheckOverTLS(t *testing.T) {
 		}
 	}
 	if n := len(e.Requests()); n != asked {
-		t.Errorf("%d requests to hosts that are not trusted", n-asked)
+		t.Errorf("%d requests to untrusted hosts", n-asked)
 	}
 }
 
-// However many PATs the user has, one page of them is looked at. A host that is a
-// name is looked up.
+// check reads one page of the user's PATs, however many there are, and resolves a
+// host that is given by name.
 func TestCheckLooksAtOnePage(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -68,7 +68,8 @@ func TestCheckLooksAtOnePage(t *testing.T) {
 	}
 }
 
-// Told to stop, or out of time, check still says how far it came.
+// A check that is stopped by a signal or by its time limit still reports how far it
+// got.
 func TestCheckIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

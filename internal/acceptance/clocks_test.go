@@ -11,8 +11,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// A runner whose clock is wrong gets a PAT that lives as long as it asked, by the
-// server's clock, is told, and ends it.
+// A runner with a wrong clock gets a PAT with the requested lifetime by the server's
+// clock and a warning, and revokes the PAT.
 func TestWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
@@ -35,8 +35,8 @@ func TestWrongClock(t *testing.T) {
 	}
 }
 
-// A server, or somebody in between, that dates its answers by a day too late or
-// too early: the PAT lives no longer than asked for that.
+// A server or a proxy that dates its answers a day too early or too late does not
+// make the PAT live longer than requested.
 func TestWrongDateOfOneService(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpUserFIC, emulator.OpCreate} {
@@ -53,7 +53,7 @@ func TestWrongDateOfOneService(t *testing.T) {
 	}
 }
 
-// A proxy before all services that dates every answer wrongly.
+// A proxy in front of all services dates every answer wrongly.
 func TestWrongDateOfAllServices(t *testing.T) {
 	t.Parallel()
 	for _, id := range []emulator.Identity{emulator.AgentUser, emulator.RefreshToken, emulator.Password, emulator.AccessToken} {
@@ -70,8 +70,8 @@ func TestWrongDateOfAllServices(t *testing.T) {
 	}
 }
 
-// lives mints, checks how long the PAT lives by the server's clock and what is
-// said of it, and ends it.
+// checkLifetime mints, checks the PAT's lifetime by the server's clock and the log,
+// and runs the post step.
 func checkLifetime(t *testing.T, e *emulator.Emulator, env map[string]string, lifetime time.Duration, says ...string) {
 	t.Helper()
 	step := harness.NewStep(t)
@@ -81,7 +81,7 @@ func checkLifetime(t *testing.T, e *emulator.Emulator, env map[string]string, li
 	}
 	for _, text := range says {
 		if !strings.Contains(harness.Output(mint), text) {
-			t.Errorf("it does not say %q:\n%s", text, harness.Output(mint))
+			t.Errorf("the log does not say %q:\n%s", text, harness.Output(mint))
 		}
 	}
 	active := e.Active()

@@ -9,8 +9,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// Neither a mask nor a line of the log goes into a command file, for later steps
-// would read them there, whichever command writes its log to standard error.
+// No command writes its log or a mask into a command file to which standard error
+// is redirected: later steps would read it there.
 func TestLogRedirectedIntoCommandFile(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"mint --output json", "mint", "check --output json", "sweep --output json"} {

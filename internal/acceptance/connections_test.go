@@ -19,7 +19,7 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// way is what leads to a service: it counts the connections, and can end them.
+// relay forwards connections to a service, counts them, and can end them.
 type relay struct {
 	to    string
 	conns atomic.Int32
@@ -27,10 +27,11 @@ type relay struct {
 
 	mu      sync.Mutex
 	open    []*net.TCPConn
-	blocked atomic.Bool // no byte gets through
+	blocked atomic.Bool // forwards nothing
 }
 
-// ways puts a way in front of each service and returns the URLs to use instead.
+// startRelays starts a relay in front of each service. The replacer turns the
+// services' URLs into those of the relays.
 func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*relay, *strings.Replacer) {
 	t.Helper()
 	all := map[emulator.Service]*relay{}
@@ -82,18 +83,18 @@ func (w *relay) forward(in *net.TCPConn) {
 	io.Copy(out, in)
 }
 
-// hangUp ends the connections so far as a server does that has waited enough, and
-// returns when the client has seen it.
+// hangUp ends the connections as a server does with idle ones, and returns when the
+// client has noticed.
 func (w *relay) hangUp() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.open {
 		c.CloseWrite()
-		io.Copy(io.Discard, c) // together with lead; both end when the client does
+		io.Copy(io.Discard, c) // forward reads too; both end when the client closes
 	}
 }
 
-// moved is an environment with other URLs.
+// withURLs returns an environment with the URLs of the relays.
 func withURLs(env map[string]string, urls *strings.Replacer) map[string]string {
 	env = maps.Clone(env)
 	for name, value := range env {
@@ -102,13 +103,13 @@ func withURLs(env map[string]string, urls *strings.Replacer) map[string]string {
 	return env
 }
 
-// soon fails the test if what is waited for does not come.
+// waitFor fails the test if the channel is not closed within 20 seconds.
 func waitFor(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
 	case <-time.After(20 * time.Second):
-		t.Fatalf("%s: nothing in 20 seconds", what)
+		t.Fatalf("%s: not within 20 seconds", what)
 	}
 }
 
@@ -120,8 +121,8 @@ func startBehindRelays(t *testing.T, o emulator.Options) (*emulator.Emulator, ma
 	return e, all, urls
 }
 
-// The connections to Entra and Azure DevOps are made while GitHub is being asked
-// for the assertion, each once, and nothing is asked on them that is not needed.
+// The program connects to Entra and Azure DevOps while it requests the assertion
+// from GitHub, once to each, and sends no request that it does not need.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	exchange := map[emulator.Identity][]string{
@@ -209,8 +210,8 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 	check("mint", emulator.OpCreate)
 }
 
-// A connection that Azure DevOps closed while Entra was being asked is another
-// one's to replace, and no reason to look for a PAT that the create may have made.
+// A connection that Azure DevOps closes while the program talks to Entra is replaced,
+// and the program does not search for a PAT that the create request may have made.
 func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 	t.Parallel()
 	for _, tls := range []bool{false, true} {
@@ -241,15 +242,15 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 	}
 }
 
-// Nothing is opened where nothing will be asked: for settings that are wrong,
-// and for an assertion that is not there.
+// The program opens no connection that it will not use: with wrong settings, without
+// an assertion, or without a place for the outputs.
 func TestNoUnneededConnection(t *testing.T) {
 	t.Parallel()
 	e, ways, urls := startBehindRelays(t, emulator.Options{})
 	for name, change := range map[string]map[string]string{
-		"wrong settings":         {"INPUT_LIFETIME": "1s"},
-		"no file of the CI's":    {"INPUT_FEDERATED-TOKEN-FILE": filepath.Join(t.TempDir(), "missing")},
-		"nowhere for the result": {"GITHUB_OUTPUT": ""},
+		"wrong settings":      {"INPUT_LIFETIME": "1s"},
+		"no token file":       {"INPUT_FEDERATED-TOKEN-FILE": filepath.Join(t.TempDir(), "missing")},
+		"no file for outputs": {"GITHUB_OUTPUT": ""},
 	} {
 		env := withURLs(e.Env(emulator.AgentUser), urls)
 		step := harness.NewStep(t)
@@ -268,8 +269,8 @@ func TestNoUnneededConnection(t *testing.T) {
 	}
 }
 
-// With an assertion from a file Entra is asked at once, and Azure DevOps's
-// connection is made meanwhile.
+// With an assertion from a file, Entra gets the first request at once, and the
+// connection to Azure DevOps is made meanwhile.
 func TestConnectionsWithATokenFile(t *testing.T) {
 	t.Parallel()
 	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: true})
@@ -299,7 +300,7 @@ func TestConnectionsWithATokenFile(t *testing.T) {
 	}
 }
 
-// Connections on which nothing comes hold nobody who is told to stop.
+// A signal stops a mint whose connections are all stalled.
 func TestStoppedWhileConnecting(t *testing.T) {
 	t.Parallel()
 	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: true})

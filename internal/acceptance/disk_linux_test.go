@@ -16,8 +16,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// A log that nobody can read: nothing is minted, and the post step has nothing to
-// complain about.
+// When the log cannot be written, nothing is minted, and the post step reports no
+// problem.
 func TestLogDiskIsFull(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -43,9 +43,9 @@ func TestLogDiskIsFull(t *testing.T) {
 	}
 }
 
-// What stands in the place of a command file is found before anything is sent, and
-// nothing waits for whoever would read a pipe. Only a summary is not worth failing
-// for.
+// A directory, a link or a pipe instead of a command file is an error before
+// anything is sent, and the program does not wait for a reader of the pipe. Only a
+// missing summary is no reason to fail.
 func TestCommandFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	for place, put := range map[string]func(path, dir string) error{
@@ -73,7 +73,7 @@ func TestCommandFileIsReplaced(t *testing.T) {
 					t.Errorf("mint ended with %d, %v, %d PATs, %d requests", status, err, len(e.PATs()), len(e.Requests()))
 				}
 				if text := harness.Output(mint); !strings.Contains(text, file+" cannot be written: ") || !strings.Contains(text, strings.TrimSpace(place)) {
-					t.Errorf("it does not say why:\n%s", text)
+					t.Errorf("the log does not say why:\n%s", text)
 				}
 				if _, err := os.Stat(filepath.Join(dir, "elsewhere")); err == nil {
 					t.Error("it wrote through the link")
@@ -83,8 +83,7 @@ func TestCommandFileIsReplaced(t *testing.T) {
 	}
 }
 
-// What happens to the file of the outputs while the PAT is minted counts as well:
-// what is not handed over is revoked.
+// If the outputs can no longer be written once the PAT exists, the PAT is revoked.
 func TestOutputsAreLost(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(path string) error{
@@ -108,7 +107,7 @@ func TestOutputsAreLost(t *testing.T) {
 				t.Errorf("mint ended with %d, %v, %d PATs, %d of them left", status, err, len(e.PATs()), len(e.Active()))
 			}
 			if text := harness.Output(mint); !strings.Contains(text, "hand over the PAT: GITHUB_OUTPUT ") || !strings.Contains(text, "; the PAT was revoked") {
-				t.Errorf("it says:\n%s", text)
+				t.Errorf("the log:\n%s", text)
 			}
 			state, err := step.State()
 			if err != nil || !strings.Contains(state["STATE_lease"], `"stage":"closed"`) {
@@ -118,15 +117,15 @@ func TestOutputsAreLost(t *testing.T) {
 	}
 }
 
-// A disk that fills up at any byte of the command files: no half of a line stays,
-// since that would fail the step and hide what comes after it, and no PAT either.
+// A disk that fills up at any byte of the command files leaves neither half a line,
+// which would fail the step and hide the lines after it, nor a PAT.
 func TestDiskFillsUp(t *testing.T) {
 	t.Parallel()
 	const size = 4096 // of every file, at most
 	for _, file := range []string{"GITHUB_STATE", "GITHUB_OUTPUT"} {
 		for room := 0; room < 2400; room += 125 {
 			if file == "GITHUB_OUTPUT" && room > 800 {
-				break // there is room for all of it
+				break // everything fits
 			}
 			t.Run(fmt.Sprintf("%s has room for %d bytes", file, room), func(t *testing.T) {
 				t.Parallel()
@@ -159,7 +158,7 @@ func TestDiskFillsUp(t *testing.T) {
 						t.Errorf("mint failed and leaves %d PATs and the outputs %v:\n%s", len(active), outputs, harness.Output(mint))
 					}
 					if text := harness.Output(mint); !strings.Contains(text, file) || !strings.Contains(text, "file too large") {
-						t.Errorf("it does not say why:\n%s", text)
+						t.Errorf("the log does not say why:\n%s", text)
 					}
 				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 5:
 					t.Errorf("status %d, %d PATs, outputs %v", status, len(active), outputs)
@@ -173,8 +172,8 @@ func TestDiskFillsUp(t *testing.T) {
 	}
 }
 
-// limited lets no file that a command writes to grow beyond size bytes. The limit
-// cuts a write as a full disk does.
+// limitFileSize keeps the files that a command writes below size bytes. The limit
+// cuts off a write as a full disk does.
 func limitFileSize(cmd *exec.Cmd, size int) {
 	harness.LaunchThrough(cmd, "limited", strconv.Itoa(size))
 }

@@ -12,10 +12,10 @@ import (
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
-// environments are names that an environment can have, which is part of the
-// subject: long ones, and characters that a log does not show or looks past.
+// environments are possible names of a GitHub environment, which is part of the
+// subject: long ones, and ones with characters that a log hides or changes.
 var environments = map[string]string{
-	"long":                 strings.Repeat("long-name-", 46) + "end", // with the rest 500 characters
+	"long":                 strings.Repeat("long-name-", 46) + "end", // the subject has 500 characters
 	"very long":            strings.Repeat("äöü ", 1300) + "end",
 	"two spaces":           "pre  prod",
 	"spaces at the end":    "prod  ",
@@ -36,9 +36,9 @@ var (
 	proposedBody     = regexp.MustCompile(`(?m)^  (?:az .* --parameters|Invoke-MgGraphRequest .* -Body) '?(.*?)'?$`)
 )
 
-// What is to be copied is what the job presented, to the last character: in the
-// error of mint, in each form of check's report, and in the commands in it.
-// (Promise 9.) It becomes no logging command on the way. (Promise 7.)
+// The subject to copy is exactly what the job presented: in the error of mint, in
+// each form of check's report, and in the commands in it. (Promise 9.) It does not
+// become a logging command. (Promise 7.)
 func TestCopiedValuesAreExact(t *testing.T) {
 	t.Parallel()
 	for name, environment := range environments {
@@ -100,24 +100,25 @@ func TestCopiedValuesAreExact(t *testing.T) {
 	}
 }
 
-// shown is a log as a person sees it; commands that none of ours has are errors.
+// shownLog returns a log as a person sees it. A command that the program never
+// writes is an error.
 func shownLog(t *testing.T, log string) string {
 	t.Helper()
 	var b strings.Builder
 	for _, line := range new(githubrunner.Log).Read(log) {
 		if c := line.Command; c != nil && !slices.Contains([]string{"error", "group", "endgroup", "debug"}, c.Name) ||
 			c != nil && c.Name == "error" && !strings.HasPrefix(c.Properties["title"], "azdo-pat ") {
-			t.Errorf("the command %+v", c)
+			t.Errorf("unexpected command %+v", c)
 		}
 		if strings.Contains(line.Text, "##") {
-			t.Errorf("the line %s", line.Text)
+			t.Errorf("unexpected line %s", line.Text)
 		}
 		b.WriteString(line.Text + "\n")
 	}
 	return b.String()
 }
 
-// found checks a value as it is shown: as it is, or as a JSON string.
+// checkShown checks a value that the text shows as it is or as a JSON string.
 func checkShown(t *testing.T, text string, where *regexp.Regexp, want string) {
 	t.Helper()
 	match := where.FindStringSubmatch(text)

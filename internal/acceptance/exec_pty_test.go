@@ -28,9 +28,8 @@ func init() {
 	harness.Programs["asker"] = passwordProgram
 }
 
-// playShell is a shell with job control, on a terminal: it runs its arguments as a
-// job in the foreground. When the job stops, it says so and reads what to do: fg
-// or bg.
+// shellProgram is a shell with job control on a terminal. It runs its arguments as a
+// foreground job. When the job stops, it prints that and reads fg or bg.
 func shellProgram(args []string) int {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -47,7 +46,7 @@ func shellProgram(args []string) int {
 		fmt.Println(err)
 		return 1
 	}
-	signal.Ignore(syscall.SIGTTOU) // not before: the job would inherit it
+	signal.Ignore(syscall.SIGTTOU) // after the start, or the job would inherit it
 	job, in := cmd.Process.Pid, bufio.NewScanner(os.Stdin)
 	foreground := func(group int) { _ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, group) }
 	for {
@@ -74,7 +73,8 @@ func shellProgram(args []string) int {
 	}
 }
 
-// playAsker asks the terminal itself, as programs do that want a password.
+// passwordProgram reads from the terminal itself, as programs do that need a
+// password.
 func passwordProgram([]string) int {
 	fmt.Println("asking")
 	tty, err := os.Open("/dev/tty")
@@ -88,18 +88,18 @@ func passwordProgram([]string) int {
 	return 6
 }
 
-// terminalSession is a program on a terminal of its own.
+// terminal is a program on a terminal of its own.
 type terminal struct {
 	*testing.T
 	*emulator.Emulator
 	keyboard *os.File
 	said     *harness.Transcript
-	read     chan struct{} // closed when all is read
+	read     chan struct{} // closed when all output was read
 	cmd      *exec.Cmd
 }
 
-// onTerminal starts a program as the leader of a session on a new terminal, with
-// the settings for exec.
+// startOnTerminal starts a program as the leader of a session on a new terminal, with
+// the settings for exec in its environment.
 func startOnTerminal(t *testing.T, env map[string]string, args ...string) *terminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -144,7 +144,7 @@ func startOnTerminal(t *testing.T, env map[string]string, args ...string) *termi
 		t.Fatal(err)
 	}
 	s.read = make(chan struct{})
-	go func() { // until nobody has the terminal any more
+	go func() { // until no process has the terminal open
 		_, _ = io.Copy(s.said, master)
 		close(s.read)
 	}()
@@ -162,7 +162,7 @@ func (s *terminal) press(keys string) {
 
 func (s *terminal) await(text string, times int) { s.Helper(); s.said.Await(s.T, text, times) }
 
-// ended waits for the program's end, and returns its status and all that was seen.
+// wait waits for the program's end and returns its status and output.
 func (s *terminal) wait() (status int, all string) {
 	s.Helper()
 	done := make(chan struct{})
@@ -171,7 +171,7 @@ func (s *terminal) wait() (status int, all string) {
 	case <-done:
 	case <-time.After(20 * time.Second):
 		all = s.said.Text()
-		s.Fatalf("it does not end:\n%s", all)
+		s.Fatalf("the program does not end:\n%s", all)
 	}
 	all = s.said.Text()
 	return s.cmd.ProcessState.ExitCode(), all
@@ -185,8 +185,8 @@ const (
 	ctrlBackslash = "\x1c"
 )
 
-// The command has the terminal, and Ctrl-C is for it alone: it gets it once, and
-// its PAT stays as long as it runs.
+// The command has the terminal: only the command gets Ctrl-C, once, and its PAT
+// lives as long as it runs.
 func TestExecOnTerminal(t *testing.T) {
 	t.Parallel()
 	s := startOnTerminal(t, nil, harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
@@ -202,7 +202,7 @@ func TestExecOnTerminal(t *testing.T) {
 	if len(s.Active()) != 1 {
 		t.Errorf("%d PATs while the command runs", len(s.Active()))
 	}
-	// Nobody is there to continue who is stopped, so nobody is.
+	// Without a shell that could continue it, Ctrl-Z does not stop the command.
 	s.press(ctrlZ)
 	s.await("got continued", 1)
 	s.press("again\n")
@@ -214,7 +214,7 @@ func TestExecOnTerminal(t *testing.T) {
 	}
 }
 
-// A script has the terminal again when exec has ended.
+// After exec has ended, the script that started it has the terminal again.
 func TestExecInScript(t *testing.T) {
 	t.Parallel()
 	s := startOnTerminal(t, nil, "/bin/sh", "-c", `"$0" exec -- "$1" 0 && read x && echo "read by the script: $x"`, harness.Link(t, "azdo-pat"), harness.Link(t, "command"))
@@ -227,7 +227,7 @@ func TestExecInScript(t *testing.T) {
 	}
 }
 
-// Under a shell, Ctrl-Z stops both, and fg and bg continue both.
+// Under a shell, Ctrl-Z stops exec and its command, and fg and bg continue both.
 func TestExecUnderShell(t *testing.T) {
 	t.Parallel()
 	s := startOnTerminal(t, nil, harness.Link(t, "shell"), harness.Link(t, "azdo-pat"), "exec", "--", harness.Link(t, "command"), "5")
@@ -240,7 +240,7 @@ func TestExecUnderShell(t *testing.T) {
 		s.press("hello\n")
 		s.await("read hello", times)
 	}
-	// In the background it may not read, and so is stopped again; back again, it may.
+	// In the background, reading stops the command again; in the foreground it can read.
 	s.press(ctrlZ)
 	s.await("shell: stopped", 3)
 	s.press("bg\n")
@@ -256,8 +256,8 @@ func TestExecUnderShell(t *testing.T) {
 	}
 }
 
-// In a pipeline the keys are for who else is in it, until the command asks for
-// them. Before, Ctrl-C reaches it by way of exec, and once too.
+// In a pipeline the other programs have the keyboard until the command reads from the
+// terminal. Until then exec passes Ctrl-C on to the command, once.
 func TestExecInPipeline(t *testing.T) {
 	t.Parallel()
 	pipeline := map[string]string{"SHELL_STDOUT": "pipe"}

@@ -26,9 +26,9 @@ import (
 
 func init() { harness.Programs["command"] = commandProgram }
 
-// playCommand is a command for exec: it says what signals it gets, and ends with
-// the status in its argument when its standard input does; with a second argument,
-// when it is told to quit.
+// commandProgram is a command for exec. It prints the signals that it gets, and
+// exits with the status in its argument at the end of its standard input. With a
+// second argument it exits on SIGQUIT too.
 func commandProgram(args []string) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT)
@@ -58,7 +58,7 @@ func commandProgram(args []string) int {
 	}
 }
 
-// execution is an exec that runs the command of the tests.
+// execution is a running exec whose command is [commandProgram].
 type execution struct {
 	*testing.T
 	*emulator.Emulator
@@ -67,7 +67,7 @@ type execution struct {
 	said  *harness.Transcript
 }
 
-// startExec starts it and waits until the command runs.
+// startExec starts exec and waits until the command runs.
 func startExec(t *testing.T, args ...string) *execution {
 	t.Helper()
 	return startExecWith(t, emulator.Start(t), args...)
@@ -91,7 +91,8 @@ func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *executio
 	return x
 }
 
-// tell sends a signal to the program, and waits until its command has got it.
+// signal sends a signal to the program and waits until the command has received it
+// this many times.
 func (x *execution) signal(s syscall.Signal, times int) {
 	x.Helper()
 	if err := x.cmd.Process.Signal(s); err != nil {
@@ -100,7 +101,7 @@ func (x *execution) signal(s syscall.Signal, times int) {
 	x.said.Await(x.T, fmt.Sprintf("got %v\n", s), times)
 }
 
-// end ends the command, and returns the program's status and what was written.
+// end ends the command and returns the program's status and output.
 func (x *execution) end() (status int, all string) {
 	x.Helper()
 	x.stdin.Close()
@@ -126,11 +127,11 @@ func (x *execution) revoked(within time.Duration) {
 	}
 }
 
-// A signal that tells exec to stop ends the PAT at once, though the command takes
-// its time; the command gets it once, each time, and its status is passed on.
+// A signal that stops exec revokes the PAT at once, even if the command keeps
+// running. The command gets each signal once, and exec returns its status.
 func TestExecStopsOnSignal(t *testing.T) {
 	t.Parallel()
-	// Who started this may have been told to ignore it (nohup), and so would exec.
+	// If the tests were started with nohup, exec would inherit that SIGHUP is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(s.String(), func(t *testing.T) {
@@ -141,7 +142,7 @@ func TestExecStopsOnSignal(t *testing.T) {
 			}
 			x.signal(s, 1)
 			x.revoked(5 * time.Second)
-			x.said.Await(t, "is revoked", 1) // it is said while the command still runs
+			x.said.Await(t, "is revoked", 1) // while the command still runs
 			x.signal(s, 2)
 			terms := 1
 			if s == syscall.SIGTERM {
@@ -160,7 +161,7 @@ func TestExecStopsOnSignal(t *testing.T) {
 			want["got terminated\n"] = terms
 			for text, times := range want {
 				if got := strings.Count(all, text); got != times {
-					t.Errorf("%q stands %d times, want %d, in\n%s", text, got, times, all)
+					t.Errorf("%q appears %d times, want %d, in\n%s", text, got, times, all)
 				}
 			}
 			if n := len(x.Requests(emulator.OpRevoke)); n != 1 {
@@ -170,8 +171,8 @@ func TestExecStopsOnSignal(t *testing.T) {
 	}
 }
 
-// A command that does not heed the signal is not killed, and other signals do not
-// end the PAT.
+// A command that ignores the signal is not killed. Signals that do not stop exec
+// leave the PAT alone.
 func TestExecPassesSignalsOn(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
@@ -188,7 +189,7 @@ func TestExecPassesSignalsOn(t *testing.T) {
 	}
 }
 
-// With skip-revoke a signal leaves the PAT, too.
+// With skip-revoke, a signal does not revoke the PAT either.
 func TestExecStopsAndSkipsRevoke(t *testing.T) {
 	t.Parallel()
 	x := startExec(t, "--skip-revoke")
@@ -198,7 +199,7 @@ func TestExecStopsAndSkipsRevoke(t *testing.T) {
 	}
 }
 
-// Who starts exec with nohup means it, and the command, to outlive the terminal.
+// With nohup, exec and the command keep running when the terminal closes.
 func TestExecWithNohup(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -219,8 +220,8 @@ func TestExecWithNohup(t *testing.T) {
 	}
 }
 
-// A runner that cancels a script step sends its signals to the shell alone. Started
-// by exec, azdo-pat is in its place.
+// A runner that cancels a script step sends its signals to the shell alone. The
+// shell's exec makes azdo-pat the process that gets them.
 func TestExecInAScriptStep(t *testing.T) {
 	t.Parallel()
 	x := &execution{T: t, Emulator: emulator.Start(t), said: harness.NewTranscript()}
@@ -248,8 +249,8 @@ func TestExecInAScriptStep(t *testing.T) {
 	}
 }
 
-// Told to stop before the command runs, it is as with mint: nothing is left, and
-// nothing is started.
+// An exec that is stopped before the command runs leaves no PAT, as mint does, and
+// does not start the command.
 func TestExecStopsBeforeCommand(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{emulator.OpUserFIC, emulator.OpCreate} {
@@ -283,7 +284,7 @@ func TestExecStopsBeforeCommand(t *testing.T) {
 	}
 }
 
-// A release that gets no answer does not hold a program that was told to stop.
+// A signal stops an exec whose release gets no answer.
 func TestExecStopsWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
@@ -302,8 +303,7 @@ func TestExecStopsWithoutAnswer(t *testing.T) {
 	}
 }
 
-// Told to stop while it releases, exec goes on for a while, since that is what it
-// would do then.
+// An exec that is stopped while it revokes the PAT finishes the revocation.
 func TestExecStopsDuringRevoke(t *testing.T) {
 	t.Parallel()
 	x := startExec(t)
@@ -322,8 +322,8 @@ func TestExecStopsDuringRevoke(t *testing.T) {
 	}
 }
 
-// Killed, exec leaves the command running with a PAT that nobody renews, and that
-// has the lifetime asked for at most.
+// If exec is killed, the command keeps running with a PAT that is not renewed and
+// lives no longer than requested.
 func TestExecIsKilled(t *testing.T) {
 	t.Parallel()
 	x := startExec(t, "--lifetime", "5m")
@@ -331,7 +331,7 @@ func TestExecIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = x.cmd.Wait()
-	defer x.stdin.Close() // the command is still there
+	defer x.stdin.Close() // the command is still running
 	pats := x.Active()
 	if len(pats) != 1 || pats[0].ValidTo.Sub(pats[0].ValidFrom) > 5*time.Minute {
 		t.Fatalf("left: %+v", pats)
@@ -342,8 +342,8 @@ func TestExecIsKilled(t *testing.T) {
 	}
 }
 
-// Standard output and standard error that are one stay in order, and every line of
-// the log is one.
+// With standard output and standard error in one file, the command's output keeps its
+// order, and no log line is torn.
 func TestExecWithOneOutput(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -371,8 +371,8 @@ func TestExecWithOneOutput(t *testing.T) {
 	}
 }
 
-// Told to stop, it does not keep a pause that Azure DevOps has asked for: the PAT is
-// revoked at once.
+// A stopped exec does not wait for a pause that Azure DevOps has requested: it
+// revokes the PAT at once.
 func TestExecStopsDuringPause(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

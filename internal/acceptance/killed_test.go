@@ -14,8 +14,7 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// A PAT that the server makes only after mint has gone is waited for by the post
-// step.
+// The post step waits for a PAT that the server makes after mint was killed.
 func TestLateCommit(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -39,7 +38,7 @@ func TestLateCommit(t *testing.T) {
 		t.Fatal("the server committed early")
 	}
 	e.ClearFaults()
-	// The server commits while the post step has already looked once.
+	// The server commits after the post step has searched once.
 	e.Intercept(emulator.OpList, emulator.After(1, func() emulator.Fault {
 		var once sync.Once
 		return emulator.Alter(func(*emulator.Response) { once.Do(gate.Open) })
@@ -57,8 +56,8 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
-// A post step that is told to stop revokes all the same: it would be of no use to
-// stop.
+// A post step ignores a signal and revokes the PAT: stopping would only leave it
+// alive.
 func TestPostIgnoresSignal(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -91,8 +90,8 @@ func TestPostIgnoresSignal(t *testing.T) {
 	}
 }
 
-// A standard output that nobody reads does not hold the program for longer than
-// timeout and cleaning up, and what it may have minted is the post step's to end.
+// A standard output that is not read blocks the program for no longer than timeout
+// and the clean-up, and the post step revokes what it may have minted.
 func TestStandardOutputIsNotRead(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -106,7 +105,7 @@ func TestStandardOutputIsNotRead(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	// Full, so that the first line waits.
+	// Fill the pipe, so that the first line blocks.
 	for err == nil {
 		if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
@@ -138,8 +137,7 @@ func TestStandardOutputIsNotRead(t *testing.T) {
 	}
 }
 
-// A program that writes to nobody keeps its promises: a mask that cannot be
-// written is a PAT that is not handed over.
+// With standard output closed, a PAT whose mask cannot be written is not handed over.
 func TestStandardOutputIsClosed(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

@@ -19,12 +19,11 @@ import (
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
-// An organization's nightly matrix: many jobs at once, all in the name of one
-// user, against services that throttle, fail and lose answers. Every job gets its
-// PAT or is told why not, all PATs live at the same time, and in the end none is
-// left.
+// An organization's nightly matrix: many jobs at the same time, all for one user,
+// against services that throttle, fail and lose answers. Each job gets its PAT or an
+// error, all PATs live at the same time, and in the end none is left.
 //
-// AZDO_PAT_LOAD is how many jobs there are.
+// AZDO_PAT_LOAD sets the number of jobs.
 func TestLoad(t *testing.T) {
 	t.Parallel()
 	n := 60
@@ -97,7 +96,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// atOnce has as many jobs work at the same time as a machine has room for.
+// forEachJob runs work for all jobs, up to 100 at the same time.
 func forEachJob(jobs []*matrixJob, work func(*matrixJob)) {
 	const most = 100
 	queue := make(chan *matrixJob)
@@ -116,7 +115,7 @@ func forEachJob(jobs []*matrixJob, work func(*matrixJob)) {
 	done.Wait()
 }
 
-// matrixJob is one job, and how its steps ended.
+// matrixJob is a job with the results of its steps.
 type matrixJob struct {
 	env             map[string]string
 	step            *githubrunner.Step
@@ -159,8 +158,8 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
-// fate is what becomes of a request: of a hundred ten are throttled, five are
-// refused, two get lost, and two have an answer that gets lost.
+// randomFaults throttles 10 of 100 requests, refuses 5, loses 2, and loses the
+// answers to 2.
 type randomFaults struct {
 	mu     sync.Mutex
 	random *rand.Rand
@@ -189,14 +188,14 @@ func (f *randomFaults) fault(w http.ResponseWriter, r *http.Request, next http.H
 	fault(w, r, next)
 }
 
-// A cancelled matrix: every job looks for its PAT by name, long after it was made
-// and while the others end theirs, so that the list moves under the reader.
+// A cancelled matrix: each job searches for its PAT by name, long after it was made,
+// while other jobs revoke theirs, so that entries move between pages.
 func TestListChangesDuringSearch(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)
 	step := harness.NewStep(t)
-	// Minted, but nobody knows.
+	// A PAT is minted, but neither the answer nor a list shows it.
 	e.Intercept(emulator.OpCreate, emulator.CommitAndDrop)
 	e.Intercept(emulator.OpList, emulator.Answer(http.StatusForbidden, nil, ""))
 	if mint := harness.Command(t, env, step, "azdo-pat", "mint"); mint.Run() == nil || len(e.Active()) != 1 {
@@ -207,17 +206,17 @@ func TestListChangesDuringSearch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nothing can come any more, so that nobody waits and looks again.
+	// So long after the request the post step does not wait for a late commit.
 	const longAgo = `"intended":"2026-01-01T00:00:00Z"`
 	state["STATE_lease"] = regexp.MustCompile(`"intended":"[^"]*"`).ReplaceAllString(state["STATE_lease"], longAgo)
 
-	// The list shows the latest end first.
+	// The list is sorted by expiry, latest first.
 	var others []emulator.PAT
 	for range 150 {
 		others = append(others, e.Seed(emulator.PAT{ValidTo: e.Now(emulator.AzureDevOps).Add(5 * time.Hour)}))
 	}
 	e.Intercept(emulator.OpList, emulator.Times(1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		page := httptest.NewRecorder() // which the post step gets when it is old
+		page := httptest.NewRecorder() // outdated when the post step gets it
 		next.ServeHTTP(page, r)
 		for _, p := range others[:60] {
 			e.End(p.ID)

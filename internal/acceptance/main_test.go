@@ -10,12 +10,11 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m) }
 
-// TestScripts runs the scripts in testdata/script: the real main against the
-// emulator, as GitHub's runner, Azure Pipelines' agent or a person at a terminal
-// would start it. After every start of the program the canary looks for
-// credentials in all that it wrote.
+// TestScripts runs the scripts in testdata/script, which start the real program
+// against the emulator. After each run the harness searches everything that the
+// program wrote for credentials.
 func TestScripts(t *testing.T) { harness.RunScripts(t, "") }
 
-// Debug logging changes nothing but what is logged, and shows no credential
-// either. (A test of its own, so that the waiting in both is done at once.)
+// TestScriptsWithDebugLog shows that debug logging changes only the log, and that a
+// debug log holds no credential. Both tests wait at the same time.
 func TestScriptsWithDebugLog(t *testing.T) { harness.RunScripts(t, "1") }

@@ -14,8 +14,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// What is there to be revoked is revoked also where nobody hears of it: a mask
-// that cannot be written is no reason to let a PAT live.
+// A revocation does not need its log: the PAT is revoked even if a mask cannot be
+// written.
 func TestRevokesWithClosedOutput(t *testing.T) {
 	t.Parallel()
 	for name, pipeline := range map[string]bool{"GitHub": false, "Azure Pipelines": true} {
@@ -44,7 +44,7 @@ func TestRevokesWithClosedOutput(t *testing.T) {
 	}
 }
 
-// What goes wrong then is on standard error.
+// With standard output closed, the error is on standard error.
 func TestReportsErrorsOnStandardError(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -59,8 +59,8 @@ func TestReportsErrorsOnStandardError(t *testing.T) {
 	}
 }
 
-// Who reads the beginning of what a command prints has not made it fail; a full
-// disk has.
+// A reader that closes early does not make a command fail that only prints. A full
+// disk does.
 func TestPrintsToClosedOutput(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -104,8 +104,8 @@ func TestPrintsToClosedOutput(t *testing.T) {
 	}
 }
 
-// A sweep that revokes has to report it, so that a reader that has gone is an error;
-// what it was to revoke is revoked all the same.
+// A sweep must report what it revoked, so a closed reader is an error; it still
+// revokes the PATs.
 func TestSweepToClosedOutput(t *testing.T) {
 	t.Parallel()
 	for _, output := range []string{"text", "json"} {
@@ -124,7 +124,8 @@ func TestSweepToClosedOutput(t *testing.T) {
 	}
 }
 
-// installed is the path of one, since the environment of a step here has none.
+// systemProgram returns the path of a program of this machine: the steps of the
+// tests have no PATH.
 func systemProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -134,7 +135,7 @@ func systemProgram(t *testing.T, name string) string {
 	return path
 }
 
-// closedPipe is a standard output whose reader has gone.
+// closedPipe returns a standard output whose reader has closed it.
 func closedPipe(t *testing.T) io.Writer {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -146,8 +147,7 @@ func closedPipe(t *testing.T) io.Writer {
 	return w
 }
 
-// Where nobody reads what a command writes, exec ends all the same when it is
-// told to.
+// A signal stops exec even if the output of its command is not read.
 func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -162,7 +162,7 @@ func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	// It runs when its output is there; of what follows nothing is read.
+	// The first output shows that the command runs; the rest is not read.
 	for text := ""; !strings.Contains(text, "y\ny\n"); {
 		b := make([]byte, 512)
 		n, err := r.Read(b)
@@ -181,8 +181,8 @@ func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 	}
 }
 
-// Two commands of the same step have a PAT each, and none takes the other's for
-// what an unanswered request of its own has made.
+// Two commands of the same step have a PAT each. After a create request without an
+// answer, neither takes the other's PAT for its own.
 func TestExecTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
