@@ -17,15 +17,15 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// Servers that lie, stall or never end: in bounded time and memory there is an
-// error that names the host and what was being done, nothing is sent to anybody
-// else, and where a PAT was made all the same the post step ends it.
+// Answers that are wrong, stall or never end lead to an error within bounded time and
+// memory. The error names the host and the request, nothing is sent to another host,
+// and the post step revokes a PAT that was made nevertheless.
 func TestHostileAnswers(t *testing.T) {
 	t.Parallel()
 	for _, at := range targets {
 		for _, l := range hostileAnswers {
 			if l.validRevocation && at.op == emulator.OpRevoke {
-				continue // for a revocation that is no lie
+				continue
 			}
 			t.Run(at.step+", "+l.name, func(t *testing.T) {
 				t.Parallel()
@@ -35,11 +35,11 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// place is a request that is answered with a lie.
+// target is the request that gets a hostile answer.
 type target struct {
 	op   string
 	host emulator.Service
-	step string // how errors call it
+	step string // its name in errors
 }
 
 var targets = []target{
@@ -51,32 +51,32 @@ var targets = []target{
 	{emulator.OpRevoke, emulator.AzureDevOps, "revoke PAT"},
 }
 
-// told has a program told a lie. On a machine that is too busy to come to it in
-// time it gets more.
+// check gives a program a hostile answer. On a machine that is too slow to send the
+// request in time, it tries again with a longer time limit.
 func (at target) check(t *testing.T, l hostileAnswer) {
 	for timeout := 4 * time.Second; !at.checkWithin(t, l, timeout); timeout *= 3 {
 		if timeout > time.Minute {
-			t.Fatal("it never came to it")
+			t.Fatal("the request was never sent")
 		}
 	}
 }
 
 func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duration) (came bool) {
-	var strangers atomic.Int32
-	stranger := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { strangers.Add(1) }))
-	defer stranger.Close()
+	var others atomic.Int32
+	otherHost := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
+	defer otherHost.Close()
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)
 	env["INPUT_TIMEOUT"] = timeout.String()
 	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
 	step := harness.NewStep(t)
-	fault := l.fault(stranger.URL)
+	fault := l.fault(otherHost.URL)
 	switch at.op {
 	case emulator.OpTenant:
 		delete(env, "INPUT_TENANT-ID")
 	case emulator.OpCreate:
 		if !l.mintsNothing {
-			fault = afterCommit(fault) // the worst of it
+			fault = afterCommit(fault) // the worst case: the PAT exists
 		}
 	case emulator.OpList:
 		e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
@@ -109,11 +109,11 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 	if len(e.Requests(at.op)) == 0 {
 		return false
 	}
-	if n := strangers.Load(); n > 0 {
-		t.Errorf("%d requests went to a stranger", n)
+	if n := others.Load(); n > 0 {
+		t.Errorf("%d requests went to another host", n)
 	}
 	if strings.Contains(harness.Output(cmd), "its time limit has passed") {
-		return false // it did not come to say so itself
+		return false // too slow to report the answer
 	}
 	if took > timeout+9*time.Second {
 		t.Errorf("it took %s", took)
@@ -142,7 +142,7 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 	return true
 }
 
-// behind lets a request take effect before somebody lies about it.
+// afterCommit lets a request take effect before it gets the hostile answer.
 func afterCommit(l emulator.Fault) emulator.Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(httptest.NewRecorder(), r)
@@ -150,24 +150,24 @@ func afterCommit(l emulator.Fault) emulator.Fault {
 	}
 }
 
-// lie is what a server does instead of answering.
+// hostileAnswer is what a server does instead of a proper answer.
 type hostileAnswer struct {
 	name  string
-	fault func(stranger string) emulator.Fault
-	// heavy lies are weighed.
+	fault func(otherHost string) emulator.Fault
+	// measureMemory checks the program's memory too.
 	measureMemory bool
-	// settles: to a create it says that no PAT was made.
+	// mintsNothing: it is a clear refusal of a create request.
 	mintsNothing bool
-	// confirms: to a revocation it is no lie.
+	// validRevocation: it is a proper answer to a revocation.
 	validRevocation bool
 }
 
-// tell makes a lie that leads to no stranger.
+// fault makes a hostile answer that names no other host.
 func fault(f emulator.Fault) func(string) emulator.Fault {
 	return func(string) emulator.Fault { return f }
 }
 
-// whole makes a lie of an answer that is made when it is needed.
+// answer makes a hostile answer whose body is made when it is needed.
 func answer(status int, kind string, body func() string) func(string) emulator.Fault {
 	return func(string) emulator.Fault {
 		return emulator.Answer(status, http.Header{"Content-Type": {kind}}, body())
@@ -181,8 +181,8 @@ func repeated(before, s string, n int, after string) func() string {
 }
 
 func redirect(status int) func(string) emulator.Fault {
-	return func(stranger string) emulator.Fault {
-		return emulator.Answer(status, http.Header{"Location": {stranger}}, "")
+	return func(otherHost string) emulator.Fault {
+		return emulator.Answer(status, http.Header{"Location": {otherHost}}, "")
 	}
 }
 
@@ -194,12 +194,12 @@ const (
 )
 
 var hostileAnswers = []hostileAnswer{
-	{name: "a string without an end", fault: fault(endless(ok+"\r\n"+`{"value":"`, "a")), measureMemory: true},
-	{name: "keys without an end", fault: fault(endless(ok+"\r\n{", `"a":0,`)), measureMemory: true},
-	{name: "trailers without an end", fault: fault(endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: b\r\n"))},
-	{name: "a header without an end", fault: fault(endless(ok+"X-A: ", "a")), measureMemory: true},
-	{name: "interim answers without an end", fault: fault(endless("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))},
-	{name: "a failure without an end", fault: fault(endless(busy+"\r\n", " "))},
+	{name: "an endless string", fault: fault(endless(ok+"\r\n"+`{"value":"`, "a")), measureMemory: true},
+	{name: "endless keys", fault: fault(endless(ok+"\r\n{", `"a":0,`)), measureMemory: true},
+	{name: "endless trailers", fault: fault(endless(ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: b\r\n"))},
+	{name: "an endless header", fault: fault(endless(ok+"X-A: ", "a")), measureMemory: true},
+	{name: "endless interim answers", fault: fault(endless("", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"))},
+	{name: "an endless failure", fault: fault(endless(busy+"\r\n", " "))},
 
 	{name: "a slow body", fault: fault(slowly(ok+"Content-Length: 1000000\r\n\r\n", " "))},
 	{name: "a slow header", fault: fault(slowly(ok+"X-A: ", "a"))},
@@ -211,50 +211,50 @@ var hostileAnswers = []hostileAnswer{
 	{name: "half-closed in the body", fault: fault(halfClosed(ok + "Content-Length: 1000\r\n\r\n{"))},
 	{name: "reset", fault: fault(raw(func(c *net.TCPConn) { c.SetLinger(0) }))},
 	{name: "another protocol", fault: fault(silent("SSH-2.0-OpenSSH_9.9\r\n"))},
-	{name: "leaving HTTP", fault: fault(silent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"))},
+	{name: "a switch of protocols", fault: fault(silent("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"))},
 
 	{name: "a page", fault: answer(200, "text/html", text(page))},
 	{name: "a page that calls itself JSON", fault: answer(200, kindJSON, text(page))},
-	{name: "a page for those who are not signed in", fault: answer(203, "text/html", text(page)), mintsNothing: true},
-	{name: "a picture", fault: answer(200, "image/png", text("\x89PNG\r\n\x1a\n"))},
-	{name: "nothing", fault: answer(200, kindJSON, text("")), validRevocation: true},
+	{name: "a sign-in page", fault: answer(203, "text/html", text(page)), mintsNothing: true},
+	{name: "an image", fault: answer(200, "image/png", text("\x89PNG\r\n\x1a\n"))},
+	{name: "an empty body", fault: answer(200, kindJSON, text("")), validRevocation: true},
 	{name: "JSON of other types", fault: answer(200, kindJSON, text(`{"value":[],"access_token":{},"patToken":[],"patTokens":{},"patTokenError":{}}`))},
 	{name: "a million keys", fault: answer(200, kindJSON, func() string { return manyKeys(1_000_000) }), measureMemory: true},
-	{name: "the same key, as often as there is room", fault: answer(200, kindJSON, repeated("{", `"":0,`, 838_000, `"":0}`)), measureMemory: true},
-	{name: "deep inside", fault: answer(200, kindJSON, repeated("", "[", 4_000_000, "")), measureMemory: true},
-	{name: "a list of nothing", fault: answer(400, kindJSON, repeated(`{"error":[`, "0,", 500_000, "0]}")), measureMemory: true, mintsNothing: true},
+	{name: "the same key in all of the body", fault: answer(200, kindJSON, repeated("{", `"":0,`, 838_000, `"":0}`)), measureMemory: true},
+	{name: "deep nesting", fault: answer(200, kindJSON, repeated("", "[", 4_000_000, "")), measureMemory: true},
+	{name: "a long list of zeros", fault: answer(400, kindJSON, repeated(`{"error":[`, "0,", 500_000, "0]}")), measureMemory: true, mintsNothing: true},
 	{name: "a million PATs", fault: answer(200, kindJSON, repeated(`{"patTokens":[`, "{},", 1_300_000, "{}]}")), measureMemory: true},
 	{name: "a PAT for a million organizations", fault: answer(200, kindJSON, repeated(`{"continuationToken":"round","patTokens":[{"targetAccounts":[`, `"",`, 1_380_000, `""]}]}`)), measureMemory: true},
 	{name: "a long token", fault: answer(200, kindJSON, func() string { return longToken(900_000) }), measureMemory: true},
-	{name: "a bomb", fault: func(string) emulator.Fault {
+	{name: "a zip bomb", fault: func(string) emulator.Fault {
 		return emulator.Answer(200, http.Header{"Content-Type": {kindJSON}, "Content-Encoding": {"gzip"}}, zipBomb())
 	}, measureMemory: true},
 
 	{name: "302", fault: redirect(302), mintsNothing: true},
 	{name: "307", fault: redirect(307), mintsNothing: true},
 	{name: "308", fault: redirect(308), mintsNothing: true},
-	{name: "a circle", fault: fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+	{name: "a redirect to itself", fault: fault(func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		w.Header().Set("Location", r.URL.String())
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}), mintsNothing: true},
-	{name: "a page that leads elsewhere", fault: func(stranger string) emulator.Fault {
-		return emulator.Answer(200, http.Header{"Refresh": {"0;url=" + stranger}, "Content-Location": {stranger}, "Alt-Svc": {`h2="` + strings.TrimPrefix(stranger, "http://") + `"`}, "Content-Type": {"text/html"}}, page)
+	{name: "a page with a refresh to another host", fault: func(otherHost string) emulator.Fault {
+		return emulator.Answer(200, http.Header{"Refresh": {"0;url=" + otherHost}, "Content-Location": {otherHost}, "Alt-Svc": {`h2="` + strings.TrimPrefix(otherHost, "http://") + `"`}, "Content-Type": {"text/html"}}, page)
 	}},
-	{name: "another who gives tokens", fault: func(stranger string) emulator.Fault {
-		return emulator.Answer(401, http.Header{"Www-Authenticate": {`Bearer authorization_uri=` + stranger + `/common, realm="` + stranger + `"`, "Negotiate", "NTLM"}}, "")
+	{name: "another token issuer", fault: func(otherHost string) emulator.Fault {
+		return emulator.Answer(401, http.Header{"Www-Authenticate": {`Bearer authorization_uri=` + otherHost + `/common, realm="` + otherHost + `"`, "Negotiate", "NTLM"}}, "")
 	}, mintsNothing: true},
-	{name: "a proxy that wants credentials", fault: func(string) emulator.Fault {
+	{name: "a proxy that requires credentials", fault: func(string) emulator.Fault {
 		return emulator.Answer(407, http.Header{"Proxy-Authenticate": {`Basic realm="proxy"`}}, "")
 	}, mintsNothing: true},
-	{name: "come again in an hour", fault: func(string) emulator.Fault {
+	{name: "Retry-After of an hour", fault: func(string) emulator.Fault {
 		return emulator.Answer(503, http.Header{"Retry-After": {"3600"}}, "")
 	}},
-	{name: "come again, and again", fault: func(string) emulator.Fault {
+	{name: "Retry-After again and again", fault: func(string) emulator.Fault {
 		return emulator.Answer(503, http.Header{"Retry-After": {"1"}}, "")
 	}},
 }
 
-// raw is a lie below HTTP.
+// raw answers on the connection itself.
 func raw(f func(*net.TCPConn)) emulator.Fault {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -266,7 +266,7 @@ func raw(f func(*net.TCPConn)) emulator.Fault {
 	}
 }
 
-// endless writes a beginning and then the same for as long as somebody reads.
+// endless writes begin, and then more again and again until the client closes.
 func endless(begin, more string) emulator.Fault {
 	chunk := []byte(strings.Repeat(more, 1+(16<<10)/len(more)))
 	return raw(func(c *net.TCPConn) {
@@ -277,7 +277,7 @@ func endless(begin, more string) emulator.Fault {
 	})
 }
 
-// slowly writes a beginning and then a byte at a time.
+// slowly writes begin, and then more a byte at a time.
 func slowly(begin, more string) emulator.Fault {
 	return raw(func(c *net.TCPConn) {
 		tick := time.NewTicker(200 * time.Millisecond)
@@ -290,12 +290,12 @@ func slowly(begin, more string) emulator.Fault {
 	})
 }
 
-// silent writes a beginning and then waits for the client to go.
+// silent writes begin and waits until the client closes.
 func silent(begin string) emulator.Fault {
 	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); waitForClose(c) })
 }
 
-// closed writes a beginning and closes its half of the connection.
+// halfClosed writes begin and closes its half of the connection.
 func halfClosed(begin string) emulator.Fault {
 	return raw(func(c *net.TCPConn) { c.Write([]byte(begin)); c.CloseWrite(); waitForClose(c) })
 }
@@ -316,14 +316,13 @@ func manyKeys(n int) string {
 	return "{" + b.String() + `"z":0}`
 }
 
-// longToken is an answer to whatever was asked for, with a credential of n
-// characters in it.
+// longToken is an answer to any request, with a credential of n characters.
 func longToken(n int) string {
 	long := strings.Repeat("A", n)
 	return `{"value":"` + long + `","access_token":"` + long + `","patToken":{"token":"` + long + `"},"patTokens":"` + long + `","patTokenError":"` + long + `"}`
 }
 
-// bomb is a megabyte of nothing 64 times over, packed.
+// zipBomb is 64 MiB of zeros, compressed.
 var zipBomb = sync.OnceValue(func() string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -334,8 +333,8 @@ var zipBomb = sync.OnceValue(func() string {
 	return b.String()
 })
 
-// A server that speaks without being asked, on a connection that nobody uses yet:
-// net/http would log that, on a stream from which the runner reads commands.
+// A server sends an answer on an idle connection, without a request. By default
+// net/http would log it, on a stream from which the runner reads commands.
 func TestUnsolicitedAnswer(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -355,12 +354,12 @@ func TestUnsolicitedAnswer(t *testing.T) {
 			go func() {
 				defer conn.Close()
 				fmt.Fprint(conn, "##[error]evil ##vso[task.setvariable variable=evil]1\r\n::error::evil\r\n")
-				waitForClose(conn) // net/http hangs up
+				waitForClose(conn) // until net/http closes it
 				hear()
 			}()
 		}
 	}()
-	// GitHub answers when that has been heard.
+	// GitHub answers after that.
 	e.Intercept(emulator.OpGitHubOIDC, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		<-heard
 		next.ServeHTTP(w, r)

@@ -19,17 +19,17 @@ import (
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
-// Whatever ends a mint, and wherever: the post step leaves nothing behind, with
-// the saved state alone, with inputs and environment alone, and with both. Told
-// to stop, mint itself leaves nothing that it has not handed over, and is gone
-// within 5 seconds. (Promises 1, 2 and 6.)
+// Wherever a signal ends a mint, the post step leaves no PAT: with the saved state
+// alone, with inputs and environment alone, and with both. On SIGINT and SIGTERM, mint
+// itself revokes what it has not handed over and ends within 5 seconds. (Promises 1, 2
+// and 6.)
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	all, every := kills(), 1
 	switch {
 	case testing.Short():
 		every = 10
-	case harness.RaceDetector: // it is the tests that are slow then, not the program
+	case harness.RaceDetector: // which slows down the tests, not the program
 		every = 4
 	}
 	var ended, made, handed atomic.Int32
@@ -54,14 +54,14 @@ func TestKilledAnywhere(t *testing.T) {
 			})
 		}
 	})
-	// On a slow machine one or the other ends before it comes to its point.
+	// On a slow machine some mints end before they reach their point.
 	if n := int(ended.Load()); n*every < 500 {
-		t.Errorf("only %d mints were ended, by each %d. of %d ways", n, every, len(all))
+		t.Errorf("only %d mints were ended, trying each %d. of %d cases", n, every, len(all))
 	}
 	t.Logf("%d mints were ended: %d had made a PAT, %d had handed one over", ended.Load(), made.Load(), handed.Load())
 }
 
-// walk is a way that a mint takes.
+// route is a way through mint: an identity and what the services do.
 type route struct {
 	name     string
 	identity emulator.Identity
@@ -79,18 +79,18 @@ var (
 	leftAlive = route{"skip-revoke", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
 		env["INPUT_SKIP-REVOKE"] = "true"
 	}}
-	// The first create is not answered; what it has made is found and revoked.
+	// The first create request gets no answer; its PAT is found and revoked.
 	withAnswerLost = route{"answer lost", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
 		e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
 	}}
-	// What is wider than asked for is revoked.
+	// A PAT with a wider scope than requested is revoked.
 	grantedMore = route{"granted more", emulator.AccessToken, func(e *emulator.Emulator, _ map[string]string) {
 		e.Intercept(emulator.OpCreate, emulator.RewritePAT(func(pat map[string]any) { pat["scope"] = "vso.code vso.work" }))
 	}}
 )
 
-// kill is one mint: its walk, where on it and by which signal it is ended, and
-// what the post step then has.
+// kill is one mint: its route, the point and the signal that end it, and what the
+// post step then has.
 type kill struct {
 	route
 	point
@@ -102,22 +102,22 @@ func (k kill) String() string {
 	return fmt.Sprintf("%s, %s, %s, post with %s", k.name, k.point, k.signal, k.with)
 }
 
-// point is where a mint is ended, in one of five ways to say it.
+// point is where a mint is ended, given in one of five ways.
 type point struct {
-	connect emulator.Service // a service is connected to and nothing of it read
+	connect emulator.Service // connected to this service, which does not answer
 
 	op    string // a request …
 	nth   int    // … the first or a later one …
-	phase string // … has come so far
+	phase string // … is in this phase
 
-	line      int  // so many lines are out, and the next one has to wait
-	neverRead bool // nobody reads it afterwards either
+	line      int  // this many lines were written, and the next one blocks
+	neverRead bool // the rest of the log is not read either
 
 	path  string // a command file …
-	entry int    // … has so many entries …
-	part  int    // … the last of them only to so many per cent
+	entry int    // … has this many entries …
+	part  int    // … the last of them only to this percentage
 
-	after time.Duration // any moment
+	after time.Duration // at this time
 }
 
 func (p point) String() string {
@@ -127,7 +127,7 @@ func (p point) String() string {
 	case p.op != "":
 		return fmt.Sprintf("%s %d %s", p.op, p.nth, p.phase)
 	case p.neverRead:
-		return fmt.Sprintf("line %d, and nobody reads on", p.line)
+		return fmt.Sprintf("line %d, the rest is not read", p.line)
 	case p.line > 0:
 		return fmt.Sprintf("line %d", p.line)
 	case p.path != "":
@@ -136,13 +136,13 @@ func (p point) String() string {
 	return fmt.Sprintf("after %s", p.after)
 }
 
-// any reports whether the point is any moment.
+// anyMoment reports whether the point is given as a time.
 func (p point) anyMoment() bool { return p == point{after: p.after} }
 
 // torn reports whether a write is cut off, so that nothing comes after it.
 func (p point) torn() bool { return p.path != "" && p.part < 100 }
 
-// How far a request has come.
+// The phases of a request.
 const (
 	arrived   = "has arrived"
 	committed = "has taken effect"
@@ -156,10 +156,10 @@ var (
 	modes   = []string{"state", "inputs", "both"}
 )
 
-// kills are all of them.
+// kills returns all cases.
 func kills() (all []kill) {
 	turn := 0
-	// one mode of the post step, another one each time
+	// one mode of the post step, in turn
 	one := func() []string { turn++; return modes[turn%3:][:1] }
 	add := func(w route, p point, with []string) {
 		for _, s := range signals {
@@ -169,7 +169,7 @@ func kills() (all []kill) {
 			}
 			for _, mode := range modes {
 				if s == syscall.SIGKILL && p.neverRead || s != syscall.SIGKILL && p.torn() {
-					continue // it makes no difference; it cannot be
+					continue // the first makes no difference, the second is impossible
 				}
 				all = append(all, kill{w, p, s, mode})
 			}
@@ -180,7 +180,7 @@ func kills() (all []kill) {
 			add(w, point{op: op, nth: nth, phase: phase}, with)
 		}
 	}
-	// Before anything can have been minted one kind of post step is enough.
+	// Before a PAT can exist, one mode of the post step is enough.
 	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpT2, emulator.OpUserFIC} {
 		request(byAgentUser, op, 1, nil)
 	}
@@ -199,7 +199,7 @@ func kills() (all []kill) {
 	for _, s := range []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps} {
 		add(byAgentUser, point{connect: s}, nil)
 	}
-	for n := range 17 { // the last one but one: who writes the last one is done
+	for n := range 17 { // all but the last one, after which mint has ended
 		add(byAgentUser, point{line: n + 1}, nil)
 		if n%2 == 1 {
 			add(byAgentUser, point{line: n + 1, neverRead: true}, nil)
@@ -212,7 +212,7 @@ func kills() (all []kill) {
 		for n := range 3 {
 			add(byAgentUser, point{path: "GITHUB_STATE", entry: n + 1, part: part}, nil)
 		}
-		for n := range 5 { // the first two are as above
+		for n := range 5 { // the first two are the same as above
 			if n < 2 {
 				continue
 			}
@@ -227,12 +227,12 @@ func kills() (all []kill) {
 	for n := range 8 {
 		add(byAgentUser, point{after: time.Duration(n) * 5 * time.Millisecond}, nil)
 	}
-	// In any order, the same each time: those that wait long stand together.
+	// Shuffled, in the same order each time, since neighbours wait equally long.
 	rand.New(rand.NewPCG(0, 0)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
 }
 
-// killing is a kill under way.
+// killing is a [kill] in progress.
 type killing struct {
 	kill
 	*testing.T
@@ -241,21 +241,21 @@ type killing struct {
 	step   *githubrunner.Step
 	mint   *exec.Cmd
 	log    slowReader
-	file   *commandFile // where the point is in one
+	file   *commandFile // for a point in a command file
 	handed string       // the PAT, once it is in the runner's file
 
 	there   chan struct{} // closed when mint is at the point
 	arrive  func()        // closes it
 	told    chan struct{} // closed when the signal was sent
-	release func()        // lets the services go on
+	release func()        // lets the services continue
 }
 
-// start starts a mint that will come to the point.
+// start starts a mint that will reach the point.
 func (k kill) start(t *testing.T) *killing {
 	w := &killing{kill: k, T: t, Emulator: emulator.Start(t), step: harness.NewStep(t), there: make(chan struct{}), told: make(chan struct{})}
 	w.arrive = sync.OnceFunc(func() { close(w.there) })
 	w.env = w.Env(k.identity)
-	w.env["INPUT_TIMEOUT"] = "5s" // the post step need not wait longer for what never comes
+	w.env["INPUT_TIMEOUT"] = "5s" // bounds how long the post step waits for a late commit
 	w.env["RUNNER_DEBUG"] = "1"   // for more lines
 	if k.path != "" {
 		w.file = w.watch()
@@ -306,8 +306,8 @@ func (k kill) start(t *testing.T) *killing {
 	return w
 }
 
-// end ends the mint at the point, looks at what it has left, and reports whether
-// it ever came there.
+// end ends the mint at the point, checks what it leaves, and reports whether it
+// reached the point.
 func (w *killing) end() (came bool) {
 	gone := make(chan struct{})
 	go func() { w.mint.Wait(); close(gone) }()
@@ -315,17 +315,17 @@ func (w *killing) end() (came bool) {
 	case <-w.there:
 		came = true
 	case <-gone:
-		// It can be faster than who looks.
+		// It can be faster than the test.
 		came = w.file != nil && w.file.complete()
 		if !came && !w.anyMoment() {
-			w.Logf("it never came there: %s\n%s", w.mint.ProcessState, w.log.String())
+			w.Logf("it never reached the point: %s\n%s", w.mint.ProcessState, w.log.String())
 		}
 	}
 	begin := time.Now()
 	w.mint.Process.Signal(w.signal)
 	close(w.told)
 	<-gone
-	// It ends itself after 4.9 seconds; the rest is for a slow machine.
+	// mint ends after 4.9 seconds; the rest allows for a slow machine.
 	if took := time.Since(begin); took > 8*time.Second {
 		w.Errorf("it took %s to stop", took)
 	}
@@ -343,10 +343,10 @@ func (w *killing) end() (came bool) {
 	return came
 }
 
-// post runs the post step and looks at what that leaves.
+// post runs the post step and checks what it leaves.
 func (w *killing) post() {
 	w.ClearFaults()
-	w.release() // what the server commits only now is the post step's to end
+	w.release() // the post step must revoke what the server commits only now
 	state, err := w.step.State()
 	if err != nil && !w.torn() {
 		w.Error(err)
@@ -355,7 +355,7 @@ func (w *killing) post() {
 	if err := post.Run(); err != nil {
 		w.Errorf("post: %v\n%s", err, harness.Output(post))
 	}
-	// Before anything is on record there is nothing to go by.
+	// Without a record and without inputs it can only complain.
 	if text := harness.Output(post); (len(state) > 0 || w.with != "state") && (strings.Contains(text, "::warning") || strings.Contains(text, "::error")) {
 		w.Errorf("post complains:\n%s", text)
 	}
@@ -369,7 +369,7 @@ func (w *killing) post() {
 	}
 }
 
-// leaves checks what a step leaves behind: no PAT but one, and no credential in
+// checkLeftovers checks that a step leaves no PAT except one, and no credential in
 // the log.
 func (w *killing) checkLeftovers(step, said, but string) {
 	for _, p := range w.Active() {
@@ -384,8 +384,8 @@ func (w *killing) checkLeftovers(step, said, but string) {
 	}
 }
 
-// packets is a pipe that has room for one write: the next one waits until it was
-// read.
+// onePacketPipe returns a pipe that holds one write: the next one blocks until the
+// first was read.
 func onePacketPipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	const setSize = 1031 // F_SETPIPE_SZ
@@ -407,7 +407,7 @@ type slowReader struct {
 	text []byte
 }
 
-// read calls each with the number of lines after every one.
+// read calls each after every line, with the number of lines so far.
 func (l *slowReader) read(r *os.File, each func(lines int)) {
 	line := make([]byte, 64<<10)
 	for lines := 1; ; lines++ {
@@ -422,15 +422,14 @@ func (l *slowReader) read(r *os.File, each func(lines int)) {
 	}
 }
 
-// String is the log without its masks.
+// String returns the log so far without its masks.
 func (l *slowReader) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return harness.WithoutMasks(string(l.text))
 }
 
-// commandFile is a command file of the runner of which every write is seen at
-// once.
+// commandFile is a command file of the runner whose writes the test notices at once.
 type commandFile struct {
 	*killing
 	name  string
@@ -463,8 +462,7 @@ func (w *killing) watch() *commandFile {
 		}
 	}()
 	if w.torn() {
-		// What would follow the entry must not happen either, however fast the
-		// program is.
+		// The program must not get further than the entry, however fast it is.
 		w.Intercept(emulator.Anything, func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 			if c.complete() {
 				panic(http.ErrAbortHandler)
@@ -475,8 +473,7 @@ func (w *killing) watch() *commandFile {
 	return c
 }
 
-// complete reads what was written and reports whether the entry of the point is
-// among it.
+// complete reads the file and reports whether it has the entry of the point.
 func (c *commandFile) complete() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -492,7 +489,7 @@ func (c *commandFile) complete() bool {
 	return true
 }
 
-// ends are the places in the text where its entries end.
+// ends returns the offsets in the text at which its entries end.
 func (c *commandFile) ends() (ends []int) {
 	if c.path == "GITHUB_STEP_SUMMARY" {
 		return []int{len(c.text)}
@@ -509,7 +506,7 @@ func (c *commandFile) ends() (ends []int) {
 // fileDelimiter is the line that ends an entry.
 const fileDelimiter = "_GitHubActionsFileCommandDelimeter_"
 
-// settle makes a file of it, as the program would have left it.
+// settle cuts the file to what the program would have left.
 func (c *commandFile) settle() {
 	c.complete()
 	c.watch.SetReadDeadline(time.Unix(1, 0))

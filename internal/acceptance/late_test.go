@@ -10,9 +10,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// Azure DevOps holds the requests of a throttled user back for up to 30 seconds
-// and then carries them out. Whatever is held back, each is sent once, and no PAT
-// is left.
+// Azure DevOps delays the requests of a throttled user for up to 30 seconds and then
+// carries them out. A delayed request is sent once, and no PAT is left.
 func TestThrottledRequests(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -42,7 +41,7 @@ func TestThrottledRequests(t *testing.T) {
 			t.Errorf("post: %v; %d PATs left after %d requests\n%s", err, len(e.Active()), len(e.Requests(emulator.OpRevoke)), harness.Output(post))
 		}
 	})
-	// Of the mint nothing is left but what it has sent.
+	// After the kill, only the request that mint has sent remains.
 	for _, with := range []string{"state", "inputs"} {
 		t.Run("killed, post with "+with, func(t *testing.T) {
 			t.Parallel()
@@ -98,8 +97,8 @@ func TestThrottledRequests(t *testing.T) {
 	})
 }
 
-// Told to stop while it keeps a pause that Azure DevOps has asked for, a release
-// sends what it has to send at once.
+// A post step that is stopped during a pause that Azure DevOps has requested sends
+// its remaining requests at once.
 func TestPostStopsDuringPause(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

@@ -10,8 +10,8 @@ import (
 )
 
 // A mint that outlives its step, because the runner could not end its container,
-// mints nothing once the runner has gone on to the next step: nobody would read its
-// record any more, and the post step may have run already.
+// mints nothing after the step: the runner would not read its record any more, and the
+// post step may have run already.
 func TestOrphanMintsNothing(t *testing.T) {
 	t.Parallel()
 	for _, output := range []string{"text", "json"} {
@@ -42,7 +42,7 @@ func TestOrphanMintsNothing(t *testing.T) {
 					t.Errorf("%d requests to mint, %d PATs", n, len(e.PATs()))
 				}
 				if text := harness.Output(mint); !strings.Contains(text, "the step has ended, or another command changed the file; nothing was minted") {
-					t.Errorf("it said\n%s", text)
+					t.Errorf("the log:\n%s", text)
 				}
 			})
 		}

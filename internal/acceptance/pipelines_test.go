@@ -16,7 +16,7 @@ import (
 	"azdo-pat/internal/fakes/pipelinesagent"
 )
 
-// pipelineJob is a job in Azure Pipelines whose steps may start azdo-pat.
+// pipelineJob is a job in Azure Pipelines whose steps start azdo-pat.
 type pipelineJob struct {
 	*testing.T
 	*emulator.Emulator
@@ -46,7 +46,7 @@ func newPipelineJob(t *testing.T) *pipelineJob {
 	return p
 }
 
-// machine is the environment of the machine, without any of its CI variables.
+// machine returns the environment of the machine, without CI variables.
 func (p *pipelineJob) machine() []string {
 	env := []string{"PATH=" + p.bin + ":" + os.Getenv("PATH"), "HOME=" + p.TempDir()}
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
@@ -55,7 +55,7 @@ func (p *pipelineJob) machine() []string {
 	return env
 }
 
-// program is azdo-pat as bash starts it in a step.
+// program returns azdo-pat as bash starts it in a step.
 func (p *pipelineJob) program(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(p.bin, "azdo-pat"), args...)
 	cmd.Stdout, cmd.Stderr = new(strings.Builder), new(strings.Builder)
@@ -66,7 +66,7 @@ func (p *pipelineJob) program(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ends fails the test unless a command ends well and says nothing is wrong.
+// runCleanly fails the test unless a command succeeds without warnings or errors.
 func (p *pipelineJob) runCleanly(cmd *exec.Cmd) {
 	p.Helper()
 	if err := cmd.Run(); err != nil {
@@ -77,7 +77,7 @@ func (p *pipelineJob) runCleanly(cmd *exec.Cmd) {
 	}
 }
 
-// left fails the test if there is any PAT left.
+// checkNoPATLeft fails the test if a PAT is active.
 func (p *pipelineJob) checkNoPATLeft(after string, cmd *exec.Cmd) {
 	p.Helper()
 	if n := len(p.Active()); n > 0 {
@@ -88,15 +88,15 @@ func (p *pipelineJob) checkNoPATLeft(after string, cmd *exec.Cmd) {
 	}
 }
 
-// Whatever signal ends mint around the request that mints, a revoke in the same
-// job leaves nothing behind, also where the job's folder is gone. (Promise 2.)
+// After any signal that ends mint around its create request, a revoke in the same job
+// leaves no PAT, even without the job's folder. (Promise 2.)
 func TestPipelineKilled(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"before", "after"} {
 		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGINT} {
 			for _, folder := range []string{"there", "gone"} {
 				if folder == "gone" && signal != syscall.SIGKILL {
-					continue // nothing is left, and revoke would wait for it
+					continue // mint has left no PAT, and revoke would wait for one
 				}
 				t.Run(fmt.Sprintf("%s %v folder %s", when, signal, folder), func(t *testing.T) {
 					p := newPipelineJob(t)
@@ -141,7 +141,7 @@ func TestPipelineKilled(t *testing.T) {
 	}
 }
 
-// A PAT that the server makes only while revoke is looking is waited for.
+// revoke waits for a PAT that the server makes while revoke searches.
 func TestPipelineLateCommit(t *testing.T) {
 	p := newPipelineJob(t)
 	gate := emulator.NewGate()
@@ -169,8 +169,8 @@ func TestPipelineLateCommit(t *testing.T) {
 	}
 }
 
-// A mint that goes on after its step was cancelled, since the agent told bash and
-// nobody told mint, mints nothing once the lease was revoked.
+// A mint that keeps running after its step was cancelled, because the agent's signal
+// reached bash alone, mints nothing once revoke has run.
 func TestPipelineRevokesBeforeMint(t *testing.T) {
 	p := newPipelineJob(t)
 	gate := emulator.NewGate()
@@ -194,7 +194,7 @@ func TestPipelineRevokesBeforeMint(t *testing.T) {
 	if len(p.PATs()) != 0 {
 		t.Errorf("a PAT was made:\n%s", harness.Output(mint))
 	}
-	// The next one in the job is free to mint, and its lease to be ended.
+	// The next mint in the job works, and its PAT can be revoked.
 	p.runCleanly(p.program("mint"))
 	if len(p.Active()) != 1 {
 		t.Error("the next mint made no PAT")
@@ -204,7 +204,7 @@ func TestPipelineRevokesBeforeMint(t *testing.T) {
 	p.checkNoPATLeft("revoke", revoke)
 }
 
-// A mint whose PAT was revoked before it got the answer hands nothing over.
+// A mint whose PAT is revoked before the answer arrives hands nothing over.
 func TestPipelineRevokesDuringMint(t *testing.T) {
 	p := newPipelineJob(t)
 	gate := emulator.NewGate()
@@ -228,8 +228,8 @@ func TestPipelineRevokesDuringMint(t *testing.T) {
 	p.checkNoPATLeft("mint", mint)
 }
 
-// A step that is cancelled is told by SIGTERM to bash: with exec that is azdo-pat
-// itself, which then leaves no PAT within 5 seconds.
+// The agent cancels a step by SIGTERM to bash. After bash's exec that is azdo-pat
+// itself, which revokes its PAT within 5 seconds.
 func TestPipelineCancelled(t *testing.T) {
 	p := newPipelineJob(t)
 	gate := emulator.NewGate()

@@ -13,16 +13,16 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// A recipe of docs/other-ci.md as a machine runs it: a script, and what it has in
-// its environment. The token is in a variable or in a file.
+// recipe is a recipe of docs/other-ci.md: a script and its environment. The token is
+// in a variable or in a file.
 type recipe struct {
-	script    []string // by a shell
+	script    []string // a shell command
 	env       map[string]string
-	assertion string // the variable
-	file      string // the file, as the recipe calls it
+	assertion string // the variable with the token
+	file      string // the file with the token, as named in the recipe
 }
 
-// recipes reads the recipes out of the document.
+// recipes reads the recipes from the document.
 func recipes(t *testing.T) map[string]recipe {
 	t.Helper()
 	read := func(having string, into any) {
@@ -87,7 +87,7 @@ func recipes(t *testing.T) map[string]recipe {
 			}
 		}
 	}
-	// KnownFields takes the names of Go's fields in lower case.
+	// Without tags, the decoder expects field names in lower case.
 	text := strings.NewReplacer("mountPath:", "mountpath:", "readOnly:", "readonly:").Replace(harness.CodeBlock(t, "docs/other-ci.md", "yaml", "serviceAccountToken"))
 	if err := yaml.Unmarshal([]byte(text), &pod); err != nil {
 		t.Fatal(err)
@@ -102,15 +102,15 @@ func recipes(t *testing.T) map[string]recipe {
 		t.Errorf("Kubernetes' token is %+v", token)
 	}
 	return map[string]recipe{
-		// The runner makes one script of the lines.
+		// The runner joins the lines to one script.
 		"GitLab":     {[]string{"sh", "-e", "-c", strings.Join(gitlab.Build.Script, "\n")}, gitlab.Build.Variables, "ASSERTION", ""},
 		"CircleCI":   {[]string{"bash", "-eo", "pipefail", "-c", circle.Jobs.Build.Steps[0].Run.Command}, circle.Jobs.Build.Environment, "CIRCLE_OIDC_TOKEN_V2", ""},
 		"Kubernetes": {append(container.Command, container.Args...), env, "", container.VolumeMounts[0].MountPath + "/" + token.Path},
 	}
 }
 
-// Each recipe mints, uses and revokes, with the token where its system puts it,
-// also when the step in between fails, and leaves nothing where the mint does.
+// Each recipe mints, uses and revokes a PAT, with the token where its CI system puts
+// it. It revokes the PAT if using it fails, and leaves nothing if minting fails.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	for name, r := range recipes(t) {
@@ -119,7 +119,7 @@ func TestRecipes(t *testing.T) {
 				fails := failing != ""
 				t.Parallel()
 				e := emulator.Start(t)
-				e.Change(func(w *emulator.State) { w.AllowReusedAssertions = true }) // there is no fresher one
+				e.Change(func(w *emulator.State) { w.AllowReusedAssertions = true }) // the recipe has only one
 				dir := t.TempDir()
 				self, err := os.Executable()
 				if err != nil {
@@ -173,7 +173,7 @@ func TestRecipes(t *testing.T) {
 				}
 				left, err := filepath.Glob(filepath.Join(dir, "tmp.*"))
 				if err != nil || len(left) > 0 {
-					t.Errorf("left behind: %q, %v", left, err)
+					t.Errorf("leftover files: %q, %v", left, err)
 				}
 			})
 		}

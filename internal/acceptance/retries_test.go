@@ -13,14 +13,14 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// hiccup is a fault that is there once, and whether it is of the kind that passes.
+// outage is a fault that occurs once, with what the program can know about it.
 type outage struct {
 	name      string
 	fault     func() emulator.Fault
-	temporary bool
-	// loses: whether a create took effect is not known after it.
+	temporary bool // worth another attempt
+	// outcomeUnknown: a create request may have taken effect.
 	outcomeUnknown bool
-	// silent: nor is it known of a revocation, since there was no answer.
+	// noAnswer: a revocation may have taken effect too, since there was no answer.
 	noAnswer bool
 }
 
@@ -60,8 +60,9 @@ func aadsts(code int, passes bool) outage {
 	return outage{fmt.Sprint("AADSTS", code), func() emulator.Fault { return emulator.EntraError(code) }, passes, false, false}
 }
 
-// What passes is tried again, by a fresh assertion where one is needed and, where
-// it may have taken effect, after it was looked into. A plain mistake is not.
+// A temporary failure is followed by another attempt, with a fresh assertion for
+// Entra, and after a search if the first attempt may have taken effect. A permanent
+// failure is not.
 func TestRetries(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -104,7 +105,7 @@ func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 		cmd = harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
 	}
 	assertions := len(e.Requests(emulator.OpGitHubOIDC))
-	// What is said is in a file when the next attempt comes.
+	// The log is a file, so that the next attempt can read it.
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +131,7 @@ func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 		t.Fatal(err)
 	}
 	attempts := len(e.Requests(op))
-	done := op == emulator.OpRevoke && requestsServed(h) > 0 // and the list says so
+	done := op == emulator.OpRevoke && requestsServed(h) > 0 // the list shows that it took effect
 	switch {
 	case done:
 		looked = len(e.Requests(emulator.OpList)) > 0
@@ -166,7 +167,7 @@ func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 	}
 }
 
-// effects is how many requests a fault lets through to what is behind it.
+// requestsServed returns how many requests the fault lets through to the service.
 func requestsServed(h outage) int {
 	if h.name == "an answer that is lost" {
 		return 1
@@ -174,8 +175,8 @@ func requestsServed(h outage) int {
 	return 0
 }
 
-// A server that says when to come again is obeyed, and one that says so too late
-// is not waited for.
+// The program waits as long as Retry-After requests, and fails at once if that is
+// longer than the time left.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func(now time.Time) string{
@@ -189,7 +190,7 @@ func TestRetryAfter(t *testing.T) {
 				t.Parallel()
 				e := emulator.Start(t)
 				if name == "a date" {
-					e.Advance(3 * time.Hour) // it is the server's
+					e.Advance(3 * time.Hour) // the date is by the server's clock
 				}
 				e.Intercept(op, emulator.Times(1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 					w.Header().Set("Retry-After", value(e.Now(service)))
@@ -204,7 +205,7 @@ func TestRetryAfter(t *testing.T) {
 					t.Errorf("%d attempts, the second after %s", len(r), wait)
 				}
 				if !strings.Contains(harness.Output(mint), "; attempt 2 in ") {
-					t.Errorf("it does not say so:\n%s", harness.Output(mint))
+					t.Errorf("the log does not announce it:\n%s", harness.Output(mint))
 				}
 			})
 			t.Run(op+", "+name+", too late", func(t *testing.T) {
@@ -229,7 +230,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A request that is not answered does not use up the time of all others.
+// A request without an answer does not use up the time of the others.
 func TestStalledRequest(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

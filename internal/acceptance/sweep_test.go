@@ -18,10 +18,10 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// aged is how old what is seeded for a sweep is by default.
+// seededAge is the default age of seeded PATs.
 const seededAge = 7 * time.Hour
 
-// seedMany seeds n leases of killed jobs, four of each run.
+// seedMany seeds n PATs of killed jobs, four for each run.
 func seedMany(e *emulator.Emulator, n int, age time.Duration) {
 	from := e.Now(emulator.AzureDevOps).Add(-age)
 	for i := range n {
@@ -32,13 +32,13 @@ func seedMany(e *emulator.Emulator, n int, age time.Duration) {
 	}
 }
 
-// crowd is a fault that counts how many requests are at the service at once. The
-// first so many of them wait for each other, in fours.
+// concurrency is a fault that counts how many requests the service has at the same
+// time. The first ones, as many as wait says, wait for each other in groups of four.
 type concurrency struct {
 	mu        sync.Mutex
 	wait      int
 	now, most int
-	four      chan struct{} // closed when the four are there
+	four      chan struct{} // closed when the group is complete
 	arrived   int
 }
 
@@ -70,14 +70,14 @@ func (c *concurrency) fault(w http.ResponseWriter, r *http.Request, next http.Ha
 	c.mu.Unlock()
 }
 
-// Ten thousand PATs (fewer with the race detector) that killed machines left: revoked by four at a time, with
-// about one request each, in bounded memory.
+// A sweep of ten thousand PATs (fewer with the race detector) revokes four at a time,
+// with about one request each, in bounded memory.
 func TestSweepOfTenThousand(t *testing.T) {
 	t.Parallel()
 	const n = manyPATs
 	e := emulator.Start(t)
 	seedMany(e, n, seededAge)
-	for range 50 { // somebody else's
+	for range 50 { // not made by azdo-pat
 		e.Seed(emulator.PAT{Name: "azdo-pat of mine"})
 	}
 	revokes, gate := &concurrency{wait: 400}, emulator.NewGate()
@@ -86,7 +86,7 @@ func TestSweepOfTenThousand(t *testing.T) {
 	e.Intercept(emulator.OpRevoke, emulator.After(n-1, gate.Before))
 	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
-	env["INPUT_TIMEOUT"] = "10m" // by default it is for a machine that has nothing else to do
+	env["INPUT_TIMEOUT"] = "10m" // the default is too short on a busy machine
 	cmd := harness.Command(t, env, step, "azdo-pat", "sweep")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestSweepOfTenThousand(t *testing.T) {
 	if got := strings.Count(harness.Output(cmd), "\nrevoked "); got != n {
 		t.Errorf("the table has %d rows", got)
 	}
-	// A summary has room for 1 MiB.
+	// A summary is limited to 1 MiB.
 	if summary, err := step.Summary(); err != nil || strings.Count(summary, "| revoked |") != 100 || !strings.Contains(summary, fmt.Sprintf("\n%d more are in the log", n-100)) {
 		t.Errorf("%v, summary of %d bytes", err, len(summary))
 	}
@@ -129,7 +129,7 @@ func TestSweepOfTenThousand(t *testing.T) {
 	}
 }
 
-// The user's token lives an hour, a sweep may take longer: it signs in again.
+// A sweep that outlives the user's token, which lives for an hour, signs in again.
 func TestSweepOutlivesItsToken(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -145,7 +145,7 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Errorf("%v\n%s", err, harness.Output(cmd))
 	}
-	// A request is said once, after as before.
+	// Each request is logged once, after signing in again too.
 	if n := strings.Count(harness.Output(cmd), "::debug::DELETE "); n != len(e.Requests(emulator.OpRevoke)) {
 		t.Errorf("%d revocations in the log, %d sent", n, len(e.Requests(emulator.OpRevoke)))
 	}
@@ -163,8 +163,8 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 	}
 }
 
-// Told to stop, it lets what is in flight finish, says what is left, and the next
-// one goes on there.
+// A sweep that is stopped finishes the requests in flight and reports what is left.
+// The next sweep continues there.
 func TestSweepStopsOnSignal(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -184,7 +184,7 @@ func TestSweepStopsOnSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := cmd.Wait()
-	// It goes on for 4.5 seconds; the rest is for a slow machine.
+	// It continues for 4.5 seconds; the rest allows for a slow machine.
 	if took := time.Since(told); err == nil || took > 8*time.Second || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v after %s", err, took)
 	}
@@ -211,8 +211,7 @@ func TestSweepStopsOnSignal(t *testing.T) {
 	}
 }
 
-// Where the table cannot be written, the PATs are revoked all the same; but what
-// was asked for was not done.
+// If the table cannot be written, the PATs are still revoked, and the sweep fails.
 func TestSweepCannotWriteItsTable(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -237,8 +236,8 @@ func TestSweepCannotWriteItsTable(t *testing.T) {
 	}
 }
 
-// When the time is up, what is in flight is waited for, and the hint says how to
-// go on.
+// At the time limit, a sweep waits for the requests in flight, and the hint says how
+// to continue.
 func TestSweepRunsOutOfTime(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -253,7 +252,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { // its time has begun before it asked for anything
+	go func() { // after the program has started its clock
 		<-gate.Arrived()
 		time.AfterFunc(4500*time.Millisecond, gate.Open)
 	}()
@@ -273,8 +272,8 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	}
 }
 
-// peak is how much of a process was resident at most, in MiB, where Linux tells.
-// (What wait4 tells of a child can be its parent's.)
+// peakMemory returns the peak resident memory of a process in MiB, or 0 on systems
+// other than Linux. (The figure of wait4 can be that of the parent.)
 func peakMemory(t *testing.T, pid int) int {
 	if runtime.GOOS != "linux" {
 		return 0
@@ -291,7 +290,7 @@ func peakMemory(t *testing.T, pid int) int {
 	return kib / 1024
 }
 
-// last is the end of a text.
+// lastLines returns the last lines of a text.
 func lastLines(text string, lines int) string {
 	all := strings.Split(text, "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
@@ -302,8 +301,8 @@ var (
 	sweepRTT  = flag.Duration("sweep.rtt", 20*time.Millisecond, "how long BenchmarkSweep's services take to answer")
 )
 
-// BenchmarkSweep compares the time of a sweep with the number of its requests
-// times the round trip over four:
+// BenchmarkSweep compares the duration of a sweep with its lower bound, the number of
+// requests times the round trip, divided by four:
 //
 //	go test -run '^$' -bench Sweep -benchtime 1x -sweep.pats 10000 .
 func BenchmarkSweep(b *testing.B) {

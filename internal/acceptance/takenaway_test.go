@@ -13,8 +13,9 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// The post step needs no file that another step can take away: neither the roots of
-// trust, however they were given, nor a token file where GitHub vouches for the job.
+// The post step needs no file that another step can delete: neither the roots of
+// trust, in whichever setting they are, nor a token file if GitHub gives the job an
+// assertion.
 func TestPostWithoutTheFile(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -65,7 +66,7 @@ func TestPostWithoutTheFile(t *testing.T) {
 			if err := os.RemoveAll(workspace); err != nil {
 				t.Fatal(err)
 			}
-			for _, gone := range []string{"", tc.setting} { // the file alone, and the setting with it
+			for _, gone := range []string{"", tc.setting} { // without the file, and without its setting too
 				after := maps.Clone(env)
 				delete(after, gone)
 				maps.Copy(after, state)
@@ -77,14 +78,14 @@ func TestPostWithoutTheFile(t *testing.T) {
 					t.Errorf("it does not say whose assertion it is:\n%s", text)
 				}
 				if text := harness.Output(post); gone == "" && strings.Contains(text, "::warning") != (tc.says != "") || gone == "" && !strings.Contains(text, tc.says) {
-					t.Errorf("it says:\n%s", text)
+					t.Errorf("the log:\n%s", text)
 				}
 			}
 		})
 	}
 }
 
-// Without a record the post step does what it can without the file.
+// Without a record and without the file, the post step tries without that file.
 func TestPostWithoutTheFileOrARecord(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

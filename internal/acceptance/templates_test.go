@@ -14,7 +14,7 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// want compares the steps that ran, with the results and the PATs that there are
+// checkSteps compares the steps that ran, their results, and the number of PATs
 // after each.
 func checkSteps(t *testing.T, played []harness.PlayedStep, steps ...string) {
 	t.Helper()
@@ -32,8 +32,8 @@ func checkSteps(t *testing.T, played []harness.PlayedStep, steps ...string) {
 
 const templatesReadme = "examples/azure-pipelines/README.md"
 
-// The example of the steps template, as it stands there: the PAT is usable in the
-// caller's step, and revoked in the last one.
+// The example of the steps template runs as it is: the PAT works in the caller's step
+// and is revoked in the last one.
 func TestStepsTemplate(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -47,8 +47,8 @@ func TestStepsTemplate(t *testing.T) {
 	}
 }
 
-// The example of the jobs template: each job has a PAT of its own, and an image
-// brings the program.
+// In the example of the jobs template, each job has its own PAT, and one takes the
+// program from an image.
 func TestJobsTemplate(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -64,9 +64,9 @@ func TestJobsTemplate(t *testing.T) {
 	}
 }
 
-// The PAT is revoked whatever became of the steps in between, and nothing is
-// passed: not even where the steps emptied the job's folder of all but the
-// program.
+// The last step revokes the PAT even if the caller's steps fail or delete all files of
+// the job's folder except the program. Their environment has the PAT and not the job's
+// access token.
 func TestStepsTemplateRevokesAlways(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
@@ -85,9 +85,9 @@ func TestStepsTemplateRevokesAlways(t *testing.T) {
 	}
 }
 
-// Every step can set variables of the steps after it by a line that it prints, and
-// they win over what a step maps. They do not lead the program elsewhere: neither
-// which one is run, nor which PAT it revokes, nor to which host it speaks.
+// By printing a line, a step can set variables of later steps, which override what
+// those map. They change neither which program runs, nor which PAT it revokes, nor to
+// which host it talks.
 func TestStepsTemplateIgnoresSetVariables(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
@@ -119,7 +119,7 @@ func TestStepsTemplateIgnoresSetVariables(t *testing.T) {
 				fmt.Sprintf("Revoke the Azure DevOps PAT: %s, %d", tc.result, tc.left))
 		})
 	}
-	// Nor does one that fetches, in a later use in the same job.
+	// The same holds for the step that fetches the program, in a later use in the job.
 	for variable, value := range map[string]string{"RELEASE": "http://127.0.0.1:9", "SHA256SUMS": strings.Repeat("0", 64), "IMAGE": "evil"} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
@@ -131,7 +131,7 @@ func TestStepsTemplateIgnoresSetVariables(t *testing.T) {
 	}
 }
 
-// A program that is gone is a failure, and not a reason to do nothing.
+// If the program was deleted, the step that revokes fails.
 func TestStepsTemplateWithoutTheProgram(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
@@ -146,7 +146,7 @@ func TestStepsTemplateWithoutTheProgram(t *testing.T) {
 	}
 }
 
-// A quote in a parameter does not end the text that it stands in.
+// A quote in a parameter does not end the quoted text around it.
 func TestStepsTemplateQuotes(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -155,7 +155,7 @@ func TestStepsTemplateQuotes(t *testing.T) {
 	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 }
 
-// Two uses in one job, one inside the other, each with its own PAT.
+// The template can be used twice in one job. Each use has its own PAT.
 func TestStepsTemplateTwice(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
@@ -171,7 +171,7 @@ func TestStepsTemplateTwice(t *testing.T) {
 	}
 }
 
-// A program that is not the one that was asked for is not run.
+// A downloaded program with another checksum is not run.
 func TestTemplatesCheckTheProgram(t *testing.T) {
 	t.Parallel()
 	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
@@ -194,7 +194,7 @@ func TestTemplatesCheckTheProgram(t *testing.T) {
 	}
 }
 
-// What one template takes, the other takes too, and hands on.
+// The jobs template has the parameters of the steps template and passes them on.
 func TestTemplatesHaveTheSameParameters(t *testing.T) {
 	t.Parallel()
 	type template struct {
@@ -229,7 +229,7 @@ func TestTemplatesHaveTheSameParameters(t *testing.T) {
 	}
 }
 
-// Without a task that names the service connection there is no token.
+// Without a task that names the service connection, the job gets no token.
 func TestServiceConnectionMustBeNamed(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
@@ -241,7 +241,7 @@ func TestServiceConnectionMustBeNamed(t *testing.T) {
 	}
 }
 
-// The pipeline of the README, which uses no template.
+// The pipeline in the README uses no template.
 func TestReadmePipeline(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

@@ -29,7 +29,7 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// Whoever cannot prove who they are gets no request, and so no credential.
+// A server without a valid certificate gets no request, and so no credential.
 func TestWrongCertificate(t *testing.T) {
 	t.Parallel()
 	known, unknown := newAuthority(t), newAuthority(t)
@@ -42,13 +42,13 @@ func TestWrongCertificate(t *testing.T) {
 		says  string
 	}{
 		{name: "the wrong name", by: known, leaf: func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"dev.azure.com"} }, says: "certificate"},
-		{name: "no name but the common one", by: known, leaf: func(c *x509.Certificate) { c.IPAddresses, c.Subject.CommonName = nil, "127.0.0.1" }, says: "certificate"},
-		{name: "over", by: known, leaf: func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(-2*day), time.Now().Add(-day) }, says: "expired"},
-		{name: "not yet", by: known, leaf: func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(day), time.Now().Add(2*day) }, says: "not yet valid"},
-		{name: "by nobody known", by: unknown, says: "unknown authority"},
-		{name: "a client's", by: known, leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, says: "certificate"},
-		{name: "TLS of yesterday", by: known, serve: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, says: "protocol version"},
-		{name: "for clients with a certificate", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required"},
+		{name: "only a common name", by: known, leaf: func(c *x509.Certificate) { c.IPAddresses, c.Subject.CommonName = nil, "127.0.0.1" }, says: "certificate"},
+		{name: "expired", by: known, leaf: func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(-2*day), time.Now().Add(-day) }, says: "expired"},
+		{name: "not yet valid", by: known, leaf: func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(day), time.Now().Add(2*day) }, says: "not yet valid"},
+		{name: "an unknown authority", by: unknown, says: "unknown authority"},
+		{name: "a client certificate", by: known, leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, says: "certificate"},
+		{name: "old TLS", by: known, serve: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, says: "protocol version"},
+		{name: "client certificate required", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required"},
 		{name: "no TLS", says: "HTTP response to HTTPS client"},
 	} {
 		for _, at := range targets[:4] {
@@ -90,7 +90,7 @@ func TestWrongCertificate(t *testing.T) {
 					delete(env, "INPUT_TENANT-ID")
 				}
 				mintFails(t, env, at.step, host, tc.says, true)
-				// Without TLS an honest server answers 400 to the handshake.
+				// Without TLS, net/http answers the handshake with 400.
 				if n := requests.Load(); n > 0 {
 					t.Errorf("%d requests were sent", n)
 				}
@@ -99,8 +99,8 @@ func TestWrongCertificate(t *testing.T) {
 	}
 }
 
-// A proxy that asks for credentials, that lies, or that does not answer. The
-// services' real names are given to it alone: nothing leaves this machine.
+// A proxy requires credentials, gives wrong answers, or does not answer. Only the
+// proxy sees the services' real names: nothing leaves this machine.
 func TestBrokenProxy(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -109,17 +109,17 @@ func TestBrokenProxy(t *testing.T) {
 		says         string
 		once         bool
 	}{
-		{name: "wants credentials", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 407 Proxy Authentication Required", once: true},
-		{name: "wants credentials, with an endless page", answer: "HTTP/1.1 407 No\r\n\r\n" + strings.Repeat("a", 1<<20), says: "the proxy answered 407", once: true},
-		{name: "does not let it through", answer: "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 403", once: true},
-		{name: "has no way", answer: "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 502"},
+		{name: "requires credentials", answer: "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"proxy\"\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 407 Proxy Authentication Required", once: true},
+		{name: "requires credentials, with an endless page", answer: "HTTP/1.1 407 No\r\n\r\n" + strings.Repeat("a", 1<<20), says: "the proxy answered 407", once: true},
+		{name: "refuses the host", answer: "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 403", once: true},
+		{name: "cannot reach the host", answer: "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 502"},
 		{name: "redirects", answer: "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 302", once: true},
-		{name: "answers itself", answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"},
+		{name: "answers for the host", answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"},
 		{name: "speaks TLS", answer: "\x15\x03\x01\x00\x02\x02\x46", says: "the proxy speaks TLS, and no plain http", once: true},
-		{name: "is no proxy", answer: "SSH-2.0-OpenSSH_9.6\r\n", says: "does not speak HTTP", once: true},
+		{name: "is not a proxy", answer: "SSH-2.0-OpenSSH_9.6\r\n", says: "does not speak HTTP", once: true},
 		{name: "has an endless header", answer: "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20)},
 		{name: "does not answer", stall: true, says: "4s"},
-		{name: "does not go on", answer: "HTTP/1.1 200 OK\r\n\r\n", stall: true, says: "4s"},
+		{name: "stalls after CONNECT", answer: "HTTP/1.1 200 OK\r\n\r\n", stall: true, says: "4s"},
 	} {
 		for _, at := range []struct {
 			target
@@ -135,7 +135,7 @@ func TestBrokenProxy(t *testing.T) {
 				proxy := newProxy(t, tc.answer, tc.stall)
 				e := emulator.Start(t)
 				env := e.Env(at.identity)
-				env["HTTPS_PROXY"] = "http://somebody:opensesame@" + proxy.Addr().String()
+				env["HTTPS_PROXY"] = "http://user:opensesame@" + proxy.Addr().String()
 				env["INPUT_TIMEOUT"] = "4s"
 				switch at.op {
 				case emulator.OpGitHubOIDC:
@@ -158,7 +158,7 @@ func TestBrokenProxy(t *testing.T) {
 				}
 				for _, secret := range e.Secrets() {
 					if strings.Contains(heard, secret) {
-						t.Errorf("the proxy was told a credential:\n%s", heard)
+						t.Errorf("the proxy got a credential:\n%s", heard)
 					}
 				}
 			})
@@ -166,8 +166,8 @@ func TestBrokenProxy(t *testing.T) {
 	}
 }
 
-// complains checks that a mint fails in time, and at once where asking again would
-// not help, with an error that names the step and the host. It returns what it said.
+// mintFails checks that a mint fails in time, without another attempt if once is set,
+// and that the error names the step, the host and says. It returns the log.
 func mintFails(t *testing.T, env map[string]string, step, host, says string, once bool) string {
 	t.Helper()
 	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
@@ -191,7 +191,7 @@ func mintFails(t *testing.T, env map[string]string, step, host, says string, onc
 	return text
 }
 
-// proxy is a proxy that gives everybody the same answer.
+// proxy is a proxy that gives every client the same answer.
 type proxy struct {
 	net.Listener
 	mu   sync.Mutex

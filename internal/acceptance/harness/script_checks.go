@@ -182,7 +182,7 @@ func jsonField(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("no field %s in %v", args[0], slices.Sorted(maps.Keys(object)))
 	}
-	text := string(value) // as it is, but for strings
+	text := string(value) // a string loses its quotes
 	_ = json.Unmarshal(value, &text)
 	matches(ts, "field "+args[0], text, args[1], neg)
 }

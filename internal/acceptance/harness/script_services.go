@@ -116,7 +116,7 @@ func seedRun(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// plant TEXT puts a text in the place of what mint recorded in Azure Pipelines;
+// plant TEXT replaces the record that mint left in Azure Pipelines;
 // DISPLAYNAME in it is the PAT's, and THEIRS the id of the PAT named "theirs".
 func plant(ts *testscript.TestScript, neg bool, args []string) {
 	w := of(ts)

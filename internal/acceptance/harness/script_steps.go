@@ -187,7 +187,7 @@ func postStep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		w.env["STATE_lease"] = setClock(ts, w.env["STATE_lease"], ahead)
 	}
-	if i := slices.Index(args, "-planted"); i >= 0 { // as if another step had put a record in the place of main's
+	if i := slices.Index(args, "-planted"); i >= 0 { // as if another step had replaced the record
 		r, err := lease.ParseRecord(w.env["STATE_lease"])
 		ts.Check(err)
 		r.Name, r.ID = args[i+1], args[i+2]
