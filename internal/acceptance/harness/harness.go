@@ -37,7 +37,7 @@ func Main(m *testing.M) {
 		panic(err)
 	}
 	// The tests wait more than they compute, except with the race detector.
-	parallel := "80"
+	parallel := "60"
 	if RaceDetector {
 		parallel = "30"
 	}
