@@ -132,7 +132,7 @@ func (c *Clock) Skews() []Skew {
 // Skew returns the likeliest skew; zero if no answer had a Date.
 func (c *Clock) Skew() Skew { return c.Skews()[0] }
 
-// RetryAfter reports whether t is past by the clock of every server that sent a Date.
+// After reports whether t is past by the clock of every server that sent a Date.
 func (c *Clock) After(t time.Time) bool {
 	now := c.Now().Round(0)
 	c.mu.Lock()

@@ -41,7 +41,7 @@ type Path struct {
 
 // Probe opens a connection to the host of a URL and reports how that went. client
 // is the one for all requests. Probe sends a HEAD request for "/" without a
-// credentialForm and ignores the answer. The error is an [*Error], unless the URL
+// credential and ignores the answer. The error is an [*Error], unless the URL
 // cannot be read.
 func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 	u, err := url.Parse(to)

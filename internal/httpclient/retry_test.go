@@ -25,7 +25,7 @@ func (d *diary) Infof(format string, args ...any) {
 var errSignal = errors.New("stopped by a signal")
 
 // Every case says what the attempts end with, one after the other; the last one
-// replayableBody and again.
+// again and again.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	wrong := errors.New("wrong password")

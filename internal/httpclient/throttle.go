@@ -161,7 +161,7 @@ func HostOf(address string) string {
 	return u.Host
 }
 
-// MaxAttempts sets the longest wait for a host.
+// Limit sets the longest wait for a host.
 func (p *Pacer) Limit(host string, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

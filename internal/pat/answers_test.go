@@ -64,7 +64,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "a business error with a 4xx", status: 400, settled: true,
 			body: `{"patToken":null,"patTokenError":"invalidScope","message":"vso.nonsense"}`,
-			err:  "status 400: invalidScope: a scope is not taken: vso.nonsense",
+			err:  "status 400: invalidScope: a scope is not accepted: vso.nonsense",
 			code: "invalidScope",
 			hint: "`azdo-pat scopes`",
 		},
@@ -242,7 +242,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "a PAT, an error and another id", status: 200,
 			body: `{"more":{"authorizationId":"` + someOrg + `","token":"another"},"patToken":` + patJSON(somePAT) + `,"patTokenError":"invalidScope"}`,
-			err:  "status 200: invalidScope: a scope is not taken: the answer carries both a PAT and an error",
+			err:  "status 200: invalidScope: a scope is not accepted: the answer carries both a PAT and an error",
 			code: "invalidScope", id: someID, pat: somePAT,
 		},
 		{
@@ -252,7 +252,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "a PAT and an error", status: 200,
 			body: `{"patToken":` + patJSON("secret-1") + `,"patTokenError":"invalidScope","patTokenErrorMessage":"secret-1"}`,
-			err:  "status 200: invalidScope: a scope is not taken: the answer carries both a PAT and an error",
+			err:  "status 200: invalidScope: a scope is not accepted: the answer carries both a PAT and an error",
 			code: "invalidScope", id: someID, pat: "secret-1",
 		},
 		{

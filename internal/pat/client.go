@@ -1,11 +1,10 @@
-// Package pat is a client of Azure DevOps's PAT Lifecycle Management API: it
-// creates, reads, lists, updates and revokes personal access tokens (PATs) in
-// the name of the user whose Entra token it is given.
+// Package pat is a client of Azure DevOps' PAT Lifecycle Management API: it creates,
+// reads, lists, updates and revokes personal access tokens (PATs) of the user whose
+// Entra token it is given.
 //
-// It is written in the style of Microsoft's azure-devops-go-api, which has no
-// client for this API, on that SDK's exported [azuredevops.Client], but without
-// the SDK's discovery: the address of the API is documented, so asking the
-// server for it would cost a round trip and tell nothing.
+// It uses the exported [azuredevops.Client] of Microsoft's azure-devops-go-api, which
+// has no client for this API. It skips the SDK's discovery: the address of the API
+// is documented, and looking it up would cost a round trip.
 //
 //	c := pat.New(pat.Options{
 //		HTTP:         client,
@@ -21,12 +20,12 @@
 //	…
 //	gone, err := c.Revoke(ctx, t.ID)
 //
-// Nothing here is tried twice. Every error is an [*Error], which says whether
-// trying again can help ([Error.Retryable]), and, after a create, whether it is
-// certain that no PAT was made ([Error.Settled]).
+// Nothing here is retried. Every error is an [*Error], which tells whether a retry
+// can help ([Error.Retryable]) and whether a failed create certainly made no PAT
+// ([Error.Settled]).
 //
-// The wire format is that of Microsoft's OpenAPI description, "Tokens", 7.1 and
-// 7.2 (MicrosoftDocs/vsts-rest-api-specs, specification/tokens).
+// The wire format comes from Microsoft's OpenAPI description "Tokens", 7.1 and 7.2
+// (MicrosoftDocs/vsts-rest-api-specs, specification/tokens).
 package pat
 
 import (
@@ -49,20 +48,19 @@ import (
 )
 
 const (
-	// apiVersion goes into the query, as the specification has it.
+	// apiVersion is the value of the query parameter api-version.
 	apiVersion = "7.1-preview.1"
 
-	// maxBody and maxPage bound, in bytes, what is read of one answer.
+	// maxBody and maxPage limit an answer, in bytes.
 	maxBody = 1 << 20
 	maxPage = 4 << 20
 
-	// maxName bounds, in runes, what an error repeats of a name that it was
-	// given.
+	// maxName limits, in runes, the names that an error repeats.
 	maxName = 100
 )
 
-// Client talks to one organization in the name of one user. It is safe for
-// concurrent use.
+// Client sends requests to one organization as one user. It is safe for concurrent
+// use.
 type Client struct {
 	sdk          *azuredevops.Client
 	endpoint     string // of the collection of PATs, without a query
@@ -72,14 +70,13 @@ type Client struct {
 	now          func() time.Time
 }
 
-// Options say whom a [Client] talks to, and how.
+// Options of a [Client].
 type Options struct {
-	// HTTP sends the requests; nil means one with net/http's defaults. Its
-	// deadlines, proxies and roots of trust are used. Whatever it says of
-	// redirects, none is followed.
+	// HTTP sends the requests; nil means a client with net/http's defaults. No
+	// redirect is followed, whatever its CheckRedirect does.
 	HTTP *http.Client
 
-	// BaseURL is the token service's, such as https://vssps.dev.azure.com.
+	// BaseURL is the URL of the token service, such as https://vssps.dev.azure.com.
 	// The path /{organization}/_apis/tokens/pats is appended.
 	BaseURL string
 
@@ -91,11 +88,11 @@ type Options struct {
 	// and vso.pats_manage.
 	Token secret.Value
 
-	// UserAgent is appended to the SDK's own.
+	// UserAgent is appended to the SDK's user agent.
 	UserAgent string
 
-	// Now is the clock against which a date in Retry-After is read if the
-	// answer has none of its own; nil means [time.Now].
+	// Now is the clock for a date in Retry-After if the answer has no Date; nil
+	// means [time.Now].
 	Now func() time.Time
 }
 
@@ -120,7 +117,7 @@ func New(o Options) *Client {
 	h.Transport = &errorTransport{next: h.Transport, client: c}
 	c.sdk = azuredevops.NewClientWithOptions(&azuredevops.Connection{
 		AuthorizationString:     "Bearer " + o.Token.Reveal(),
-		SuppressFedAuthRedirect: true, // or a caller who is not signed in is sent to a sign-in page
+		SuppressFedAuthRedirect: true, // otherwise an unauthenticated request is redirected to a sign-in page
 		UserAgent:               o.UserAgent,
 	}, o.BaseURL, azuredevops.WithHTTPClient(&h))
 	return c
@@ -130,38 +127,38 @@ func New(o Options) *Client {
 type Token struct {
 	// ID is the authorizationId, a GUID.
 	ID string
-	// DisplayName is its name in the user's list of tokens. It was written by
-	// whoever made the token.
+	// DisplayName is its name in the user's list of tokens: untrusted text.
 	DisplayName string
 	// Scopes are the granted scopes, in the server's order.
 	Scopes []string
-	// ValidFrom and ValidTo bound its life, in UTC. The zero time stands for a
-	// date that is absent or cannot be read; a ValidTo that came from Create,
-	// Get or Update without an error is never zero.
+	// ValidFrom and ValidTo are the start and the end of its life, in UTC. Zero: the
+	// date is absent or invalid. ValidTo is never zero if Create, Get or Update
+	// succeed.
 	ValidFrom, ValidTo time.Time
-	// TargetAccounts are the ids (GUIDs) of the organizations for which the
-	// token is good; nil means all organizations of the user.
+	// TargetAccounts are the ids (GUIDs) of the organizations that accept the
+	// token; nil means all organizations of the user.
 	TargetAccounts []string
 	// Secret is the token itself. Only Create returns it.
 	Secret secret.Value
 }
 
-// Create says what PAT to make.
+// Create describes the PAT to make.
 type Create struct {
 	// DisplayName names the PAT in the user's list of tokens.
 	DisplayName string
 	// Scopes are what the PAT may do; see [Known].
 	Scopes []string
 	// ValidTo is when it ends, cut to whole seconds. The server takes at most
-	// sendForToken year, and a policy of the tenant may shorten or refuse it.
+	// one year, and a policy of the tenant may shorten or refuse it.
 	ValidTo time.Time
 }
 
 // Create makes a PAT for the one organization of the client.
 //
-// If the error is not [Error.Settled], a PAT may have been made. An answer that
-// cannot be relied on but names the PAT gives both an error and a Token with as
-// much of ID, DisplayName and Secret as was found in it, to be revoked and masked.
+// If the error is not [Error.Settled], a PAT may have been made. If the answer is
+// invalid but contains parts of a PAT, both an error and a Token are returned. That
+// Token has the ID, DisplayName and Secret that were found; the caller must mask
+// and revoke it.
 func (c *Client) Create(ctx context.Context, p Create) (Token, error) {
 	return c.sendForToken(ctx, call{
 		op:     "create",
@@ -174,14 +171,13 @@ func (c *Client) Create(ctx context.Context, p Create) (Token, error) {
 	})
 }
 
-// Get reads one PAT. The error of a PAT that is not there is
-// [Error.NotFound].
+// Get reads one PAT. If there is no such PAT, the error is [Error.NotFound].
 func (c *Client) Get(ctx context.Context, id string) (Token, error) {
 	return c.sendForToken(ctx, call{op: "get", method: http.MethodGet, id: id, query: byID(id)})
 }
 
-// Update says how a PAT is to change. What is left at its zero value is not
-// sent and, by the specification, stays as it is.
+// Update describes the changes of a PAT. A zero field is not sent and, according to
+// the specification, stays unchanged.
 type Update struct {
 	// ValidTo is the new end, cut to whole seconds.
 	ValidTo time.Time
@@ -191,8 +187,8 @@ type Update struct {
 	Scopes []string
 }
 
-// Update changes a PAT that has neither expired nor been revoked. No secret
-// comes back. It never widens the PAT to further organizations.
+// Update changes a PAT that has neither expired nor been revoked. The result has no
+// Secret. It never extends the PAT to further organizations.
 func (c *Client) Update(ctx context.Context, id string, p Update) (Token, error) {
 	body := updateRequest{
 		AuthorizationID: id,
@@ -218,9 +214,9 @@ type call struct {
 // byID returns the query that names a PAT.
 func byID(id string) url.Values { return url.Values{"authorizationId": {id}} }
 
-// send sends a request and returns the status, body and header of its answer:
-// sendForToken of the 2xx but 203, for anything else is an error. What was read before an error
-// is returned with it.
+// send sends a request and returns the status, body and header of a 2xx answer. A 203
+// and every other status is an error. An error is returned together with the part of
+// the body that was read.
 func (c *Client) send(ctx context.Context, r call) (status int, body []byte, header http.Header, err error) {
 	if r.method != http.MethodPost && r.op != "list" && !isID(r.id) {
 		return 0, nil, nil, c.withCall(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
@@ -247,9 +243,8 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		e.Unsent, e.Err = true, errRequest
 		return 0, nil, nil, c.withCall(r, e)
 	}
-	// Without it net/http cannot send the body a second time, as it would by
-	// itself after some ends of an HTTP/2 stream: what became of a create is to
-	// be looked for first.
+	// Without GetBody, net/http cannot repeat the request by itself, as it does
+	// after some HTTP/2 errors. A create must be looked up before it is repeated.
 	req.GetBody = nil
 	resp, err := c.sdk.SendRequest(req)
 	if err != nil {
@@ -281,7 +276,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	return resp.StatusCode, body, resp.Header, nil
 }
 
-// withCall fills in what an error of a call does not know of itself.
+// withCall adds to an error what was being done, to which PAT, and where.
 func (c *Client) withCall(r call, e *Error) *Error {
 	e.Op, e.ID, e.Host, e.Organization = r.op, sanitize.Line(r.id, maxName), c.host, c.organization
 	return e

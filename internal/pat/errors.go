@@ -17,15 +17,14 @@ import (
 
 // Error is the error of every method of [Client].
 //
-// Its text says what was being done, to whom, and what came back, in one line;
-// [Error.Hint] says what to change. Neither ever holds a credential.
+// Its text is one line: what was being done, to which PAT, and what came back.
+// [Error.Hint] is what to change. Neither ever holds a credential.
 type Error struct {
 	// Op is what was being done: create, get, list, update or revoke.
 	Op string
-	// ID is the authorizationId of the PAT it was done to; empty for create
-	// and list.
+	// ID is the authorizationId of the PAT; empty for create and list.
 	ID string
-	// Host and Organization say to whom.
+	// Host and Organization are those of the request.
 	Host, Organization string
 
 	// Status is the HTTP status of the answer; 0 without an answer.
@@ -33,39 +32,38 @@ type Error struct {
 	// Code is the patTokenError of the answer, or its numbered error such as
 	// TF400813, or its typeKey such as InvalidAccessException; or empty.
 	Code string
-	// Message is what the server, or the network, said: one line without
-	// control characters, at most 300 runes, or empty. Others wrote it.
+	// Message is what the server or the network said: one line of untrusted text
+	// without control characters, at most 300 runes, or empty.
 	Message string
-	// RetryAfter is how long the server asks to be left alone; 0 if it does
-	// not say.
+	// RetryAfter is how long the server asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
 
-	// Unsent says that no part of the request was sent: no connection could be
-	// made, or what there was died before its use.
+	// Unsent is true if no part of the request was sent: no connection could be
+	// opened, or it was lost before its use.
 	Unsent bool
-	// Unreadable says that the answer is a 2xx that says neither yes nor no, or
-	// both.
+	// Unreadable is true if the answer is a 2xx that is neither a clear success nor
+	// a clear error, or both.
 	Unreadable bool
-	// Err is the cause, of no answer or of half an answer.
+	// Err is the cause if there was no answer or only part of one.
 	Err error
 
-	// Challenge is the demand for another token, if the answer makes one.
+	// Challenge is the answer's demand for another token, or nil.
 	Challenge *httpclient.Challenge
-	// Support has the ids that Azure DevOps' support asks for, as one line.
+	// Support lists the ids that Azure DevOps' support needs, as one line.
 	Support string
 
-	advice       string // what to change, where the error of the connection tells
-	contradicted bool   // the list does not bear out what was said
-	foreign      bool   // the body is none of Azure DevOps's: neither empty nor JSON
-	// noContent says that a 2xx (203 included) holds no answer at all: its body is
-	// empty, a page, or broken JSON.
+	advice       string // what to change, from the error of the connection
+	contradicted bool   // the list does not confirm that the PAT is gone
+	foreign      bool   // the body is not Azure DevOps': neither empty nor JSON
+	// noContent is true if the body of a 2xx (203 included) is empty, a web page, or
+	// invalid JSON.
 	noContent bool
 	// undecided says that a revocation was answered with a 2xx that does not confirm
 	// it, such as 202: only the list tells what became of the PAT.
 	undecided bool
 }
 
-// The causes of a call of which no request can be made.
+// Causes of calls that cannot be sent.
 var (
 	errRequest = errors.New("the request cannot be made")
 	errID      = fmt.Errorf("%w: the authorization id is not a GUID", errRequest)
@@ -112,9 +110,9 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Retryable reports whether the same request may succeed a moment later: there
-// was no answer, or one that speaks of load, a timeout or the server's own
-// statusError. It is false when the caller's context was cancelled.
+// Retryable reports whether the same request may succeed later: there was no answer,
+// or one that shows overload, a timeout or a fault of the server. It is false if the
+// caller's context was cancelled.
 func (e *Error) Retryable() bool {
 	var inner *Error
 	switch {
@@ -131,8 +129,8 @@ func (e *Error) Retryable() bool {
 }
 
 // repeatable reports whether the answer had no content and the request can be
-// sent again without harm: an update sets the same end and scopes again, and a
-// second revocation does nothing, while a create would make a second PAT.
+// repeated safely: a second update or revocation changes nothing, but a second
+// create would make a second PAT.
 func (e *Error) repeatable() bool {
 	return e.noContent && !e.denied() && e.Op != "create"
 }
@@ -143,27 +141,26 @@ func (e *Error) Attempts() (string, int) {
 		return e.Op + " " + e.ID, httpclient.Repeats
 	}
 	var inner *Error
-	if errors.As(e.Err, &inner) { // such as that of the list that decides
+	if errors.As(e.Err, &inner) { // such as the error of the list after a revocation
 		return inner.Attempts()
 	}
 	return "", 0
 }
 
-// Service names the service for people.
+// Service returns the name of the service.
 func (e *Error) Service() string { return "Azure DevOps" }
 
-// throttled is the error of a request that was not sent since Azure DevOps wants
-// to be left alone for longer than there is time, or nil.
+// throttled returns the cause if the request was not sent because Azure DevOps asks
+// to wait longer than there is time, or nil.
 func (e *Error) throttled() (t *httpclient.Throttled) {
 	errors.As(e.Err, &t)
 	return t
 }
 
-// Wait is RetryAfter, for [httpclient.Retry].
+// Wait returns RetryAfter, for [httpclient.Retry].
 func (e *Error) Wait() time.Duration { return e.RetryAfter }
 
-// Settled reports, of a create that failed, whether it is certain that no PAT
-// was made.
+// Settled reports whether a failed create certainly made no PAT.
 func (e *Error) Settled() bool {
 	switch s := e.Status; {
 	case e.Unsent:
@@ -171,13 +168,13 @@ func (e *Error) Settled() bool {
 	case e.Unreadable, s < 200, s >= 500, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return false
 	case s <= 299 && s != http.StatusNonAuthoritativeInfo:
-		return e.Code != "" // a patTokenError in place of the PAT
+		return e.Code != "" // a patTokenError instead of the PAT
 	default:
 		return true
 	}
 }
 
-// NotFound reports whether the answer says that there is no such PAT.
+// NotFound reports whether the answer shows that there is no such PAT.
 func (e *Error) NotFound() bool {
 	switch s := e.Status; {
 	case e.contradicted, e.denied(), e.Unreadable || s != http.StatusOK && (s < 400 || s > 499):
@@ -185,12 +182,12 @@ func (e *Error) NotFound() bool {
 	case e.Code == "tokenNotFound", e.Code == "authorizationNotFound":
 		return true
 	}
-	// Another page's 404, or one for another reason, says nothing of the PAT.
+	// A 404 of another server, or for another reason, is not about the PAT.
 	_, other := patTokenErrors()[e.Code]
 	return e.Status == http.StatusNotFound && !e.foreign && !other
 }
 
-// Numbered errors that decide what to do.
+// Azure DevOps' error codes that are handled specially.
 const (
 	codeThrottled  = "TF400733"
 	codeDenied     = "TF400813"
@@ -201,17 +198,18 @@ const (
 	codeCondAccess = httpclient.CodeConditionalAccess
 )
 
-// anonymous reports whether Azure DevOps did not take the token.
+// anonymous reports whether Azure DevOps did not accept the token.
 func (e *Error) anonymous() bool { return httpclient.Anonymous(e.Message) }
 
-// signInAs is the account in TF401444, TENANT\TENANT\OBJECT-ID or TENANT\UPN.
+// signInAs matches the account in TF401444: TENANT\TENANT\OBJECT-ID or TENANT\UPN.
 var signInAs = regexp.MustCompile(`(?i)\bat least once as (?:[^\s\\]+\\)*([^\s\\]+) in a web browser`)
 
-// invalidIdentity is said where Azure DevOps' own id of an identity is due.
+// invalidIdentity matches the message about an Entra id where Azure DevOps expects
+// its own id of an identity.
 var invalidIdentity = regexp.MustCompile(`(?i)\bidentity with id .{1,100} is invalid\b`)
 
-// denied reports whether the answer is about what this user may do, whatever its
-// status. Neither another attempt nor another token will change it.
+// denied reports whether the answer is about the user's permissions, whatever its
+// status. Neither a retry nor another token helps.
 func (e *Error) denied() bool {
 	switch e.Code {
 	case codeDenied, codeNoMember, codeForbidden, codeNoIdentity, codeNoProject, codeCondAccess:
@@ -225,14 +223,14 @@ func (e *Error) NoMember() bool {
 	return e.Code == codeNoMember || e.Code == codeDenied && !e.anonymous()
 }
 
-// MayLackScope reports whether the answer may be for want of a scope in the token:
-// Azure DevOps refuses such a token, and does not say why.
+// MayLackScope reports whether a missing scope in the token may be the cause. Azure
+// DevOps refuses such a token without giving the reason.
 func (e *Error) MayLackScope() bool {
 	return e.Challenge == nil && e.SignedOut() || e.Code == codeDenied || e.Status == http.StatusForbidden && !e.denied()
 }
 
-// SignedOut reports whether the token was not accepted: there was none in
-// Azure DevOps' eyes, it has ended, or another one is demanded.
+// SignedOut reports whether the token was not accepted: it is invalid, has expired,
+// or another one is demanded.
 func (e *Error) SignedOut() bool {
 	s := e.Status
 	switch {
@@ -250,21 +248,20 @@ func (e *Error) untrusted() bool {
 	return errors.As(e.Err, &refused)
 }
 
-// maxMessage bounds, in runes, what is repeated of an outside text.
+// maxMessage limits, in runes, the untrusted text in an error.
 const maxMessage = 300
 
-// redact makes an outside text fit for an error: one line, nothing secret, not
-// too long. The credential of the client and token are removed whatever they look
-// like.
+// redact prepares untrusted text for an error, see [httpclient.Hide]. It also removes
+// the client's credential and token, whatever their form.
 func (c *Client) redact(text, token string) string {
 	return httpclient.Hide(text, c.token, secret.New(token))
 }
 
-// notInCode is what no code has.
+// notInCode matches the characters that no error code has.
 var notInCode = regexp.MustCompile(`[^A-Za-z0-9_.]+`)
 
-// code makes an [Error.Code] of what the server wrote: the first that is not
-// empty, as the specification spells it.
+// code returns the [Error.Code] for the server's text, or for otherwise if text is
+// empty, in the spelling of the specification.
 func (c *Client) code(text, otherwise, token string) string {
 	if text == "" {
 		text = otherwise

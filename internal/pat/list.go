@@ -15,7 +15,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Show says which PATs a list shows.
+// Show selects the PATs of a list.
 type Show string
 
 // The values of Show: the specification's DisplayFilterOptions.
@@ -26,7 +26,7 @@ const (
 	All     Show = "all"
 )
 
-// SortBy says in which order a list shows PATs.
+// SortBy is the order of a list.
 type SortBy string
 
 // The values of SortBy: the specification's SortByOptions.
@@ -36,8 +36,8 @@ const (
 	ByStatus SortBy = "status"
 )
 
-// Filter says what a list shows, and how. The zero value shows the active PATs,
-// by date, the latest first.
+// Filter selects and orders the PATs of a list. The zero value selects the active
+// PATs by date, the latest first.
 type Filter struct {
 	Show      Show   // "": Active
 	SortBy    SortBy // "": ByDate
@@ -45,9 +45,9 @@ type Filter struct {
 }
 
 const (
-	pageSize   = 100    // the most that the API gives
-	maxEntries = 10_000 // of a page, should a server give more than it is asked for
-	maxPages   = 10_000 // a million PATs: no user has as many
+	pageSize   = 100    // the API's maximum
+	maxEntries = 10_000 // of a page, in case a server sends more than pageSize
+	maxPages   = 10_000 // a million PATs: no user has that many
 )
 
 // page is PagedPatTokens.
@@ -57,9 +57,9 @@ type page struct {
 	failure
 }
 
-// tokens reads the PATs of the page. A page without patTokens must not pass for
-// an empty list, so that is an error; and so are more PATs than any server has a
-// reason to send, each of which takes many times the room of "{}".
+// tokens reads the PATs of the page. A page without patTokens is an error, so that it
+// is not mistaken for an empty list. So are more than maxEntries PATs, which would
+// use much memory.
 func (p *page) tokens() ([]Token, error) {
 	d := json.NewDecoder(bytes.NewReader(p.PatTokens))
 	switch begin, err := d.Token(); {
@@ -83,12 +83,12 @@ func (p *page) tokens() ([]Token, error) {
 	return list, nil
 }
 
-// errNoList is the error of patTokens that are something else, or far too many.
+// errNoList is the error of patTokens that are not a list, or too long a list.
 var errNoList = errors.New("no list of PATs")
 
-// A Cursor is a place between two pages of a list. An error leaves it where it
-// is, so that the same page can be asked for again, by another [Client] too: one
-// with a newer token of the same user. It keeps no PAT.
+// A Cursor is a position between two pages of a list. An error does not move it, so
+// the same page can be requested again, also by another [Client] with a newer token
+// of the same user. It stores no PAT.
 type Cursor struct {
 	filter Filter
 	next   string // the continuation token; "" is the first page
@@ -97,7 +97,7 @@ type Cursor struct {
 	seen   map[uint64]struct{} // continuation tokens that were used
 }
 
-// NewCursor returns the place before the first page.
+// NewCursor returns the position before the first page.
 func NewCursor(f Filter) *Cursor {
 	if f.Show == "" {
 		f.Show = Active
@@ -112,11 +112,10 @@ func NewCursor(f Filter) *Cursor {
 func (c *Cursor) Begun() bool { return len(c.seen) > 0 }
 func (c *Cursor) Done() bool  { return c.done }
 
-// Next reads the page at the cursor and moves the cursor behind it. What the
-// server makes of a continuation token when PATs have come or gone since is
-// documented nowhere.
+// Next reads the page at the cursor and moves the cursor after it. Undocumented by
+// Microsoft: the effect on a continuation token of PATs that are added or removed.
 func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
-	// The API wants the same filters on every page.
+	// The API requires the same filters for every page.
 	r := call{op: "list", method: http.MethodGet, limit: maxPage, query: url.Values{
 		"displayFilterOption": {string(at.filter.Show)},
 		"sortByOption":        {string(at.filter.SortBy)},
@@ -128,7 +127,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	}
 	sum := maphash.String(at.seed, at.next)
 	if _, again := at.seen[sum]; again {
-		return fail("the list of PATs goes round in a circle: a continuation token came twice")
+		return fail("the list of PATs repeats: a continuation token came twice")
 	}
 	if len(at.seen) == maxPages {
 		return fail("the list of PATs has no end: more than " + strconv.Itoa(maxPages) + " pages")
@@ -161,7 +160,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	return list, nil
 }
 
-// List returns the PATs of the user, one after the other, by [Client.Pages].
+// List returns the PATs of the user one by one, see [Client.Pages].
 func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		for tokens, err := range c.Pages(ctx, f) {
@@ -177,13 +176,13 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[Token, error] {
 	}
 }
 
-// Pages returns the PATs of the user page by page, asking for one page at a time:
-// what has been ranged over is not kept. After an error the same page is asked for
-// again, except after an error of the list itself, which is its end.
+// Pages returns the PATs of the user page by page. It requests one page at a time and
+// does not keep earlier ones. If the loop goes on after an error, the same page is
+// requested again; an error that is Unreadable ends the iteration.
 func (c *Client) Pages(ctx context.Context, f Filter) iter.Seq2[[]Token, error] {
 	return func(yield func([]Token, error) bool) {
 		at := NewCursor(f)
-		for range maxPages + 1 { // the last one for the error that there are more
+		for range maxPages + 1 { // one more, for the error that there are too many
 			if at.Done() {
 				return
 			}

@@ -137,7 +137,7 @@ func TestListErrors(t *testing.T) {
 		{"empty", 204, ``, "", "status 204: the answer is empty where a list of PATs was due", "proxy"},
 		{"not signed in", 203, "<html>", "", "status 203: not signed in: an HTML page", "vso.pats"},
 		{"a circle", 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`, "1 1",
-			"status 200: the list of PATs goes round in a circle: a continuation token came twice", "proxy"},
+			"status 200: the list of PATs repeats: a continuation token came twice", "proxy"},
 		{"too many", 200, `{"patTokens":[` + strings.Repeat(`{},`, maxEntries) + `{}]}`, "",
 			"status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},
 		{"a large page", 200, `{"patTokens":[]}` + strings.Repeat(" ", 2*maxBody), "", "", ""},
@@ -174,7 +174,7 @@ func TestListEnds(t *testing.T) {
 		pages int
 		err   string
 	}{
-		{"a circle of three", func(page int) string { return fmt.Sprint(page % 3) }, 4, "goes round in a circle"},
+		{"a circle of three", func(page int) string { return fmt.Sprint(page % 3) }, 4, "list of PATs repeats"},
 		{"no end", func(page int) string { return fmt.Sprint(page) }, maxPages, "more than 10000 pages"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

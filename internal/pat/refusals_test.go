@@ -64,7 +64,7 @@ func TestRefusalsOfAzureDevOps(t *testing.T) {
 		{name: "no such project", statuses: []int{400, 404, 500}, body: vss("VS800075: The project with id 'vstfs:///x' does not exist, or you do not have permission to access it.", "ProjectDoesNotExistException"),
 			says: "VS800075", code: "VS800075", hint: "no such project"},
 		{name: "an id of Entra", statuses: []int{400}, body: vss("Identity with id 22222222-0000-4000-8000-000000000002 is invalid", "InvalidIdentityException"),
-			says: "Identity with id", code: "InvalidIdentityException", hint: "an id of Entra was used"},
+			says: "Identity with id", code: "InvalidIdentityException", hint: "an Entra id was used"},
 		{name: "throttled", statuses: []int{400, 403, 429, 500, 503}, body: vss("TF400733: The request has been canceled: Request was blocked due to exceeding usage of resource <Concurrency> in namespace <x>.", "RequestBlockedException"),
 			says: "TF400733", code: "TF400733", passing: true, hint: "limits the rate"},
 		{name: "another token is demanded", statuses: []int{401}, headers: []string{"WWW-Authenticate: TFS-Federated", `WWW-Authenticate: Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", error="insufficient_claims", claims="` + claims + `=="`},

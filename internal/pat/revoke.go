@@ -15,20 +15,19 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Revoke ends a PAT. It succeeds only if the server confirms it, or if the PAT is
-// gone: it had ended before, or was never there.
+// Revoke revokes a PAT. It succeeds only if the server confirms the revocation, or if
+// the PAT is gone: it has ended before, or never existed.
 //
-// A 200 or 204 confirms it if it is empty, or JSON without a patTokenError other
-// than "none". A tokenNotFound or authorizationNotFound, and a 404, say that it is
-// gone. As somebody in between may say so too, the PAT must then also be absent
-// from the list of active ones. What a second revocation answers is documented
-// nowhere.
+// A 200 or 204 confirms it if the body is empty, or JSON without a patTokenError other
+// than "none". A tokenNotFound, an authorizationNotFound or a 404 means that the PAT is
+// gone. A proxy can send a 404 too, so the PAT must then also be absent from the list
+// of active PATs. Undocumented by Microsoft: the answer to a second revocation.
 func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	return c.revoke(ctx, id, false)
 }
 
-// RevokeListed is [Client.Revoke] for a PAT that the list has just shown: where
-// Azure DevOps itself says that it is gone, the list is not asked again.
+// RevokeListed is [Client.Revoke] for a PAT that was just listed: if Azure DevOps
+// itself answers that it is gone, the list is not read again.
 func (c *Client) RevokeListed(ctx context.Context, id string) (gone bool, err error) {
 	return c.revoke(ctx, id, true)
 }
@@ -58,7 +57,7 @@ func (c *Client) checkRevoked(r call, status int, body []byte, header http.Heade
 	doubt := &Error{Status: status, Unreadable: true, Support: httpclient.SupportIDs(header, c.token)}
 	var res result
 	unread := httpclient.Decode(body, &res)
-	// Some other JSON than an object has no patTokenError either.
+	// JSON other than an object has no patTokenError either.
 	if mistyped := (*json.UnmarshalTypeError)(nil); errors.As(unread, &mistyped) && mistyped.Field == "" {
 		unread = nil
 	}
@@ -85,8 +84,9 @@ func (c *Client) checkRevoked(r call, status int, body []byte, header http.Heade
 	return c.withCall(r, doubt)
 }
 
-// stillListed looks a PAT that is said to be gone up in the list of active ones.
-// It returns nil if it is not there, or else what it was said with, as an error.
+// stillListed looks for a PAT in the list of active PATs after the server answered
+// that it is gone. It returns nil if the list does not have it, and an error made from
+// that answer if the list has it or cannot be read.
 func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 	e := *said
 	switch active, err := c.Listed(ctx, said.ID, Active); {
@@ -98,7 +98,7 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 				why = "status " + strconv.Itoa(list.Status)
 			}
 		}
-		e.Message = sanitize.Line(strings.TrimPrefix(e.Message+"; ", "; ")+"whether the PAT is gone is not known, since the list cannot be read: "+why, maxMessage)
+		e.Message = sanitize.Line(strings.TrimPrefix(e.Message+"; ", "; ")+"whether the PAT is gone is not known, because the list cannot be read: "+why, maxMessage)
 	case active:
 		e.Message = sanitize.Line(strings.TrimSuffix("the PAT is still active: "+e.Message, ": "), maxMessage)
 	default:
@@ -108,14 +108,13 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 	return &e
 }
 
-// maxReadings is how often a list of several pages is read at most until two readings
+// maxReadings limits how often a list of several pages is read until two readings
 // agree.
 const maxReadings = 6
 
-// Listed reports whether the list shows a PAT of that id. The pages of a list are
-// no picture of one moment: when PATs end meanwhile, others move up past the page
-// that is asked for next. So a list of several pages without the PAT is read
-// until two readings agree.
+// Listed reports whether the list shows a PAT with that id. If PATs end while the
+// pages are being read, others move to a page that was already read and are missed.
+// So a list of several pages without the PAT is read until two readings agree.
 func (c *Client) Listed(ctx context.Context, id string, show Show) (bool, error) {
 	var before []byte
 	for range maxReadings {

@@ -18,29 +18,28 @@ const FullAccess = "app_token"
 
 // Scope is what a PAT may be allowed to do.
 type Scope struct {
-	// Name is how a PAT asks for it, such as vso.code_write.
+	// Name is its name in the API, such as vso.code_write.
 	Name string
 	// Area is the part of Azure DevOps it belongs to.
 	Area string
-	// Includes are the names of the scopes that it includes directly; what
-	// those include is included too. FullAccess includes everything and lists
-	// nothing.
+	// Includes are the names of the scopes that it includes directly, which may
+	// include others. FullAccess includes every scope and lists none.
 	Includes []string
-	// Documented says that Microsoft's list of scopes has it. The others are in
-	// use, but their meaning is written down nowhere.
+	// Documented is true if Microsoft's list of scopes has it. The others are in
+	// use but undocumented.
 	Documented bool
 }
 
-// area is a group of [scopeTable]: chains of names without their prefix
-// "vso.", in each of which every name includes the one before it. A name that
-// is in two chains begins the second.
+// area is a group of [scopeTable]: chains of names without their prefix "vso.". In a
+// chain every name includes the one before it. A name that is in two chains is the
+// first of the second chain.
 type area struct {
 	name   string
 	chains []string
 }
 
-// scopeTable has the scopes of "OAuth 2.0 scopes" (Microsoft Learn) that a PAT
-// can carry. The list grows: a scope that is missing here is not an error.
+// scopeTable has the scopes of "OAuth 2.0 scopes" (Microsoft Learn) that a PAT can
+// have. Microsoft adds scopes, so a scope that is missing here is not an error.
 var scopeTable = []area{
 	{"Advanced Security", []string{"advsec < advsec_write < advsec_manage"}},
 	{"Agent pools and environments", []string{"agentpools < agentpools_manage < environment_manage", "agentpools_manage < machinegroup_manage"}},
@@ -73,19 +72,19 @@ var scopeTable = []area{
 	{"Work items", []string{"work < work_write < work_full"}},
 }
 
-// inherited are the scopes that scopes of other areas include, with those that do
-// so directly: the column "Inherits from" of the same page.
+// inherited are the scopes that scopes of other areas include directly: the column
+// "Inherits from" of the same page.
 var inherited = []struct{ scope, by string }{
 	{"profile", "extension extension.data gallery notification packaging release serviceendpoint symbols test hooks hooks_interact"},
 	{"hooks_write", "build code work"},
 }
 
-// undocumented are scopes that are in use without being documented, and so is
-// which of them includes which.
+// undocumented are scopes that are in use. Which of them includes which is
+// undocumented too.
 var undocumented = []string{"drop", "drop_write", "drop_manage", "buildcache", "buildcache_write"}
 
-// known returns every scope in the order of [Known], and their places in it by
-// name. It is worked out when it is asked for: most commands name no scope.
+// known returns every scope in the order of [Known], and their indices by name. It is
+// computed on first use, because most commands name no scope.
 var known = sync.OnceValues(func() ([]Scope, map[string]int) {
 	var list []Scope
 	place := map[string]int{}
@@ -136,7 +135,7 @@ var (
 	ErrScopeForm = errors.New(`a scope is "vso." and lower-case letters, digits, "_" and ".", or "app_token"`)
 )
 
-// longestScope bounds what follows "vso."; the longest there is has 33 characters.
+// longestScope limits the part after "vso."; the longest known one has 33 characters.
 const longestScope = 100
 
 // isScope reports whether text has the form of a scope.
@@ -150,13 +149,13 @@ func isScope(text string) bool {
 	})
 }
 
-// maxWrong is how many wrong entries an error names.
+// maxWrong is the largest number of invalid entries that an error names.
 const maxWrong = 10
 
-// ParseScopes reads a list of scopes, separated by white space or commas. It keeps
-// their order and drops repetitions. The error, [ErrNoScopes] or
-// [ErrScopeForm], names the entries that are not of the form of a scope; that a
-// scope is unknown is no error, see [Unknown].
+// ParseScopes parses a list of scopes, separated by white space or commas. It keeps
+// their order and removes duplicates. The error is [ErrNoScopes], or [ErrScopeForm]
+// with the entries that do not have the form of a scope. An unknown scope is not an
+// error, see [Unknown].
 func ParseScopes(text string) ([]string, error) {
 	var list, wrong []string
 	seen := map[string]bool{}
@@ -170,7 +169,7 @@ func ParseScopes(text string) ([]string, error) {
 		case len(wrong) < maxWrong:
 			quoted := sanitize.Quote(entry, true)
 			if len(entry) > 40 || secret.Resembles(entry) {
-				quoted = "one that is not shown since it may be a credential"
+				quoted = "one that is not shown because it may be a credential"
 			}
 			if near := nearest(entry); len(near) > 0 {
 				quoted += " (" + strings.Join(near, ", ") + "?)"
@@ -187,16 +186,16 @@ func ParseScopes(text string) ([]string, error) {
 	return list, nil
 }
 
-// Stranger is a scope that is not [Known].
+// UnknownScope is a scope that is not [Known].
 type UnknownScope struct {
 	Name string
-	// Nearest are the known scopes that it may be a slip of the pen of, the
-	// nearest first; at most three, often none.
+	// Nearest are the known scopes that it may be a misspelling of, the nearest
+	// first; at most three, often none.
 	Nearest []string
 }
 
-// Unknown returns those of the scopes that are not known here, for a warning:
-// they may be newer than this program. The server decides.
+// Unknown returns the scopes that are not known, for a warning. They may be newer
+// than this program, so the server decides about them.
 func Unknown(scopes []string) []UnknownScope {
 	var list []UnknownScope
 	_, byName := known()
@@ -208,11 +207,11 @@ func Unknown(scopes []string) []UnknownScope {
 	return list
 }
 
-// nearest returns the known scopes that differ from name in at most a quarter
-// of their letters, or in two, without regard to case and the prefix.
+// nearest returns the known scopes that differ from name in at most two or a quarter
+// of their letters, ignoring case and the prefix.
 func nearest(name string) []string {
 	bareName := func(s string) string { return strings.TrimPrefix(strings.ToLower(s), "vso.") }
-	const longest = 128 // an entry longer than this is like none
+	const longest = 128 // a longer entry resembles no scope
 	if len(name) > longest {
 		return nil
 	}
@@ -238,8 +237,8 @@ func nearest(name string) []string {
 	return names
 }
 
-// Covers reports whether a granted scope was asked for: named, or included in
-// sendForToken that was named. Being granted what is covered is not being granted more.
+// Covers reports whether a granted scope was requested: by its name, or as part of a
+// scope that includes it.
 func Covers(asked []string, granted string) bool {
 	for _, name := range asked {
 		if name == granted || name == FullAccess {

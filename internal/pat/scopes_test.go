@@ -29,7 +29,7 @@ func TestParseScopes(t *testing.T) {
 		{in: "app_tokens", is: ErrScopeForm, err: `not a scope: "app_tokens" (app_token?): `},
 		{in: "a b", is: ErrScopeForm, err: `not a scope: "a", "b": `},
 		{in: "\x1b[31m\x00", is: ErrScopeForm, err: `not a scope: "\x1b[31m\x00": `},
-		{in: "vso." + strings.Repeat("a", 101), is: ErrScopeForm, err: `not a scope: one that is not shown since it may be a credential: `},
+		{in: "vso." + strings.Repeat("a", 101), is: ErrScopeForm, err: `not a scope: one that is not shown because it may be a credential: `},
 	} {
 		got, err := ParseScopes(tc.in)
 		if !slices.Equal(got, tc.want) || !errors.Is(err, tc.is) {

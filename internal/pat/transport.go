@@ -13,17 +13,17 @@ import (
 	"azdo-pat/internal/httpclient"
 )
 
-// gate turns every answer but a 2xx into an [*Error] before net/http and the
-// SDK see it. They would follow a redirect, take a 203 (the sign-in page) for a
-// success, and read an HTML page, whatever its size, as JSON.
+// errorTransport turns every answer except a 2xx into an [*Error] before net/http and
+// the SDK see it. They would follow a redirect, treat a 203 (the sign-in page) as a
+// success, and read an HTML page of any size as JSON.
 type errorTransport struct {
 	next   http.RoundTripper
 	client *Client
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (g *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	next := g.next
+func (t *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	next := t.next
 	if next == nil {
 		next = http.DefaultTransport
 	}
@@ -34,18 +34,18 @@ func (g *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if s := resp.StatusCode; s >= 200 && s <= 299 && s != http.StatusNonAuthoritativeInfo {
 		return resp, nil
 	}
-	// The status decides; what cannot be read of the body only explains less.
+	// The status decides. The body only adds details, so a read error is ignored.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if len(body) > maxBody {
-		// Cut off, it could end with half a credential. It is still a body that
-		// Azure DevOps does not write.
+		// A truncated body could end with half of a credential, which would not be
+		// recognized. This text still shows that Azure DevOps did not write it.
 		body = []byte("an answer larger than 1 MiB")
 	}
 	resp.Body.Close()
-	return nil, g.client.statusError(resp, body)
+	return nil, t.client.statusError(resp, body)
 }
 
-// statusError reads an answer that is not a success.
+// statusError returns the error of an answer that is not a success.
 func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	e := &Error{
 		Status: resp.StatusCode, RetryAfter: httpclient.RetryAfter(resp.Header, c.now()),
@@ -70,9 +70,8 @@ func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// transportError makes an error of a request to which there was no answer, or not
-// all of it. A [*url.Error] repeats the address with its query, so only its
-// cause is kept.
+// transportError returns the error of a request without a complete answer. It keeps
+// only the cause of a [*url.Error], which contains the URL with its query.
 func (c *Client) transportError(ctx context.Context, err error) *Error {
 	through := ""
 	if proxy := httpclient.Proxy(err); proxy != "" {
@@ -90,35 +89,34 @@ func (c *Client) transportError(ctx context.Context, err error) *Error {
 		detail = err.Error()
 	}
 	e := &Error{Message: through + c.redact(detail, ""), Err: err, advice: advice}
-	// A context may be cancelled with a cause, which is then all that net/http
-	// returns.
+	// If a context was cancelled with a cause, net/http returns only the cause.
 	if done := ctx.Err(); done != nil && !errors.Is(err, done) {
 		e.Err = errors.Join(err, done)
 	}
 	return e
 }
 
-// watch lets one ask, after a request has failed, whether it is certain that no
-// part of it was sent: no connection was got for it, or only ones that died
-// before anything could be written to them.
+// sentTracer returns a context for a request, and a function that reports, given the
+// request's error, whether certainly no part of it was sent: there was no
+// connection, or it was lost before anything was written.
 func sentTracer(ctx context.Context) (context.Context, func(error) bool) {
 	var wanted, begun atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { wanted.Store(true) },
-		// HTTP/2 does not always ask before it has one.
+		// HTTP/2 does not always call GetConn before.
 		GotConn: func(httptrace.GotConnInfo) { wanted.Store(true) },
-		// Called before anything is on its way.
+		// Called before anything is sent.
 		WroteHeaderField: func(string, []string) { begun.Store(true) },
 		WroteHeaders:     func() { begun.Store(true) },
 	})
 	return ctx, func(err error) bool {
-		// A transport that is not net/http's may not report to a trace: then
-		// only the error tells.
+		// A transport other than net/http's may not call the trace. Then only the
+		// error shows it.
 		return !begun.Load() && (wanted.Load() || isDial(err))
 	}
 }
 
-// isDial reports whether err is of opening a connection.
+// isDial reports whether err is from opening a connection.
 func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")

@@ -17,9 +17,9 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// createRequest is PatTokenCreateRequest. AllOrgs is always false: PATs for all
-// organizations ("global") cannot be created since 15 March 2026, and one that
-// could would be wider than its one use.
+// createRequest is PatTokenCreateRequest. AllOrgs is always false: one organization
+// is enough, and Azure DevOps has refused PATs for all organizations ("global")
+// since 15 March 2026.
 type createRequest struct {
 	DisplayName string `json:"displayName"`
 	Scope       string `json:"scope"`
@@ -36,15 +36,15 @@ type updateRequest struct {
 	AllOrgs         bool   `json:"allOrgs"`
 }
 
-// result is PatTokenResult, together with the fields of the error that the
-// service's framework writes instead of it.
+// result is PatTokenResult, with the fields of the error that the service's framework
+// may send instead.
 type result struct {
 	PatToken *patToken `json:"patToken"`
 	failure
 	serviceError
 }
 
-// statusError is what an answer of 200 says of a request that was not carried out.
+// failure has the fields of a 200 for a request that was not carried out.
 type failure struct {
 	PatTokenError        *string `json:"patTokenError"`
 	PatTokenErrorMessage string  `json:"patTokenErrorMessage"`
@@ -60,7 +60,7 @@ type serviceError struct {
 	} `json:"value"` // the SDK's WrappedImproperError
 }
 
-// text returns the message, wherever it is.
+// text returns the message of either form.
 func (e serviceError) text() string {
 	if e.Message != "" {
 		return e.Message
@@ -73,8 +73,8 @@ func (f *failure) failed() bool {
 	return f.PatTokenError != nil && *f.PatTokenError != "" && !strings.EqualFold(*f.PatTokenError, "none")
 }
 
-// patToken is PatToken. The dates are strings so that one which cannot be read
-// does not hide the rest: a PAT that was made must be known to be revoked.
+// patToken is PatToken. The dates are strings, so that an invalid date does not hide
+// the id, which is needed for revoking the PAT.
 type patToken struct {
 	AuthorizationID string   `json:"authorizationId"`
 	DisplayName     string   `json:"displayName"`
@@ -85,8 +85,8 @@ type patToken struct {
 	Token           string   `json:"token"`
 }
 
-// accounts are the ids of organizations, but no more than anybody has: more than
-// sendForToken is too many already, and a million take many times the room of their text.
+// accounts are the ids of organizations, at most maxAccounts: a hostile answer with
+// millions of them would use much memory.
 type accounts []string
 
 const maxAccounts = 1000
@@ -113,8 +113,7 @@ func (a *accounts) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// token returns what the server said as it said it, but for dates that cannot
-// be read, which are left zero.
+// token converts the answer. Invalid dates become zero.
 func (t *patToken) token() Token {
 	return Token{
 		ID:             t.AuthorizationID,
@@ -127,12 +126,12 @@ func (t *patToken) token() Token {
 	}
 }
 
-// wireTime is how a date is sent: RFC 3339, UTC, whole seconds. The server
-// rounds to hundredths, so that a fraction would not come back as it was sent.
+// wireTime formats a date for a request: RFC 3339, UTC, whole seconds. The server
+// rounds to hundredths of a second, so a fraction could change.
 func wireTime(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
-// readTime reads a date of the server. A few of Azure DevOps's come without a
-// zone and mean UTC (azure-devops-go-api, issues 17 and 59).
+// readTime parses a date of the server; zero if it is invalid. Some of Azure DevOps'
+// dates have no time zone and mean UTC (azure-devops-go-api, issues 17 and 59).
 func readTime(text string) time.Time {
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05"} {
 		if t, err := time.Parse(layout, text); err == nil {
@@ -142,9 +141,9 @@ func readTime(text string) time.Time {
 	return time.Time{}
 }
 
-// In what is not the JSON it was to be. Every PAT so far has had at least 52
-// characters; something shorter may be no credential, and who masks a word
-// masks it everywhere.
+// These find parts of a PAT in invalid JSON. Every PAT so far has had at least 52
+// characters. Something much shorter may be a common word, and masking it would
+// make the log unreadable.
 var (
 	idInText    = regexp.MustCompile(`(?i)"authorizationId"\s*:\s*"([0-9a-f-]{36})"`)
 	nameInText  = regexp.MustCompile(`(?i)"displayName"\s*:\s*("(?:[^"\\]|\\.)*")`)
@@ -158,9 +157,9 @@ func isID(text string) bool {
 	return err == nil && id != uuid.Nil && len(text) == len(id.String())
 }
 
-// isToken reports whether text can be sent in a header and masked in a log,
-// line by line: printable ASCII without a space. Its length and alphabet have
-// changed before and are the server's.
+// isToken reports whether text can be sent in a header and masked in a log: printable
+// ASCII without a space. The length and the alphabet of PATs have changed before, so
+// they are not checked.
 func isToken(text string) bool {
 	for i := range len(text) {
 		if text[i] <= ' ' || text[i] > '~' {
@@ -170,7 +169,7 @@ func isToken(text string) bool {
 	return text != ""
 }
 
-// sendForToken sends a request that is answered with one PAT.
+// sendForToken sends a request whose answer is one PAT.
 func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	status, body, header, err := c.send(ctx, r)
 	if err != nil {
@@ -222,7 +221,8 @@ func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	return t, nil
 }
 
-// unreadableError makes the error of a 2xx that is something else than was due.
+// unreadableError returns the error of a 2xx with unexpected content. due completes
+// the message, as in " where a PAT was due".
 func (c *Client) unreadableError(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
 	a := httpclient.ReadAnswer(header, body, c.token, token)
 	e := &Error{
@@ -236,8 +236,8 @@ func (c *Client) unreadableError(status int, header http.Header, body []byte, du
 	return e
 }
 
-// salvage returns what an answer that cannot be relied on tells of a PAT: its
-// id, its name and its secret, each only if it can be one.
+// salvage returns the id, name and secret of a PAT that an invalid answer contains,
+// each only if it has a valid form.
 func salvage(p *patToken, body []byte) Token {
 	var t Token
 	if p != nil {
@@ -258,5 +258,5 @@ func salvage(p *patToken, body []byte) Token {
 	return t
 }
 
-// isHTML reports whether a body is a page.
+// isHTML reports whether a body is a web page.
 func isHTML(body []byte) bool { return bytes.HasPrefix(httpclient.Bare(body), []byte("<")) }
