@@ -120,27 +120,23 @@ func unknownTopic(root *cobra.Command, args []string) error {
 	return fmt.Errorf("unknown argument of %s %s", root.Name(), args[0])
 }
 
-// call is one run of the program.
+// app is one run of the program.
 type app struct {
 	System
 	told     <-chan struct{} // closed when the program is told to stop
 	platform ci.Platform
 	http     *http.Client   // once the settings are read
 	signin   *signin.Client // once the settings are read
-	unbound  func()         // stops what World.Bound has begun; nil: nothing
-	// keeping tells that a post step will need the roots of trust, which are
-	// then in roots.
-	keeping bool
-	roots   string
-	// connsPerHost is [httpclient.Options].ConnsPerHost.
-	connsPerHost int
+	unbound  func()         // stops what System.Bound has begun; nil: nothing
+	// keptRoots are the roots of trust that the post step will need. Nil: there is
+	// no post step.
+	keptRoots *string
 	// started tells that a command of the caller's runs, ran that it has been
 	// started, and ending that the only thing left to do is to revoke.
 	started, ran, ending atomic.Bool
 	log                  *stream // to which the platform's log goes in a CI system
 	out                  printer
 	status               int
-	alone                bool // no later process ends what this one leaves behind
 }
 
 // bound gives what follows a bound of its own. Zero: none.

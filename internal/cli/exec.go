@@ -81,7 +81,6 @@ func programs(_ *cobra.Command, args []string, prefix string) (names []string, _
 }
 
 func (c *app) exec(ctx context.Context, given map[string]string, command []string) int {
-	c.alone = true
 	x := &execution{app: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
 	if c.platform.Info().CI {
 		x.shared = process.NewLineInterleaver(c.Stdout)

@@ -25,7 +25,7 @@ func (x *execution) mint(ctx context.Context) error {
 	// No later process looks for this PAT, and another exec of the same step must not
 	// take it for its own.
 	name := displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random)
-	_, minted, err := x.mintPAT(ctx, x.s, name, unrecorded)
+	_, minted, err := x.mintPAT(ctx, mintOptions{settings: x.s, origin: name, record: unrecorded, last: true})
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (x *execution) leave(ctx context.Context) (report func() int) {
 	}
 	return func() int {
 		if err != nil {
-			return x.ended("exec", x.s, describe(err, x.s, lease.Record{Name: record.Name}))
+			return x.releaser().finish(notRevoked(err, x.s, lease.Record{Name: record.Name}))
 		}
 		if x.lease.Record.Unsettled > 0 {
 			x.anotherMayBeMade(record.Name)
@@ -144,10 +144,10 @@ func (x *execution) revoke(ctx context.Context) (report func() int) {
 		case err != nil && x.lease.Expired(x.Now()) && x.signin.Clock().After(record.ValidTo) && record.Unsettled == 0:
 			log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
 		case err != nil:
-			return x.ended("exec", x.s, describe(err, x.s, record, ended...))
+			return x.releaser().finish(notRevoked(err, x.s, record, ended...))
 		}
 		for _, e := range ended {
-			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.serverTime(record)))
+			log.Infof("PAT %s is revoked%s", e.ID, lived(e, x.releaser().serverTime(record)))
 		}
 		if open {
 			x.anotherMayBeMade(record.Name)
@@ -164,4 +164,9 @@ func (x *execution) useForRelease(ctx context.Context, f func(context.Context, *
 	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
 	return x.use(ctx, func(l *lease.Client) error { return f(ctx, l) })
+}
+
+// releaser reports how the lease ended.
+func (x *execution) releaser() *releaser {
+	return &releaser{app: x.app, command: "exec", settings: x.s}
 }

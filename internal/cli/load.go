@@ -66,10 +66,16 @@ func (c *app) newClient(command settings.Command, src settings.Source, s *settin
 	if src.Saved != nil {
 		kept = src.Saved.Roots
 	}
+	connections := 0 // the default
+	if command == settings.Sweep {
+		connections = 8 // a list and four revocations are sent at once
+	}
 	try := func(file string) (err error) {
-		c.http, err = httpclient.NewClient(httpclient.Options{CAFile: file, KeptRoots: kept, ConnsPerHost: c.connsPerHost})
-		if err == nil && c.keeping {
-			c.roots, err = httpclient.KeepRoots(file)
+		c.http, err = httpclient.NewClient(httpclient.Options{CAFile: file, KeptRoots: kept, ConnsPerHost: connections})
+		if err == nil && command == settings.Mint && c.platform.Info().Cleanup == ci.PostStep {
+			var roots string
+			roots, err = httpclient.KeepRoots(file)
+			c.keptRoots = &roots
 		}
 		return err
 	}

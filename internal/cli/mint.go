@@ -45,16 +45,14 @@ revoke with the id that --output json prints.`,
 	}
 }
 
-// firstWord is how long the first word may take.
+// startTimeout is how long the first record may take to write.
 const startTimeout = 10 * time.Second
 
 func (c *app) mint(ctx context.Context, given map[string]string) int {
-	// A pipe in the place of a file would hold this for ever.
+	// Writing to a pipe in the place of the file would never end.
 	c.bound(startTimeout)
-	// The first word in the state is ours: what is not written can be planted
-	// by another step.
+	// The first record is written at once: before, another step could plant one.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
-	c.keeping = c.platform.Info().Cleanup == ci.PostStep
 	s, err := c.load(settings.Mint, c.source(given, nil))
 	if err != nil {
 		return c.failed("mint", err)
@@ -76,18 +74,22 @@ func (c *app) mint(ctx context.Context, given map[string]string) int {
 	return exitOK
 }
 
-// acquire mints and hands over. When it fails, nothing is left.
+// mintAndHandOver mints and passes the PAT on. If it fails, no PAT is left.
 func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease.Lease, error) {
 	log := c.platform.Log()
 	origin := c.platform.Origin(s.Name)
 	if err := c.platform.Prepare(origin); err != nil {
 		return nil, err
 	}
-	client, minted, err := c.mintPAT(ctx, s, origin, func(r lease.Record) error { return c.platform.Record(r.String()) })
+	last := c.platform.Info().Cleanup == ci.NoCleanup
+	client, minted, err := c.mintPAT(ctx, mintOptions{
+		settings: s, origin: origin, last: last,
+		record: func(r lease.Record) error { return c.platform.Record(r.String()) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !c.hasLater() || s.SkipRevoke { // a post step that spares this PAT looks for no other
+	if last || s.SkipRevoke { // a post step that spares this PAT looks for no other
 		if err := client.Settle(ctx, minted); err != nil {
 			return nil, client.Undo(ctx, minted, err)
 		}
@@ -102,7 +104,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 		return nil, client.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
 	}
 	if s.SkipRevoke {
-		// Without this the post step would take it for one that nobody got.
+		// Without this the post step would revoke it as a PAT that was not handed over.
 		minted.Record.Stage = lease.HandedOver
 		if err := c.platform.Record(minted.Record.String()); err != nil {
 			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
@@ -114,15 +116,17 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 	return minted, nil
 }
 
-// hasLater reports whether a later process ends what this one leaves behind: the
-// post step, or azdo-pat revoke in Azure Pipelines.
-func (c *app) hasLater() bool {
-	return !c.alone && c.platform.Info().Cleanup != ci.NoCleanup
+// mintOptions are how a command mints.
+type mintOptions struct {
+	settings *settings.Settings
+	origin   displayname.Origin
+	record   func(lease.Record) error // keeps a record for a later process
+	last     bool                     // no later process looks for the PAT
 }
 
-// obtain mints, and keeps the record with record. When it fails, nothing is left.
-func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayname.Origin, record func(lease.Record) error) (*lease.Client, *lease.Lease, error) {
-	log := c.platform.Log()
+// mintPAT signs in and mints. If it fails, no PAT is left.
+func (c *app) mintPAT(ctx context.Context, o mintOptions) (*lease.Client, *lease.Lease, error) {
+	log, s := c.platform.Log(), o.settings
 	for _, u := range pat.Unknown(s.Scopes) {
 		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
 		if len(u.Nearest) > 0 {
@@ -136,19 +140,19 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 	}
 	c.refreshTokenNotice(session)
 	r := lease.Record{
-		Name: origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
+		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
 	}
 	if session.Tenant != "" { // the post step need not ask for it again
 		r.Settings.Values["tenant-id"] = session.Tenant
 	}
-	r.Settings.Asked = c.asks(s)
-	if c.keeping { // the file may be gone when the post step begins
-		r.Settings.Roots = c.roots
+	r.Settings.Asked = c.assertionHost(s)
+	if c.keptRoots != nil { // the file may be gone when the post step begins
+		r.Settings.Roots = *c.keptRoots
 		delete(r.Settings.Values, "ca-file")
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	client := c.leaseClient(session)
-	client.Record, client.Last = record, !c.hasLater()
+	client.Record, client.Last = o.record, o.last
 	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
 	if err != nil {
 		c.clockWarning(session.Clock.Skew().Estimate())
@@ -159,7 +163,7 @@ func (c *app) mintPAT(ctx context.Context, s *settings.Settings, origin displayn
 	return client, minted, nil
 }
 
-// credentialWarning says so where the PAT may outlive what is needed to revoke it.
+// credentialWarning warns of a PAT that may outlive the credential that revokes it.
 func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l *lease.Lease) {
 	if s.SkipRevoke {
 		return

@@ -39,7 +39,6 @@ in time.`,
 }
 
 func (c *app) sweep(ctx context.Context, given map[string]string) int {
-	c.connsPerHost = 8 // a list and four revocations are sent at once
 	s, err := c.load(settings.Sweep, c.source(given, nil))
 	if err != nil {
 		return c.failed("sweep", err)

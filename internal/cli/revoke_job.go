@@ -13,17 +13,19 @@ import (
 	"azdo-pat/internal/settings"
 )
 
+const tokenServiceURL = "token-service-url"
+
 // revokeLease ends the lease that mint acquired in an earlier step of the same
 // Azure Pipelines job. Nothing is passed from that step to this one: the name of
 // the PAT is worked out again from the job, and every PAT of exactly that name is
-// revoked. What mint recorded says no more than whether one may still be made.
-func (c *app) revokeLease(ctx context.Context, s *settings.Settings) int {
-	log := c.platform.Log()
-	origin := c.platform.Origin(s.Name)
-	over := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
-	record, minted, known := c.recordedBy(origin, over)
-	if err := c.elsewhere(s, minted); err != nil {
-		return c.ended("revoke", s, describe(err, s, record))
+// revoked. The record only tells whether one may still be made.
+func (r *revocation) revokeLease(ctx context.Context) int {
+	log, s := r.platform.Log(), r.settings
+	origin := r.platform.Origin(s.Name)
+	closed := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
+	record, minted, known := r.closeRecord(origin, closed)
+	if err := r.sameHosts(minted); err != nil {
+		return r.finish(notRevoked(err, s, record))
 	}
 	if s.SkipRevoke && known && record.Stage == lease.HandedOver {
 		log.Infof("the PAT is left to its expiry, as skip-revoke says")
@@ -37,26 +39,27 @@ func (c *app) revokeLease(ctx context.Context, s *settings.Settings) int {
 		record.Stage = lease.Intended
 	}
 	end := log.Group("azdo-pat revoke: " + s.Organization)
-	ended, open, err := c.release(ctx, s, record, s.Timeout)
+	ended, open, err := r.release(ctx, record, s.Timeout)
 	end()
 	if then := minted.Values["organization"]; err == nil && len(ended) == 0 && record.Stage != lease.Closed && then != "" && then != s.Organization {
 		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, sanitize.Line(then, 100))
 	}
 	if err != nil {
-		return c.ended("revoke", s, describe(err, s, record))
+		return r.finish(notRevoked(err, s, record))
 	}
-	c.platform.Closed(over.String())
-	c.released(s, record, ended, open)
+	r.platform.Closed(closed.String())
+	r.report(record, ended, open)
 	return exitOK
 }
 
-// elsewhere refuses to send a credential to another host than mint did: a line that
-// any step prints can change the variables of the steps after it.
-func (c *app) elsewhere(s *settings.Settings, minted settings.Saved) error {
+// sameHosts refuses to send a credential to another host than mint did: any step can
+// change the variables of the steps after it by printing a line.
+func (r *revocation) sameHosts(minted settings.Saved) error {
+	s := r.settings
 	for _, host := range []struct{ name, then, now string }{
 		{"authority-host", minted.Values["authority-host"], s.AuthorityHost},
 		{tokenServiceURL, minted.Values[tokenServiceURL], s.TokenServiceURL},
-		{c.platform.Provider().URLVariable, minted.Asked, c.asks(s)},
+		{r.platform.Provider().URLVariable, minted.Asked, r.assertionHost(s)},
 	} {
 		if host.then != "" && host.now != "" && host.then != host.now {
 			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, sanitize.Line(host.now, 200), sanitize.Line(host.then, 200)),
@@ -66,8 +69,9 @@ func (c *app) elsewhere(s *settings.Settings, minted settings.Saved) error {
 	return nil
 }
 
-// asks is the host that is asked for an assertion; empty: none.
-func (c *app) asks(s *settings.Settings) string {
+// assertionHost is the host that is asked for an assertion where a later step of the
+// job asks again; otherwise it is empty.
+func (c *app) assertionHost(s *settings.Settings) string {
 	if c.platform.Info().Cleanup != ci.RevokeStep || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
 		return ""
 	}
@@ -78,18 +82,19 @@ func (c *app) asks(s *settings.Settings) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// recordedBy is what mint recorded, as far as another step that planted it could
-// do no more harm than to have this one wait or fail; the settings that it had; and
-// whether that is known at all. No mint can begin after it.
-func (c *app) recordedBy(origin displayname.Origin, over lease.Record) (r lease.Record, minted settings.Saved, known bool) {
-	text, known := c.platform.Close(origin, over.String())
+// closeRecord makes sure that no mint of the lease begins any more. It returns what
+// mint recorded, the settings that it had, and whether both are known. Another step
+// may have planted the record, so only such parts of it are used as can at worst
+// make this step wait or fail.
+func (r *revocation) closeRecord(origin displayname.Origin, closed lease.Record) (record lease.Record, minted settings.Saved, known bool) {
+	text, known := r.platform.Close(origin, closed.String())
 	if !known {
-		return lease.Unrecorded(over.Name, c.Now()), settings.Saved{}, false
+		return lease.Unrecorded(closed.Name, r.Now()), settings.Saved{}, false
 	}
-	r, err := lease.ParseRecord(text)
-	if err != nil || r.Name != over.Name {
-		// Half of a record, or none of ours: a request may just be under way.
-		return lease.Record{Stage: lease.Intended, Name: over.Name, Intended: c.Now()}, settings.Saved{}, false
+	record, err := lease.ParseRecord(text)
+	if err != nil || record.Name != closed.Name {
+		// Half of a record, or none of ours: a request may be under way.
+		return lease.Record{Stage: lease.Intended, Name: closed.Name, Intended: r.Now()}, settings.Saved{}, false
 	}
-	return lease.Record{Stage: r.Stage, Name: over.Name, Intended: r.Intended, Unsettled: r.Unsettled, User: r.User, Skew: r.Skew}, r.Settings, true
+	return lease.Record{Stage: record.Stage, Name: closed.Name, Intended: record.Intended, Unsettled: record.Unsettled, User: record.User, Skew: record.Skew}, record.Settings, true
 }
