@@ -230,7 +230,7 @@ func (p *AzurePipelines) Summary(markdown string) error {
 	if p.get(tempDirectory) == "" {
 		return nil
 	}
-	name, err := newFile(p.get(tempDirectory), "azdo-pat-*.md", p.log.Scrub(markdown))
+	name, err := newFile(p.get(tempDirectory), "azdo-pat-*.md", p.log.Redact(markdown))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

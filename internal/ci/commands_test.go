@@ -146,13 +146,13 @@ func FuzzAnnotations(f *testing.F) {
 			t.Fatalf("title %q, text %q: commands %q in\n%s", title, text, names, output)
 		}
 		long := utf8.RuneCountInString(text)+utf8.RuneCountInString(title) > 1000
-		if clean := sanitize.NoCommands(text); !long && !strings.Contains(log.Scrub(text), "***") {
+		if clean := sanitize.NoCommands(text); !long && !strings.Contains(log.Redact(text), "***") {
 			for i, want := range map[int]string{1: clean, 2: clean, 3: clean} {
 				if got[i].Data != want {
 					t.Errorf("%s says %q, want %q", got[i].Name, got[i].Data, want)
 				}
 			}
-			if got[4].Data != sanitize.NoCommands(Explain(hint.Add(errors.New(text), title))) && !strings.Contains(log.Scrub(title), "***") {
+			if got[4].Data != sanitize.NoCommands(Explain(hint.Add(errors.New(text), title))) && !strings.Contains(log.Redact(title), "***") {
 				t.Errorf("error says %q of %q, %q", got[4].Data, text, title)
 			}
 		}

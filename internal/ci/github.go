@@ -325,7 +325,7 @@ func (g *GitHub) Summary(markdown string) error {
 	if g.get(summaryFile) == "" {
 		return nil
 	}
-	return g.file(summaryFile).addText(g.log.Scrub(markdown) + "\n")
+	return g.file(summaryFile).addText(g.log.Redact(markdown) + "\n")
 }
 
 // Origin implements [Platform]. The key is derived from the job's own request

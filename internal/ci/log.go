@@ -13,13 +13,13 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Log says what happens. Every text that reaches it is scrubbed of the
-// credentials that it was told of and cannot become a logging command.
+// Log is the program's log. Every text loses the credentials that the log knows, and
+// cannot become a logging command.
 type Log struct {
-	mu    sync.Mutex
-	scrub redact.Redactor
-	write writer
-	debug bool
+	mu       sync.Mutex
+	redactor redact.Redactor
+	write    writer
+	debug    bool
 }
 
 // writer renders a line for one platform. Text is clean.
@@ -111,15 +111,15 @@ func (l *Log) do(f func()) {
 	_ = recoverPanic(f)
 }
 
-// hide makes the log replace a credential from now on.
+// hide makes a credential known.
 func (l *Log) hide(v secret.Value) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.scrub.Add(v)
+	l.redactor.Add(v)
 }
 
-// Hide makes the log replace a credential that nobody else sees, so that there is
-// nothing to mask.
+// Hide makes a credential known that only this process has, so that the CI system need
+// not mask it.
 func (l *Log) Hide(v secret.Value) error {
 	if err := unmaskable(v); err != nil {
 		return err
@@ -128,14 +128,14 @@ func (l *Log) Hide(v secret.Value) error {
 	return nil
 }
 
-// Scrub replaces every credential that the log was told of.
-func (l *Log) Scrub(text string) string {
+// Redact replaces every credential that the log knows.
+func (l *Log) Redact(text string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.scrub.Redact(text)
+	return l.redactor.Redact(text)
 }
 
-func (l *Log) clean(text string) string { return sanitize.NoCommands(l.scrub.Redact(text)) }
+func (l *Log) clean(text string) string { return sanitize.NoCommands(l.redactor.Redact(text)) }
 
 // contained runs f and returns its panic as an error: go-githubactions panics
 // where it cannot write.

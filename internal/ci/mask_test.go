@@ -163,7 +163,7 @@ func TestMaskOfTooFewCharacters(t *testing.T) {
 			if err := p.Log().Hide(secret.New(text)); !errors.Is(err, ErrTooShort) {
 				t.Errorf("%s: %q is hidden: %v", name, text, err)
 			}
-			if got := p.Log().Scrub("abc äöü   hunter2"); got != "abc äöü   hunter2" {
+			if got := p.Log().Redact("abc äöü   hunter2"); got != "abc äöü   hunter2" {
 				t.Errorf("%s: after %q the log says %q", name, text, got)
 			}
 		}
@@ -175,7 +175,7 @@ func TestMaskOfTooFewCharacters(t *testing.T) {
 
 // A credential is replaced before the line is made harmless, so what makes it
 // harmless cannot spoil the match; and what replaces it makes no command.
-func TestScrubBeforeHarmless(t *testing.T) {
+func TestRedactBeforeNoCommands(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false)
 	for _, text := range []string{"::x##[y]z", "[error]", "\u200bhidden"} {

@@ -93,7 +93,7 @@ func (c *app) check(ctx context.Context, given map[string]string) int {
 // standard output.
 func (c *app) writeReport(s *settings.Settings, report *check.Report) error {
 	log := c.platform.Log()
-	report.Clean(log.Scrub)
+	report.Clean(log.Redact)
 	if err := c.platform.Summary(report.Markdown()); err != nil {
 		log.Warning("no summary", err.Error())
 	}

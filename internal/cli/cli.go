@@ -172,7 +172,7 @@ func (c *app) mask(v secret.Value) error {
 // aloud says on standard error what the log did not take.
 func (c *app) fallbackToStderr(text string) {
 	if c.platform.Info().CI && c.log.failed.Load() {
-		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Scrub(text)), "\n", "\n  "))
+		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Redact(text)), "\n", "\n  "))
 	}
 }
 

@@ -45,7 +45,7 @@ func (r *sweepReport) begin() {
 func (r *sweepReport) add(s sweep.Result) {
 	log := r.app.platform.Log()
 	if s.Outcome == sweep.Failed {
-		log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", log.Scrub(s.Name), ci.Explain(s.Err)))
+		log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", log.Redact(s.Name), ci.Explain(s.Err)))
 	}
 	if len(r.summaryRows) < maxSummaryRows {
 		r.summaryRows = append(r.summaryRows, s)
@@ -70,7 +70,7 @@ func (r *sweepReport) add(s sweep.Result) {
 func (r *sweepReport) line(text string) {
 	log := r.app.platform.Log()
 	if !r.app.platform.Info().CI {
-		r.write(sanitize.NoCommands(log.Scrub(text)) + "\n")
+		r.write(sanitize.NoCommands(log.Redact(text)) + "\n")
 		return
 	}
 	log.Infof("%s", text)
@@ -98,13 +98,13 @@ func (r *sweepReport) object(s sweep.Result) string {
 		Reason          string `json:"reason"`
 		Error           string `json:"error,omitempty"`
 	}{
-		Outcome: slug(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.app.platform.Log().Scrub(s.Name), Reason: slug(string(s.Reason)),
+		Outcome: slug(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.app.platform.Log().Redact(s.Name), Reason: slug(string(s.Reason)),
 	}
 	if !s.ValidFrom.IsZero() {
 		o.ValidFrom = stamp(s.ValidFrom)
 	}
 	if s.Err != nil {
-		o.Error = r.app.platform.Log().Scrub(s.Err.Error())
+		o.Error = r.app.platform.Log().Redact(s.Err.Error())
 	}
 	return quoted(o)
 }

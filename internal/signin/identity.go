@@ -46,7 +46,7 @@ const (
 
 // addPresented adds to Entra's refusal of the assertion what the job presented, as
 // values to paste into a federated credential.
-func addPresented(err error, scrub func(string) string) error {
+func addPresented(err error, redact func(string) string) error {
 	var refused *entra.Error
 	if !errors.As(err, &refused) || !refused.CredentialMismatch() || refused.Presented == (assertion.Claims{}) {
 		return err
@@ -60,7 +60,7 @@ func addPresented(err error, scrub func(string) string) error {
 	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, sanitize.NeedsEscape) {
 		text += "\n" + EscapedNote
 	}
-	if scrub(text) != text {
+	if redact(text) != text {
 		text += "\n" + maskedNote
 	}
 	if h := hint.Of(err); h != "" {

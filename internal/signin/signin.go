@@ -40,8 +40,8 @@ type Log interface {
 	Infof(format string, args ...any)
 	Debugf(format string, args ...any)
 	Warning(title, text string)
-	// Scrub replaces every credential in a text.
-	Scrub(text string) string
+	// Redact replaces every credential in a text.
+	Redact(text string) string
 }
 
 // Session is the result of one sign-in.
@@ -107,7 +107,7 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	})}
 	token, err := x.Token(ctx)
 	if err != nil {
-		return nil, addPresented(err, c.Log.Scrub)
+		return nil, addPresented(err, c.Log.Redact)
 	}
 	session.Tenant, session.RefreshToken = x.Tenant, token.Refresh
 	session.readToken(token.Access)
