@@ -1,16 +1,16 @@
-// Package ci is where the program's results go: GitHub Actions, Azure Pipelines
-// or a plain terminal. It masks credentials, hands over outputs, keeps the record
-// that the post step (in Azure Pipelines: the step that revokes) reads, and
-// writes the log.
+// Package ci is the CI system that the program runs in: GitHub Actions, Azure
+// Pipelines, or none. A [Platform] masks credentials, sets outputs, keeps the record
+// that the revoking process reads, writes the log, and knows where the job gets an
+// assertion.
 //
 // The rules of its output:
 //
-//   - A credential is masked before it can appear anywhere, and whatever is
-//     logged afterwards has it replaced, in its usual encodings too.
-//   - Words and logging commands go to one stream, in one order.
-//   - Text from outside is one bounded line inside a line of ours, and no line
-//     can become a logging command that we did not mean.
-//   - A value that is handed over has no line break.
+//   - A credential is masked before it can appear anywhere. Later log lines have it
+//     replaced, also in its usual encodings.
+//   - Log lines and logging commands go to one stream, in one order.
+//   - Text from outside is one line of limited length within a line of ours, and
+//     never becomes a logging command.
+//   - An output has no line break.
 package ci
 
 import (
@@ -40,8 +40,8 @@ type Result struct {
 // field is a value under its name.
 type field struct{ name, value string }
 
-// fields lists what is handed over; the PAT comes last, so that nothing is out
-// if another one cannot be written.
+// fields lists the outputs. The PAT is the last, so that it stays here if another one
+// cannot be written.
 func (r Result) fields() []field {
 	return []field{
 		{"authorization-id", r.AuthorizationID},
@@ -67,12 +67,11 @@ func (r Result) writeJSON(w io.Writer) error {
 	return err
 }
 
-// ErrTooShort is what a mask of a value ends with that is no credential: it would
-// hide every such letter of the log.
+// ErrTooShort is the error of a mask that would hide single letters all over the log.
 var ErrTooShort = fmt.Errorf("mask a credential in the log: it has fewer than %d characters, so that it is none", secret.MinLength)
 
-// unmaskable refuses what would hide more than a credential: CI systems mask each
-// line of a value.
+// unmaskable refuses a value that would hide more than a credential: CI systems mask
+// each line of it.
 func unmaskable(v secret.Value) error {
 	if v.TooShort() {
 		return ErrTooShort
@@ -103,8 +102,8 @@ func MaskPAT(p Platform, pat secret.Value) error {
 	return nil
 }
 
-// discards reports whether what is written to w is seen by nobody. A standard
-// stream that was closed is the null device too: Go's runtime opens it there.
+// isNullDevice reports whether w discards what is written to it. A standard stream
+// that was closed is the null device too: Go's runtime opens it there.
 func isNullDevice(w io.Writer) bool {
 	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {
@@ -118,7 +117,7 @@ func isNullDevice(w io.Writer) bool {
 	return err == nil && os.SameFile(info, null)
 }
 
-// regular reports whether what is written to w goes into a file.
+// isRegularFile reports whether what is written to w goes into a file.
 func isRegularFile(w io.Writer) bool {
 	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok {

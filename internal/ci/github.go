@@ -245,7 +245,7 @@ func (g *GitHub) fileBehind(w io.Writer) string {
 // file is a command file.
 func (g *GitHub) file(name string) commandFile { return commandFile{name, g.get(name)} }
 
-// ErrMultiline is what a value with a line break is refused with.
+// ErrMultiline is the error for an output with a line break.
 var ErrMultiline = errors.New("a value with a line break cannot be handed over")
 
 // ErrInvalidText refuses a value that the CI system would read as another one:
@@ -271,7 +271,7 @@ const recordKey = "lease"
 const maxState = 120 << 10
 
 // Record implements [Platform]. The runner reads the file when the step ends and
-// removes it before the next one: nobody would read a record in a new file.
+// removes it before the next one: a record in a new file would not be read.
 func (g *GitHub) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err

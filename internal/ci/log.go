@@ -22,7 +22,7 @@ type Log struct {
 	debug    bool
 }
 
-// writer renders a line for one platform. Text is clean.
+// writer writes lines as one platform needs them. Their text is clean.
 type writer interface {
 	line(text string)
 	debug(text string)
@@ -39,7 +39,7 @@ const (
 	failure
 )
 
-// Infof says something in one or more lines.
+// Infof writes one or more lines.
 func (l *Log) Infof(format string, args ...any) {
 	l.do(func() {
 		for line := range strings.Lines(l.clean(fmt.Sprintf(format, args...))) {
@@ -48,18 +48,18 @@ func (l *Log) Infof(format string, args ...any) {
 	})
 }
 
-// Debugf says what only somebody who looks for a fault wants to know.
+// Debugf writes to the log if debugging is on.
 func (l *Log) Debugf(format string, args ...any) {
 	if l.debug {
 		l.do(func() { l.write.debug(l.clean(fmt.Sprintf(format, args...))) })
 	}
 }
 
-// Notice, Warning and Error say what the reader of the job should see.
+// Notice and Warning write an annotation that the CI system shows with the job.
 func (l *Log) Notice(title, text string)  { l.annotate(notice, title, text) }
 func (l *Log) Warning(title, text string) { l.annotate(warning, title, text) }
 
-// Error says what failed and, on a line of its own, what to change.
+// Error is an annotation of an error, with its hint on a line of its own.
 func (l *Log) Error(title string, err error) { l.annotate(failure, title, Explain(err)) }
 
 // Explain is an error with its hint on a line of its own.
@@ -97,14 +97,14 @@ func annotation(text string, line func(string)) string {
 	return text
 }
 
-// Group folds what is said until the returned function is called.
+// Group folds the lines that are written until the returned function is called.
 func (l *Log) Group(title string) (end func()) {
 	l.do(func() { l.write.group(sanitize.Line(l.clean(title), 200)) })
 	return sync.OnceFunc(func() { l.do(l.write.endGroup) })
 }
 
-// do runs f alone. A log that cannot be written is no reason to stop: what must
-// not get lost is written by other means.
+// do runs f alone. It ignores errors: a log that cannot be written is no reason to
+// stop, and outputs and records are not written through it.
 func (l *Log) do(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +137,7 @@ func (l *Log) Redact(text string) string {
 
 func (l *Log) clean(text string) string { return sanitize.NoCommands(l.redactor.Redact(text)) }
 
-// contained runs f and returns its panic as an error: go-githubactions panics
+// recoverPanic runs f and returns its panic as an error: go-githubactions panics
 // where it cannot write.
 func recoverPanic(f func()) (err error) {
 	defer func() {

@@ -12,26 +12,26 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// recordFile keeps the record of a lease where another step of the same job
-// finds it: a line without a secret. Whoever makes the file has the lease, and
-// has it until somebody else writes there. So a mint that outlives its step (an
-// agent that cancels a step tells the shell, not what the shell runs) learns
-// before it sends its request that the lease was ended.
+// recordFile keeps the record of a lease, a line without a secret, where another step
+// of the same job finds it. The process that creates the file holds the lease until
+// another one writes to the file. So a mint that outlives its step learns that the
+// lease was ended before it sends its request. (An agent that cancels a step stops the
+// shell, not the programs that the shell started.)
 type recordFile struct {
 	path string // empty: there is none
 	last string // what this process wrote last
 }
 
-// errEnded is what a process is told that has the lease no more.
+// errEnded is the error of a process that no longer holds the lease.
 var errEnded = errors.New("another process has ended this lease in the meantime")
 
-// errLost is the error of a record that is not found again where it was written.
+// errLost is the error of a record that cannot be read back.
 var errLost = errors.New("the record is not there after it was written")
 
 // maxRecord bounds what is read, in bytes.
 const maxRecord = 64 << 10
 
-// begin takes away what an earlier lease of the same name left.
+// begin removes the record of an earlier lease of the same name.
 func (r *recordFile) begin() error {
 	if r.path == "" {
 		return nil
@@ -101,8 +101,8 @@ func (r *recordFile) replace(line string) error {
 	return r.written(line)
 }
 
-// close makes the file, unless it is there, and returns what it says; nothing
-// if it cannot be read. It is not known where there is no folder to make it in.
+// close creates the file unless it exists, and returns its record, which is empty if
+// it cannot be read. Known is false where there is no folder for it.
 func (r *recordFile) close(line string) (recorded string, known bool) {
 	if r.path == "" {
 		return "", false
@@ -134,7 +134,7 @@ func (r *recordFile) read() string {
 	return strings.TrimSuffix(string(text), "\n")
 }
 
-// newFile makes a file that everybody can read: the agent and other steps can be
+// newFile creates a file that all users can read: the agent and other steps may run as
 // other users.
 func newFile(dir, pattern, text string) (name string, err error) {
 	f, err := os.CreateTemp(dir, pattern)

@@ -1,5 +1,5 @@
-// Package cli is the commands: a file a command. Each is one straight walk:
-// read the settings, find the platform, do the work, say how it ended.
+// Package cli is the command line, with a file for each command: it reads the
+// settings, does the work and reports the result.
 package cli
 
 import (
@@ -38,8 +38,8 @@ const (
 // its time is up: within 5 seconds it is gone, with cleaning up and a word of it.
 const ShutdownTimeout = lease.Cleanup - 100*time.Millisecond
 
-// World is every side effect that the program has, but for the network and the
-// files that the settings name.
+// System is every side effect of the program, except the network and the files that
+// the settings name.
 type System struct {
 	Args      []string // Args[0] is the program's name, as in [os.Args]
 	LookupEnv func(string) (string, bool)
@@ -73,8 +73,8 @@ func Run(ctx context.Context, w System) int {
 	}
 	if c.platform.Info().ActionInputs {
 		if input, _ := c.LookupEnv("INPUT_COMMAND"); input != "" && input != string(settings.Mint) {
-			// As mint does, so that no other step can plant a record for the post
-			// step. Nothing is minted if it cannot be written.
+			// As in mint, so that no other step can plant a record for the post step.
+			// A record that cannot be written is no error: nothing is minted.
 			_ = c.platform.Record(lease.Record{Stage: lease.Started}.String())
 		}
 		var err error
@@ -91,7 +91,7 @@ func Run(ctx context.Context, w System) int {
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if c.out.failed != nil && c.status == exitOK { // cobra's own commands do not say so
+	if c.out.failed != nil && c.status == exitOK { // cobra's own commands do not report it
 		return c.failed(root.Name(), fmt.Errorf("write to standard output: %w", c.out.failed))
 	}
 	if err != nil {
@@ -101,8 +101,8 @@ func Run(ctx context.Context, w System) int {
 	return c.status
 }
 
-// unknownTopic finds fault with what cobra's own commands would take in silence:
-// help for a command that there is not, completion for another shell.
+// unknownTopic is the error for arguments that cobra's own commands ignore: help for
+// a command that does not exist, completion for another shell.
 func unknownTopic(root *cobra.Command, args []string) error {
 	if len(args) > 1 && args[0] == "--" {
 		return errUnknownCommand
@@ -139,7 +139,7 @@ type app struct {
 	status               int
 }
 
-// bound gives what follows a bound of its own. Zero: none.
+// bound limits how long the program may still run. Zero removes the limit.
 func (c *app) bound(d time.Duration) {
 	if c.unbound != nil {
 		c.unbound()
@@ -159,9 +159,8 @@ func (c *app) options(json bool) ci.Options {
 	return ci.Options{LookupEnv: c.LookupEnv, Stdout: stdout, Stderr: stderr, Random: c.Random, JSON: json, Host: c.Host, Previous: c.platform}
 }
 
-// keep keeps a credential out of the log. Where all that is left to do is to
-// revoke, a mask that cannot be written is no reason not to: nor can anything
-// else be written there.
+// mask keeps a credential out of the log. Where only revoking is left to do, a mask
+// that cannot be written is no error: nothing else can be written to the log either.
 func (c *app) mask(v secret.Value) error {
 	if err := c.platform.Mask(v); err != nil && (!c.ending.Load() || errors.Is(err, ci.ErrTooShort)) {
 		return err
@@ -169,7 +168,7 @@ func (c *app) mask(v secret.Value) error {
 	return nil
 }
 
-// aloud says on standard error what the log did not take.
+// fallbackToStderr writes to standard error what could not be written to the log.
 func (c *app) fallbackToStderr(text string) {
 	if c.platform.Info().CI && c.log.failed.Load() {
 		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Redact(text)), "\n", "\n  "))
@@ -290,14 +289,14 @@ func (p *printer) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// printed says so if what the caller asked for could not be written.
+// printed reports that the output of a command could not be written.
 func (c *app) printed(command string, err error) {
 	if err != nil {
 		c.status = c.failed(command, err)
 	}
 }
 
-// within bounds ctx by the setting timeout.
+// withTimeout limits ctx by the setting timeout.
 func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, timeout, hint.Add(
 		fmt.Errorf("not done within %s", timeout), "if the services are just slow, give timeout a longer duration"))

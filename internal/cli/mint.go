@@ -194,8 +194,8 @@ func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// anotherMayBeMade warns of a request to mint that may still take effect, where
-// no later process looks for the PAT.
+// anotherMayBeMade warns of a request to mint that may still take effect where no
+// later process looks for the PAT.
 func (c *app) anotherMayBeMade(name string) {
 	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", name))
 }
