@@ -1,4 +1,4 @@
-// Package assertion gets the JWT by which the CI system vouches for a job.
+// Package assertion gets the JWT by which a CI system attests the identity of a job.
 package assertion
 
 import (
@@ -14,18 +14,18 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Source gets a fresh assertion with every call. A call makes one attempt;
-// whether to make another is for the caller to decide, see httpclient.Retryable.
+// Source returns a new assertion with every call. A call makes one attempt; the
+// caller decides about retries, see [httpclient.Retryable].
 type Source interface {
 	Assertion(context.Context) (secret.Value, error)
 }
 
-// maxLength bounds an assertion, in bytes. GitHub's are about 2 KiB.
+// maxLength limits an assertion, in bytes. GitHub's have about 2 KiB.
 const maxLength = 64 << 10
 
-// Claims are the parts of an assertion that a federated credential in Entra is
-// matched against. They are not secret. Each is exactly what the assertion says,
-// whatever characters that has: show it with sanitize.Exact.
+// Claims are the parts of an assertion that Entra compares with a federated
+// credential. They are not secret. They can contain any characters: print them with
+// sanitize.Exact.
 type Claims struct {
 	Issuer         string
 	Subject        string
@@ -33,11 +33,11 @@ type Claims struct {
 	JobWorkflowRef string // GitHub only
 }
 
-// ErrNotJWT is what [Parse] returns for anything but a JWT.
+// ErrNotJWT is the error of [Parse] and [Decode] for a text that is not a JWT.
 var ErrNotJWT = errors.New("not a JWT (three base64url parts, the first two JSON)")
 
-// Parse reads an assertion's claims (RFC 7519). It verifies nothing: that is
-// for Entra to do.
+// Parse reads the claims of an assertion (RFC 7519). It does not verify the signature:
+// Entra does.
 func Parse(v secret.Value) (Claims, error) {
 	var payload struct {
 		Issuer         any `json:"iss"`
@@ -56,8 +56,8 @@ func Parse(v secret.Value) (Claims, error) {
 	}, nil
 }
 
-// Decode reads the claims of a JWT into payload, as [json.Unmarshal] does. What
-// is none gives [ErrNotJWT]. It verifies nothing.
+// Decode reads the claims of a JWT into payload, as [json.Unmarshal] does. The error is
+// [ErrNotJWT]. It does not verify the signature.
 func Decode(v secret.Value, payload any) error {
 	parts := strings.Split(v.Reveal(), ".")
 	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
@@ -73,7 +73,8 @@ func Decode(v secret.Value, payload any) error {
 	return nil
 }
 
-// Text is a claim that should be a string, or a list of them, as it is.
+// Text returns a claim that is a string or a list of strings, the latter separated by
+// ", ". Other types give "".
 func Text(claim any) string {
 	switch c := claim.(type) {
 	case string:
@@ -90,16 +91,16 @@ func Text(claim any) string {
 	return ""
 }
 
-// describe says why the CI system's own token is none.
+// describe explains why newAssertion refuses a CI system's request token.
 func describe(err error) string {
 	if errors.Is(err, ErrNotJWT) {
-		return "it cannot go into a header"
+		return "it cannot be sent in a header"
 	}
 	return err.Error()
 }
 
-// newAssertion makes a secret of what a source brought, if it can be one: a header
-// value cannot hold white space, and nothing that long is an assertion.
+// newAssertion returns text without surrounding white space as a secret. It fails if
+// the text is empty, too short, too long, or cannot be sent in a header.
 func newAssertion(text string) (secret.Value, error) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -117,8 +118,8 @@ func newAssertion(text string) (secret.Value, error) {
 
 var errEmpty = errors.New("it is empty")
 
-// unusableError makes the error of an answer whose assertion is none. One that is
-// missing may be there the next time.
+// unusableError returns the error of an answer without a valid assertion. If it is
+// missing, the next attempt may get one.
 func unusableError(doing string, resp *http.Response, why error, sent secret.Value) error {
 	e := httpclient.StatusError(doing, resp, fmt.Sprintf("no assertion in the answer: %v", why), sent)
 	if errors.Is(why, errEmpty) {

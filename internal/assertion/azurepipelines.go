@@ -13,8 +13,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// AzurePipelines asks Azure Pipelines for the OIDC token of a service
-// connection, as in
+// AzurePipelines requests the OIDC token of a service connection from Azure Pipelines:
 // https://learn.microsoft.com/rest/api/azure/devops/distributedtask/oidctoken/create
 type AzurePipelines struct {
 	HTTP              *http.Client
@@ -45,7 +44,7 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	req.Header.Set("Authorization", "Bearer "+a.Token.Reveal())
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json")
-	// Without it whoever is not signed in is sent to a page for people.
+	// Otherwise an unauthenticated request is redirected to a sign-in page.
 	req.Header.Set("X-TFS-FedAuthRedirect", "Suppress")
 	resp, err := a.HTTP.Do(req)
 	if err != nil {
@@ -72,18 +71,18 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	return v, nil
 }
 
-// refused explains a refusal: an error of Azure DevOps' in one of the forms that
-// it has for them, or its sign-in page.
+// refused returns the error of a refusal: an error of Azure DevOps, or its sign-in
+// page.
 func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	said := httpclient.ReadAnswer(resp.Header, body, a.Token)
 	e := said.StatusError(askingPipelines, resp)
-	// A 203 is Azure DevOps' sign-in page, too.
+	// A 203 is Azure DevOps' sign-in page.
 	if resp.StatusCode/100 == 2 && httpclient.NoContent(body) {
 		e = httpclient.NoContentError(askingPipelines, resp, body, "an assertion", a.Token)
 	}
 	e.Name = "Azure Pipelines"
 	text := strings.ToLower(said.Message)
-	switch { // the first is an answer since March 2026, whose status nobody has published
+	switch { // the first is an answer since March 2026 whose status is undocumented
 	case strings.Contains(text, "explicit reference to service connection"):
 		e.Advice = "a task of this stage must name the service connection " + a.ServiceConnection +
 			" in one of its inputs, as AzureCLI@2 does in azureSubscription; a task that never runs (condition: false) is enough"
@@ -102,12 +101,12 @@ func (a *AzurePipelines) refused(resp *http.Response, body []byte) error {
 	return e
 }
 
-// Available reports whether Azure Pipelines can vouch for the job: nil, or why
-// not and what to change.
+// Available returns nil if Azure Pipelines offers the job an assertion. Otherwise the
+// error has a hint what to change.
 func (a *AzurePipelines) Available() error {
 	const (
 		mapping = "add to the step: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }"
-		given   = "Azure DevOps Services sets SYSTEM_OIDCREQUESTURI in every step; where azdo-pat runs in a container that the step starts, hand it through"
+		given   = "Azure DevOps Services sets SYSTEM_OIDCREQUESTURI in every step; if azdo-pat runs in a container that the step starts, pass it on"
 	)
 	switch {
 	case a.URL == "" && a.Token.IsZero():
@@ -115,10 +114,10 @@ func (a *AzurePipelines) Available() error {
 	case a.URL == "":
 		return hint.Add(errors.New("no OIDC token for this step of Azure Pipelines: SYSTEM_OIDCREQUESTURI is not set"), given)
 	case a.Token.IsZero():
-		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines hands it to a script only where it is mapped"), mapping)
+		return hint.Add(errors.New("SYSTEM_ACCESSTOKEN is not set: Azure Pipelines gives it to a script only if it is mapped"), mapping)
 	}
 	if _, err := newAssertion(a.Token.Reveal()); err != nil {
-		return errors.New("SYSTEM_ACCESSTOKEN is none: " + describe(err))
+		return errors.New("SYSTEM_ACCESSTOKEN is not a token: " + describe(err))
 	}
 	return nil
 }

@@ -166,10 +166,10 @@ func TestPipelinesAvailable(t *testing.T) {
 	}{
 		"both":      {AzurePipelines{URL: "https://x", Token: secret.New("token")}, "", ""},
 		"no token":  {AzurePipelines{URL: "https://x"}, "SYSTEM_ACCESSTOKEN is not set", mapping},
-		"no URL":    {AzurePipelines{Token: secret.New("token")}, "SYSTEM_OIDCREQUESTURI is not set", "hand it through"},
+		"no URL":    {AzurePipelines{Token: secret.New("token")}, "SYSTEM_OIDCREQUESTURI is not set", "pass it on"},
 		"neither":   {AzurePipelines{}, "SYSTEM_OIDCREQUESTURI and SYSTEM_ACCESSTOKEN are not set", mapping},
-		"too short": {AzurePipelines{URL: "https://x", Token: secret.New("abc")}, "SYSTEM_ACCESSTOKEN is none: it has fewer than 4 characters", ""},
-		"two lines": {AzurePipelines{URL: "https://x", Token: secret.New("some\nthing")}, "cannot go into a header", ""},
+		"too short": {AzurePipelines{URL: "https://x", Token: secret.New("abc")}, "SYSTEM_ACCESSTOKEN is not a token: it has fewer than 4 characters", ""},
+		"two lines": {AzurePipelines{URL: "https://x", Token: secret.New("some\nthing")}, "cannot be sent in a header", ""},
 	} {
 		err := tc.a.Available()
 		if (err == nil) != (tc.err == "") {

@@ -12,11 +12,11 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// File reads the assertion from a file that the CI system keeps fresh, such as
-// a projected service account token of Kubernetes.
+// File reads the assertion from a file that the CI system keeps up to date, such as a
+// projected service account token of Kubernetes.
 type File struct{ Path string }
 
-// longestFile leaves room for a line break behind the longest assertion.
+// longestFile is the longest assertion with a line break.
 const longestFile = maxLength + 2
 
 // Assertion implements [Source].
@@ -26,7 +26,7 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 		err  error
 	}
 	done := make(chan read, 1)
-	go func() { // opening a pipe waits for its writer, however long
+	go func() { // opening a named pipe waits for its writer without a limit
 		text, err := f.read()
 		done <- read{text, err}
 	}()
@@ -44,7 +44,7 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 		err = errors.New("the file is too large for a token")
 	}
 	if err == nil {
-		// Whatever else the file holds is not for Entra to see.
+		// Do not send other contents of the file to Entra.
 		_, err = Parse(v)
 	}
 	if errors.Is(err, ErrNotJWT) {

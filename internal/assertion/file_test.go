@@ -52,7 +52,7 @@ func TestNoTokenInTheFile(t *testing.T) {
 		"two tokens":       {someJWT + "\n" + someJWT, "it holds a line break or another control character"},
 		"NUL":              {someJWT + "\x00", "it holds a line break or another control character"},
 		"byte order mark":  {"\ufeff" + someJWT, "it starts with a byte order mark"},
-		"UTF-16":           {"\xff\xfee\x00y\x00J\x00", "it is no UTF-8 text (UTF-16, perhaps)"},
+		"UTF-16":           {"\xff\xfee\x00y\x00J\x00", "it is not UTF-8 text (perhaps UTF-16)"},
 		"quotes":           {`"` + someJWT + `"`, "it is in quotes"},
 		"Bearer":           {"Bearer " + someJWT, `it starts with "Bearer "`},
 		"invisible":        {someJWT + "\u200b", `it holds the invisible character \u200b`},

@@ -13,7 +13,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// GitHub asks GitHub's OIDC endpoint, as in
+// GitHub requests the OIDC token of a job from GitHub:
 // https://docs.github.com/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
 type GitHub struct {
 	HTTP     *http.Client
@@ -69,8 +69,8 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	return v, nil
 }
 
-// refused explains a refusal. Right after a job's start the endpoint can say
-// that the job is pending: that passes.
+// refused returns the error of a refusal. Right after a job's start the endpoint may
+// answer that the job is pending, which is temporary.
 func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, g.Token)
 	e := a.StatusError(askingGitHub, resp)
@@ -82,12 +82,12 @@ func (g *GitHub) refused(resp *http.Response, body []byte) error {
 	return e
 }
 
-// Available reports whether GitHub can vouch for the job: nil, or why not and
-// what to change.
+// Available returns nil if GitHub offers the job an assertion. Otherwise the error may
+// have a hint what to change.
 func (g *GitHub) Available() error {
 	if g.URL != "" && !g.Token.IsZero() {
 		if _, err := newAssertion(g.Token.Reveal()); err != nil {
-			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is none: " + describe(err))
+			return errors.New("ACTIONS_ID_TOKEN_REQUEST_TOKEN is not a token: " + describe(err))
 		}
 		return nil
 	}

@@ -8,9 +8,9 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// AgentUser is the user account of an agent identity, reached in three
-// requests: the blueprint vouches for the agent, the agent for itself, and both
-// for the user.
+// AgentUser is the user account of an agent identity. It takes three requests: a
+// token of the blueprint for the agent, a token of the agent, and with both of them
+// a token of the user.
 // https://learn.microsoft.com/entra/agent-id/identity-platform/agent-user-oauth-flow
 type AgentUser struct {
 	Blueprint string // client id of the agent identity blueprint
@@ -30,7 +30,7 @@ func (a *AgentUser) token(ctx context.Context, e *endpoint, assertion secret.Val
 		return answer{}, err
 	}
 	// Microsoft's protocol page also sends requested_token_use=on_behalf_of. Its
-	// how-to page does without it, and so does this program.
+	// how-to page does not, and it works without.
 	user := url.Values{
 		"grant_type":                         {"user_fic"},
 		"user_federated_identity_credential": {t2.access.Reveal()},

@@ -3,9 +3,8 @@
 // platform, {authority-host}/{tenant}/oauth2/v2.0/token:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 //
-// Each identity is a file: agentuser.go, refreshtoken.go, password.go. The
-// requests are made by golang.org/x/oauth2/clientcredentials, which makes
-// exactly these and no other.
+// Each identity has a file: agentuser.go, refreshtoken.go, password.go. The requests
+// are made by golang.org/x/oauth2/clientcredentials, which sends nothing else.
 package entra
 
 import (
@@ -31,18 +30,18 @@ import (
 )
 
 const (
-	// AzureDevOps is the application id of Azure DevOps in every tenant. The
-	// scope asks for what was consented: vso.pats and vso.pats_manage.
+	// The GUID is the application id of Azure DevOps in every tenant. The scope
+	// requests what was consented: vso.pats and vso.pats_manage.
 	azureDevOpsScope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 	exchangeScope    = "api://AzureADTokenExchange/.default"
 	jwtBearer        = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-	// maxBody bounds, in bytes, what is read of one answer. The library makes
-	// values of all that is in it, which take many times the room.
+	// maxBody limits an answer, in bytes. The library decodes all of it, which uses
+	// many times as much memory.
 	maxBody = 256 << 10
 )
 
-// tooLarge is what an answer of more than maxBody bytes ends with.
+// tooLarge is the error of an answer of more than maxBody bytes.
 type tooLarge struct{}
 
 func (tooLarge) Error() string        { return "the answer is larger than 256 KiB" }
@@ -51,50 +50,48 @@ func (tooLarge) Is(target error) bool { return target == httpclient.ErrTooLarge 
 // Token is a delegated access token for Azure DevOps.
 type Token struct {
 	Access secret.Value
-	// Refresh is the refresh token that Entra gave instead of the one it was
-	// asked with; the old one stays valid for its own 90 days. Zero: none.
+	// Refresh is the refresh token that replaces the one that was sent, which stays
+	// valid for its own 90 days. Zero: none.
 	Refresh secret.Value
 }
 
-// Credentials is an identity: it makes the requests that lead from an
-// assertion to the user's token.
+// Credentials is an identity: it exchanges an assertion for the user's token.
 type Credentials interface {
 	token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error)
 }
 
-// Exchange is one way from a job to a user's token.
+// Exchange gets a user's token for a job.
 type Exchange struct {
 	HTTP          *http.Client
 	AuthorityHost string // without a slash at the end
-	// Tenant is a GUID or a domain. Empty: Discover is asked, at the same time
-	// as Source is asked for the assertion.
+	// Tenant is a GUID or a domain. Empty: Discover finds it, while Source gets the
+	// assertion.
 	Tenant      string
 	Discover    func(context.Context) (string, error)
 	Source      assertion.Source
 	Credentials Credentials
-	// Claims is the JSON that a claims challenge demands of the user's token.
-	// Empty: none.
+	// Claims is the JSON of a claims challenge, to be sent with the request for the
+	// user's token. Empty: none.
 	Claims string
-	// Mask is called with every credential as soon as it is there, so that it
-	// can be masked before anything else happens.
+	// Mask is called with every credential as soon as it is received, so that it is
+	// masked before anything else happens. Its error ends the exchange.
 	Mask func(secret.Value) error
-	// Step, if not nil, is told of every request when it is over.
+	// OnRequest, if not nil, is called after every request.
 	OnRequest func(Request)
 	Log       httpclient.Log
 	Now       func() time.Time
 }
 
-// Step is one request to the token endpoint and what became of it.
+// Request is one request to the token endpoint and its result.
 type Request struct {
-	Name   string // what was asked for, as in [Error.Leg]
-	Client string // the client id that asked
+	Name   string // what was requested, as in [Error.Step]
+	Client string // the client id of the request
 	Took   time.Duration
-	Err    error // nil: the token is there
+	Err    error // nil: there is a token
 }
 
-// Token makes the exchange, with a fresh assertion for every attempt, until it
-// succeeds or fails in a way that will not pass. A refusal is an [*Error] with
-// the claims of what was presented.
+// Token gets the user's token. It retries temporary failures, with a new assertion
+// for every attempt. A refusal by Entra is an [*Error] with the assertion's claims.
 func (x *Exchange) Token(ctx context.Context) (Token, error) {
 	var t Token
 	err := httpclient.Retry(ctx, x.Log, "the exchange with Entra", func(ctx context.Context) (err error) {
@@ -121,7 +118,7 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 	return Token{Access: got.access, Refresh: got.refresh}, nil
 }
 
-// vouch gets the assertion and, where it is not known, the tenant.
+// fetchAssertion gets the assertion and, if it is unknown, the tenant.
 func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -154,15 +151,15 @@ func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 // endpoint is the token endpoint during one attempt.
 type endpoint struct{ *Exchange }
 
-// answer is what the endpoint gave for one request.
+// answer has the tokens of one answer. refresh may be zero.
 type answer struct{ access, refresh secret.Value }
 
-// ask makes one request. Params beyond client_id, client_assertion_type and
-// client_assertion are the grant's own.
-func (e *endpoint) ask(ctx context.Context, leg, client string, jwt secret.Value, scope string, params url.Values) (_ answer, err error) {
+// ask makes one request for a token with scope. step describes it for errors, client
+// is the client id, and params has the parameters of the grant.
+func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Value, scope string, params url.Values) (_ answer, err error) {
 	if e.OnRequest != nil {
 		start := e.Now()
-		defer func() { e.OnRequest(Request{leg, client, e.Now().Sub(start), err}) }()
+		defer func() { e.OnRequest(Request{step, client, e.Now().Sub(start), err}) }()
 	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", jwt.Reveal())
@@ -180,15 +177,15 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, jwt secret.Value
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: seen, CheckRedirect: e.HTTP.CheckRedirect})
 	token, err := config.Token(ctx)
 	if err != nil {
-		return answer{}, e.failed(leg, client, params, seen, err)
+		return answer{}, e.failed(step, client, params, seen, err)
 	}
 	got := answer{access: secret.New(token.AccessToken)}
-	// The library repeats the refresh token that was sent where none came back.
+	// The library returns the refresh token that was sent if the answer has none.
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
 	}
 	if got.access.TooShort() || got.refresh.TooShort() {
-		return answer{}, e.failed(leg, client, params, seen, errTooShort)
+		return answer{}, e.failed(step, client, params, seen, errTooShort)
 	}
 	for _, v := range []secret.Value{got.access, got.refresh} {
 		if err := e.Mask(v); err != nil {
@@ -196,11 +193,12 @@ func (e *endpoint) ask(ctx context.Context, leg, client string, jwt secret.Value
 		}
 	}
 	if !printable(token.AccessToken) {
-		return answer{}, e.failed(leg, client, params, seen, errUnusable)
+		return answer{}, e.failed(step, client, params, seen, errUnusable)
 	}
 	return got, nil
 }
 
+// printable reports whether a token can be sent in a header: ASCII without spaces.
 func printable(token string) bool {
 	for _, r := range token {
 		if r <= ' ' || r > '~' {
@@ -218,11 +216,11 @@ func (e *endpoint) host() string {
 	return u.Host
 }
 
-// witness sees an answer before the library does, and reads it to its end: the
-// library would not tell an answer that broke off from one without a token.
+// responseRecorder reads an answer to its end before the library does. The library
+// would report an incomplete answer as one without a token.
 type responseRecorder struct {
 	next   http.RoundTripper
-	answer *http.Response // nil: none, or not all of it
+	answer *http.Response // nil: there was no complete answer
 	body   []byte         // of answer
 }
 
@@ -234,8 +232,8 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err == nil && len(body) > maxBody {
-		// Of a refusal the status decides. Cut off, the body could end with half a
-		// credential.
+		// The status is enough for a refusal. A truncated body could end with half of
+		// a credential.
 		if body = nil; resp.StatusCode/100 == 2 {
 			err = tooLarge{}
 		}
@@ -249,9 +247,8 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// normalize makes of an answer in JSON one that the library reads: without a byte
-// order mark, with the content type that it has, and with a whole number of
-// seconds, where a server wrote 3599.0.
+// normalize changes a JSON answer so that the library accepts it: without a byte order
+// mark, with the content type of JSON, and with whole seconds instead of 3599.0.
 func normalize(resp *http.Response, body []byte) []byte {
 	bare := httpclient.Bare(body)
 	var fields map[string]json.RawMessage
@@ -270,4 +267,5 @@ func normalize(resp *http.Response, body []byte) []byte {
 	return bare
 }
 
+// stepName returns the [Error.Step] of request n of an agent user.
 func stepName(what string, n int) string { return fmt.Sprintf("%s (request %d of 3)", what, n) }

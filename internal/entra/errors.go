@@ -23,24 +23,25 @@ import (
 // Error is Entra's refusal of one request.
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 type Error struct {
-	Step   string // what was asked for
-	Client string // the client id that asked
+	Step   string // what was requested, as in "redeem the refresh token"
+	Client string // the client id of the request
 	Host   string
 	Status int
-	// OAuth is the error of RFC 6749, such as invalid_grant.
+	// OAuth is the error of RFC 6749, section 5.2, such as invalid_grant.
 	OAuth string
 	// Codes are the AADSTS numbers.
 	Codes []int
-	// Description is the first sentence of what Entra said, made harmless.
+	// Description is Entra's description without its ids, as one line without
+	// credentials.
 	Description string
-	// Correlation and Trace are what Microsoft's support asks for.
+	// Correlation and Trace are ids that Microsoft's support needs.
 	Correlation, Trace string
-	// Support has further ids of the answer's headers, as one line.
+	// Support lists further ids, from the answer's headers.
 	Support string
-	// Suberror says more than OAuth, such as consent_required.
+	// Suberror is more specific than OAuth, such as consent_required.
 	Suberror string
 	After    time.Duration
-	// Presented is what the job presented; zero where it could not be read.
+	// Presented are the claims of the job's assertion; zero if it cannot be read.
 	Presented assertion.Claims
 }
 
@@ -68,17 +69,17 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Retryable reports whether it may work the next time: by the status, by the error
-// of the protocol, or by a code.
+// Retryable reports whether a retry may succeed, by the status, the OAuth error, or an
+// AADSTS code.
 func (e *Error) Retryable() bool {
 	return httpclient.RetryableStatus(e.Status) || e.OAuth == "temporarily_unavailable" || e.OAuth == "server_error" ||
 		e.is(transientCodes...) || e.is(codeLoop)
 }
 
-// Service names the service for people.
+// Service returns the name of the service.
 func (e *Error) Service() string { return "Microsoft Entra" }
 
-// Wait is how long to wait before the next attempt.
+// Wait returns how long to wait before the next attempt.
 func (e *Error) Wait() time.Duration {
 	if e.is(codeLoop) {
 		return max(e.After, loopPause)
@@ -86,7 +87,7 @@ func (e *Error) Wait() time.Duration {
 	return e.After
 }
 
-// transientCodes are the codes of faults that pass.
+// transientCodes are the AADSTS codes of temporary faults.
 var transientCodes = []int{
 	90033, 90024, 50033, 90055,
 	90006,  // an external server could not be reached
@@ -94,58 +95,58 @@ var transientCodes = []int{
 	90090,  // Microsoft Graph
 	50087,  // strong authentication is out of order
 	50166,  // the claims provider is throttled
-	90091,  // a federated token could not be had
+	90091,  // a federated token could not be obtained
 	501621, // a timeout of the claims provider
 }
 
-// codeLoop says that the same client asked too often; to ask again within
-// loopPause makes it last.
+// codeLoop means that the client sent too many requests. Another one within loopPause
+// prolongs the block.
 const (
 	codeLoop  = 50196
 	loopPause = time.Minute
 )
 
-// CredentialMismatch reports whether the application has no federated credential
-// that matches what the job presented.
+// CredentialMismatch reports whether no federated credential of the application
+// matches the job's assertion.
 func (e *Error) CredentialMismatch() bool {
 	return e.is(700211, 700212, 700213, 7002138, 70021, 70025, 700223) ||
 		len(e.Codes) == 0 && strings.Contains(strings.ToLower(e.Description), "federated identity")
 }
 
-// errTooShort is the error of an answer whose token is too short to be one.
+// errTooShort is the error of an answer whose token is too short to be masked.
 var errTooShort = fmt.Errorf("it has fewer than %d characters", secret.MinLength)
 
-// errUnusable is the error of an answer whose token no header could hold.
+// errUnusable is the error of an answer whose token cannot be sent in a header.
 var errUnusable = errors.New("the token has characters that no token has")
 
-// failed makes an error of what the library returned for a request and the
-// answer to it, if there was one. Nothing of the request, and of the answer only
-// bounded lines, gets into it.
-func (e *endpoint) failed(leg, client string, params url.Values, seen *responseRecorder, err error) error {
+// failed returns the error of a request, given the library's error and the answer, if
+// there was one. It contains nothing of the request, and only lines of bounded length
+// of the answer.
+func (e *endpoint) failed(step, client string, params url.Values, seen *responseRecorder, err error) error {
 	resp, body := seen.answer, seen.body
 	if resp == nil {
-		return httpclient.TransportError(leg, e.host(), err)
+		return httpclient.TransportError(step, e.host(), err)
 	}
 	secrets := credentialsIn(params)
 	said := httpclient.ReadAnswer(resp.Header, body, secrets...)
 	const advice = "check authority-host, and proxies in between"
 	switch {
 	case resp.StatusCode/100 == 3:
-		r := said.StatusError(leg, resp)
+		r := said.StatusError(step, resp)
 		if r.Advice == "" {
 			r.Advice = advice
 		}
 		return r
 	case resp.StatusCode/100 == 2 && !said.JSON && !isForm(resp.Header):
-		r := httpclient.NoContentError(leg, resp, body, "a token", secrets...)
+		r := httpclient.NoContentError(step, resp, body, "a token", secrets...)
 		r.Advice = advice
 		return r
 	case said.HTML:
-		r := httpclient.StatusError(leg, resp, said.Message+" instead of Entra's answer")
+		r := httpclient.StatusError(step, resp, said.Message+" instead of Entra's answer")
 		r.Name, r.Support, r.Advice = "Microsoft Entra", said.Support, advice
 		return r
 	}
-	out := &Error{Step: leg, Client: client, Host: e.host(), Status: resp.StatusCode,
+	out := &Error{Step: step, Client: client, Host: e.host(), Status: resp.StatusCode,
 		After: httpclient.RetryAfter(resp.Header, e.Now())}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
@@ -163,13 +164,14 @@ func (e *endpoint) failed(leg, client string, params url.Values, seen *responseR
 	return out
 }
 
-// isForm reports whether an answer is one of the forms that the library reads.
+// isForm reports whether an answer has one of the two other content types that the
+// library reads.
 func isForm(h http.Header) bool {
 	mediaType, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return mediaType == "application/x-www-form-urlencoded" || mediaType == "text/plain"
 }
 
-// withoutIDs removes the ids that an error has said already.
+// withoutIDs removes the ids in said from the list of [httpclient.SupportIDs].
 func withoutIDs(support string, said ...string) string {
 	ids := strings.Split(support, ", ")
 	return strings.Join(slices.DeleteFunc(ids, func(id string) bool {
@@ -178,7 +180,7 @@ func withoutIDs(support string, said ...string) string {
 	}), ", ")
 }
 
-// credentialsIn are the credentials in a request.
+// credentialsIn returns the credentials in the parameters of a request.
 func credentialsIn(params url.Values) []secret.Value {
 	var list []secret.Value
 	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
@@ -245,7 +247,7 @@ func (e *Error) addCode(n float64) {
 	}
 }
 
-// maxCodes bounds how many codes of a refusal are read.
+// maxCodes limits the AADSTS codes that are read.
 const maxCodes = 16
 
 var codeInText = regexp.MustCompile(`\bAADSTS([0-9]{1,9})\b`)

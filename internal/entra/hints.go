@@ -8,8 +8,8 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// Hint says what to change: by the first code that is known, or else by the
-// suberror or the error of the protocol.
+// Hint returns what the user can change, or "". It depends on the first known code,
+// otherwise on the suberror or the OAuth error.
 func (e *Error) Hint() string {
 	for _, c := range e.Codes {
 		if say, ok := hints[c]; ok {
@@ -19,7 +19,7 @@ func (e *Error) Hint() string {
 	switch {
 	case strings.Contains(e.Description, "AgentIdentity_"):
 		return agents(e)
-	case e.Retryable(): // there is nothing to change
+	case e.Retryable(): // nothing to change
 		return ""
 	case otherHints[e.Suberror] != nil:
 		return otherHints[e.Suberror](e)
@@ -29,7 +29,7 @@ func (e *Error) Hint() string {
 	return ""
 }
 
-// otherHints are for refusals without a known code, by suberror and error:
+// otherHints are the hints for refusals without a known code, by suberror and error:
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 var otherHints = map[string]func(*Error) string{
 	"basic_action": factor, "additional_action": factor, "interaction_required": factor, "login_required": factor,
@@ -56,7 +56,7 @@ var (
 	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no)")
 )
 
-// hints is what to tell the user for an AADSTS code.
+// hints are the hints by AADSTS code.
 var hints = map[int]func(*Error) string{
 	700213: (*Error).noMatch, 7002138: (*Error).noMatch, 70021: (*Error).noMatch,
 	700211: func(e *Error) string {

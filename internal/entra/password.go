@@ -7,8 +7,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Password is a service account, reached with its password. It cannot work
-// where the account needs a second factor; Microsoft advises against it.
+// Password is a service account that signs in with its password. It fails if the
+// account needs a second factor. Microsoft advises against it.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth-ropc
 type Password struct {
 	Client   string

@@ -7,8 +7,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// RefreshToken is a service account, reached with a refresh token that it once
-// gave to the application. Without the job's assertion the token is useless.
+// RefreshToken is a service account that signed in once and left a refresh token to
+// the application. The token is useless without the job's assertion.
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow#refresh-the-access-token
 type RefreshToken struct {
 	Client string

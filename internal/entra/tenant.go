@@ -17,8 +17,8 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// Organization asks Azure DevOps in which tenant an organization is. The answer
-// to somebody who is not signed in tells it, as
+// Organization finds the tenant of an organization. Azure DevOps sends it to a request
+// without credentials:
 //
 //	WWW-Authenticate: Bearer authorization_uri=https://login.microsoftonline.com/TENANT
 //	X-VSS-ResourceTenant: TENANT
@@ -28,8 +28,8 @@ type Organization struct {
 	Name    string
 }
 
-// ErrNowhere is the cause of an error that says that there is no such
-// organization, or none in a tenant: what is asked of it will fail too.
+// ErrNoTenant is the cause if the organization does not exist or is in no tenant. All
+// other requests to it will fail too.
 var ErrNoTenant = errors.New("the organization is nowhere")
 
 const askingTenant = "ask the organization for its tenant"
@@ -42,7 +42,8 @@ var (
 // noTenant is what Azure DevOps sends for an organization without a tenant.
 var noTenant = uuid.Nil.String()
 
-// Tenant makes one attempt.
+// Tenant returns the tenant's GUID in lower case. It makes one attempt. The error is a
+// [*httpclient.Error], unless the URL is invalid.
 func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.BaseURL+"/"+url.PathEscape(o.Name), nil)
 	if err != nil {
@@ -54,7 +55,7 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 		return "", httpclient.TransportError(askingTenant, req.URL.Host, err)
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body) // the header decides; the body only explains
+	body, _ := io.ReadAll(resp.Body) // only the headers matter; the body may explain an error
 	said := httpclient.ReadAnswer(resp.Header, body)
 
 	tenant := tenantOf(resp.Header)
@@ -66,8 +67,8 @@ func (o *Organization) Tenant(ctx context.Context) (string, error) {
 	switch {
 	case tenant != "" && tenant != noTenant:
 		return tenant, nil
-	// A misspelt organization needs no connection to Entra, even where the answer
-	// names a tenant of zeros.
+	// The hint for a misspelt organization is not to connect it to Entra, even if the
+	// answer names a tenant of zeros.
 	case resp.StatusCode == http.StatusNotFound, resp.StatusCode >= 400 && resp.StatusCode < 500 && notThere.MatchString(said.Message):
 		e.Err = ErrNoTenant
 		e.Detail, e.Advice = "there is no organization "+sanitize.Line(o.Name, 60), "check organization, or set tenant-id"
@@ -100,9 +101,9 @@ func tenantOfSignIn(location string) string {
 	return id.String()
 }
 
-// tenantOf finds the tenant in the headers of an answer: that of the challenge, or
-// else X-VSS-ResourceTenant. Each may come in several lines or as a list, and with
-// zeros beside the tenant; only where there is nothing else are zeros the result.
+// tenantOf returns the tenant in the headers of an answer, or "": from the challenge,
+// otherwise from X-VSS-ResourceTenant. Each may have several lines, be a list, and
+// contain a GUID of zeros, which is the result only if there is no other.
 func tenantOf(h http.Header) string {
 	var found []string
 	for _, line := range h.Values("WWW-Authenticate") {

@@ -1,4 +1,4 @@
-// Package github asks GitHub's REST API whether a workflow run is over:
+// Package githubapi asks GitHub's REST API whether a workflow run has completed:
 // https://docs.github.com/rest/actions/workflow-runs#get-a-workflow-run-attempt
 package githubapi
 
@@ -26,49 +26,49 @@ type Run struct {
 	ID, Attempt string
 }
 
-// String names the run as GitHub's pages do.
+// String returns a description, as in "run 12.1 of OWNER/REPO".
 func (r Run) String() string { return "run " + r.ID + "." + r.Attempt + " of " + r.Repository }
 
-// What an error of [Client.Over] is, if it is a refusal.
+// The causes of refusals, see [Client.Completed].
 var (
-	// ErrCredentials: the token is not taken, so that no question is answered.
+	// ErrCredentials: the token is not accepted for any request.
 	ErrCredentials = errors.New("bad credentials")
 	// ErrForbidden: the token may not read the runs of this repository.
 	ErrForbidden = errors.New("forbidden")
-	// ErrNotFound: there is no such run, or the token may not read it; GitHub
-	// does not tell which.
+	// ErrNotFound: there is no such run, or the token may not read it. GitHub does
+	// not distinguish the two.
 	ErrNotFound = errors.New("not found")
-	// ErrMoved: the repository has another name now, or GitHub another address.
+	// ErrMoved: the repository has been renamed, or GitHub has another URL.
 	ErrMoved = errors.New("moved")
-	// ErrLimited: GitHub wants to be left alone, for [httpclient.Error.After].
+	// ErrLimited: GitHub asks to wait for [httpclient.Error].RetryAfter.
 	ErrLimited = errors.New("rate limit")
 )
 
-// Client asks in the name of a token. It is safe for concurrent use.
+// Client sends requests with one token. It is safe for concurrent use.
 type Client struct {
 	// HTTP sends the requests; it must not follow redirects.
 	HTTP *http.Client
 	// BaseURL is https://api.github.com, or https://HOST/api/v3 of a GitHub
 	// Enterprise Server; without a slash at the end.
 	BaseURL string
-	// Token needs to read the actions of the repositories that are asked about.
+	// Token needs the permission to read the actions of the repositories.
 	Token     secret.Value
 	UserAgent string
 	Now       func() time.Time
 }
 
-// apiVersion is the version of the API whose documentation was read.
+// apiVersion is the API version that this package was written for.
 const apiVersion = "2022-11-28"
 
-// secondaryLimitWait is how long GitHub wants to be left alone at least when it limits
-// without saying for how long:
+// secondaryLimitWait is the shortest wait after a rate limit answer that does not say
+// how long to wait:
 // https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
 const secondaryLimitWait = time.Minute
 
 var limitText = regexp.MustCompile(`(?i)\brate limit\b|\babuse detection\b`)
 
-// Over reports whether a run attempt is completed. It sends one request. An
-// error is a [*httpclient.Error]; errors.Is tells refusals apart.
+// Completed reports whether a run attempt has completed. It sends one request. The
+// error is a [*httpclient.Error]; errors.Is distinguishes refusals.
 func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 	doing := "ask GitHub about " + run.String()
 	owner, name, _ := strings.Cut(run.Repository, "/")
@@ -86,7 +86,7 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 	if err != nil {
 		e := httpclient.TransportError(doing, req.URL.Host, err)
 		var throttled *httpclient.Throttled
-		if errors.As(err, &throttled) { // by an answer to an earlier question
+		if errors.As(err, &throttled) { // by the answer to an earlier request
 			e.Err = errors.Join(ErrLimited, e.Err)
 		}
 		return false, e
@@ -116,7 +116,7 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 	return answer.Status == "completed", nil
 }
 
-// refused explains a refusal.
+// refused returns the error of a refusal.
 func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, c.Token)
 	e := a.StatusError(doing, resp)
@@ -125,10 +125,10 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	switch s := resp.StatusCode; {
 	case limited:
 		e.Err, e.RetryAfter, e.Transient = ErrLimited, wait, true
-		e.Advice = "GitHub limits how many questions a token may ask in an hour; without an answer older-than decides"
+		e.Advice = "GitHub limits the requests of a token in an hour; without an answer older-than decides"
 	case s == http.StatusUnauthorized:
 		e.Err = ErrCredentials
-		e.Advice = "check github-token (also read from GITHUB_TOKEN): GitHub does not take it"
+		e.Advice = "check github-token (also read from GITHUB_TOKEN): GitHub does not accept it"
 	case s == http.StatusForbidden:
 		e.Err = ErrForbidden
 		e.Advice = "give github-token the permission to read actions there; in a workflow: permissions: { actions: read }"
@@ -136,13 +136,13 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 		e.Err = ErrNotFound
 	case s >= 300 && s <= 399:
 		e.Err = ErrMoved
-		e.Advice = "the repository may have another name now; its leases carry the old one"
+		e.Advice = "the repository may have been renamed; its leases have the old name"
 	}
 	return e
 }
 
-// rateLimit reports whether an answer is that of a rate limit, and for how long
-// GitHub wants to be left alone.
+// rateLimit reports whether an answer is that of a rate limit, and how long GitHub asks
+// to wait.
 func (c *Client) rateLimit(resp *http.Response, message string) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusTooManyRequests {
 		return 0, false

@@ -1,7 +1,7 @@
-// Package hint attaches to an error what its reader can change.
+// Package hint attaches to an error what the user can change.
 //
-// An error says what was being done, to whom and what came back; a hint is the
-// line after it that says what to do about it.
+// An error describes what was being done, to whom, and what came back. A hint is the
+// line after it that describes what to do about it.
 package hint
 
 import "errors"
@@ -22,7 +22,7 @@ func Add(err error, hint string) error {
 	return &hinted{err, hint}
 }
 
-// Of returns the outermost hint of err's chain, or "".
+// Of returns the outermost hint in err's chain, or "".
 func Of(err error) string {
 	var h interface{ Hint() string }
 	if errors.As(err, &h) {

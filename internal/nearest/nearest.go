@@ -1,10 +1,10 @@
-// Package nearest finds the name that a misspelt one was meant to be.
+// Package nearest finds the name that is most similar to a misspelt one.
 package nearest
 
 import "strings"
 
-// Distance is how many letters must be changed, added or taken away to make b of
-// a, byte by byte.
+// Distance returns the number of bytes that must be changed, added or removed to turn a
+// into b (Levenshtein distance).
 func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -25,11 +25,11 @@ func Distance(a, b string) int {
 	return row[len(b)]
 }
 
-// maxLength is the length of a name beyond which it is like none.
+// maxLength is the longest name that is compared. A longer one resembles none.
 const maxLength = 64
 
-// Name returns the one of names that is nearest to a misspelt one, and whether it
-// is near enough to be what was meant. An abbreviation is near: org, token-url.
+// Name returns the name in names that is nearest to a misspelt one, and whether it is
+// near enough to be what was meant. An abbreviation, such as org, is near.
 func Name(misspelt string, names []string) (name string, near bool) {
 	plain := strings.NewReplacer("-", "", "_", "").Replace
 	given := plain(strings.ToLower(misspelt))

@@ -1,5 +1,5 @@
-// Package outside makes text that a server or a caller wrote harmless before
-// it is shown: one line, no control characters, bounded in length.
+// Package sanitize prepares untrusted text for printing: one line of bounded length
+// without control characters.
 package sanitize
 
 import (
@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// Exact returns text for one line of a log, so that a reader can copy all of it.
-// It is text itself where a log can show every character; otherwise a JSON
-// string in double quotes that escapes the others. Neither form has "##" in it,
-// so it cannot become a logging command within a line.
+// Exact returns text for one line of a log, so that a reader can copy it exactly. It
+// is unchanged if a log can show every character; otherwise it is a JSON string that
+// escapes the others. Neither contains "##", so it cannot become a logging command
+// within a line.
 func Exact(text string) string {
 	if !NeedsEscape(text) {
 		return text
@@ -44,13 +44,13 @@ func NeedsEscape(text string) bool {
 		strings.Contains(text, "##") || strings.ContainsFunc(text, func(r rune) bool { return !showable(r) })
 }
 
-// showable reports whether a reader sees a character, and a log leaves it alone.
+// showable reports whether a character is visible and a log does not change it.
 func showable(r rune) bool {
 	return unicode.IsPrint(r) && r != unicode.ReplacementChar && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// JSON returns JSON text that means the same and cannot become a logging command:
-// what a log cannot show is escaped, and so is a "#" after another.
+// JSON returns equivalent JSON text that cannot become a logging command: it escapes
+// characters that a log cannot show, and a "#" after another.
 func JSON(text []byte) []byte {
 	var b bytes.Buffer
 	last := rune(0)
@@ -65,7 +65,7 @@ func JSON(text []byte) []byte {
 	return b.Bytes()
 }
 
-// Escape is a character as JSON escapes it.
+// Escape returns a character as a JSON escape sequence, such as \u200b.
 func Escape(r rune) string {
 	if r > 0xFFFF {
 		r -= 0x10000
@@ -74,10 +74,10 @@ func Escape(r rune) string {
 	return fmt.Sprintf(`\u%04x`, r)
 }
 
-// Line returns text as one line of at most limit runes. Control characters,
-// line and paragraph separators, invisible format characters (which can turn
-// the direction of what follows) and invalid UTF-8 become spaces, runs of
-// white space become one. What is cut off is marked with "…".
+// Line returns text as one line of at most limit runes. Control characters, line and
+// paragraph separators, invisible format characters (which can reverse the direction
+// of text) and invalid UTF-8 become spaces. Runs of white space become one space. A
+// shortened text ends with "…".
 func Line(text string, limit int) string {
 	var b strings.Builder
 	count, space := 0, false
@@ -104,7 +104,7 @@ func Line(text string, limit int) string {
 	return b.String()
 }
 
-// cut makes room for the mark that says something is missing.
+// cut shortens a line to limit runes, the last of which is "…".
 func cut(line string, limit int) string {
 	if limit <= 0 {
 		return ""
@@ -116,15 +116,15 @@ func cut(line string, limit int) string {
 	return strings.TrimRight(string(runes), " ") + "…"
 }
 
-// Invisible reports whether a character shows nothing of itself, or looks like
-// a space without being one.
+// Invisible reports whether a character is invisible, or looks like a space without
+// being one.
 func Invisible(r rune) bool {
 	return !showable(r) || r == '\u2800'
 }
 
-// Quote returns text as a Go string literal in which every invisible character
-// is escaped, as in "\u200b". With ascii every character beyond ASCII is: where
-// only ASCII is allowed, one of these may look like an allowed one.
+// Quote returns text as a Go string literal in which every invisible character is
+// escaped, as in "\u200b". With ascii, all characters outside ASCII are escaped: they
+// may look like ASCII characters.
 func Quote(text string, ascii bool) string {
 	if ascii {
 		return strconv.QuoteToASCII(text)
@@ -145,8 +145,8 @@ func Quote(text string, ascii bool) string {
 	return b.String()
 }
 
-// LowerASCII is strings.ToLower for ASCII alone: letters of other scripts can have
-// an ASCII letter for their lower case, and a name with them is another name.
+// LowerASCII is strings.ToLower for ASCII only. Some letters of other scripts have an
+// ASCII letter as their lower case, but a name with them is a different name.
 func LowerASCII(text string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {

@@ -10,18 +10,18 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// MinLength is the length, in characters, from which on a value can be a
-// credential. A mask of a shorter one would hide every such letter of the log.
+// MinLength is the shortest length of a credential, in characters. Masking a shorter
+// value would replace common parts of words in the log.
 const MinLength = 4
 
-// TooShort reports whether a value is shorter than [MinLength]. White space
-// around it does not count: CI systems trim what they mask.
+// TooShort reports whether a value is shorter than [MinLength]. Surrounding white space
+// does not count, because CI systems trim what they mask.
 func (v Value) TooShort() bool {
 	return !v.IsZero() && utf8.RuneCountInString(strings.TrimSpace(v.Reveal())) < MinLength
 }
 
-// Fault says what is wrong with a token: a slip in copying or storing it, of which
-// the service that gets it would only say that it is wrong. Empty: nothing.
+// Fault describes a mistake in copying or storing a token, as in "holds white space",
+// or returns "". The service would only answer that the token is invalid.
 func (v Value) Fault() string {
 	text := v.Reveal()
 	if fault := v.PasswordFault(); fault != "" || text == "" {
@@ -53,7 +53,7 @@ func (v Value) PasswordFault() string {
 	case strings.HasPrefix(text, "\ufeff"):
 		return "starts with a byte order mark"
 	case !utf8.ValidString(text):
-		return "is no UTF-8 text (UTF-16, perhaps)"
+		return "is not UTF-8 text (perhaps UTF-16)"
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return "holds a line break or another control character"
 	case v.TooShort():
@@ -70,10 +70,9 @@ func (v Value) PasswordFault() string {
 	return ""
 }
 
-// Resembles reports whether a text that is no credential by its place looks like
-// one, so that it must not be repeated. It is a guess, and errs on the safe side:
-// a long word of letters and digits, or one with letters of both cases and
-// digits, that is no GUID.
+// Resembles reports whether a text that is not meant to be a credential looks like one
+// and so must not be repeated. It is a guess on the safe side: a word that is not a
+// GUID and is long, or has digits and letters of both cases.
 func Resembles(text string) bool {
 	words := strings.FieldsFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || strings.ContainsRune(`,;:/?#&@"'()<>{}`, r)
@@ -86,8 +85,8 @@ func Resembles(text string) bool {
 	return false
 }
 
-// longWord is the length from which on a word of letters and digits is taken for
-// a credential, and longText that from which on any word is.
+// A word of letters and digits of longWord characters or more looks like a credential,
+// and so does any word of longText characters or more.
 const (
 	longWord = 16
 	longText = 40

@@ -1,8 +1,8 @@
 // Package secret holds credentials so that they cannot be printed by accident.
 //
-// A [Value] prints as "***" with every verb of fmt, in JSON, in slog and
-// wherever else it is formatted; only [Value.Reveal] gives the text out, and a
-// search for that word finds every place that does.
+// A [Value] prints as "***" with every verb of fmt, in JSON, in slog and in any other
+// format. Only [Value.Reveal] returns the text, so a search for its name finds every
+// use.
 package secret
 
 import (
@@ -12,7 +12,7 @@ import (
 	"log/slog"
 )
 
-// redacted is what stands for a secret wherever one is printed.
+// redacted is printed instead of a secret.
 const redacted = "***"
 
 // Value is a credential. The zero value is the absent credential.
@@ -21,7 +21,7 @@ const redacted = "***"
 // field as an address, where it would print a string as it is.
 type Value struct{ text *string }
 
-// New makes a secret of text. An empty text makes the zero value.
+// New returns text as a secret. An empty text gives the zero value.
 func New(text string) Value {
 	if text == "" {
 		return Value{}
@@ -29,8 +29,8 @@ func New(text string) Value {
 	return Value{text: &text}
 }
 
-// Reveal returns the text. Call it only to send the credential to the one who
-// is meant to have it, or to mask it.
+// Reveal returns the text. Call it only to send the credential to its recipient, or to
+// mask it.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""
@@ -49,7 +49,7 @@ func (v Value) String() string {
 	return redacted
 }
 
-// Format implements [fmt.Formatter], so that no verb reaches the text.
+// Format implements [fmt.Formatter], so that no verb prints the text.
 func (v Value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, v.String()) }
 
 // MarshalText implements [encoding.TextMarshaler].

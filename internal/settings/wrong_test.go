@@ -381,7 +381,7 @@ func TestSlipsInStoringASecret(t *testing.T) {
 		quotes = "is in quotes; store it again as it was issued"
 		bearer = `starts with "Bearer "; store it again as it was issued`
 		space  = "holds white space; store it again as it was issued"
-		utf16  = "is no UTF-8 text (UTF-16, perhaps); store it again as it was issued"
+		utf16  = "is not UTF-8 text (perhaps UTF-16); store it again as it was issued"
 		short  = "is too short for a credential (fewer than 4 characters); store it again as it was issued"
 		letter = "holds a character that no token has; store it again as it was issued"
 	)
