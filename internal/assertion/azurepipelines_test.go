@@ -30,7 +30,7 @@ func pipelines(t testing.TB, answer http.HandlerFunc) *AzurePipelines {
 }
 
 // The request is what Microsoft documents: POST without a body, the access token
-// as bearer, and no sign-in page for who is refused.
+// as bearer, and no redirect to a sign-in page.
 func TestPipelinesRequest(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -86,7 +86,7 @@ func TestPipelinesRefusals(t *testing.T) {
 		"empty":            {saying(200, ""), "answered 200 OK: the answer is empty where an assertion was due", "", true},
 		"half":             {saying(200, `{"oidcToken":"eyJ`), "answered 200 OK: the answer is JSON of another form, or cut off, where an assertion was due", "", true},
 		"anonymous":        {saying(500, `{"message":"TF400813: Resource not available for anonymous access. Client authentication required."}`), "answered 500 Internal Server Error: TF400813: Resource not available for anonymous access. Client authentication required.", signIn, false},
-		"nobody":           {saying(403, "", "X-TFS-ServiceError: TF400813%3A+The+user+%27%27+is+not+authorized"), "answered 403 Forbidden: TF400813: The user '' is not authorized", signIn, false},
+		"empty user":       {saying(403, "", "X-TFS-ServiceError: TF400813%3A+The+user+%27%27+is+not+authorized"), "answered 403 Forbidden: TF400813: The user '' is not authorized", signIn, false},
 		"policy":           {saying(403, "\xef\xbb\xbf"+`{"message":"VS403463: blocked"}`), "answered 403 Forbidden: VS403463: blocked", "a Conditional Access policy", false},
 		"policy, a page":   {saying(200, "<html><title>VS403463: blocked</title>", html), `answered 200 OK: the answer is an HTML page titled "VS403463: blocked" where an assertion was due`, "a Conditional Access policy", false},
 		"challenge":        {saying(401, "", `Www-Authenticate: Bearer error="insufficient_claims", claims="e30="`), "answered 401 Unauthorized: insufficient_claims", "the token was revoked", false},
@@ -112,7 +112,7 @@ func TestPipelinesRefusals(t *testing.T) {
 	}
 }
 
-// Guards promise 7, and an endpoint that says back what it was given.
+// Guards promise 7: an endpoint may return the credential that it received.
 func TestPipelinesAccessTokenStaysHere(t *testing.T) {
 	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
@@ -138,7 +138,7 @@ func TestPipelinesAccessTokenStaysHere(t *testing.T) {
 	}
 }
 
-// No answer, and half of one, can be better the next time.
+// A missing or incomplete answer is retryable.
 func TestPipelinesNoAnswer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
@@ -156,7 +156,7 @@ func TestPipelinesNoAnswer(t *testing.T) {
 	}
 }
 
-// What is missing is named, with the line that is to be added to the step.
+// The error names what is missing, and the line to add to the step.
 func TestPipelinesAvailable(t *testing.T) {
 	t.Parallel()
 	const mapping = "env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }"

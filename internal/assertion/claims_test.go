@@ -9,7 +9,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// jwt makes a token of a header and a payload.
+// jwt returns a token with a header and a payload.
 func jwt(header, payload string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload)) + ".c2ln"
 }
@@ -82,7 +82,7 @@ func TestNotJWT(t *testing.T) {
 	}
 }
 
-// Padding is not allowed in a JWT, but does no harm to who only looks.
+// Padding is not allowed in a JWT, but is accepted for reading the claims.
 func TestParsePadded(t *testing.T) {
 	t.Parallel()
 	text := base64.URLEncoding.EncodeToString([]byte(`{"alg":"x"}`)) + "." + base64.URLEncoding.EncodeToString([]byte(`{"sub":"a b"}`)) + ".c2ln"
@@ -98,7 +98,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("..")
 	f.Add(jwt(`{"a":`, `{}`) + strings.Repeat("=", 9))
 	f.Fuzz(func(t *testing.T, text string) {
-		// Both as a token, and as what is inside one.
+		// As a token, and as the payload of one.
 		for _, token := range []string{text, jwt(`{}`, text), jwt(text, `{}`)} {
 			c, err := Parse(secret.New(token))
 			if err != nil && (!errors.Is(err, ErrNotJWT) || c != (Claims{})) {

@@ -14,7 +14,7 @@ import (
 
 func TestFile(t *testing.T) {
 	t.Parallel()
-	// The largest, which no token of this world comes near.
+	// The largest allowed.
 	largest := someJWT + strings.Repeat("x", maxLength-len(someJWT))
 	for name, text := range map[string]string{
 		"as it is":     someJWT,
@@ -38,8 +38,8 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// What is no token does not go to Entra, and does not come up in the error: it
-// may be another secret.
+// Contents that are not a token may be another secret: they are neither sent to Entra
+// nor shown in the error.
 func TestNoTokenInTheFile(t *testing.T) {
 	t.Parallel()
 	const notJWT = "not a JWT (three base64url parts, the first two JSON)"
@@ -94,7 +94,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// The file is read each time: the CI system keeps it fresh.
+// The file is read each time, because the CI system updates it.
 func TestFileIsReadEachTime(t *testing.T) {
 	t.Parallel()
 	f := &File{filepath.Join(t.TempDir(), "token")}

@@ -23,8 +23,8 @@ const (
 	usual        = "api://AzureADTokenExchange"
 )
 
-// endpoint starts an OIDC endpoint and returns a job's way to ask it, over the
-// program's own client.
+// endpoint starts an OIDC endpoint and returns a source for it with the program's own
+// client.
 func endpoint(t testing.TB, answer http.HandlerFunc) *GitHub {
 	t.Helper()
 	server := httptest.NewServer(answer)
@@ -37,7 +37,7 @@ func endpoint(t testing.TB, answer http.HandlerFunc) *GitHub {
 	return &GitHub{HTTP: client, URL: server.URL + "/idtoken/run-7?api-version=2.0", Token: secret.New(requestToken), Audience: usual}
 }
 
-// saying answers with a status, a body and headers ("Name: value").
+// saying returns a handler with a fixed status, body and headers ("Name: value").
 func saying(status int, body string, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -93,7 +93,7 @@ func TestGitHubRequest(t *testing.T) {
 	}
 }
 
-// Each call asks anew: assertions live for minutes.
+// Each call sends a request, because assertions are valid for minutes.
 func TestGitHubIsAskedEachTime(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32
@@ -176,8 +176,7 @@ func TestGitHubRefusals(t *testing.T) {
 	})
 }
 
-// White space around a value is no part of it, and the largest is as good as
-// any.
+// Surrounding white space is removed, and the largest allowed value is accepted.
 func TestGitHubAnswers(t *testing.T) {
 	t.Parallel()
 	largest := strings.Repeat("a", 64<<10)
@@ -194,7 +193,7 @@ func TestGitHubAnswers(t *testing.T) {
 	}
 }
 
-// Guards promise 7: the request token goes to nobody but the endpoint.
+// Guards promise 7: the request token is sent only to the endpoint.
 func TestGitHubRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -214,8 +213,7 @@ func TestGitHubRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// Guards against an endpoint, or a proxy before it, that says back what it was
-// given: the request token is in no error.
+// The request token is in no error, even if the endpoint or a proxy returns it.
 func TestGitHubErrorsHoldNoToken(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 401, 403, 404, 500, 503} {
@@ -233,7 +231,7 @@ func TestGitHubErrorsHoldNoToken(t *testing.T) {
 	if _, err := g.Assertion(t.Context()); err == nil || !strings.HasSuffix(err.Error(), ": none") {
 		t.Error(err)
 	}
-	// A URL of the runner's may hold more than its host, too.
+	// The runner's URL may contain secrets, too.
 	for _, u := range []string{"http://127.0.0.1:1/" + requestToken + "?t=" + requestToken, "http://u:" + requestToken + "@127.0.0.1:1/", "http://127.0.0.1:x/" + requestToken, ":" + requestToken, "http://\x00" + requestToken} {
 		g := endpoint(t, saying(200, "{}"))
 		g.URL = u
@@ -243,7 +241,7 @@ func TestGitHubErrorsHoldNoToken(t *testing.T) {
 	}
 }
 
-// ofAll is all that a log would show of an error.
+// ofAll returns everything that a log would show of an error.
 func ofAll(err error) string { return err.Error() + "\n" + hint.Of(err) }
 
 func TestGitHubURL(t *testing.T) {
@@ -257,7 +255,7 @@ func TestGitHubURL(t *testing.T) {
 	}
 }
 
-// No answer, and half of one, can be better the next time.
+// A missing or incomplete answer is retryable.
 func TestGitHubNoAnswer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
@@ -275,7 +273,7 @@ func TestGitHubNoAnswer(t *testing.T) {
 	}
 }
 
-// Told to stop, the program does not wait for an answer.
+// Cancelling ends the wait for an answer.
 func TestGitHubIsInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// Guards against a pipe that nobody writes to, and one that somebody holds open:
-// opening and reading them wait for ever, but the caller does not.
+// Opening a pipe without a writer, or reading one that stays open, never returns. The
+// caller still returns when its context ends.
 func TestPipe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "pipe")
@@ -36,7 +36,7 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// A pipe that is written to and closed is as good as a file, such as the shell's
+// A pipe that is written to and closed works like a file, such as the shell's
 // <(command).
 func TestPipeWithAToken(t *testing.T) {
 	t.Parallel()

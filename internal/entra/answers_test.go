@@ -13,7 +13,7 @@ import (
 )
 
 // testdata/answers.json has answers of token endpoints from the test suites of
-// golang.org/x/oauth2 and Microsoft's MSAL, and what is to be read from them.
+// golang.org/x/oauth2 and Microsoft's MSAL, with the expected results.
 func TestAnswersOfTokenEndpoints(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/answers.json")
@@ -69,7 +69,7 @@ func TestAnswersOfTokenEndpoints(t *testing.T) {
 	}
 }
 
-// Entra that asks for a pause gets it, and no question within seconds.
+// A wait that Entra asks for is observed.
 func TestLoopIsGivenAPause(t *testing.T) {
 	t.Parallel()
 	inBubble(t, "loop", func(t *testing.T) {

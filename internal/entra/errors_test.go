@@ -21,8 +21,8 @@ var claims = assertion.Claims{
 	Audience: "api://AzureADTokenExchange", JobWorkflowRef: "contoso/app/.github/workflows/ci.yml@refs/heads/main",
 }
 
-// An error says what was being done, for whom, what came back, and what to give
-// to Microsoft's support.
+// An error has what was being done, for which client, what came back, and the ids for
+// Microsoft's support.
 func TestError(t *testing.T) {
 	t.Parallel()
 	html := map[string]string{"Content-Type": "text/html; charset=utf-8"}
@@ -59,7 +59,7 @@ func TestError(t *testing.T) {
 			err:   "login.test answered 400: AADSTS: x", hint: "vso.pats_manage", Error: &Error{Status: 400, Codes: []int{65001}},
 		},
 		{
-			// One field of another type used to hide all the others.
+			// One field of another type must not hide the others.
 			name:  "codes that are no list",
 			reply: reply{status: 400, body: map[string]any{"error": "invalid_grant", "error_description": "AADSTS50126: Wrong.", "error_codes": "50126"}},
 			err:   "login.test answered 400: invalid_grant: AADSTS50126: Wrong.", hint: "password",
@@ -107,7 +107,7 @@ func TestError(t *testing.T) {
 			err: "login.test answered 400: the answer is not Entra's", Error: &Error{Status: 400}},
 
 		{name: "a page", reply: reply{status: 403, header: html, body: "<h1>Blocked</h1>"}, err: "login.test answered 403 Forbidden: an HTML page instead of Entra's answer", hint: "authority-host"},
-		// It used to be an answer without a token, with no word of what it was.
+		// The error must describe the unexpected answer.
 		{name: "a page with a good status", reply: reply{status: 200, header: html, body: "<h1>Sign in</h1>"}, err: "login.test answered 200 OK: the answer is an HTML page where a token was due (4 attempts)", hint: "authority-host"},
 		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200 OK: the answer is empty where a token was due (4 attempts)", hint: "authority-host"},
 		{name: "half an answer", reply: reply{status: 200, body: `{"access_token":"eyJ`}, err: "login.test answered 200 OK: the answer is JSON of another form, or cut off, where a token was due (4 attempts)", hint: "authority-host"},
@@ -168,7 +168,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-// inBubble runs a subtest in which waiting takes no time.
+// inBubble runs a subtest in a synctest bubble, where waiting takes no time.
 func inBubble(t *testing.T, name string, test func(*testing.T)) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
@@ -176,8 +176,7 @@ func inBubble(t *testing.T, name string, test func(*testing.T)) {
 	})
 }
 
-// Whichever request is refused, it is the job's assertion that a federated
-// credential must match.
+// Whichever request is refused, Presented has the claims of the job's assertion.
 func TestPresentedClaims(t *testing.T) {
 	t.Parallel()
 	for leg, want := range map[int]string{
@@ -199,9 +198,8 @@ func TestPresentedClaims(t *testing.T) {
 	}
 }
 
-// A server that sends back what it got, in every place that it has, must not
-// get it into an error: cut to the length of an error, a credential can no
-// longer be recognized and replaced by what does that for the log.
+// A server may return the credentials that it received. They must not be in an error,
+// because the log cannot recognize and redact a shortened credential.
 func TestEchoedCredentials(t *testing.T) {
 	t.Parallel()
 	form := func(a asked) string {
@@ -282,8 +280,8 @@ func TestEchoedCredentials(t *testing.T) {
 	}
 }
 
-// FuzzError looks for a refusal whose error is not one bounded line, or that
-// says something of what was sent.
+// FuzzError checks that an error is one line of bounded length without the credentials
+// that were sent.
 func FuzzError(f *testing.F) {
 	f.Add([]byte(`{"error":"invalid_grant","error_description":"AADSTS50126: x\r\nTrace ID: y","error_codes":[50126],"trace_id":"a","correlation_id":"b"}`))
 	f.Add([]byte(`{"error_description":"AADSTS99999999999999999999: x"}`))

@@ -19,7 +19,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// The people and things of every test here.
+// The values that all tests here use.
 const (
 	authority  = "https://login.test"
 	tenantID   = "11111111-2222-3333-4444-555555555555"
@@ -48,7 +48,7 @@ var (
 	}
 )
 
-// asked is one request as the server saw it.
+// asked is one request that the server received.
 type asked struct {
 	method, url string
 	header      http.Header
@@ -56,7 +56,7 @@ type asked struct {
 	at          time.Time
 }
 
-// reply is what the server says to it.
+// reply is the server's answer to it.
 type reply struct {
 	status int
 	header map[string]string
@@ -64,9 +64,9 @@ type reply struct {
 	err    error
 }
 
-// entra is the token endpoint, without a network so that time can pass in a
-// bubble. It checks what holds for every request: that each credential in it
-// was told to Keep before, and that it went nowhere else.
+// entra is the token endpoint, without a network so that a bubble's time can pass. It
+// checks of every request that Mask was called with each credential before, and that
+// it has the right URL.
 type entra struct {
 	t      *testing.T
 	answer func(n int, r asked) reply // n counts from 1
@@ -78,7 +78,7 @@ type entra struct {
 	unread int // answers that were not closed
 }
 
-// body is that of an answer; it tells when it is closed.
+// body is the body of an answer and records when it is closed.
 type body struct {
 	io.Reader
 	*entra
@@ -158,7 +158,7 @@ func (e *entra) Infof(format string, args ...any) {
 	e.log = append(e.log, fmt.Sprintf(format, args...))
 }
 
-// source makes a fresh assertion with every call.
+// source returns a new assertion with every call.
 type source struct {
 	mu    sync.Mutex
 	made  int
@@ -190,7 +190,7 @@ func opaque(name string, n int) string {
 	return fmt.Sprintf("%s-%d.", name, n) + strings.Repeat(name+"_", 500)
 }
 
-// token is the answer to request n that everybody hopes for.
+// token is the successful answer to request n.
 func token(n int) reply {
 	return reply{status: 200, body: map[string]any{"token_type": "Bearer", "expires_in": 3599, "access_token": opaque("access", n)}}
 }
@@ -208,7 +208,7 @@ func aadsts(code int) reply {
 	return refusal(400, "invalid_grant", fmt.Sprintf("AADSTS%d: It is so.", code), code)
 }
 
-// newExchange is an exchange with that server.
+// newExchange returns an exchange with that server.
 func newExchange(t *testing.T, credentials Credentials, answer func(int, asked) reply) (*Exchange, *entra) {
 	e := &entra{t: t, answer: answer}
 	t.Cleanup(func() {
@@ -225,13 +225,13 @@ func newExchange(t *testing.T, credentials Credentials, answer func(int, asked) 
 	}, e
 }
 
-// What the body of an answer can end with instead of its end.
+// Errors that the body of an answer can end with.
 var (
 	brokenOff = io.ErrUnexpectedEOF
 	tooSlow   = context.DeadlineExceeded
 )
 
-// leaks returns the credential of which a part is in text.
+// leaks returns a credential of which a part is in text, or "".
 func leaks(text string, credentials ...string) string {
 	const part = 12
 	for _, c := range credentials {

@@ -9,8 +9,7 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// What to tell the user, by Entra's code: a part of it for every code that the
-// documents name.
+// A part of the hint for every documented code.
 func TestHints(t *testing.T) {
 	t.Parallel()
 	for says, codes := range map[string][]int{
@@ -80,8 +79,8 @@ func TestHintOfSeveralCodes(t *testing.T) {
 	}
 }
 
-// Values to copy into a federated credential help only where the credential is at
-// fault, not where an account, a consent or a tenant is.
+// The values for a federated credential are shown only if the credential is the cause,
+// not for a wrong account, consent or tenant.
 func TestCredentialMismatch(t *testing.T) {
 	t.Parallel()
 	credential := []int{700211, 700212, 700213, 7002138, 70021, 70025, 700223}
@@ -97,7 +96,7 @@ func TestCredentialMismatch(t *testing.T) {
 	}
 }
 
-// A code that passes needs no hint, for nobody has to change anything.
+// A temporary fault has no hint, because there is nothing to change.
 func TestCodesThatPass(t *testing.T) {
 	t.Parallel()
 	want := []int{50033, 50087, 50166, 90006, 90012, 90024, 90033, 90055, 90090, 90091, 501621}

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Who looks over the shoulder sees each request when it is over, up to the one
-// that was refused.
+// OnRequest is called after each request, up to the one that was refused.
 func TestLegs(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{

@@ -16,8 +16,8 @@ import (
 	"azdo-pat/internal/httpclient"
 )
 
-// The requests to the letter: these fields and no others, in this order, and
-// nothing else is sent.
+// The exact requests: these fields and no others, in this order, and nothing else is
+// sent.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	t1, t2 := opaque("access", 1), opaque("access", 2)
@@ -74,7 +74,7 @@ func TestRequests(t *testing.T) {
 				t.Errorf("the token of another request: %.20s…", got.Access.Reveal())
 			}
 			if !got.Refresh.IsZero() {
-				t.Error("a refresh token that nobody gave")
+				t.Error("an unexpected refresh token")
 			}
 			if len(server.asked) != len(tc.forms) {
 				t.Fatalf("%d requests, want %d", len(server.asked), len(tc.forms))
@@ -117,7 +117,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A tenant comes from the settings or from a server: it cannot lead elsewhere.
+// A tenant comes from the settings or from a server. It must not change the host.
 func TestTenantIsOnePartOfThePath(t *testing.T) {
 	t.Parallel()
 	for tenant, path := range map[string]string{
@@ -135,8 +135,8 @@ func TestTenantIsOnePartOfThePath(t *testing.T) {
 	}
 }
 
-// With the real client: one connection for all requests, over HTTP/1.1 and
-// HTTP/2, whether they are answered well or not.
+// With the real client: one connection for all requests, over HTTP/1.1 and HTTP/2,
+// with successes and errors.
 func TestOneConnection(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
@@ -186,7 +186,7 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
-// With the real client: no redirect is followed, whatever it says.
+// With the real client: no redirect is followed.
 func TestCredentialsFollowNoRedirect(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int32
@@ -253,7 +253,7 @@ func TestRefreshTokenReplaced(t *testing.T) {
 	}
 }
 
-// The answer may carry a second credential beside one that cannot be used.
+// An answer may have a valid credential in addition to an invalid one.
 func TestEveryCredentialOfAnAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	x, server := newExchange(t, identityRefresh, func(int, asked) reply {

@@ -15,14 +15,14 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// after makes any reply one that asks for a wait, to the header.
+// after adds a Retry-After header to a reply.
 func after(r reply, value string) reply {
 	r.header = map[string]string{"Retry-After": value}
 	return r
 }
 
-// An assertion lives for minutes and T1 for no longer: whatever fails, the next
-// attempt starts from a fresh assertion and from the first request.
+// An assertion and T1 are valid for minutes. So every attempt starts with a new
+// assertion and with the first request.
 func TestFreshAssertionForEveryAttempt(t *testing.T) {
 	t.Parallel()
 	passing := map[string]reply{
@@ -105,8 +105,7 @@ func TestFreshAssertionForEveryAttempt(t *testing.T) {
 	}
 }
 
-// A mistake does not get better by being repeated, and some of it locks the
-// account.
+// Permanent errors are not retried; some of them would lock the account.
 func TestPlainMistakesAreNotRetried(t *testing.T) {
 	t.Parallel()
 	mistakes := map[string]reply{
@@ -178,7 +177,7 @@ func TestAssertionThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// What cannot be masked must not be used.
+// A credential that cannot be masked must not be used.
 func TestCredentialThatCannotBeKept(t *testing.T) {
 	t.Parallel()
 	full := errors.New("standard output is closed")
@@ -222,8 +221,7 @@ func TestToldToStop(t *testing.T) {
 	})
 }
 
-// With the tenant unknown it is asked for while the assertion is: the two cost
-// the time of one.
+// If the tenant is unknown, it is looked up while the assertion is being fetched.
 func TestTenantIsAskedForMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,7 +279,7 @@ func TestTenantThatCannotBeHad(t *testing.T) {
 				asked := 0
 				x.Discover = func(ctx context.Context) (string, error) {
 					asked++
-					if tc.assertion != nil { // it would take for ever
+					if tc.assertion != nil { // it would never end
 						<-ctx.Done()
 						return "", ctx.Err()
 					}
@@ -305,7 +303,7 @@ func TestTenantThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// slow takes its time for every assertion.
+// slow delays every assertion.
 type slow struct {
 	assertion.Source
 	time.Duration

@@ -166,7 +166,7 @@ func TestTenantWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// The name is the caller's: it stays in the path, and an error is one line.
+// A name with special characters stays in the path, and the error is one line.
 func TestTenantOfAHostileName(t *testing.T) {
 	t.Parallel()
 	for status, header := range map[int]string{404: "", 401: "00000000-0000-0000-0000-000000000000"} {
@@ -188,7 +188,7 @@ func TestTenantOfAHostileName(t *testing.T) {
 	}
 }
 
-// FuzzTenantOf looks for a header that makes a tenant of anything but a GUID.
+// FuzzTenantOf checks that the tenant is a GUID or "".
 func FuzzTenantOf(f *testing.F) {
 	f.Add("Bearer authorization_uri=https://login.microsoftonline.com/"+tenantID, tenantID)
 	f.Add(`Bearer authorization_uri="https://x/`+strings.ToUpper(tenantID)+`/?y"`, "")

@@ -19,7 +19,7 @@ const token = "ghs_0123456789abcdefABCDEF0123456789abcd"
 
 var run = Run{"octo/tools", "17452093817", "2"}
 
-// client is one of a server, with the program's own HTTP client.
+// client returns a client of a server with the program's own HTTP client.
 func client(t *testing.T, base string) *Client {
 	h, err := httpclient.NewClient(httpclient.Options{})
 	if err != nil {
@@ -49,7 +49,7 @@ func TestRequest(t *testing.T) {
 	if over, err := c.Completed(t.Context(), run); !over || err != nil {
 		t.Errorf("%v, %v", over, err)
 	}
-	// A name never leads anywhere else.
+	// A name must not change the path.
 	if _, err := c.Completed(t.Context(), Run{"a/../../b?c#d", "1", "1"}); err == nil {
 		t.Error("the answer of another run was taken")
 	}
@@ -95,9 +95,9 @@ func TestAnswers(t *testing.T) {
 		{name: "bad credentials", status: 401, body: `{"message":"Bad credentials"}`, is: ErrCredentials, text: "Bad credentials", hint: "github-token"},
 		{name: "forbidden", status: 403, body: `{"message":"Resource not accessible by integration"}`, is: ErrForbidden, text: "Resource not accessible", hint: "actions: read"},
 		{name: "forbidden, with questions left", status: 403, header: limited("12", date.Add(time.Minute)), is: ErrForbidden, hint: "actions: read"},
-		{name: "moved", status: 301, header: http.Header{"Location": {"https://api.github.com/repositories/1/actions/runs/1"}}, is: ErrMoved, text: "a redirect to api.github.com, which is not followed with a credential", hint: "another name"},
+		{name: "moved", status: 301, header: http.Header{"Location": {"https://api.github.com/repositories/1/actions/runs/1"}}, is: ErrMoved, text: "a redirect to api.github.com, which is not followed with a credential", hint: "been renamed"},
 		{name: "rate limit", status: 403, header: limited("0", date.Add(25*time.Minute)), is: ErrLimited, passing: true, wait: 25 * time.Minute, hint: "older-than decides"},
-		{name: "rate limit that is over", status: 403, header: limited("0", date.Add(-time.Minute)), is: ErrLimited, passing: true, wait: time.Second, hint: "older-than decides"},
+		{name: "rate limit that has ended", status: 403, header: limited("0", date.Add(-time.Minute)), is: ErrLimited, passing: true, wait: time.Second, hint: "older-than decides"},
 		{name: "rate limit without a date", status: 429, header: http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {itoa(now.Add(time.Minute).Unix())}, "Date": nil}, is: ErrLimited, passing: true, wait: time.Minute, hint: "older-than decides"},
 		{name: "secondary rate limit", status: 403, header: http.Header{"Retry-After": {"7"}}, is: ErrLimited, passing: true, wait: 7 * time.Second, hint: "older-than decides"},
 		{name: "secondary rate limit in words", status: 403, body: `{"message":"You have exceeded a secondary rate limit. Please wait"}`, is: ErrLimited, passing: true, wait: time.Minute, hint: "older-than decides"},
@@ -170,7 +170,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// The emulator plays GitHub for the tests of the whole program.
+// The emulator's GitHub answers as this client expects.
 func TestEmulator(t *testing.T) {
 	t.Parallel()
 	e := emulator.StartWith(t, emulator.Options{World: func(w *emulator.State) {
@@ -200,7 +200,7 @@ func TestEmulator(t *testing.T) {
 	}
 }
 
-// A pause that GitHub asks for on a success is kept, or is a limit where it is too
+// A wait that GitHub asks for with a success is observed, or is ErrLimited if it is too
 // long.
 func TestPauseOnSuccess(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// advised carries a hint of its own, as the errors of other packages do.
+// advised has its own Hint method, as the errors of other packages do.
 type advised struct{}
 
 func (advised) Error() string { return "refused" }
@@ -52,7 +52,7 @@ func TestNoError(t *testing.T) {
 	}
 }
 
-// A hint must not hide what an error is.
+// Adding a hint keeps the error for errors.Is and errors.As.
 func TestHintedErrorsAreStillFound(t *testing.T) {
 	t.Parallel()
 	err := Add(fmt.Errorf("ask: %w", advised{}), "outer")

@@ -14,7 +14,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// header makes a header of lines.
+// header parses lines into a header.
 func header(lines ...string) http.Header {
 	h := http.Header{}
 	for _, line := range lines {
@@ -24,7 +24,7 @@ func header(lines ...string) http.Header {
 	return h
 }
 
-// The reason for a refusal is found wherever a service puts it.
+// ReadAnswer finds the reason for a refusal in every place where services put it.
 func TestReadAnswer(t *testing.T) {
 	t.Parallel()
 	const bom = "\xef\xbb\xbf"
@@ -83,7 +83,7 @@ func TestReadAnswer(t *testing.T) {
 	}
 }
 
-// However much is in front of a credential, no half of it is shown.
+// A text that is shortened within a credential shows no part of the credential.
 func TestNoHalfCredential(t *testing.T) {
 	t.Parallel()
 	const sent = "the-password-that-was-sent-and-is-long"
@@ -199,7 +199,7 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// What has no content is asked for some times more, not until the time is up.
+// An answer without content is retried a few times, not until the deadline.
 func TestRetryOfAnswersWithoutContent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,8 +227,8 @@ type discard struct{}
 
 func (discard) Infof(string, ...any) {}
 
-// FuzzReadAnswer looks for an answer of which more is repeated than clean lines
-// without the credential that was sent.
+// FuzzReadAnswer checks that the texts are clean lines without the credential that was
+// sent.
 func FuzzReadAnswer(f *testing.F) {
 	const sent = "the-secret+that/was sent"
 	f.Add("text/html", "TF400813%3A+x", `Bearer error="insufficient_claims", claims="e30="`, "33333333-0000-4000-8000-000000000003", []byte("<title>VS403463: "+sent+"</title>"))

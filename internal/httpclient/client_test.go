@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// A credential never reaches a host that was not asked.
+// A credential is never sent to another host.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int32
@@ -29,8 +29,8 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 			{"the same host", "/again?secret=query", "a redirect to HOST, which is not followed with a credential"},
 			{"another scheme", "file:///etc/passwd?secret=query", "a redirect, which is not followed with a credential"},
 			{"nowhere", "", "a redirect, which is not followed with a credential"},
-			// net/http makes it an error that repeats it, and that passed for no
-			// answer, which was then asked for again.
+			// net/http returns an error that contains it. This was mistaken for no
+			// answer and retried.
 			{"gibberish", "http://[::1/?secret=query", "a redirect, which is not followed with a credential"},
 			{"a name that is an escape", "http://%zz/?secret=query", "a redirect, which is not followed with a credential"},
 		} {
@@ -138,7 +138,7 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 }
 
-// A reader may return nothing without being at its end.
+// A reader may return no bytes without an error.
 func TestBodyThatHesitatesAtTheBound(t *testing.T) {
 	t.Parallel()
 	l := &limitedBody{http.MaxBytesReader(nil, io.NopCloser(&hesitant{text: "abcd"}), 4), func() {}}
@@ -187,7 +187,7 @@ func TestHeaderIsBounded(t *testing.T) {
 	}
 }
 
-// A small answer must not unfold into a large one.
+// A small answer must not be decompressed to a large one.
 func TestNothingIsUnpacked(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -208,8 +208,7 @@ func TestNothingIsUnpacked(t *testing.T) {
 	}
 }
 
-// Speed is round trips: a connection is opened once for many requests, whatever
-// they are answered with.
+// One connection is used for many requests, whatever their answers are.
 func TestConnectionIsReused(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
@@ -250,7 +249,7 @@ func TestConnectionIsReused(t *testing.T) {
 	}
 }
 
-// What a client gives up reaches the connections behind it.
+// CloseIdleConnections of the client closes the connections of its transports.
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	var idle idleCloser
@@ -267,8 +266,8 @@ func (c *idleCloser) CloseIdleConnections() { *c = true }
 
 func (*idleCloser) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.EOF }
 
-// overPipe returns the client as it is, but for connections that stay inside
-// the process, so that time in a bubble can pass while they wait.
+// overPipe returns a client whose connections stay inside the process, so that the
+// bubble's time passes while they wait.
 func overPipe(t *testing.T, serve func(net.Conn)) *http.Client {
 	t.Helper()
 	var served sync.WaitGroup
@@ -288,7 +287,7 @@ func overPipe(t *testing.T, serve func(net.Conn)) *http.Client {
 func TestRequestTimeout(t *testing.T) {
 	t.Parallel()
 	const most = 40 * time.Second // more than Azure DevOps holds a request back
-	// drip writes a byte a second for as long as somebody reads.
+	// drip writes a byte a second until the reader closes the connection.
 	drip := func(c net.Conn) {
 		for {
 			if _, err := io.WriteString(c, "x"); err != nil {
@@ -333,7 +332,7 @@ func TestRequestTimeout(t *testing.T) {
 			}
 		}, 0, most, context.DeadlineExceeded},
 		{"no handshake", "https://host.test", silent, 0, dialTimeout, nil},
-		// What follows it would end with no deadline.
+		// No deadline would apply to what follows it.
 		{"an answer that leaves HTTP", "http://host.test", func(c net.Conn) {
 			request(c)
 			io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
@@ -392,7 +391,7 @@ func TestRequestTimeout(t *testing.T) {
 	}
 }
 
-// The clock of a request stops when its answer is closed, and where there is none.
+// The timer of a request stops when its answer is closed, or if there is no answer.
 func TestRequestClockIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]error{"answered": nil, "not answered": io.ErrUnexpectedEOF} {
@@ -417,7 +416,7 @@ func TestRequestClockIsStopped(t *testing.T) {
 	}
 }
 
-// What the process was stopped by is in the error of the request that it ended.
+// The error of a cancelled request contains the cause.
 func TestRequestInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

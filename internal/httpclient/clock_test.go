@@ -11,8 +11,7 @@ import (
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// clocked is a Clock whose requests take a while, against a server that dates its
-// answers.
+// clocked is a Clock whose requests take some time, and whose server sends a Date.
 type clocked struct {
 	*Clock
 	now    time.Time
@@ -41,8 +40,8 @@ func (c *clocked) ask(t *testing.T, host string) {
 	}
 }
 
-// A Date is that of a moment between sending and receiving, to the second: what
-// lies within is no skew.
+// A Date belongs to a moment between sending and receiving and has whole seconds. A
+// difference within that interval is not a skew.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -53,7 +52,7 @@ func TestClock(t *testing.T) {
 		want       Skew
 		estimate   time.Duration
 	}{
-		{"nobody told", "", 0, 0, nil, Skew{}, 0},
+		{"no Date", "", 0, 0, nil, Skew{}, 0},
 		{"nonsense", "yesterday", 0, 0, nil, Skew{}, 0},
 		{"no answer", "Sun, 22 Nov 2026 11:00:00 GMT", 0, 0, errors.New("reset"), Skew{}, 0},
 		{"the same second", "Sun, 22 Nov 2026 12:00:00 GMT", 0, 0, nil, Skew{-time.Second, 0}, 0},
@@ -73,7 +72,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// The clock was set back while a request was under way.
+// The clock is set back during a request.
 func TestMeasureSkewOfAClockThatWasSet(t *testing.T) {
 	t.Parallel()
 	if got, want := MeasureSkew(noon.Add(time.Hour), noon, noon, noon.Add(time.Second)), (Skew{-time.Second, time.Hour}); got != want {
@@ -98,8 +97,7 @@ func TestClockOfSeveralAnswers(t *testing.T) {
 	}
 }
 
-// The clock that counts is one server's; what others say counts until it has said
-// anything.
+// The clock of Host is used; another server's only until Host has answered.
 func TestClockOfSeveralServers(t *testing.T) {
 	t.Parallel()
 	c := newClocked()
@@ -117,7 +115,7 @@ func TestClockOfSeveralServers(t *testing.T) {
 	at("login.example", "Sun, 22 Nov 2026 14:00:00 GMT", 0)
 }
 
-// Of a Date and this machine's clock, what other evidence contradicts is no clock.
+// A Date, or this machine's clock, is not used if other evidence contradicts it.
 func TestClockIsConfined(t *testing.T) {
 	t.Parallel()
 	const hour = time.Hour
@@ -151,12 +149,12 @@ func TestClockIsConfined(t *testing.T) {
 	}
 }
 
-// A moment is past if it is by every clock, whatever the Date is worth.
+// A moment is past if it is past by the clock of every server.
 func TestClockAfter(t *testing.T) {
 	t.Parallel()
 	c := newClocked()
 	if !c.After(noon.Add(time.Hour)) {
-		t.Error("nobody told, and it is not past")
+		t.Error("past without a Date")
 	}
 	c.date = "Sun, 22 Nov 2026 14:00:00 GMT"
 	c.ask(t, "dev.example")

@@ -17,8 +17,8 @@ type environment map[string]string
 
 func (e environment) lookup(name string) (string, bool) { v, ok := e[name]; return v, ok }
 
-// Each of these was passed over by net/http, which then went without a proxy or
-// to another host, or was put into an error with its user and password.
+// net/http ignores each of these and sends the request without a proxy or to another
+// host, or returns an error that contains the user and password.
 func TestProxyThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
@@ -45,7 +45,7 @@ func TestProxyThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// What net/http reads is right, and read as it was meant.
+// Valid values, which net/http reads as they are meant.
 func TestProxyThatCanBeRead(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
@@ -56,7 +56,7 @@ func TestProxyThatCanBeRead(t *testing.T) {
 			t.Errorf("%q: %+v", value, got)
 		}
 	}
-	// The lower-case name is not read beside the other.
+	// The lower-case name is ignored if the upper-case name is set.
 	if got := EnvironmentFaults(environment{"HTTPS_PROXY": "http://proxy", "https_proxy": "http://"}.lookup); len(got) > 0 {
 		t.Errorf("%+v", got)
 	}
@@ -135,8 +135,8 @@ func TestRootsThatAreNone(t *testing.T) {
 	}
 }
 
-// To net/http only localhost in lower case is this machine. LOCALHOST went in
-// plain text through HTTP_PROXY, with all that it carried.
+// net/http recognizes only localhost in lower case. Requests to LOCALHOST went in plain
+// text through HTTP_PROXY, with their credentials.
 func TestThisMachineIsReachedDirectly(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "direct") }))

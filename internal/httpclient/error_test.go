@@ -21,8 +21,8 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// Without an answer it is the cause that counts: what it says, whether it
-// passes, and what to change. The address is not repeated.
+// The cause of a missing answer decides the text, whether a retry makes sense, and the
+// hint. The URL is not repeated.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -41,7 +41,7 @@ func TestNoAnswer(t *testing.T) {
 			"the name proxy.test could not be resolved", "proxy settings", false},
 		{"no proxy", &net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)},
 			"the proxy could not be reached", "HTTPS_PROXY", true},
-		{"nobody listens", dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection refused", "", true},
+		{"no listener", dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection refused", "", true},
 		{"cut off", io.ErrUnexpectedEOF, "unexpected EOF", "", true},
 		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "connection reset", "", true},
 		{"too slow", context.DeadlineExceeded, "it took too long", "", true},
@@ -234,7 +234,7 @@ func TestIsHTML(t *testing.T) {
 	}
 }
 
-// passes is an error that passes and asks for that long a wait.
+// passes is a retryable error that asks for a wait of that duration.
 type passes time.Duration
 
 func (p passes) Error() string       { return "busy" }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// What was kept of a file of roots is trusted without the file.
+// Kept roots are trusted without their file.
 func TestKeptRoots(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "")
 	t.Setenv("SSL_CERT_DIR", "")
@@ -51,7 +51,7 @@ func TestKeptRoots(t *testing.T) {
 		}
 	}
 
-	// Those that the environment names are kept as well, but not a whole bundle.
+	// Roots that the environment names are kept too, but not a whole bundle.
 	var all strings.Builder
 	for c := range bundle.Roots() {
 		_ = pem.Encode(&all, &pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate})
@@ -72,7 +72,7 @@ func TestKeptRoots(t *testing.T) {
 	}
 }
 
-// A state holds only so much.
+// The result is limited in size.
 func TestTooManyRootsToKeep(t *testing.T) {
 	t.Parallel()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// What the environment says of proxies and roots is read once in a process, so
-// tests of it run this binary again, as a program that makes one request.
+// The environment's proxies and roots are read once in a process. So their tests run
+// this binary again, as a program that makes one request.
 const childURL, childCA = "WIRE_TEST_URL", "WIRE_TEST_CA_FILE"
 
 func TestMain(m *testing.M) {
@@ -32,16 +32,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// outcome is what became of one request.
+// outcome is the result of one request.
 type outcome struct {
 	Status    int
 	Body      string
 	Err       string // of NewClient, or of NoAnswer with its whole text
 	Hint      string
 	Retryable bool
-	// Who was trusted: those inside the binary and in ca-file; nobody, since
-	// nothing was encrypted.
-	Embedded, Nobody bool
+	// Embedded: the embedded roots and those of ca-file were trusted. NoRoots: no
+	// roots were read, because nothing was encrypted.
+	Embedded, NoRoots bool
 }
 
 func get(url, caFile string) outcome {
@@ -56,7 +56,7 @@ func get(url, caFile string) outcome {
 		roots.AppendCertsFromPEM(pem)
 	}
 	pool := inside(client).next.TLSClientConfig.RootCAs
-	o.Embedded, o.Nobody = pool.Equal(roots), pool.Equal(x509.NewCertPool())
+	o.Embedded, o.NoRoots = pool.Equal(roots), pool.Equal(x509.NewCertPool())
 	return o
 }
 
@@ -81,7 +81,7 @@ func do(client *http.Client, url string) outcome {
 	return outcome{Status: resp.StatusCode, Body: string(body)}
 }
 
-// elsewhere is get in a process of its own, with no environment but env.
+// elsewhere calls get in another process whose environment is env.
 func elsewhere(t *testing.T, url, caFile string, env ...string) outcome {
 	t.Helper()
 	exe, err := os.Executable()
@@ -106,7 +106,7 @@ func elsewhere(t *testing.T, url, caFile string, env ...string) outcome {
 	return o
 }
 
-// secure starts an HTTPS server and returns it with the file of its root.
+// secure starts an HTTPS server and returns it and the file of its root.
 func secure(t *testing.T, http2 bool, h http.HandlerFunc) (s *httptest.Server, caFile string) {
 	t.Helper()
 	s = httptest.NewUnstartedServer(h)
@@ -126,7 +126,7 @@ func write(t *testing.T, text string) string {
 	return name
 }
 
-// inside is the part of a client that opens connections.
+// inside returns the preconnector of a client.
 func inside(c *http.Client) *preconnector {
 	return c.Transport.(*bounded).next.(*noReplay).next.(*preconnector)
 }

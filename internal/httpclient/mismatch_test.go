@@ -15,8 +15,8 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// answers starts a server that answers everything that connects with the same
-// bytes, and then reads on, so that they arrive.
+// answers starts a server that sends the same bytes on every connection and goes on
+// reading, so that they arrive.
 func answers(t *testing.T, bytes string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,10 +42,10 @@ func answers(t *testing.T, bytes string) string {
 	return l.Addr().String()
 }
 
-// alert is a fatal TLS alert, as a server sends it before there is any key.
+// alert is a fatal TLS alert, unencrypted, as at the start of a handshake.
 func alert(number byte) string { return "\x15\x03\x01\x00\x02\x02" + string([]byte{number}) }
 
-// What will not change by asking again is told at once, and by its name.
+// A permanent error is not retried, and its text names the cause.
 func TestMismatch(t *testing.T) {
 	t.Parallel()
 	served := func(f func(*httptest.Server)) func(*testing.T) (string, string) {

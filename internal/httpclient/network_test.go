@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// network is a network inside a synctest bubble, where time passes only while
-// all wait: what takes one round trip on it takes exactly rtt. Every name is
-// that of one machine, with a server for each port.
+// network is a network inside a synctest bubble, where time passes only while all
+// goroutines wait, so one round trip takes exactly rtt. Every name is a machine with a
+// server for each port.
 type network struct {
 	t      *testing.T
 	rtt    time.Duration
@@ -34,14 +34,14 @@ type server struct {
 	*network
 	conns   chan net.Conn
 	done    chan struct{}
-	dials   atomic.Int32 // how often somebody wanted to connect
-	refuses error        // what they get then
+	dials   atomic.Int32 // the attempts to connect
+	refuses error        // their error; nil: none
 	serve   func(net.Conn)
 	ends    []net.Conn    // the server's ends of the connections
-	lost    chan struct{} // closed when the connections so far lead nowhere any more
+	lost    chan struct{} // closed when the connections so far are dead
 }
 
-// newNetwork is called outside the bubble.
+// newNetwork must be called outside the bubble.
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
@@ -54,7 +54,7 @@ func newNetwork(t *testing.T) *network {
 	}
 }
 
-// client returns a client on the network, and what ends it and the network.
+// client returns a client on the network, and a function that ends both.
 func (n *network) client() (c *http.Client, shut func()) {
 	n.t.Helper()
 	c, err := NewClient(Options{CAFile: n.caFile})
@@ -107,7 +107,7 @@ func (n *network) http(addr, protocol string, h http.HandlerFunc) *server {
 	return s
 }
 
-// lose lets nothing more through on the connections so far, without a word.
+// lose silently drops everything on the connections so far.
 func (n *network) lose(s *server) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,7 +133,7 @@ func (n *network) tls(c net.Conn, protocols ...string) *tls.Conn {
 	return tls.Server(c, &tls.Config{Certificates: []tls.Certificate{n.cert}, NextProtos: protocols})
 }
 
-// dial takes the round trip of a TCP handshake.
+// dial takes one round trip, as a TCP handshake does.
 func (n *network) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return n.dialOver(ctx, addr, n.rtt)
 }
@@ -179,7 +179,7 @@ func (n *network) dialOver(ctx context.Context, addr string, rtt time.Duration) 
 	return here, nil
 }
 
-// carry takes its time for what goes one way.
+// carry copies one direction of a connection with a delay.
 func (n *network) carry(from, to net.Conn, d time.Duration, lost chan struct{}) {
 	type piece struct {
 		data []byte
@@ -208,7 +208,7 @@ func (n *network) carry(from, to net.Conn, d time.Duration, lost chan struct{}) 
 			pieces <- piece{buffer[:k], time.Now().Add(d)}
 		}
 		if err != nil {
-			// The end takes as long as all else.
+			// The end of the stream is delayed too.
 			pieces <- piece{nil, time.Now().Add(d)}
 			return
 		}

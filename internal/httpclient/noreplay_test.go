@@ -22,7 +22,7 @@ const (
 	refusedStream = 7
 )
 
-// resets answers each HTTP/2 request, when all of it has come, with RST_STREAM.
+// resets answers each complete HTTP/2 request with RST_STREAM.
 func resets(c net.Conn, code uint32, got *atomic.Int32) {
 	preface := make([]byte, 24)
 	if _, err := io.ReadFull(c, preface); err != nil {
@@ -47,9 +47,8 @@ func resets(c net.Conn, code uint32, got *atomic.Int32) {
 	}
 }
 
-// A request that does something is sent once, whatever the server says of it:
-// net/http would send it again after some of these, and one that mints would
-// have minted twice.
+// A request with a body is sent once, whatever the server answers. net/http would send
+// it again after some of these codes, and a create would make two PATs.
 func TestRequestIsSentOnce(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -83,8 +82,8 @@ func TestRequestIsSentOnce(t *testing.T) {
 	}
 }
 
-// What no part of was sent is sent on another connection, once, if it still can
-// be and is wanted.
+// A request of which nothing was sent is sent on another connection, once, unless its
+// context has ended.
 func TestRequestOfWhichNothingWasSent(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("the connection was closed before its use")
@@ -102,7 +101,7 @@ func TestRequestOfWhichNothingWasSent(t *testing.T) {
 		{"with a body that net/http would not send again", true, false, true, false, false, 2},
 		{"begun", true, true, true, true, false, 1},
 		{"no connection", true, true, false, false, false, 1},
-		{"nobody waits any more", true, true, true, false, true, 1},
+		{"cancelled", true, true, true, false, true, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -145,7 +144,7 @@ func TestRequestOfWhichNothingWasSent(t *testing.T) {
 	}
 }
 
-// The second time is the last time, too.
+// There is no third attempt.
 func TestSecondAttemptIsSentOnce(t *testing.T) {
 	t.Parallel()
 	attempts := 0
@@ -167,7 +166,7 @@ func TestSecondAttemptIsSentOnce(t *testing.T) {
 	}
 }
 
-// A body that cannot be had again is an error of its own.
+// An error of GetBody is returned.
 func TestRequestWhoseBodyIsLost(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("the body is lost")
@@ -190,8 +189,8 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// A connection on which nothing comes any more is given up, so that the next
-// attempt is made on another one: HTTP/2 would use it again and again.
+// A dead connection is closed, so that the next attempt uses another one. HTTP/2 would
+// use it for all requests.
 func TestDeadConnectionIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {

@@ -26,7 +26,7 @@ const (
 
 var protocols = []string{"http", "http/1.1", "h2"}
 
-// port is that of a protocol.
+// port returns the port of a protocol.
 func port(protocol string) string {
 	if protocol == "http" {
 		return ":80"
@@ -41,7 +41,7 @@ func scheme(protocol string) string {
 	return "https://"
 }
 
-// ask makes a request whose answer says which it was.
+// ask sends a request and checks the answer of echo.
 func ask(c *http.Client, method, url string) error {
 	return askWith(context.Background(), c, method, url)
 }
@@ -63,7 +63,7 @@ func askWith(ctx context.Context, c *http.Client, method, url string) error {
 	return err
 }
 
-// echo counts the requests that it answers.
+// echo answers with the method and the body, and counts the requests.
 func echo(served *atomic.Int32) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		served.Add(1)
@@ -72,8 +72,8 @@ func echo(served *atomic.Int32) http.HandlerFunc {
 	}
 }
 
-// A mint takes the first handshake and a round trip for each request: the other
-// handshakes take place meanwhile. No connection is opened twice.
+// A mint takes the first handshake and one round trip for each request. The other
+// handshakes take place at the same time. No connection is opened twice.
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, identity := range []struct {
@@ -148,8 +148,7 @@ func (n *network) opened(t *testing.T, ci, auth, pats int) {
 	}
 }
 
-// proxy puts a proxy in front of the network, which wants a password and
-// answers CONNECT with that status.
+// proxy adds a proxy that requires a password and answers CONNECT with that status.
 func (n *network) proxy(c *http.Client, scheme string, status int) *server {
 	at := &url.URL{Scheme: scheme, Host: "proxy.example.com:3128", User: url.UserPassword("user", "pass-word")}
 	inside(c).next.Proxy = http.ProxyURL(at)
@@ -165,9 +164,9 @@ func (n *network) proxy(c *http.Client, scheme string, status int) *server {
 	})
 }
 
-// Whenever the first request comes, it has the connection that was opened for
-// it, and nothing was sent on that before.
-func TestOpenedConnectionIsUsed(t *testing.T) {
+// The first request, whenever it is sent, uses the early connection, on which nothing
+// was sent before.
+func TestEarlyConnectionIsUsed(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
 		for late := range 6 {
@@ -185,7 +184,7 @@ func TestOpenedConnectionIsUsed(t *testing.T) {
 					Preconnect(c, to)
 					time.Sleep(time.Duration(late)*n.rtt/2 + 1)
 					if served.Load() != 0 {
-						t.Error("something was asked that nobody asks")
+						t.Error("the early connection sent a request")
 					}
 					for range 3 {
 						if err := ask(c, http.MethodPost, to); err != nil {
@@ -239,8 +238,8 @@ func TestConcurrentRequestsAfterPreconnect(t *testing.T) {
 	}
 }
 
-// What is not to be opened is not opened.
-func TestNothingToOpen(t *testing.T) {
+// No connection is opened for an invalid URL or a host that was requested before.
+func TestNothingToPreconnect(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -255,7 +254,7 @@ func TestNothingToOpen(t *testing.T) {
 		if s.dials.Load() != 0 {
 			t.Errorf("%d connections", s.dials.Load())
 		}
-		// A host that was asked has a connection, or none is wanted any more.
+		// The host was requested before.
 		if err := ask(c, http.MethodPost, "https://"+patHost); err != nil {
 			t.Fatal(err)
 		}
@@ -267,8 +266,8 @@ func TestNothingToOpen(t *testing.T) {
 	})
 }
 
-// Those who watch the requests do not hide the connections.
-func TestOpenBehindWatchers(t *testing.T) {
+// Preconnect finds the connections through wrapped transports.
+func TestPreconnectWithWrappers(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -284,9 +283,9 @@ func TestOpenBehindWatchers(t *testing.T) {
 	})
 }
 
-// A connection that the server closed before its use, be it as politely as it
-// could, is not the request's fault: it goes out on another one, and once.
-func TestOpenedConnectionIsClosedBeforeItsUse(t *testing.T) {
+// If the server closed the early connection before its use, in whatever way, the
+// request is sent once on another one.
+func TestEarlyConnectionIsClosedBeforeItsUse(t *testing.T) {
 	t.Parallel()
 	settings := []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
 	goAway := []byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -324,7 +323,7 @@ func TestOpenedConnectionIsClosedBeforeItsUse(t *testing.T) {
 		}, 0},
 	} {
 		for i, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodPost} {
-			// HTTP/2 forgets a connection that was never used 5 seconds later.
+			// net/http closes an HTTP/2 connection that was not used for 5 seconds.
 			late := tc.after + time.Second + time.Duration(i)*2*time.Second
 			n := newNetwork(t)
 			t.Run(fmt.Sprintf("%s, %s, %s %s later", tc.protocol, tc.name, method, late), func(t *testing.T) {
@@ -364,8 +363,8 @@ func TestOpenedConnectionIsClosedBeforeItsUse(t *testing.T) {
 	}
 }
 
-// However fast it is dialled, nothing is sent by the request that opens it.
-func TestOpeningSendsNothing(t *testing.T) {
+// Even if dialling takes no time, Preconnect sends nothing.
+func TestPreconnectSendsNothing(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	for range 100 {
@@ -390,9 +389,9 @@ func TestOpeningSendsNothing(t *testing.T) {
 	}
 }
 
-// A connection that cannot be opened is reported by the request that needs it,
-// as one that it opened itself would be.
-func TestOpeningFails(t *testing.T) {
+// If the early connection fails, the request that waits for it opens another one and
+// reports its error.
+func TestPreconnectFails(t *testing.T) {
 	t.Parallel()
 	untrusted := func(n *network, c net.Conn) { n.tls(c).Handshake() }
 	hello := func(_ *network, c net.Conn) { c.Read(make([]byte, 4096)) }
@@ -409,25 +408,25 @@ func TestOpeningFails(t *testing.T) {
 		passing bool
 		isDial  bool
 	}{
-		{name: "nobody listens", to: patHost, refuses: errors.New("connection refused"), late: time.Second,
+		{name: "no listener", to: patHost, refuses: errors.New("connection refused"), late: time.Second,
 			dials: 2, took: 1, says: "dial tcp: connection refused", passing: true, isDial: true},
-		{name: "nobody listens, and it is waited for", to: patHost, refuses: errors.New("connection refused"), late: 1,
+		{name: "no listener, request waits", to: patHost, refuses: errors.New("connection refused"), late: 1,
 			dials: 2, took: 2, says: "dial tcp: connection refused", passing: true, isDial: true},
 		{name: "no such name", to: patHost, refuses: &net.DNSError{Name: patHost, IsNotFound: true}, late: time.Second,
 			dials: 2, took: 1, says: "the name pats.example.com could not be resolved", isDial: true},
-		{name: "no such name, and it is waited for", to: patHost, refuses: &net.DNSError{Name: patHost, IsNotFound: true}, late: 1,
+		{name: "no such name, request waits", to: patHost, refuses: &net.DNSError{Name: patHost, IsNotFound: true}, late: 1,
 			dials: 2, took: 2, says: "the name pats.example.com could not be resolved", isDial: true},
 		{name: "another's certificate", to: "pats.example.org", serve: untrusted, late: time.Second,
 			dials: 2, took: 2, says: "not pats.example.org"},
-		{name: "another's certificate, and it is waited for", to: "pats.example.org", serve: untrusted, late: 1,
+		{name: "another's certificate, request waits", to: "pats.example.org", serve: untrusted, late: 1,
 			dials: 2, took: 4, says: "not pats.example.org"},
 		{name: "TLS breaks off", to: patHost, serve: hello, late: time.Second,
 			dials: 2, took: 2, says: "EOF", passing: true},
-		{name: "TLS breaks off, and it is waited for", to: patHost, serve: hello, late: 1,
+		{name: "TLS breaks off, request waits", to: patHost, serve: hello, late: 1,
 			dials: 2, took: 4, says: "EOF", passing: true},
 		{name: "the proxy forbids it", to: patHost, proxy: 403, late: time.Second,
 			dials: 2, took: 2, says: "the proxy answered 403 Forbidden"},
-		{name: "the proxy forbids it, and it is waited for", to: patHost, proxy: 407, late: 1,
+		{name: "the proxy forbids it, request waits", to: patHost, proxy: 407, late: 1,
 			dials: 2, took: 4, says: "the proxy answered 407 Proxy Authentication Required"},
 	} {
 		n := newNetwork(t)
@@ -447,7 +446,7 @@ func TestOpeningFails(t *testing.T) {
 				time.Sleep(tc.late)
 				begin := time.Now()
 				e := TransportError("ask", tc.to, ask(c, http.MethodPost, "https://"+tc.to))
-				took := time.Since(begin) + tc.late%time.Second // for who comes a moment later, the moment too
+				took := time.Since(begin) + tc.late%time.Second // including the moment before the request
 				if took != time.Duration(tc.took)*n.rtt {
 					t.Errorf("took %.2f round trips, want %d", float64(took)/float64(n.rtt), tc.took)
 				}
@@ -461,7 +460,7 @@ func TestOpeningFails(t *testing.T) {
 				if s.dials.Load() != tc.dials {
 					t.Errorf("%d dials, want %d", s.dials.Load(), tc.dials)
 				}
-				// The next one dials anew, whatever became of the first.
+				// The next request dials again.
 				_ = ask(c, http.MethodPost, "https://"+tc.to)
 				if s.dials.Load() != tc.dials+1 {
 					t.Errorf("%d dials, want %d", s.dials.Load(), tc.dials+1)
@@ -471,9 +470,8 @@ func TestOpeningFails(t *testing.T) {
 	}
 }
 
-// What keeps a connection from being dialled at all is reported by the request,
-// if it is still so.
-func TestOpeningFailsBeforeItIsDialled(t *testing.T) {
+// An error before dialling is reported by the request if it persists.
+func TestPreconnectFailsBeforeDialling(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -499,9 +497,9 @@ func TestOpeningFailsBeforeItIsDialled(t *testing.T) {
 	})
 }
 
-// Who is told to stop does not wait for a connection, and who comes after does
-// not wait for the one that did not come.
-func TestWaitingForAnOpeningIsGivenUp(t *testing.T) {
+// A cancelled request does not wait for the early connection. The next request waits
+// until that connection is given up.
+func TestWaitingForAnEarlyConnectionIsCancelled(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -536,7 +534,7 @@ func TestWaitingForAnOpeningIsGivenUp(t *testing.T) {
 		if err := ask(c, http.MethodPost, "https://"+patHost); err != nil {
 			t.Error(err)
 		}
-		// The one that does not come is given up dialTimeout after it was dialled.
+		// The stuck connection is given up dialTimeout after it was dialled.
 		if took, left := time.Since(begin), dialTimeout+n.rtt-3*time.Second; took != left+3*n.rtt {
 			t.Errorf("took %s after the first connection was given up, want %s", took-left, 3*n.rtt)
 		}
@@ -546,8 +544,8 @@ func TestWaitingForAnOpeningIsGivenUp(t *testing.T) {
 	})
 }
 
-// What is still being dialled when all is over does not go on.
-func TestOpeningEndsWithTheClient(t *testing.T) {
+// Closing the client ends dialling.
+func TestPreconnectEndsWithTheClient(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// childProbe makes this binary, run again, probe instead of get.
+// childProbe makes the child process probe instead of get.
 const childProbe = "WIRE_TEST_PROBE"
 
-// probe gives an outcome whose body is the way to the host.
+// probe returns an outcome whose body describes the path to the host.
 func probe(to, caFile string) outcome {
 	client, err := NewClient(Options{CAFile: caFile})
 	if err != nil {
@@ -35,7 +35,7 @@ func probe(to, caFile string) outcome {
 	return o
 }
 
-// What a person has to know of the way to a host: through what, and by whose word.
+// Probe reports the proxy, the addresses, the TLS version, the issuer and the roots.
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -48,7 +48,7 @@ func TestProbe(t *testing.T) {
 	}{
 		{"by ca-file", server.URL + "/secret?x=y", root, `proxy "", TLS "TLS 1.3", issuer "Acme Co", roots "ca-file", TCP true, handshake true`, ""},
 		{"untrusted", server.URL, "", `proxy "", TLS "", issuer "Acme Co", roots ""`, "certificate signed by unknown authority"},
-		{"nobody there", "https://127.0.0.1:1", "", `issuer ""`, "connect: no answer from 127.0.0.1:1: "},
+		{"no listener", "https://127.0.0.1:1", "", `issuer ""`, "connect: no answer from 127.0.0.1:1: "},
 		{"no URL", "://", "", "", "not a URL with a host"},
 		{"no host", "https:///x", "", "", "not a URL with a host"},
 	} {
@@ -62,7 +62,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// Proxies and the system's roots are the environment's.
+// The environment configures proxies and the system's roots.
 func TestProbeOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	server, root := secure(t, false, func(http.ResponseWriter, *http.Request) {})
@@ -90,7 +90,7 @@ func TestProbeOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// A host that takes connections and answers no HEAD is one that can be reached.
+// A host that accepts connections but does not answer HEAD can be reached.
 func TestProbeWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -112,7 +112,7 @@ func TestProbeWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// A name is looked up first; this one is not in the certificate.
+// The name is resolved first; it is not in the certificate.
 func TestProbeOfAName(t *testing.T) {
 	t.Parallel()
 	server, root := secure(t, true, func(http.ResponseWriter, *http.Request) {})

@@ -56,8 +56,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	server, root := secure(t, true, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %v %v", r.Host, r.Header["Proxy-Authorization"], r.Header["Authorization"])
 	})
-	// The server's certificate is for example.com, which only the proxy's word
-	// leads to; addresses of this machine never go through a proxy.
+	// The server's certificate is for example.com, which only the proxy can reach;
+	// loopback addresses never use a proxy.
 	const far = "https://example.com/?secret=query"
 	for _, tc := range []struct {
 		name     string
@@ -98,8 +98,8 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// A proxy that forbids a connection, or wants a password, used to count as no
-// answer and was asked again until the time was up.
+// A proxy that forbids a connection or requires a password is not retried until the
+// deadline.
 func TestProxyThatRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

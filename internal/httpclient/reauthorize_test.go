@@ -12,7 +12,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// A demand for another token gets one, once; what was asked is repeated as it was.
+// A demand for another token is answered once, with the same request.
 func TestReauthorize(t *testing.T) {
 	t.Parallel()
 	const demand = `Bearer error="insufficient_claims", claims="e30="`
@@ -73,7 +73,7 @@ func TestReauthorize(t *testing.T) {
 	}
 }
 
-// Of requests at the same time one gets the other token, and all of them use it.
+// One of several concurrent requests gets the other token, and all of them use it.
 func TestReauthorizeTogether(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// diary notes what is logged, and when.
+// diary records what is logged, and when.
 type diary struct {
 	begin time.Time
 	lines []string
@@ -24,8 +24,7 @@ func (d *diary) Infof(format string, args ...any) {
 
 var errSignal = errors.New("stopped by a signal")
 
-// Every case says what the attempts end with, one after the other; the last one
-// again and again.
+// Every case lists the results of the attempts. The last one repeats.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	wrong := errors.New("wrong password")
@@ -114,7 +113,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// Who waits is told what for, and how long it will be, before the wait.
+// Before each wait its reason and length are logged.
 func TestRetryLogsWhileItWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +138,7 @@ func TestRetryLogsWhileItWaits(t *testing.T) {
 	})
 }
 
-// Full jitter: many jobs that failed together do not come again together.
+// Full jitter: jobs that failed at the same time do not retry at the same time.
 func TestRetryJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -170,7 +169,7 @@ func TestRetryJitter(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Even at 60 runs the chance of one half without any is 2^-60.
+		// With 60 runs, the probability that one half gets none is 2^-60.
 		for i := range bounds {
 			if above[i] == 0 || below[i] == 0 {
 				t.Errorf("wait %d: %d in the lower half, %d in the upper", i+1, below[i], above[i])
@@ -179,7 +178,7 @@ func TestRetryJitter(t *testing.T) {
 	})
 }
 
-// Where the client gives up on its own the caller still has time.
+// If the client times out by itself, the caller still has time.
 func TestRetryAfterARequestTimedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A service that asks for a pause on a success gets it before the next request,
-// and no other service does.
+// If a service asks for a wait, even with a success, the next request to it is delayed,
+// and no request to other services.
 func TestPacer(t *testing.T) {
 	t.Parallel()
 	date := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
@@ -89,7 +89,7 @@ func TestPacer(t *testing.T) {
 						t.Fatalf("%s: %v after %s", url, err, time.Since(log.begin))
 					}
 				}
-				// A context that outlives another one keeps to its deadline.
+				// A context from Outliving observes the other one's deadline.
 				err := get(Outliving(ctx), "https://azure.test/b")
 				if tc.err != "" {
 					var throttled *Throttled
@@ -113,7 +113,7 @@ func TestPacer(t *testing.T) {
 	}
 }
 
-// Who is told to stop waits no longer, and who cleans up does not wait at all.
+// Cancelling ends the wait, and Unpaced skips it.
 func TestPacerInAHurry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestPacerInAHurry(t *testing.T) {
 	})
 }
 
-// A bound of a service's own ends a longer wait at once.
+// A wait that is longer than a service's limit fails at once.
 func TestPacerLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

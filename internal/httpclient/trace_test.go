@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// What goes into the debug log is enough to see which request failed, and
-// nothing that a query or a header holds.
+// The debug log shows which request failed, without the query and the headers.
 func TestTracedLeavesCredentialsOut(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]roundTripper{

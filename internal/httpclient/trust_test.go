@@ -82,7 +82,7 @@ func TestCAFileThatIsNone(t *testing.T) {
 	})
 }
 
-// caFileCase is a file that holds no roots, and a part of what is said of it.
+// caFileCase is a file without roots, and a part of the error.
 type caFileCase struct{ name, file, err string }
 
 func noCAFile(t *testing.T, cases []caFileCase) {
@@ -94,14 +94,14 @@ func noCAFile(t *testing.T, cases []caFileCase) {
 				t.Errorf("error %v, want %q and the file's name in it", err, tc.err)
 			}
 			if c != nil {
-				t.Error("a client all the same")
+				t.Error("a client in spite of it")
 			}
 		})
 	}
 }
 
-// In an image from scratch there are no roots but those inside the binary;
-// ca-file comes on top of them. Where the system has roots they are not wanted.
+// A scratch image has only the embedded roots, to which ca-file adds. They are not used
+// if the system has roots.
 func TestRootsInsideTheBinary(t *testing.T) {
 	t.Parallel()
 	server, root := secure(t, true, func(http.ResponseWriter, *http.Request) {})
@@ -121,7 +121,7 @@ func TestRootsInsideTheBinary(t *testing.T) {
 	}
 }
 
-// All roots inside the binary are in use, each good for itself at least.
+// All embedded roots are used: each verifies itself.
 func TestEmbeddedRoots(t *testing.T) {
 	t.Parallel()
 	pool, n := embeddedRoots(), 0
@@ -137,13 +137,13 @@ func TestEmbeddedRoots(t *testing.T) {
 	}
 }
 
-// To read roots takes longer than a whole mint on loopback does.
+// Without TLS no roots are read: that would take longer than a mint on loopback.
 func TestRootsAreNotReadForNothing(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	_, root := secure(t, true, func(http.ResponseWriter, *http.Request) {})
-	if got := elsewhere(t, server.URL, root); got.Status != http.StatusOK || !got.Nobody {
+	if got := elsewhere(t, server.URL, root); got.Status != http.StatusOK || !got.NoRoots {
 		t.Errorf("got %+v", got)
 	}
 }

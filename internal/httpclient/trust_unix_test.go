@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Neither ends, or not before somebody else does something.
+// Reading neither of them would end.
 func TestCAFileWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	pipe := t.TempDir() + "/pipe"
@@ -16,7 +16,7 @@ func TestCAFileWithoutAnEnd(t *testing.T) {
 	}
 	noCAFile(t, []caFileCase{
 		{"a device without end", "/dev/zero", "is not a regular file"},
-		// It used to be opened first, which waits for a writer for ever.
-		{"a pipe that nobody writes to", pipe, "is not a regular file"},
+		// Opening it waits for a writer.
+		{"a pipe without a writer", pipe, "is not a regular file"},
 	})
 }

@@ -14,9 +14,9 @@ import (
 const signInPage = "<!DOCTYPE html>\r\n<html><head><title>\r\n Azure DevOps Services | Sign In</title></head>" +
 	"<body>token=abc</body></html>"
 
-// What a create is told, and what is made of it. Three things decide what
-// happens next: may it be tried again, is it certain that nothing was made, and
-// what is known of what was made.
+// The results of the answers to a create. Three things decide what happens next: can
+// it be retried, is it certain that no PAT was made, and which parts of a PAT are
+// known.
 func TestAnswersToCreate(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -185,7 +185,7 @@ func TestAnswersToCreate(t *testing.T) {
 			headers: []string{"Retry-After: Mon, 02 Nov 2026 12:01:00 GMT"},
 			err:     "status 503", hint: "limits the rate",
 		},
-		{name: "a wait that is over", status: 503, passing: true, headers: []string{"Retry-After: Mon, 02 Nov 2026 11:00:00 GMT"}, err: "status 503"},
+		{name: "a wait that has passed", status: 503, passing: true, headers: []string{"Retry-After: Mon, 02 Nov 2026 11:00:00 GMT"}, err: "status 503"},
 		{name: "a wait that is none", status: 503, passing: true, headers: []string{"Retry-After: -5"}, err: "status 503"},
 		{name: "an error of the server", status: 500, passing: true, err: "status 500", hint: "https://status.dev.azure.com"},
 		{name: "a bad gateway", status: 502, passing: true, err: `status 502: an HTML page titled "Bad & gone"`, body: "<title>Bad &amp; gone</title>", hint: "later"},
@@ -194,7 +194,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{name: "an error of the server that names a PAT", status: 500, passing: true,
 			body: `{"token":"correct-horse-battery","message":"made correct-horse-battery"}`, err: "status 500: made ***"},
 
-		// Answers that say neither yes nor no.
+		// Answers that are neither a success nor an error.
 		{
 			name: "no body", status: 200,
 			err: "status 200: the answer is empty where a PAT was due", hint: "`token-service-url`",
@@ -313,8 +313,8 @@ func TestAnswersToCreate(t *testing.T) {
 	}
 }
 
-// An outside text is one line of at most 300 runes in which no credential is
-// left, neither a known one nor one that looks like it.
+// Untrusted text becomes one line of at most 300 runes without credentials, known ones
+// and those that are recognized by their form.
 func TestMessages(t *testing.T) {
 	const today = "5XcDpQ7tVb2nMkL8sWzR4yHgJ6fC1aEo9uTiB3vNqPxK0dSlGmZrYwQhUjIkOpAsDfGhJkLzXcVbAZDO4aB9"
 	for _, tc := range []struct{ name, in, want string }{
@@ -325,9 +325,9 @@ func TestMessages(t *testing.T) {
 		{"a credential over two lines", "bad " + strings.Replace(userToken, ".", "\x00.", 1), "bad " + strings.Replace(userToken, ".", " .", 1)},
 		{"a credential that would be cut", strings.Repeat("a ", 149) + userToken, strings.Repeat("a ", 149) + "*…"},
 		{"the PAT", "PAT p4t made", "PAT *** made"},
-		{"somebody else's PAT", "PAT " + today + ",", "PAT ***,"},
-		{"somebody else's old PAT", "PAT " + strings.Repeat("a", 52) + ",", "PAT ***,"},
-		{"somebody else's JWT", "t=eyJhbGci.eyJzdWIi.sig-_A;", "t=***;"},
+		{"another user's PAT", "PAT " + today + ",", "PAT ***,"},
+		{"another user's old PAT", "PAT " + strings.Repeat("a", 52) + ",", "PAT ***,"},
+		{"another user's JWT", "t=eyJhbGci.eyJzdWIi.sig-_A;", "t=***;"},
 		{"words stay", "The user 'a@b' (ID 38aaa865-2c70-4bf7-a308-0c6539c38c1a) is not authorized.", "The user 'a@b' (ID 38aaa865-2c70-4bf7-a308-0c6539c38c1a) is not authorized."},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -337,7 +337,7 @@ func TestMessages(t *testing.T) {
 			}
 		})
 	}
-	// What no line can hold is taken out in the form that a line gives it.
+	// A credential with control characters is removed in its form as a line.
 	c := New(Options{Token: secret.New("a\tb\tc")})
 	for _, text := range []string{"the token is a b c", "the token is a\tb\tc"} {
 		if got := c.redact(text, ""); got != "the token is ***" {
@@ -346,7 +346,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// An error made elsewhere, such as by a fake, decides as one of this package.
+// An Error of another package, such as a fake, is interpreted in the same way.
 func TestErrorsOfOthers(t *testing.T) {
 	for _, tc := range []struct {
 		err      Error

@@ -35,7 +35,7 @@ func serve(t testing.TB, h http.HandlerFunc) *Client {
 	})
 }
 
-// answering returns a client that always gets the one answer. Headers are
+// answering returns a client that always gets the same answer. Headers are
 // "Name: value".
 func answering(t testing.TB, status int, body string, headers ...string) *Client {
 	t.Helper()
@@ -68,7 +68,7 @@ func created(token string) string {
 // sent is a request as the server saw it.
 type sent struct{ Method, Path, Query, Body string }
 
-// Every operation says exactly this, and reads the answer in full.
+// Every operation sends exactly this request and reads all fields of the answer.
 func TestRequests(t *testing.T) {
 	want := Token{
 		ID: someID, DisplayName: "nightly", Scopes: []string{"vso.code", "vso.packaging"},
@@ -169,8 +169,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// The SDK keeps the bearer token as a plain string: it must not be reachable by
-// printing.
+// The SDK stores the bearer token as a plain string, which printing must not reveal.
 func TestClientPrintsNoCredential(t *testing.T) {
 	c := New(Options{BaseURL: "https://vssps.dev.azure.com", Organization: "contoso", Token: secret.New(userToken)})
 	for _, v := range []any{c, *c, struct{ C *Client }{c}} {
@@ -199,10 +198,10 @@ func TestBaseURLs(t *testing.T) {
 	}
 }
 
-// A call of which no request can be made sends nothing and is not tried again.
+// A call with invalid arguments sends nothing and is not retried.
 func TestCallsThatCannotBeSent(t *testing.T) {
 	c := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s %s was sent", r.Method, r.URL) })
-	// Without an id, GET would be a list and DELETE whatever the server makes of it.
+	// Without an id, GET would be a list, and the effect of DELETE is undocumented.
 	for _, id := range []string{"", "all", someID + "&x=y", "00000000-0000-0000-0000-000000000000", "a\nb"} {
 		_, get := c.Get(t.Context(), id)
 		_, update := c.Update(t.Context(), id, Update{})
@@ -223,8 +222,7 @@ func TestCallsThatCannotBeSent(t *testing.T) {
 	}
 }
 
-// The service's dates come with up to seven digits of a second, and now and then
-// without a zone.
+// The service's dates have up to seven decimals, and sometimes no time zone.
 func TestReadTime(t *testing.T) {
 	for text, want := range map[string]time.Time{
 		"2026-11-02T13:00:00.3233333Z": time.Date(2026, 11, 2, 13, 0, 0, 323333300, time.UTC),
@@ -252,7 +250,7 @@ func asError(t testing.TB, err error) *Error {
 	return e
 }
 
-// A redirect is never followed, whatever the http.Client says.
+// A redirect is never followed, whatever the http.Client allows.
 func TestNoRedirectIsFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		asked := 0

@@ -13,7 +13,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// emulated returns a client of an emulator in the name of its service account.
+// emulated returns a client of an emulator for its service account.
 func emulated(t *testing.T, e *emulator.Emulator, edits ...func(claims map[string]any)) *Client {
 	t.Helper()
 	file, err := e.CAFile()
@@ -31,8 +31,8 @@ func emulated(t *testing.T, e *emulator.Emulator, edits ...func(claims map[strin
 	})
 }
 
-// The life of a PAT, against a service that takes nothing that the real one
-// would refuse, over HTTP/1.1 and over TLS with HTTP/2.
+// The life of a PAT, over HTTP/1.1 and over TLS with HTTP/2. The emulator refuses what
+// the real service refuses.
 func TestLife(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls %v", tls), func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestListOverPages(t *testing.T) {
 	}
 }
 
-// What the services refuse is told apart, and nothing is made.
+// Refusals are distinguished, and no PAT is made.
 func TestRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -125,7 +125,7 @@ func TestRefusals(t *testing.T) {
 		hint   string
 	}{
 		{name: "an application", claims: func(c map[string]any) { c["idtyp"] = "app" }, code: "InvalidAccessException", status: 403, hint: "for users only"},
-		{name: "somebody else's token", claims: func(c map[string]any) { c["aud"] = "https://graph.microsoft.com" }, status: 401, hint: "for Azure DevOps"},
+		{name: "another user's token", claims: func(c map[string]any) { c["aud"] = "https://graph.microsoft.com" }, status: 401, hint: "for Azure DevOps"},
 		{name: "not a member", claims: func(c map[string]any) { c["oid"] = "99999999-0000-4000-8000-000000000000" }, code: "TF401444", hint: "account 99999999-0000-4000-8000-000000000000 is not yet a user"},
 		{name: "one of two permissions", claims: func(c map[string]any) { c["scp"] = "vso.pats" }, hint: "the user"},
 		{name: "no such organization", world: func(w *emulator.State) { w.Organizations = nil }, status: 404, hint: "`organization`"},
@@ -170,8 +170,7 @@ func policies(p emulator.Policies) func(*emulator.State) {
 	return func(w *emulator.State) { w.Organization(emulator.OrganizationName).Policies = p }
 }
 
-// When the answer to a create goes astray, the error does not claim that
-// nothing was made.
+// If the answer to a create is lost, the error is not Settled.
 func TestLostAnswers(t *testing.T) {
 	for name, fault := range map[string]emulator.Fault{
 		"no answer":       emulator.CommitAndDrop,

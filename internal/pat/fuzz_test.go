@@ -49,8 +49,7 @@ func FuzzParseScopes(f *testing.F) {
 	})
 }
 
-// Whatever is answered, to whatever is asked: no panic, a fit message, no
-// credential.
+// No answer causes a panic, an invalid message, or a credential in the error.
 func FuzzErrorBody(f *testing.F) {
 	const token = "c0ffee.p4t~" // what is made, if anything is: of no known form
 	made := created(token)
@@ -104,7 +103,7 @@ func FuzzErrorBody(f *testing.F) {
 			if strings.Contains(e.Error(), userToken) {
 				t.Errorf("the user's token in %v", e)
 			}
-			// A token short enough to be a word may be in any text.
+			// A short token may be part of any text.
 			if s := partial.Secret.Reveal(); len(s) > 8 && (strings.Contains(e.Message, s) || strings.Contains(e.Code, s)) {
 				t.Errorf("the PAT in %v", e)
 			}

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// spec is Microsoft's description of the API, where it is at hand.
+// spec is Microsoft's description of the API, if it is available.
 const spec = "../../../shared/spec"
 
 func readSpec(t testing.TB, name string, v any) {
@@ -47,7 +47,7 @@ func TestEveryPatTokenErrorIsExplained(t *testing.T) {
 	}
 }
 
-// Explanations are parts of a sentence in an error; hints are one line.
+// Explanations are parts of an error's sentence; hints are one line.
 func TestExplanationsReadWell(t *testing.T) {
 	for code, x := range patTokenErrors() {
 		for _, text := range []string{x.means, x.hint} {
@@ -58,8 +58,7 @@ func TestExplanationsReadWell(t *testing.T) {
 	}
 }
 
-// A policy is named as the portal names it, with where it is and who may change
-// it.
+// A policy has its name in the portal, its place there, and who may change it.
 func TestPolicyHints(t *testing.T) {
 	for code, want := range map[string][]string{
 		"disablePatCreationPolicyViolation": {"Organization settings → Policies", "Project Collection Administrator", `"Restrict personal access token (PAT) creation"`, "packaging"},

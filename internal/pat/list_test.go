@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// ids lists, and returns what came before the error.
+// ids returns the ids of a list up to the error.
 func ids(t *testing.T, c *Client, f Filter) (got []string, err error) {
 	t.Helper()
 	for token, e := range c.List(t.Context(), f) {
@@ -22,8 +22,8 @@ func ids(t *testing.T, c *Client, f Filter) (got []string, err error) {
 	return got, nil
 }
 
-// After an error the same page is asked for again, and not those before it, if
-// anybody wants to go on at all.
+// If the loop goes on after an error, the same page is requested again, and not those
+// before it.
 func TestListGoesOn(t *testing.T) {
 	var asked []string
 	fails := 2
@@ -54,7 +54,7 @@ func TestListGoesOn(t *testing.T) {
 	}
 }
 
-// An error of the list itself is its end.
+// An unreadable answer ends the iteration.
 func TestListThatIsNoneEnds(t *testing.T) {
 	c := answering(t, 200, `{"patTokens":7}`)
 	n := 0
@@ -116,8 +116,8 @@ func TestListPages(t *testing.T) {
 	}
 }
 
-// Whatever is not a list must not pass for an empty one: it would make a PAT
-// that is still alive look gone.
+// An answer that is not a list must not be read as an empty list: an active PAT would
+// look gone.
 func TestListErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -136,7 +136,7 @@ func TestListErrors(t *testing.T) {
 		{"a page", 200, "<html><title>Sign In</title>", "", `status 200: the answer is an HTML page titled "Sign In" where a list of PATs was due`, "vso.pats"},
 		{"empty", 204, ``, "", "status 204: the answer is empty where a list of PATs was due", "proxy"},
 		{"not signed in", 203, "<html>", "", "status 203: not signed in: an HTML page", "vso.pats"},
-		{"a circle", 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`, "1 1",
+		{"a cycle", 200, `{"continuationToken":"a","patTokens":[{"authorizationId":"1"}]}`, "1 1",
 			"status 200: the list of PATs repeats: a continuation token came twice", "proxy"},
 		{"too many", 200, `{"patTokens":[` + strings.Repeat(`{},`, maxEntries) + `{}]}`, "",
 			"status 200: the answer is JSON of another form, or cut off, where a list of PATs was due", "proxy"},
@@ -165,8 +165,8 @@ func TestListErrors(t *testing.T) {
 	}
 }
 
-// A longer circle is seen when it closes, and a list without an end is not
-// followed for ever.
+// A longer cycle of continuation tokens is detected, and an endless list is not read
+// without limit.
 func TestListEnds(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -174,7 +174,7 @@ func TestListEnds(t *testing.T) {
 		pages int
 		err   string
 	}{
-		{"a circle of three", func(page int) string { return fmt.Sprint(page % 3) }, 4, "list of PATs repeats"},
+		{"a cycle of three", func(page int) string { return fmt.Sprint(page % 3) }, 4, "list of PATs repeats"},
 		{"no end", func(page int) string { return fmt.Sprint(page) }, maxPages, "more than 10000 pages"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -191,8 +191,8 @@ func TestListEnds(t *testing.T) {
 	}
 }
 
-// A page that fails is asked for again, and not those before it; by another
-// client too, whose token is newer.
+// A page that failed is requested again, and not those before it, also by a client with
+// a newer token.
 func TestCursorStays(t *testing.T) {
 	var asked []string
 	fails := 2

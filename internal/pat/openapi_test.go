@@ -26,8 +26,8 @@ import (
 const patsPath = "/{organization}/_apis/tokens/pats"
 
 // loadSpec returns the operations of Microsoft's specification by their ids.
-// List and Get are at one path, so List is kept in an extension, x-ms-paths;
-// here it gets a document of its own.
+// List and Get have the same path, so the specification has List in the extension
+// x-ms-paths. Here it gets its own document.
 func loadSpec(t *testing.T, name string) map[string]*routers.Route {
 	t.Helper()
 	var raw map[string]json.RawMessage
@@ -79,8 +79,8 @@ func parameters(op *openapi3.Operation) (names []string) {
 	return names
 }
 
-// What the client sends is what Microsoft's specification describes, and it
-// reads the answers that Microsoft recorded.
+// The client's requests conform to Microsoft's specification, and it reads the answers
+// that Microsoft recorded.
 func TestSpecification(t *testing.T) {
 	for _, version := range []string{"tokens-7.1.json", "tokens-7.2.json"} {
 		operations := loadSpec(t, version)
@@ -164,8 +164,8 @@ func TestSpecification(t *testing.T) {
 	}
 }
 
-// conforms holds a request against an operation. The specification forbids no
-// further parameters and properties; here they are mistakes.
+// conforms checks a request against an operation. The specification allows additional
+// parameters and properties; this test does not.
 func conforms(t *testing.T, route *routers.Route, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))

@@ -17,9 +17,8 @@ const (
 	claims = "eyJhY2Nlc3NfdG9rZW4iOnsibmJmIjp7ImVzc2VudGlhbCI6dHJ1ZSwidmFsdWUiOiIxNjA0MTA2NjUxIn19fQ"
 )
 
-// What Azure DevOps' refusals mean, wherever it puts them and with whatever
-// status: whether the token was accepted, whether another attempt is worth it,
-// and what is to be changed.
+// The meaning of Azure DevOps' refusals in all their forms and with any status: whether
+// the token was accepted, whether a retry makes sense, and what to change.
 func TestRefusalsOfAzureDevOps(t *testing.T) {
 	vss := func(text, typeKey string) string {
 		return "\xef\xbb\xbf" + `{"$id":"1","message":"` + strings.ReplaceAll(text, `\`, `\\`) + `","typeKey":"` + typeKey + `"}`
@@ -43,7 +42,7 @@ func TestRefusalsOfAzureDevOps(t *testing.T) {
 			says: "TF401444", code: "TF401444", hint: "account b-c is not yet a user"},
 		{name: "a user without access", statuses: []int{401, 403, 500}, body: vss("TF400813: The user '22222222-0000-4000-8000-000000000002' is not authorized to access this resource.", "UnauthorizedRequestException"),
 			says: "TF400813", code: "TF400813", hint: "add the user to the organization"},
-		{name: "nobody", statuses: []int{401, 403, 500}, body: vss("TF400813: The user '' is not authorized to access this resource.", "UnauthorizedRequestException"),
+		{name: "empty user", statuses: []int{401, 403, 500}, body: vss("TF400813: The user '' is not authorized to access this resource.", "UnauthorizedRequestException"),
 			says: "TF400813", code: "TF400813", signedOut: true, hint: "did not accept the Entra token", not: "add the user"},
 		{name: "the anonymous principal", statuses: []int{401, 403}, body: vss("TF400813: The user 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa' is not authorized to access this resource.", "UnauthorizedRequestException"),
 			says: "TF400813", code: "TF400813", signedOut: true, hint: "did not accept the Entra token", not: "add the user"},
@@ -86,7 +85,7 @@ func TestRefusalsOfAzureDevOps(t *testing.T) {
 					t.Errorf("signed out %t: %v", e.SignedOut(), e)
 				}
 				if told := strings.Contains(e.Error(), "not signed in"); told != tc.signedOut {
-					t.Errorf("says that nobody is signed in: %t, in %v", told, e)
+					t.Errorf("reports not signed in: %t, in %v", told, e)
 				}
 				if passing, _ := httpclient.Retryable(err); passing != tc.passing {
 					t.Errorf("passing %t, want %t", passing, tc.passing)
@@ -102,8 +101,7 @@ func TestRefusalsOfAzureDevOps(t *testing.T) {
 	}
 }
 
-// An answer without content is worth some more attempts where they can do no
-// harm; a create is never repeated for one.
+// After an answer without content, requests are retried a few times, except a create.
 func TestAnswersWithoutContent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status  int

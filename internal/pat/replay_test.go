@@ -28,8 +28,8 @@ func writeFrame(w io.Writer, kind, flags byte, stream uint32, payload []byte) {
 	w.Write(append(frame, payload...))
 }
 
-// overHTTP2 answers every request that has come in full on a connection with one
-// frame, and counts them.
+// overHTTP2 answers every complete request on a connection with one frame, and counts
+// the requests.
 func overHTTP2(t *testing.T, answer func(stream uint32) (kind byte, on uint32, payload []byte)) (url string, requests *atomic.Int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,9 +79,8 @@ func overHTTP2(t *testing.T, answer func(stream uint32) (kind byte, on uint32, p
 	return "http://" + l.Addr().String(), requests
 }
 
-// net/http sends a request again by itself where HTTP/2 lets it hope that the
-// server has done nothing with it. A create that was sent in full is not: what
-// became of it is looked for first.
+// net/http repeats a request if HTTP/2 suggests that the server did not process it. A
+// create that was sent must not be repeated before its result is looked up.
 func TestCreateIsNotReplayed(t *testing.T) {
 	reset := func(code uint32) func(uint32) (byte, uint32, []byte) {
 		return func(stream uint32) (byte, uint32, []byte) {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// Revoked means confirmed, and a PAT that is not there needs no revoking; no
-// other answer is believed.
+// Revoke succeeds only if the server confirms it, or if the PAT is gone.
 func TestRevoke(t *testing.T) {
 	const vss = `{"$id":"1","message":"VS1: nothing of that id","typeKey":"SomethingNotFoundException"}`
 	listed := `{"continuationToken":"","patTokens":[` + patJSON("null") + `]}`
@@ -20,7 +19,7 @@ func TestRevoke(t *testing.T) {
 		list   string // what the list is, if it is asked for; a number is its status
 		gone   bool
 		err    string // after "revoke PAT ID in contoso at HOST: "
-		// repeats: the answer has no content, so that it is asked again.
+		// repeats: the answer has no content, so the request is retried.
 		repeats bool
 	}{
 		{name: "200", status: 200},
@@ -40,7 +39,7 @@ func TestRevoke(t *testing.T) {
 		{name: "404 with white space", status: 404, body: "\xef\xbb\xbf \r\n", list: unlisted, gone: true},
 		{name: "404 with JSON", status: 404, body: vss, list: unlisted, gone: true},
 
-		// Somebody in between can say so too: the list must bear it out.
+		// A proxy can send this too: the list must confirm it.
 		{name: "404, still listed", status: 404, list: listed, err: "status 404: the PAT is still active"},
 		{name: "tokenNotFound, still listed", status: 200, body: `{"patTokenError":"tokenNotFound"}`, list: listed,
 			err: "status 200: tokenNotFound: there is no such PAT: the PAT is still active"},
@@ -128,8 +127,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// Ids are GUIDs: the server may write them in other letters than it was asked
-// for.
+// Ids are GUIDs: the server may write them in another case than the request.
 func TestRevokeComparesIDs(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "DELETE" {
@@ -143,7 +141,7 @@ func TestRevokeComparesIDs(t *testing.T) {
 	}
 }
 
-// When the list that decides cannot be had for now, neither can the answer.
+// If the list cannot be read because of a temporary fault, the error is retryable.
 func TestRevokeWithoutAListIsPassing(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "DELETE" {
@@ -158,8 +156,8 @@ func TestRevokeWithoutAListIsPassing(t *testing.T) {
 	}
 }
 
-// What a list has just shown, Azure DevOps can say to be gone by itself; what may
-// be somebody else's word is checked all the same.
+// For a PAT that was just listed, Azure DevOps' own answer that it is gone is enough. A
+// 404 that may come from a proxy is still checked.
 func TestRevokeListed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -190,8 +188,8 @@ func TestRevokeListed(t *testing.T) {
 	}
 }
 
-// The pages of a list shift while others end their PATs: what is not there in one
-// reading may have moved past it.
+// The pages of a list change while PATs end elsewhere: one reading may miss a PAT that
+// moved to an earlier page.
 func TestListed(t *testing.T) {
 	t.Parallel()
 	page := func(next string, ids ...string) string {

@@ -39,7 +39,7 @@ func TestParseScopes(t *testing.T) {
 			t.Errorf("ParseScopes(%q): error\n%v, want\n%s", tc.in, err, tc.err)
 		}
 	}
-	// However many are wrong, the error stays short.
+	// The error is short even with many invalid entries.
 	many := ""
 	for i := range 1000 {
 		many += fmt.Sprint(i, " ")
@@ -128,7 +128,7 @@ func TestKnown(t *testing.T) {
 	if at := byName["vso.drop"]; list[at].Documented || !list[0].Documented {
 		t.Error("the undocumented are not told apart")
 	}
-	// The caller's copy is the caller's.
+	// Changing the result does not change the table.
 	list[1].Includes[0], list[0].Name = "x", "x"
 	if again := Known(); again[0].Name == "x" || again[1].Includes[0] == "x" {
 		t.Error("a caller can change the table")
@@ -178,8 +178,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// The whole of what Microsoft's page of scopes documents as inherited, as the set
-// of all scopes that each one includes.
+// All inheritance on Microsoft's page of scopes, as the set of all scopes that each
+// scope includes.
 func TestClosureOfScopes(t *testing.T) {
 	const documented = `
 advsec:

@@ -17,8 +17,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// transport is a RoundTripper that is a function. It does not report to
-// httptrace, as net/http's does.
+// transport is a function as a RoundTripper. Unlike net/http's it does not call the
+// httptrace hooks.
 type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -27,7 +27,7 @@ func response(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// refusing returns the URL of a port at which nobody listens.
+// refusing returns the URL of a port without a listener.
 func refusing(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,8 +38,8 @@ func refusing(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// timesUp is a context whose deadline is past when up is called, so that no test
-// depends on how fast the machine is.
+// timesUp is a context whose deadline passes when up is called, so that no test depends
+// on the speed of the machine.
 type timesUp struct {
 	context.Context
 	done chan struct{}
@@ -57,7 +57,7 @@ func (c timesUp) Err() error {
 	}
 }
 
-// Without an answer it matters whether the request can have arrived.
+// Without an answer, Unsent reports whether the request may have arrived.
 func TestNoAnswer(t *testing.T) {
 	drop := func(w http.ResponseWriter, r *http.Request) {
 		io.ReadAll(r.Body)
@@ -122,12 +122,12 @@ func TestNoAnswer(t *testing.T) {
 		id      string
 	}{
 		{
-			name:   "nobody listens",
+			name:   "no listener",
 			client: func(t *testing.T) *Client { return New(Options{BaseURL: refusing(t), Organization: "contoso"}) },
 			err:    "connection refused", passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
 		{
-			name:   "nobody listens, by a transport that reports nothing",
+			name:   "no listener, by a transport that reports nothing",
 			client: failing(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}),
 			err:    "dial tcp: refused", passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
@@ -162,7 +162,7 @@ func TestNoAnswer(t *testing.T) {
 			ctx: short, err: "deadline exceeded", is: context.DeadlineExceeded, passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
 		{
-			name:   "a certificate that nobody vouches for",
+			name:   "an untrusted certificate",
 			client: secure(true, false, drop),
 			err:    "certificate", settled: true, hint: "`ca-file`",
 		},
@@ -258,7 +258,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// An answer without an end is not read to the end.
+// An endless answer is not read completely.
 func TestEndlessAnswers(t *testing.T) {
 	for _, status := range []int{200, 203, 404} {
 		body := &endless{}

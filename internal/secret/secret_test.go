@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A credential must not come out of any way of printing, nested or not.
+// No way of printing shows a credential, nested or not.
 func TestValueIsNeverPrinted(t *testing.T) {
 	const text = "correct-horse"
 	type holder struct {
