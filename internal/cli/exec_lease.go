@@ -47,7 +47,7 @@ func unrecorded(lease.Record) error { return nil }
 // leaseClient uses the current session.
 func (x *execution) leaseClient() *lease.Client {
 	l := x.app.leaseClient(x.signin.Session())
-	l.Record, l.Log, l.Last = unrecorded, x.log(), true
+	l.Record, l.Log, l.NoLaterProcess = unrecorded, x.log(), true
 	return l
 }
 

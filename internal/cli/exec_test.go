@@ -333,7 +333,7 @@ func TestExecRenewedWider(t *testing.T) {
 				t.Errorf("status %d, want %d", status, tc.status)
 			}
 			s.counted(map[string]int{
-				`the PAT is wider than asked for: the scope "app_token" was not asked for; the PAT was revoked; sh keeps running with a PAT that is no longer valid`: 1,
+				`the PAT is wider than requested: the scope "app_token" was not requested; the PAT was revoked; sh keeps running with a PAT that is no longer valid`: 1,
 				"::error": 1, "::warning": 0,
 			})
 			if n := len(s.Requests(emulator.OpRevoke)); n != 1 {
@@ -367,7 +367,7 @@ func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 	s.Intercept(emulator.OpUpdate, emulator.CommitAndAnswer(200, nil, "what?"))
 	s.Intercept(emulator.OpRevoke, emulator.Answer(403, nil, ""))
 	s.clock.advance(12 * time.Minute)
-	s.eventually("if the server has renewed it all the same")
+	s.eventually("if the server has renewed it")
 	s.clock.mu.Lock()
 	s.clock.ahead += 10 * time.Minute
 	s.clock.mu.Unlock()

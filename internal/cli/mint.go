@@ -152,7 +152,7 @@ func (c *app) mintPAT(ctx context.Context, o mintOptions) (*lease.Client, *lease
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
 	client := c.leaseClient(session)
-	client.Record, client.Last = o.record, o.last
+	client.Record, client.NoLaterProcess = o.record, o.last
 	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
 	if err != nil {
 		c.clockWarning(session.Clock.Skew().Estimate())

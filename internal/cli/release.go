@@ -85,7 +85,7 @@ func (r *releaser) finish(err error) int {
 		return r.failed(r.command, err)
 	}
 	title := "not revoked"
-	if errors.Is(err, lease.ErrNotTheirs) {
+	if errors.Is(err, lease.ErrNoSuchPAT) {
 		title = "no such PAT"
 	}
 	if wrong := (*settings.Problems)(nil); errors.As(err, &wrong) {

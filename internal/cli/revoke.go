@@ -92,7 +92,7 @@ func (r *revocation) releaseID(ctx context.Context) error {
 	}
 	ended, err := r.leaseClient(session).ReleaseID(ctx, s.AuthorizationID)
 	switch {
-	case errors.Is(err, lease.ErrNotTheirs):
+	case errors.Is(err, lease.ErrNoSuchPAT):
 		return hint.Add(fmt.Errorf("revoke PAT %s in %s: %w: the id is wrong, the PAT belongs to another identity, or it is already gone", s.AuthorizationID, s.Organization, err),
 			"give the id that mint printed, and the same identity settings; the identity's own PATs are listed on "+tokenPage(s.Organization))
 	case err != nil:

@@ -194,7 +194,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 		{"the id", func(_ int, r Record) bool { return r.Stage == Minted }, nil,
 			[]string{"create", "mask #1", "record minted #1", "revoke #1"}, "record the PAT's id: no space left on device; the PAT was revoked"},
 		{"the doubt", func(sent int, r Record) bool { return sent == 1 && r.Unsettled > 0 }, []create{{err: err500}},
-			[]string{"create", "record intended in doubt", "list", "revoke #1"}, "record that the answer is open: no space left on device"},
+			[]string{"create", "record intended in doubt", "list", "revoke #1"}, "record that the request is unsettled: no space left on device"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -386,27 +386,27 @@ func TestWider(t *testing.T) {
 		{name: "a second later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second) }},
 		{name: "a second earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-time.Second) }},
 
-		{name: "a further scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.work") }, wider: `the scope "vso.work" was not asked for`},
-		{name: "a scope that includes the asked one", change: func(t *pat.Token) { t.Scopes[1] = "vso.packaging_write" }, wider: `the scope "vso.packaging_write" was not asked for`},
-		{name: "full access", change: func(t *pat.Token) { t.Scopes = []string{"app_token"} }, wider: `the scope "app_token" was not asked for`},
-		{name: "a scope in other letters", change: func(t *pat.Token) { t.Scopes[1] = "VSO.PACKAGING" }, wider: `the scope "VSO.PACKAGING" was not asked for`},
-		{name: "a hostile scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "x\n::error::y") }, wider: `the scope "x\n::error::y" was not asked for`},
-		{name: "all organizations", change: func(t *pat.Token) { t.TargetAccounts = nil }, wider: "good for all organizations"},
-		{name: "no organization", change: func(t *pat.Token) { t.TargetAccounts = []string{} }, wider: "good for 0 organizations"},
-		{name: "two organizations", change: func(t *pat.Token) { t.TargetAccounts = []string{"a", "b"} }, wider: "good for 2 organizations"},
-		{name: "more than a second later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second + time.Millisecond) }, wider: "1s later than asked"},
-		{name: "two seconds later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, wider: "it ends at 2000-01-01T01:00:02Z, 2s later than asked"},
+		{name: "a further scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.work") }, wider: `the scope "vso.work" was not requested`},
+		{name: "a scope that includes the asked one", change: func(t *pat.Token) { t.Scopes[1] = "vso.packaging_write" }, wider: `the scope "vso.packaging_write" was not requested`},
+		{name: "full access", change: func(t *pat.Token) { t.Scopes = []string{"app_token"} }, wider: `the scope "app_token" was not requested`},
+		{name: "a scope in other letters", change: func(t *pat.Token) { t.Scopes[1] = "VSO.PACKAGING" }, wider: `the scope "VSO.PACKAGING" was not requested`},
+		{name: "a hostile scope", change: func(t *pat.Token) { t.Scopes = append(t.Scopes, "x\n::error::y") }, wider: `the scope "x\n::error::y" was not requested`},
+		{name: "all organizations", change: func(t *pat.Token) { t.TargetAccounts = nil }, wider: "valid for all organizations"},
+		{name: "no organization", change: func(t *pat.Token) { t.TargetAccounts = []string{} }, wider: "valid for 0 organizations"},
+		{name: "two organizations", change: func(t *pat.Token) { t.TargetAccounts = []string{"a", "b"} }, wider: "valid for 2 organizations"},
+		{name: "more than a second later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second + time.Millisecond) }, wider: "1s later than requested"},
+		{name: "two seconds later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, wider: "it ends at 2000-01-01T01:00:02Z, 2s later than requested"},
 		{name: "in every way", change: func(t *pat.Token) {
 			t.Scopes, t.TargetAccounts, t.ValidTo = []string{"vso.work"}, nil, t.ValidTo.AddDate(1, 0, 0)
-		}, wider: `the scope "vso.work" was not asked for; it is good for all organizations of the user; it ends at 2001-01-01T01:00:00Z, 8784h0m0s later than asked`},
+		}, wider: `the scope "vso.work" was not requested; it is valid for all organizations of the user; it ends at 2001-01-01T01:00:00Z, 8784h0m0s later than requested`},
 
 		{name: "ended before it began", change: func(t *pat.Token) { t.ValidTo = t.ValidFrom }, wider: "before it could be used"},
 
-		{name: "two seconds earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-2 * time.Second) }, warns: "2s earlier than asked"},
-		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m0s earlier than asked"},
+		{name: "two seconds earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-2 * time.Second) }, warns: "2s earlier than requested"},
+		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m0s earlier than requested"},
 		{name: "without a scope", change: func(t *pat.Token) { t.Scopes = t.Scopes[:1] }, warns: "granted without vso.packaging"},
 		{name: "with an included scope in its place", change: func(t *pat.Token) { t.Scopes[0] = "vso.code" }, warns: "granted without vso.code_write"},
-		{name: "without any", change: func(t *pat.Token) { t.Scopes = nil }, wider: "does not say what it is good for"},
+		{name: "without any", change: func(t *pat.Token) { t.Scopes = nil }, wider: "does not name its scopes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -450,7 +450,7 @@ func TestWiderAndNotRevoked(t *testing.T) {
 				w := &world{T: t, revokes: refused, change: func(t *pat.Token) { t.TargetAccounts = nil }}
 				begin := time.Now()
 				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
-				if err == nil || !strings.Contains(err.Error(), "wider than asked") || !strings.Contains(err.Error(), "the PAT "+guid(1)+" could not be revoked") {
+				if err == nil || !strings.Contains(err.Error(), "wider than requested") || !strings.Contains(err.Error(), "the PAT "+guid(1)+" could not be revoked") {
 					t.Errorf("error %v", err)
 				}
 				if !errors.Is(err, refused[0]) {

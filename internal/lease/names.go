@@ -11,21 +11,20 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// renamed is the error of an answer that speaks of a PAT by another name.
-func renamed(t pat.Token, asked string) error {
+// otherNameError is the error of an answer about a PAT with another name.
+func otherNameError(t pat.Token, asked string) error {
 	what := "that other PAT is left alone"
 	if displayname.Compare(t.DisplayName, asked) != displayname.Different {
 		what = "the name is cut short"
 	}
-	return hint.Add(fmt.Errorf("the answer speaks of the PAT %s named %q instead of %q; %s", t.ID, sanitize.Line(t.DisplayName, 200), asked, what),
-		"this is not how Azure DevOps answers: check token-service-url and who is in between")
+	return hint.Add(fmt.Errorf("the answer is about PAT %s named %q instead of %q; %s", t.ID, sanitize.Line(t.DisplayName, 200), asked, what),
+		"Azure DevOps does not answer like this: check token-service-url and any proxy in between")
 }
 
-// errSimilar is the error of a list with PATs of which nobody can tell whether
-// they are ours.
-var errSimilar = errors.New("their names are cut short, so that they may be this lease's or another's")
+// errUnclearNames is the error of a list with PATs that may be the lease's or another's.
+var errUnclearNames = errors.New("their names are cut short, so they may belong to this lease or to another one")
 
-func similarNames(tokens []pat.Token) error {
+func unclearNamesError(tokens []pat.Token) error {
 	var list []string
 	for _, t := range tokens {
 		if list = append(list, fmt.Sprintf("%s (%q)", t.ID, sanitize.Line(t.DisplayName, 200))); len(list) == 5 && len(tokens) > 5 {
@@ -33,5 +32,5 @@ func similarNames(tokens []pat.Token) error {
 			break
 		}
 	}
-	return fmt.Errorf("the list shows %s: %w", strings.Join(list, ", "), errSimilar)
+	return fmt.Errorf("the list shows %s: %w", strings.Join(list, ", "), errUnclearNames)
 }

@@ -25,7 +25,7 @@ func TestAnswerWithAnotherName(t *testing.T) {
 		left   []string
 	}{
 		{name: "another PAT's", answer: "my own token", did: "record intended in doubt,list,revoke #1,record closed",
-			says: `the answer speaks of the PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that other PAT is left alone`},
+			says: `the answer is about PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that other PAT is left alone`},
 		{name: "none", did: "record intended in doubt,list,revoke #1,record closed", says: `named ""`},
 		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record closed #77", says: "the name is cut short"},
 		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 in doubt,revoke #1,list,record closed #1", says: "the name is cut short; the PAT was revoked"},
@@ -72,7 +72,7 @@ func TestReleaseByANameCutShort(t *testing.T) {
 			w.commit(1, pat.Create{DisplayName: tc.listed})
 			r := Record{Stage: tc.stage, Name: leaseName, Intended: time.Now().Add(-time.Hour)}
 			_, _, err := w.process().lessor().Release(t.Context(), r)
-			if (err != nil) != (tc.says != "") || err != nil && (!errors.Is(err, errSimilar) || !strings.Contains(err.Error(), tc.says)) {
+			if (err != nil) != (tc.says != "") || err != nil && (!errors.Is(err, errUnclearNames) || !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%q: error %v, want %q", tc.listed, err, tc.says)
 			}
 			w.left(tc.left...)

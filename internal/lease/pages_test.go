@@ -137,7 +137,7 @@ func TestListWithoutIt(t *testing.T) {
 				w.end(1)
 			}
 		}, 3 * 3},
-		{"no end of trouble", func(w *world, page int) { w.end(1) }, readings * 3},
+		{"no end of trouble", func(w *world, page int) { w.end(1) }, maxListReads * 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

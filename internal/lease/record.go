@@ -29,14 +29,14 @@ const (
 	Closed Stage = "closed"
 )
 
-// Record is what a later process needs to end the lease. It holds no secret.
+// Record is what a later process needs to revoke the lease. It holds no secret.
 type Record struct {
 	Version int   `json:"v"`
 	Stage   Stage `json:"stage"`
-	// Name is the display name under which the PAT is, or will be, minted.
+	// Name is the display name of the PAT.
 	Name string `json:"name,omitempty"`
-	// Intended is when the request that mints was about to be sent, by this
-	// machine's clock.
+	// Intended is when the request to mint was about to be sent, by this machine's
+	// clock.
 	Intended time.Time `json:"intended,omitzero"`
 	// Unsettled counts the requests to mint that had no conclusive answer and whose
 	// PATs were not found: there may be that many more PATs of this name, or there
@@ -47,24 +47,24 @@ type Record struct {
 	// ValidFrom and ValidTo bound the PAT's life, by the server's clock.
 	ValidFrom time.Time `json:"validFrom,omitzero"`
 	ValidTo   time.Time `json:"validTo,omitzero"`
-	// User is the object id of the user whose PAT it is, where it is known.
+	// User is the object id of the user whose PAT it is; empty: unknown.
 	User string `json:"user,omitempty"`
-	// Skew is how far this machine's clock is ahead of Azure DevOps', by when the
-	// PAT began, or before that as far as it is known.
+	// Skew is how far this machine's clock is ahead of Azure DevOps', measured by the
+	// PAT's validFrom, or before that as far as it is known.
 	Skew     httpclient.Skew `json:"skew,omitzero"`
 	Settings settings.Saved  `json:"settings"`
 }
 
-// Unrecorded is the record of a lease of which only the name is known, now: if
-// no PAT has it, one may still be on its way.
+// Unrecorded is the record to go by where none was found and only the name is known: a
+// request to mint may still be in flight.
 func Unrecorded(name string, now time.Time) Record {
 	return Record{Stage: Intended, Name: name, Intended: now}
 }
 
-// version of the format of Record.
+// version is the version of the format.
 const version = 2
 
-// ErrRecord is returned for a text that is no record.
+// ErrRecord is the error of a text that is not a record.
 var ErrRecord = errors.New("not a record of a lease")
 
 // String is the record as one line of JSON.
@@ -72,14 +72,14 @@ func (r Record) String() string {
 	r.Version = version
 	for _, t := range []*time.Time{&r.Intended, &r.ValidFrom, &r.ValidTo} {
 		if y := t.Year(); y < 0 || y > 9999 {
-			*t = time.Time{} // a server's nonsense, which RFC 3339 cannot hold
+			*t = time.Time{} // RFC 3339 cannot represent it
 		}
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // a name is to be found in it as it is
+	e.SetEscapeHTML(false) // keep names readable
 	if err := e.Encode(r); err != nil {
-		panic(err) // strings, numbers and times that fit
+		panic(err) // strings, numbers and valid times never fail
 	}
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }
@@ -100,13 +100,13 @@ func ParseRecord(text string) (Record, error) {
 	return Record{}, ErrRecord
 }
 
-// Expired reports whether it is certain that the PAT has ended by itself at a
-// moment of this machine's clock, if that was not set since the mint.
+// Expired reports whether the PAT has certainly expired at a time of this machine's
+// clock, provided that the clock was not set since the PAT was minted.
 func (r Record) Expired(now time.Time) bool {
 	return !r.ValidTo.IsZero() && now.Round(0).Add(-r.Skew.Max).After(r.ValidTo)
 }
 
-// ServerTime is a moment of this machine's clock by Azure DevOps'.
+// ServerTime converts a time of this machine's clock to Azure DevOps'.
 func (r Record) ServerTime(now time.Time) time.Time {
 	return now.Add(-r.Skew.Estimate())
 }

@@ -60,9 +60,9 @@ func TestRelease(t *testing.T) {
 		{name: "in doubt, and both are refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"revoke #2", "list", "revoke #1"}, err: "not yours; revoke PAT", left: []string{"#1", "#2"}},
 
-		{name: "a record that names nothing", record: Record{Stage: Intended}, active: []string{"", leaseName}, err: "names no PAT", left: []string{"#1", "#2"}},
+		{name: "a record that names nothing", record: Record{Stage: Intended}, active: []string{"", leaseName}, err: "has neither the id nor the name", left: []string{"#1", "#2"}},
 		{name: "a record in doubt without a name", record: Record{Stage: Minted, ID: guid(2), Unsettled: 1}, active: []string{"", leaseName},
-			did: []string{"revoke #2"}, ended: "#2", err: "names no PAT", left: []string{"#1"}},
+			did: []string{"revoke #2"}, ended: "#2", err: "has neither the id nor the name", left: []string{"#1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

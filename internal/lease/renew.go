@@ -12,9 +12,9 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// Renew gives the PAT of a lease another lifetime, from now by the server's
-// clock, and notes its new end in the lease. A policy may grant less. A PAT that
-// comes back wider than asked for is revoked, and the error is [ErrWider].
+// Renew extends the PAT of a lease by another lifetime from now, by the server's
+// clock, and records its new end. A policy may grant less. A PAT that comes back
+// wider than requested is revoked, and the error is [ErrWider].
 func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 	var until time.Time
 	var t pat.Token
@@ -22,11 +22,11 @@ func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 		if err := l.ready(ctx); err != nil {
 			return err
 		}
-		until = lease.time(l).Add(want.Lifetime).Truncate(time.Second)
+		until = lease.serverTime(l).Add(want.Lifetime).Truncate(time.Second)
 		t, err = l.PATs.Update(ctx, lease.Record.ID, pat.Update{ValidTo: until})
 		var refused *pat.Error
 		if err != nil && !(errors.As(err, &refused) && refused.Settled()) {
-			lease.latest = until
+			lease.possibleEnd = until
 		}
 		return err
 	})
@@ -34,22 +34,22 @@ func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 		return err
 	}
 	if !strings.EqualFold(t.ID, lease.Record.ID) {
-		lease.latest = until
-		return fmt.Errorf("the answer speaks of the PAT %s instead of %s", t.ID, lease.Record.ID)
+		lease.possibleEnd = until
+		return fmt.Errorf("the answer is about PAT %s instead of %s", t.ID, lease.Record.ID)
 	}
-	lease.Token.ValidTo, lease.latest = t.ValidTo, time.Time{}
+	lease.Token.ValidTo, lease.possibleEnd = t.ValidTo, time.Time{}
 	lease.Record.ValidTo = t.ValidTo
-	_, latest := lease.bounds(l.Now())
+	_, latest := lease.serverTimeBounds(l.Now())
 	if err := wider(t, want.Scopes, until, t.ValidTo.Sub(latest)-want.Lifetime); err != nil {
-		return l.endWider(ctx, lease, err)
+		return l.revokeWider(ctx, lease, err)
 	}
 	return l.Record(lease.Record)
 }
 
-// bounds are what Azure DevOps' clock can show, by when the PAT began and the time
-// that has passed here since: a machine that was suspended, or whose clock was
-// set, may not know how much that is.
-func (l *Lease) bounds(now time.Time) (earliest, latest time.Time) {
+// serverTimeBounds are the bounds of Azure DevOps' clock: the PAT's validFrom plus the
+// time that has passed here since. After this machine was suspended, or its clock was
+// set, that time is not known exactly.
+func (l *Lease) serverTimeBounds(now time.Time) (earliest, latest time.Time) {
 	r := l.Record
 	if r.ValidFrom.IsZero() {
 		return now.Add(-r.Skew.Max), now.Add(-r.Skew.Min)
@@ -58,14 +58,14 @@ func (l *Lease) bounds(now time.Time) (earliest, latest time.Time) {
 	return r.ValidFrom.Add(now.Sub(l.received)), r.ValidFrom.Add(passed)
 }
 
-// time is Azure DevOps' clock. A Date that contradicts the PAT's beginning is no
-// clock.
-func (l *Lease) time(by *Client) time.Time {
-	earliest, latest := l.bounds(by.Now())
+// serverTime is the time by Azure DevOps' clock. A Date header that contradicts the
+// PAT's validFrom is ignored.
+func (l *Lease) serverTime(c *Client) time.Time {
+	earliest, latest := l.serverTimeBounds(c.Now())
 	if l.Record.ValidFrom.IsZero() {
-		return by.Server()
+		return c.Server()
 	}
-	switch t := by.Server(); {
+	switch t := c.Server(); {
 	case t.Before(earliest):
 		return earliest
 	case t.After(latest):
@@ -75,50 +75,50 @@ func (l *Lease) time(by *Client) time.Time {
 	}
 }
 
-// Expired reports whether it is certain that the PAT has ended by itself.
+// Expired reports whether the PAT has certainly expired.
 func (l *Lease) Expired(now time.Time) bool {
-	earliest, _ := l.bounds(now)
+	earliest, _ := l.serverTimeBounds(now)
 	return earliest.After(l.Ends())
 }
 
-// endWider revokes the PAT at once.
-func (l *Client) endWider(ctx context.Context, lease *Lease, cause error) error {
+// revokeWider revokes the PAT at once.
+func (l *Client) revokeWider(ctx context.Context, lease *Lease, cause error) error {
 	ctx, cancel := context.WithTimeout(httpclient.Unpaced(context.WithoutCancel(ctx)), Cleanup)
 	defer cancel()
-	if _, err := l.end(ctx, lease.Record.ID); err != nil {
+	if _, err := l.revokeID(ctx, lease.Record.ID); err != nil {
 		return hint.Add(fmt.Errorf("%w; it could not be revoked: %w", cause, err), hint.Of(cause))
 	}
 	lease.Record.Stage = Closed
-	return &undone{cause}
+	return &revokedError{cause}
 }
 
-// Ends is when the PAT ends by itself at the latest, by the server's clock.
+// Ends is when the PAT expires at the latest, by the server's clock.
 func (l *Lease) Ends() time.Time {
-	if l.latest.After(l.Record.ValidTo) {
-		return l.latest
+	if l.possibleEnd.After(l.Record.ValidTo) {
+		return l.possibleEnd
 	}
 	return l.Record.ValidTo
 }
 
 const (
-	// gain is how much later than before a renewed PAT must end for another
-	// renewal to be worth it. It bounds how often one is asked for.
+	// minGain is how much later than before a renewed PAT must end for another
+	// renewal to be worthwhile. It bounds the number of renewals.
 	minGain = 30 * time.Second
-	// pause is how long a server is left alone that could not be reached within
-	// the time that a renewal has.
+	// retryPause is how long to wait after a renewal that failed within its time
+	// limit.
 	retryPause = 30 * time.Second
-	// glance is how often it is looked whether a wait is over: timers stand
-	// still while a machine sleeps, and its clock does not.
+	// sleepCheck is how often a wait looks at the clock: timers stop while a machine
+	// sleeps.
 	sleepCheck = 30 * time.Second
 )
 
-// Renewer keeps a lease alive for as long as somebody uses its PAT.
+// Renewer renews a lease while its PAT is in use.
 type Renewer struct {
 	Lease *Lease
 	Want  Want
-	// Timeout bounds each renewal, its retries included.
+	// Timeout is the time limit of each renewal, retries included.
 	Timeout time.Duration
-	// Use calls a function with a Client that is signed in.
+	// Use calls a function with a signed-in Client.
 	Use func(context.Context, func(*Client) error) error
 	Log Log
 	// Now is this machine's clock; After is [time.After].
@@ -126,17 +126,17 @@ type Renewer struct {
 	After func(time.Duration) <-chan time.Time
 }
 
-// Keep renews the lease whenever two thirds of what is left of it are over,
-// until ctx ends or it cannot be renewed any more, of which it warns once. It
-// returns an error, [ErrWider], only where the PAT had to be revoked.
+// Run renews the lease each time two thirds of its remaining time have passed, until
+// ctx ends or the lease cannot be renewed, which it warns of once. It returns an error
+// only if the PAT had to be revoked: [ErrWider].
 func (k *Renewer) Run(ctx context.Context) error {
 	warned := false
-	for due := k.rest() * 2 / 3; k.wait(ctx, due); {
+	for due := k.remaining() * 2 / 3; k.wait(ctx, due); {
 		before := k.Lease.Record.ValidTo
 		err := k.renew(ctx)
-		passing, _ := httpclient.Retryable(err)
+		retryable, _ := httpclient.Retryable(err)
 		if throttled := (*httpclient.Throttled)(nil); errors.As(err, &throttled) {
-			passing = true // after the pause
+			retryable = true // after retryPause
 		}
 		switch {
 		case ctx.Err() != nil && !errors.Is(err, ErrWider):
@@ -145,13 +145,13 @@ func (k *Renewer) Run(ctx context.Context) error {
 			return err
 		case err == nil && k.Lease.Record.ValidTo.Sub(before) >= minGain:
 			k.Log.Infof("renewed PAT %s: valid until %s", k.Lease.Record.ID, stamp(k.Lease.Record.ValidTo))
-			due, warned = k.rest()*2/3, false
+			due, warned = k.remaining()*2/3, false
 		case err == nil:
-			k.warn("it was asked for and not granted; a policy of the organization limits the lifetime", "")
+			k.warn("the renewal was not granted; a policy of the organization limits the lifetime", "")
 			return nil
-		case passing && k.rest() > minGain:
+		case retryable && k.remaining() > minGain:
 			if !warned {
-				k.warn(err.Error()+"; it is tried again later", hint.Of(err))
+				k.warn(err.Error()+"; trying again later", hint.Of(err))
 			}
 			due, warned = retryPause, true
 		case !warned:
@@ -170,11 +170,11 @@ func (k *Renewer) warn(why, what string) {
 	ends := "it ends at " + stamp(r.ValidTo)
 	switch {
 	case k.Lease.Ends().After(r.ValidTo):
-		ends += fmt.Sprintf(", or at %s if the server has renewed it all the same", stamp(k.Lease.Ends()))
-	case k.rest() <= 0:
+		ends += fmt.Sprintf(", or at %s if the server has renewed it", stamp(k.Lease.Ends()))
+	case k.remaining() <= 0:
 		ends = "it ended at " + stamp(r.ValidTo)
 	}
-	k.Log.Warning("PAT not renewed", join(fmt.Sprintf("the PAT %s is not renewed: %s, whether the command still runs or not: %s", r.ID, ends, why), what))
+	k.Log.Warning("PAT not renewed", joinLines(fmt.Sprintf("the PAT %s is not renewed: %s, even if the command is still running: %s", r.ID, ends, why), what))
 }
 
 func (k *Renewer) renew(ctx context.Context) error {
@@ -183,14 +183,14 @@ func (k *Renewer) renew(ctx context.Context) error {
 	return k.Use(ctx, func(l *Client) error { return l.Renew(ctx, k.Lease, k.Want) })
 }
 
-// rest is how long the PAT is certain to be good for.
-func (k *Renewer) rest() time.Duration {
-	_, latest := k.Lease.bounds(k.Now())
+// remaining is how long the PAT is certain to be valid.
+func (k *Renewer) remaining() time.Duration {
+	_, latest := k.Lease.serverTimeBounds(k.Now())
 	return k.Lease.Record.ValidTo.Sub(latest)
 }
 
-// wait waits, and reports false if ctx ends meanwhile. The time that a machine
-// sleeps counts, and so does what its clock does not show.
+// wait waits, and reports false if ctx ends meanwhile. Time during which the machine
+// sleeps counts, and so does time that its clock does not show.
 func (k *Renewer) wait(ctx context.Context, d time.Duration) bool {
 	start := k.Now()
 	for {

@@ -133,7 +133,7 @@ func TestRenewedForTooLong(t *testing.T) {
 		day := -24 * time.Hour
 		w.date = &day
 		time.Sleep(time.Minute)
-		if err := w.process().lessor().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than asked") {
+		if err := w.process().lessor().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than requested") {
 			t.Errorf("error %v", err)
 		}
 		w.left()
@@ -155,20 +155,20 @@ func TestKeepThatFails(t *testing.T) {
 		last    string // what was said last
 	}{
 		{name: "a policy", updates: []error{errRefused}, sent: 1,
-			warning: "PAT not renewed: the PAT " + guid(1) + " is not renewed: it ends at 2000-01-01T00:15:00Z, whether the command still runs or not: update PAT: status 200: patLifespanPolicyViolation: the PAT would live longer than the tenant allows"},
-		{name: "a policy at the second time", updates: twice(errRefused), sent: 2, warning: "it ends at 2000-01-01T00:25:00Z, whether"},
+			warning: "PAT not renewed: the PAT " + guid(1) + " is not renewed: it ends at 2000-01-01T00:15:00Z, even if the command is still running: update PAT: status 200: patLifespanPolicyViolation: the PAT would live longer than the tenant allows"},
+		{name: "a policy at the second time", updates: twice(errRefused), sent: 2, warning: "it ends at 2000-01-01T00:25:00Z, even if"},
 		{name: "revoked by somebody", updates: []error{&pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}}, sent: 1, warning: "there is no such PAT"},
 		{name: "a hint", updates: []error{hint.Add(errRefused, "change this")}, sent: 1, warning: "tenant allows\nchange this"},
 		{name: "a passing fault", updates: []error{err503Renew, errLost, err503Renew}, sent: 7, last: "renewed PAT"},
-		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, and there are 120 s left; it is tried again later", last: "renewed PAT"},
+		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, and there are 120 s left; trying again later", last: "renewed PAT"},
 		{name: "an answer that nobody can read", updates: []error{&pat.Error{Op: "update", Status: 200, Unreadable: true}}, sent: 1,
-			warning: "it ends at 2000-01-01T00:15:00Z, or at 2000-01-01T00:25:00Z if the server has renewed it all the same, whether"},
+			warning: "it ends at 2000-01-01T00:15:00Z, or at 2000-01-01T00:25:00Z if the server has renewed it, even if"},
 		{name: "no answer for ever", updates: slices.Repeat([]error{errLost}, 1000), sent: 60,
 			warning: "or at 2000-01-01T00:2", last: "PAT " + guid(1) + " is still not renewed: "},
-		{name: "an outage of more than timeout", down: 13 * time.Minute, sent: 30, warning: "it is tried again later", last: "renewed PAT"},
+		{name: "an outage of more than timeout", down: 13 * time.Minute, sent: 30, warning: "trying again later", last: "renewed PAT"},
 		{name: "an outage without end", down: 24 * time.Hour, sent: 60, warning: "it ends at 2000-01-01T00:15:00Z", last: "is still not renewed"},
 		{name: "what is no API error", updates: []error{errUnknown}, sent: 1, warning: "something else"},
-		{name: "another PAT", renew: func(t *pat.Token) { t.ID = guid(2) }, sent: 1, warning: "the answer speaks of the PAT " + guid(2) + " instead of " + guid(1)},
+		{name: "another PAT", renew: func(t *pat.Token) { t.ID = guid(2) }, sent: 1, warning: "the answer is about PAT " + guid(2) + " instead of " + guid(1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -204,7 +204,7 @@ func TestKeepUnderAPolicy(t *testing.T) {
 	}{
 		// At 10:00 up to 20:00, at 16:40 up to 20:00 again.
 		{"counted from the creation", func(time.Time, time.Duration) time.Duration { return 20 * time.Minute }, 2,
-			"it ends at 2000-01-01T00:20:00Z, whether the command still runs or not: it was asked for and not granted"},
+			"it ends at 2000-01-01T00:20:00Z, even if the command is still running: the renewal was not granted"},
 		// Every 4 minutes from the first 10 minutes on.
 		{"counted from the renewal", func(_ time.Time, since time.Duration) time.Duration { return since + 6*time.Minute }, 13, ""},
 		{"a second each", func(_ time.Time, since time.Duration) time.Duration { return quarter + time.Second }, 1, "it ends at 2000-01-01T00:15:01Z"},
@@ -235,7 +235,7 @@ func TestKeepUnderAPolicy(t *testing.T) {
 	}
 }
 
-// A PAT that comes back wider than asked for is revoked at once, whatever runs
+// A PAT that comes back wider than requested is revoked at once, whatever runs
 // with it. (Promise 4.)
 func TestRenewedWider(t *testing.T) {
 	t.Parallel()
@@ -243,18 +243,18 @@ func TestRenewedWider(t *testing.T) {
 		name    string
 		renew   func(*pat.Token)
 		revokes []error
-		err     string // after "the PAT is wider than asked for: "
+		err     string // after "the PAT is wider than requested: "
 		left    []string
 	}{
-		{"a scope", func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.work_full") }, nil, `the scope "vso.work_full" was not asked for; the PAT was revoked`, nil},
-		{"no scopes", func(t *pat.Token) { t.Scopes = nil }, nil, "the answer does not say what it is good for; the PAT was revoked", nil},
-		{"all organizations", func(t *pat.Token) { t.TargetAccounts = nil }, nil, "it is good for all organizations of the user; the PAT was revoked", nil},
-		{"two organizations", func(t *pat.Token) { t.TargetAccounts = []string{"a", "b"} }, nil, "it is good for 2 organizations; the PAT was revoked", nil},
-		{"two seconds", func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, nil, "it ends at 2000-01-01T00:25:02Z, 2s later than asked; the PAT was revoked", nil},
+		{"a scope", func(t *pat.Token) { t.Scopes = append(t.Scopes, "vso.work_full") }, nil, `the scope "vso.work_full" was not requested; the PAT was revoked`, nil},
+		{"no scopes", func(t *pat.Token) { t.Scopes = nil }, nil, "the answer does not name its scopes; the PAT was revoked", nil},
+		{"all organizations", func(t *pat.Token) { t.TargetAccounts = nil }, nil, "it is valid for all organizations of the user; the PAT was revoked", nil},
+		{"two organizations", func(t *pat.Token) { t.TargetAccounts = []string{"a", "b"} }, nil, "it is valid for 2 organizations; the PAT was revoked", nil},
+		{"two seconds", func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, nil, "it ends at 2000-01-01T00:25:02Z, 2s later than requested; the PAT was revoked", nil},
 		{"a second", func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(time.Second) }, nil, "", []string{"#1"}},
-		{"the revocation fails for a while", func(t *pat.Token) { t.Scopes = []string{"app_token"} }, []error{err500Revoke}, `the scope "app_token" was not asked for; the PAT was revoked`, nil},
+		{"the revocation fails for a while", func(t *pat.Token) { t.Scopes = []string{"app_token"} }, []error{err500Revoke}, `the scope "app_token" was not requested; the PAT was revoked`, nil},
 		{"the revocation is refused", func(t *pat.Token) { t.Scopes = []string{"app_token"} }, []error{err403Revoke},
-			`the scope "app_token" was not asked for; it could not be revoked: revoke PAT: status 403: not yours`, []string{"#1"}},
+			`the scope "app_token" was not requested; it could not be revoked: revoke PAT: status 403: not yours`, []string{"#1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -264,7 +264,7 @@ func TestRenewedWider(t *testing.T) {
 				err := w.during(11*time.Minute, k)
 				switch {
 				case tc.err == "" && err == nil:
-				case tc.err == "" || !errors.Is(err, ErrWider) || err.Error() != "the PAT is wider than asked for: "+tc.err:
+				case tc.err == "" || !errors.Is(err, ErrWider) || err.Error() != "the PAT is wider than requested: "+tc.err:
 					t.Errorf("error %v, want %q", err, tc.err)
 				case hint.Of(err) == "":
 					t.Error("no hint")
@@ -305,7 +305,7 @@ func TestKeepAfterSleep(t *testing.T) {
 		warning string
 	}{
 		{9 * time.Minute, ""},
-		{8 * time.Hour, "is not renewed: it ended at 2000-01-01T00:15:00Z, whether the command still runs or not: update PAT: status 200: expiredPatCannotBeExtended: the PAT has expired and cannot be extended"},
+		{8 * time.Hour, "is not renewed: it ended at 2000-01-01T00:15:00Z, even if the command is still running: update PAT: status 200: expiredPatCannotBeExtended: the PAT has expired and cannot be extended"},
 	} {
 		t.Run(tc.slept.String(), func(t *testing.T) {
 			t.Parallel()

@@ -9,8 +9,8 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// end revokes one PAT that is known to be a lease's.
-func (l *Client) end(ctx context.Context, id string) (gone bool, err error) {
+// revokeID revokes a PAT of a lease.
+func (l *Client) revokeID(ctx context.Context, id string) (gone bool, err error) {
 	r := pat.Revocation{ID: id, PATs: l.PATs}
 	return l.revoke(ctx, &r)
 }
@@ -23,12 +23,11 @@ func (l *Client) revoke(ctx context.Context, r *pat.Revocation) (gone bool, err 
 	return gone, err
 }
 
-// ErrNotTheirs is the error of an id under which the user has no PAT.
-var ErrNotTheirs = errors.New("the user has no such PAT")
+// ErrNoSuchPAT is the error of an id that the user has no PAT with.
+var ErrNoSuchPAT = errors.New("the user has no such PAT")
 
-// ReleaseID ends the PAT of that id, whoever minted it. That it is not among the
-// user's active PATs is a success only if it is among those that have ended:
-// otherwise the error is [ErrNotTheirs].
+// ReleaseID revokes the PAT with that id. If it is not among the user's active PATs, it
+// must be among those that have ended; otherwise the error is [ErrNoSuchPAT].
 func (l *Client) ReleaseID(ctx context.Context, id string) (Revoked, error) {
 	r := pat.Revocation{ID: id, PATs: l.PATs}
 	gone, err := l.revoke(ctx, &r)
@@ -42,9 +41,9 @@ func (l *Client) ReleaseID(ctx context.Context, id string) (Revoked, error) {
 	})
 	switch {
 	case err != nil:
-		return Revoked{}, fmt.Errorf("it is not active, and whether it ever was is not known: %w", err)
+		return Revoked{}, fmt.Errorf("it is not active, and it is unknown whether it ever was: %w", err)
 	case !shown:
-		return Revoked{}, ErrNotTheirs
+		return Revoked{}, ErrNoSuchPAT
 	}
 	return Revoked{ID: id, Gone: gone}, nil
 }

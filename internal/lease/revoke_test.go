@@ -77,10 +77,10 @@ func TestReleaseID(t *testing.T) {
 		{name: "active", before: "active", did: []string{"revoke #1"}},
 		{name: "active, and there is no answer", before: "active", revokes: []error{errNoWordYet}, did: []string{"revoke #1", active, all}},
 		{name: "ended", before: "over", did: []string{"revoke #1", all}, gone: true},
-		{name: "nobody knows it", did: []string{"revoke #1", all}, is: ErrNotTheirs},
-		{name: "nobody knows it, and there is no answer", revokes: []error{errNoWord}, did: []string{"revoke #1", active, all}, is: ErrNotTheirs},
-		{name: "nobody knows it, and the list fails for a while", looks: []error{err500List}, did: []string{"revoke #1", all, all}, is: ErrNotTheirs},
-		{name: "the list is refused", before: "over", looks: []error{err403List}, did: []string{"revoke #1", all}, is: err403List, err: "whether it ever was is not known"},
+		{name: "nobody knows it", did: []string{"revoke #1", all}, is: ErrNoSuchPAT},
+		{name: "nobody knows it, and there is no answer", revokes: []error{errNoWord}, did: []string{"revoke #1", active, all}, is: ErrNoSuchPAT},
+		{name: "nobody knows it, and the list fails for a while", looks: []error{err500List}, did: []string{"revoke #1", all, all}, is: ErrNoSuchPAT},
+		{name: "the list is refused", before: "over", looks: []error{err403List}, did: []string{"revoke #1", all}, is: err403List, err: "it is unknown whether it ever was"},
 		{name: "refused", before: "active", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, is: err403Revoke},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestNobodyLooksLater(t *testing.T) {
 				}
 				begin := time.Now()
 				l := w.process().lessor()
-				l.Last = true
+				l.NoLaterProcess = true
 				_, err := l.Acquire(ctx, fresh(), wanted)
 				if err == nil || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "was revoked") != strings.Contains(tc.err, "was revoked") {
 					t.Errorf("error %v, want %q in it", err, tc.err)

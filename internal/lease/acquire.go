@@ -1,0 +1,264 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+)
+
+// Acquire mints a PAT named r.Name. If it fails, no PAT is left, or the error and the
+// record say that there may be one.
+func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
+	r.Stage = Intended
+	a := &acquisition{Client: l, r: r, want: want, clock: l.Server}
+	defer a.startGrace(ctx)()
+	err := httpclient.Retry(ctx, l.Log, "minting", a.attempt)
+	for range maxCorrections {
+		clock := a.betterClock(err)
+		if clock == nil {
+			break
+		}
+		err = a.mintAgain(ctx, clock)
+	}
+	if err == nil {
+		err = a.verify()
+	}
+	if err == nil && a.r.Unsettled > 0 {
+		// An earlier request may have taken effect since.
+		if err = a.revokeUnsettled(ctx); err == nil {
+			a.r.Stage = Minted
+			err = l.Record(a.r)
+		}
+	}
+	if err == nil {
+		err = contextError(ctx)
+	}
+	if err != nil {
+		return nil, a.undo(ctx, err)
+	}
+	return &Lease{Token: a.token, Record: a.r, sent: a.sent, received: a.received}, nil
+}
+
+// Undo revokes a lease that could not be handed over because of cause. The error is
+// cause, together with what is left, if anything.
+func (l *Client) Undo(ctx context.Context, lease *Lease, cause error) error {
+	a := &acquisition{Client: l, r: lease.Record, token: lease.Token, mayCommit: lease.Record.Unsettled > 0}
+	defer a.startGrace(ctx)()
+	return a.undo(ctx, cause)
+}
+
+// acquisition is one call of [Client.Acquire] or [Client.Undo].
+type acquisition struct {
+	*Client
+	r     Record
+	want  Want
+	clock func() time.Time // from which the PAT's end is computed
+	asked pat.Create
+	// When the last request was sent and answered, by this machine's clock.
+	sent, received time.Time
+
+	token         pat.Token
+	ended         []Revoked // what unsettled requests had made
+	lastUnsettled time.Time // the intent of the last unsettled request; zero: unknown
+	mayCommit     bool      // an unsettled request may still take effect
+	answered      bool      // the answer to the last unsettled request is about a.token
+	lookFailed    bool      // the last look for what unsettled requests had made
+	// cleanup is the context for cleaning up. It goes on for a while after the
+	// process was told to stop.
+	cleanup context.Context
+}
+
+// startGrace sets a.cleanup. It must be called before anything is sent, so that the
+// grace period starts when the process is told to stop.
+func (a *acquisition) startGrace(ctx context.Context) (stop func()) {
+	a.cleanup, stop = httpclient.WithGracePeriod(httpclient.Unpaced(ctx), StopCleanup)
+	return stop
+}
+
+// attempt sends one request to mint, after it has recorded the intent.
+func (a *acquisition) attempt(ctx context.Context) error {
+	// Wait before the clock is read: the lifetime starts when the request is sent.
+	if err := a.ready(ctx); err != nil {
+		return httpclient.Permanent(fmt.Errorf("mint a PAT: %w", err))
+	}
+	a.r.Intended = a.Now()
+	sent := a.r
+	sent.Unsettled++ // until it is answered
+	if err := a.Record(sent); err != nil {
+		return httpclient.Permanent(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
+	}
+	if err := contextError(ctx); err != nil {
+		return httpclient.Permanent(err)
+	}
+	a.asked = pat.Create{
+		DisplayName: a.r.Name, Scopes: a.want.Scopes,
+		ValidTo: a.clock().Add(a.want.Lifetime).Truncate(time.Second),
+	}
+	a.sent = a.Now()
+	token, err := a.create(ctx)
+	a.received = a.Now()
+	misnamed := err == nil && token.DisplayName != a.r.Name
+	if misnamed {
+		err = otherNameError(token, a.r.Name)
+	}
+	var refused *pat.Error
+	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
+	// After an unreadable answer the request will not take effect later: it did, or it
+	// did not.
+	unanswered := unsettled && (refused == nil || refused.Unanswered() || refused.Status >= 500)
+	if unsettled {
+		// It may have made a PAT, which need not be the one that the answer names.
+		a.r.Unsettled++
+		a.lastUnsettled = a.r.Intended
+		a.mayCommit = a.mayCommit || unanswered
+	}
+	if e := a.Mask(token.Secret); e != nil {
+		err = httpclient.Permanent(joinErrors(e, err))
+	}
+	// Only the id of a PAT with our name is used to revoke it.
+	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
+		a.token, a.answered = token, unsettled && (misnamed || !unanswered)
+		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
+		if from := token.ValidFrom; !from.IsZero() {
+			a.r.Skew = httpclient.MeasureSkew(a.sent, a.received, from, from)
+		}
+		if a.r.Unsettled == 0 {
+			a.r.Stage = Minted
+		}
+		if e := a.Record(a.r); e != nil {
+			err = joinErrors(fmt.Errorf("record the PAT's id: %w", e), err)
+		}
+		return httpclient.Permanent(err)
+	}
+	if !unsettled {
+		return err
+	}
+	if e := a.Record(a.r); e != nil {
+		return httpclient.Permanent(joinErrors(fmt.Errorf("record that the request is unsettled: %w", e), err))
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	// Look for its PAT before another request is sent.
+	a.Log.Infof("%v; looking for a PAT that the request may have made", err)
+	if e := a.revokeUnsettled(ctx); e != nil {
+		return httpclient.Permanent(joinErrors(err, e))
+	}
+	return err
+}
+
+// revokeUnsettled revokes what unsettled requests have made, and counts those that
+// remain unsettled: none once they are too old to take effect.
+func (a *acquisition) revokeUnsettled(ctx context.Context) error {
+	lost := a.lastUnsettled
+	if lost.IsZero() {
+		lost = a.r.Intended
+	}
+	late := a.Now().Sub(lost) >= commitWindow
+	ended, err := a.revokeNamed(ctx, a.r.Name, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled)
+	a.ended = append(a.ended, ended...)
+	a.r.Unsettled = max(0, a.r.Unsettled-countRevoked(ended))
+	if err == nil && late {
+		a.r.Unsettled = 0
+	}
+	a.lookFailed = err != nil
+	return err
+}
+
+// waitForUnsettled waits until no unsettled request can take effect any more, as far
+// as there is time, and revokes what they make.
+func (a *acquisition) waitForUnsettled(ctx context.Context) error {
+	ended, open, err := a.revokeUntilSettled(ctx, a.r, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled, true)
+	a.ended = append(a.ended, ended...)
+	a.r.Unsettled = open
+	return err
+}
+
+// Settle waits until no earlier request to mint can take effect any more, as far as
+// there is time. It is for leases without a later process that would revoke what such
+// a request makes.
+func (l *Client) Settle(ctx context.Context, lease *Lease) error {
+	if lease.Record.Unsettled == 0 {
+		return nil
+	}
+	a := &acquisition{Client: l, r: lease.Record}
+	err := a.waitForUnsettled(ctx)
+	lease.Record = a.r
+	return err
+}
+
+// create sends the request. If the process is told to stop meanwhile, it waits a
+// little longer for the answer.
+func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
+	ctx, cancel := httpclient.WithGracePeriod(httpclient.Unpaced(ctx), createGrace) // attempt has paced it
+	defer cancel()
+	return a.PATs.Create(ctx, a.asked)
+}
+
+// maxCorrections is how often a PAT is minted again because its end was computed from
+// a wrong clock.
+const maxCorrections = 2
+
+// betterClock returns the clock to mint the PAT again with, if the one that its end
+// was computed from has turned out to be wrong; otherwise nil.
+//
+// Azure DevOps' clock is known for certain only after an answer. The answer shows it
+// twice: in the PAT's validFrom, which decides how long it lives, and in the Date
+// header, which a proxy can change. validFrom alone is not enough: it must agree with
+// the Date or with this machine's clock.
+func (a *acquisition) betterClock(err error) func() time.Time {
+	off := func(now time.Time) bool {
+		return (a.asked.ValidTo.Sub(now) - a.want.Lifetime).Abs() > httpclient.Tolerance
+	}
+	begin := a.token.ValidFrom
+	switch {
+	case err == nil && begin.IsZero():
+		if off(a.Server()) {
+			return a.Server
+		}
+	case err == nil:
+		took := a.received.Sub(a.sent)
+		confirmed := func(now time.Time) bool {
+			since := now.Sub(begin)
+			return since >= -httpclient.Tolerance && since <= took+httpclient.Tolerance
+		}
+		if off(begin) && (confirmed(a.Server()) || confirmed(a.Now())) {
+			received := a.received
+			return func() time.Time { return begin.Add(a.Now().Sub(received)) }
+		}
+	case endRefused(err):
+		for _, clock := range []func() time.Time{a.Server, a.Now} {
+			if off(clock()) {
+				return clock
+			}
+		}
+	}
+	return nil
+}
+
+// endRefused reports whether a create request was refused because of its validTo.
+func endRefused(err error) bool {
+	var refused *pat.Error
+	return errors.As(err, &refused) && refused.Code == "invalidValidTo"
+}
+
+// mintAgain revokes the PAT, if there is one, and mints another one whose end is
+// computed from that clock.
+func (a *acquisition) mintAgain(ctx context.Context, clock func() time.Time) error {
+	a.Log.Infof("the PAT was to end at %s, which by the server's clock is %s from now instead of %s; minting it again",
+		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(clock()).Round(time.Second), a.want.Lifetime)
+	if a.r.ID != "" {
+		if _, err := a.revokeID(ctx, a.r.ID); err != nil {
+			return err
+		}
+		a.ended = append(a.ended, Revoked{ID: a.r.ID})
+	}
+	a.token, a.r.ID, a.r.Stage = pat.Token{}, "", Intended
+	a.clock = clock
+	return httpclient.Retry(ctx, a.Log, "minting", a.attempt)
+}
