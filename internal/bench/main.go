@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// subjects are what is measured. The first three do the same job.
+// subjects are the programs to measure. The first three do the same work.
 var subjects = []subject{
 	{"azdo-pat, agent user", azdoPAT, emulator.AgentUser, 7},
 	{"stock SDKs, agent user", stock, emulator.AgentUser, 7},

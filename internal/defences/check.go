@@ -80,7 +80,7 @@ func lists(line string) (lists [][]string, at []int) {
 	return lists, at
 }
 
-// check returns what is wrong with the table.
+// check returns the problems of the table.
 func check(root string, index map[string]string, table []row) (problems []string) {
 	wrong := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	text, err := os.ReadFile(filepath.Join(root, ".github/SECURITY.md"))

@@ -26,8 +26,8 @@ func actCancel(t *testing.T, w *workflow) {
 
 // actCancelMint: a job that is cancelled while the answer to the create is on its
 // way. act leaves the container alone until the post step begins and kills it
-// then, so that nobody has ever seen the PAT; the post step knows its name
-// alone. (How GitHub's runner cancels, act does not show.)
+// then, so that the PAT was never handed over; the post step knows only its name.
+// (act does not cancel as GitHub's runner does.)
 func actCancelMint(t *testing.T, w *workflow) {
 	w.file = "cancel.yml"
 	gate := emulator.NewGate()

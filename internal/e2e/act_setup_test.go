@@ -226,8 +226,8 @@ http:
 	t.Cleanup(func() {
 		_ = registry.Process.Kill()
 		_ = registry.Wait()
-		// Docker has the layers all the same, and the manifest too once it has pulled
-		// it; whether the registry has that digest it must have asked.
+		// Docker has the layers already, and after the first pull the manifest too,
+		// but it must ask the registry for the digest.
 		log.has(t, `"(?:GET|HEAD) /v2/azdo-pat/manifests/sha256:\S+ \S+ 200`)
 	})
 	const listening = `listening on (127\.0\.0\.1:\d+)`

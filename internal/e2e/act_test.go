@@ -11,12 +11,11 @@ import (
 // commit on a branch has it, which is built from its Dockerfile, and as a
 // release has it, which is pulled from a registry by its digest.
 //
-// act differs from GitHub's runner, and most of what differs makes the post
-// step's life harder: it has no saved state, and no defaults of inputs. What is
-// left is what a post step has whose main step was killed before it could save
-// anything. On the other hand act masks only what it is told to, literally,
-// lets a masked value be a job output, and hands one request token to all jobs
-// of a run; nothing here shows how GitHub's runner goes about these.
+// Most differences between act and GitHub's runner make the post step's work harder:
+// it has no saved state and no defaults of inputs, as after a main step that was
+// killed before it could save anything. Other differences hide what GitHub's runner
+// does: act masks only the literal value, lets a masked value be a job output, and
+// gives all jobs of a run the same request token.
 func TestAct(t *testing.T) {
 	tools := setUpAct(t)
 	for source, image := range map[string]func(*testing.T) string{

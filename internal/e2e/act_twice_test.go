@@ -26,9 +26,8 @@ func actTwice(t *testing.T, w *workflow) {
 	w.eachRevokedOnce(t)
 }
 
-// actComposite: a composite action that wraps two uses of ours hands their PATs on
-// to the job, and is over only when the job is: the post steps inside it revoke
-// them.
+// actComposite: a composite action that uses azdo-pat twice passes the PATs on to the
+// job. The post steps inside it run when the job ends, and revoke them.
 func actComposite(t *testing.T, w *workflow) {
 	if !w.run(t) {
 		t.Error("the job failed")

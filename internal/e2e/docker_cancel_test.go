@@ -15,11 +15,11 @@ import (
 var minting = []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpT2, emulator.OpUserFIC, emulator.OpCreate}
 
 // goodbye is how long mint may take to end: the five seconds that it promises,
-// and docker's own. The runner's patience with its first signal lasts longer.
+// and docker's own. The runner waits longer after its first signal.
 const goodbye = 7 * time.Second
 
-// Whenever a job is cancelled, or its container killed: the post step, a new
-// container with the state and the inputs, leaves no PAT behind.
+// Whenever a job is cancelled or its container is killed, the post step, a new
+// container with the state and the inputs, leaves no PAT.
 func TestDockerCancelledAtEveryRequest(t *testing.T) {
 	for _, op := range minting {
 		for _, when := range []string{"before", "after"} {
@@ -34,7 +34,7 @@ func TestDockerCancelledAtEveryRequest(t *testing.T) {
 					t.Errorf("mint took %s to end", took)
 				}
 				main.ends(1)
-				// Nobody has got the PAT, so mint itself has ended it.
+				// The PAT was not handed over, so mint itself has revoked it.
 				w.left(0)
 				open()
 				w.postEndsAll(main)
@@ -52,8 +52,8 @@ func TestDockerCancelledAtEveryRequest(t *testing.T) {
 }
 
 // held starts a main step and returns when one of its requests is held, before
-// or after it has taken effect. What the server holds it carries out when open
-// is called, whether anybody still waits for the answer or not.
+// or after it has taken effect. The server carries it out when open is called, even
+// if the client no longer waits for the answer.
 func held(t *testing.T, op, when string, options ...string) (w *world, main *container, open func()) {
 	t.Helper()
 	return heldIn(t, newWorld(t, emulator.AgentUser), op, when, options...)

@@ -42,7 +42,7 @@ func engine(t *testing.T, args ...string) string {
 }
 
 func tryEngine(args ...string) (string, error) {
-	// Not a test's context, which is over when its cleanup runs.
+	// Not a test's context, which has ended when its cleanup runs.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer

@@ -105,8 +105,8 @@ func maskedAfterwards(t *testing.T, log *githubrunner.Log, token string) {
 	}
 }
 
-// discreet checks that no credential that the services know of is in a step's
-// output, nor in any of its files but for the PAT in the outputs.
+// discreet checks that neither a step's output nor its files hold a credential that
+// the services know of, except the PAT in the outputs.
 func discreet(w *world, steps ...*container) {
 	w.t.Helper()
 	pats := map[string]bool{}

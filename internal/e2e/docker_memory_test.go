@@ -59,7 +59,7 @@ func memory(kb int) []string {
 }
 
 // exhaust uses up a container's memory from outside, by a process in its control
-// group. The container's has the score of what is to be killed first.
+// group. By their OOM scores, the kernel kills the container's process first.
 func exhaust(t *testing.T, c *container) {
 	t.Helper()
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", c.pid()))

@@ -27,7 +27,7 @@ type proxy struct {
 	refused     atomic.Int32
 }
 
-// behindProxy makes a job whose services can be reached through a proxy alone.
+// behindProxy makes a job whose services can only be reached through a proxy.
 func behindProxy(t *testing.T, credentials string) (*world, *proxy) {
 	t.Helper()
 	gateway, err := defaultGateway()
@@ -134,7 +134,7 @@ func TestDockerProxyRefuses(t *testing.T) {
 			w.env["HTTPS_PROXY"] = "http://" + strings.TrimPrefix(tt.given+"@", "@") + p.url
 			main := w.main().ends(1)
 			if took := time.Since(main.began); took > goodbye {
-				t.Errorf("it took %s to say so", took)
+				t.Errorf("the error took %s", took)
 			}
 			if errors := strings.Join(main.annotations("error"), "\n"); !strings.Contains(errors, tt.want) {
 				t.Errorf("no %q in the error: %s", tt.want, errors)

@@ -125,8 +125,8 @@ func (j *job) main(options ...string) *container {
 	return j.start("/azdo-pat", nil, options)
 }
 
-// post starts the post step of a main step: the same but for the entrypoint and
-// the state.
+// post starts the post step of a main step, which differs from it only in the
+// entrypoint and the state.
 func (j *job) post(main *container, options ...string) *container {
 	j.t.Helper()
 	state, err := main.State()
@@ -265,11 +265,10 @@ func (c *container) gone() {
 			return
 		}
 	}
-	c.j.t.Error("the container lives on")
+	c.j.t.Error("the container still runs")
 }
 
-// alive reports whether there is a process of that number, ended ones that
-// nobody has waited for apart.
+// alive reports whether a process with that id exists and is not a zombie.
 func alive(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err == nil && !bytes.Contains(status, []byte("State:\tZ"))

@@ -24,9 +24,9 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// This file brings the emulator, which listens on this machine's loopback, to
-// where a container finds it: behind relays on an address of its network, and
-// behind TLS, since plain http is for the loopback alone.
+// This file makes the emulator, which listens on this machine's loopback, reachable
+// from a container: through relays on an address of the container's network, and over
+// TLS, since plain http is allowed on the loopback only.
 
 var allServices = []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps}
 
@@ -121,8 +121,8 @@ func startRelay(t *testing.T, address, target string, wrap func(net.Conn) net.Co
 	})
 }
 
-// serveConns listens on an address and handles each connection, until the test's
-// end, which ctx is told of.
+// serveConns listens on an address and handles each connection until the end of the
+// test, which cancels ctx.
 func serveConns(t *testing.T, address string, handle func(ctx context.Context, c net.Conn)) net.Addr {
 	t.Helper()
 	// A bridge without containers has no carrier, and its IPv6 address is not

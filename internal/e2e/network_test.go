@@ -161,8 +161,8 @@ func (n *badNetwork) pass(ctx context.Context, client net.Conn, target string) {
 	joinSlow(ctx, up, down)
 }
 
-// slow delays what is written to a connection, keeping its order, and may break
-// it after so many bytes.
+// slow delays writes to a connection, in their order, and can break the connection
+// after a number of bytes.
 type slow struct {
 	net.Conn
 	bytes *int64
@@ -227,7 +227,7 @@ func joinSlow(ctx context.Context, up, down *slow) {
 	both.Wait()
 }
 
-// reset closes a connection so that the other side is told of it as of a break.
+// reset closes a connection with a reset, which the other side sees as an error.
 func reset(c net.Conn) {
 	c.(*net.TCPConn).SetLinger(0)
 	c.Close()

@@ -110,7 +110,7 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 	if _, err := goCommand(ctx, tree, env, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", out, "."); err != nil {
 		return nil, fmt.Errorf("build for %s: %w", p, err)
 	}
-	// An experiment of the compiler stands behind the version.
+	// A compiler experiment would be part of the version.
 	if info, err := buildinfo.ReadFile(out); err != nil {
 		return nil, err
 	} else if info.GoVersion != runtime.Version() {

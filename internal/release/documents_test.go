@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The files of the toolchain that a contributor is told of are there.
+// The files that CONTRIBUTING.md names exist.
 func TestContributingNamesFiles(t *testing.T) {
 	text := read(t, filepath.Join(tree, ".github/CONTRIBUTING.md"))
 	for _, match := range regexp.MustCompile("`((?:internal|testdata|\\.ci|\\.github)/[a-z0-9_./]+)`").FindAllStringSubmatch(text, -1) {

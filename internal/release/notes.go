@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// notes are what the changelog says of a version: the lines below its heading
-// "## 1.2.3", with or without a date behind it. A release that the changelog
-// does not know is a slip.
+// notes returns the changelog's text for a version: the lines below its heading
+// "## 1.2.3", which may have a date after it. A version without one is an error.
 func notes(changelog []byte, version string) ([]byte, error) {
 	want := strings.TrimPrefix(version, "v")
 	var b bytes.Buffer

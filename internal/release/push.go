@@ -24,15 +24,15 @@ func credentials(env func(string) (string, bool)) authn.Authenticator {
 	return authn.FromConfig(authn.AuthConfig{Username: user, Password: password})
 }
 
-// errTaken is what pushing over another image is refused with.
+// errTaken is the error of pushing a tag that another image has.
 var errTaken = errors.New("the tag is another image's already")
 
-// push uploads an image under a tag. A tag that exists is never moved: whoever
-// pulled it must get the same image again. To push the same image again is fine,
-// so that a release that failed half-way can be run again.
+// push uploads an image under a tag. A tag that exists is never moved: a
+// later pull must get the same image. Pushing the same image again succeeds, so that a
+// release that failed halfway can be run again.
 func push(ctx context.Context, index v1.ImageIndex, to string, auth authn.Authenticator) error {
-	// Strict: a tag is required, as is the registry, so that a slip does not
-	// end up on the default one.
+	// Strict: a tag is required, as is the registry, so that a mistake does not
+	// push to the default one.
 	tag, err := name.NewTag(to, name.StrictValidation)
 	if err != nil {
 		return fmt.Errorf("-to: %w", err)

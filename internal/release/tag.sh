@@ -7,7 +7,7 @@
 # major tag (v1; not for a pre-release, and never back to an older version) to
 # that commit, in the repository that "origin" is.
 #
-# VERSION must be, in origin, the commit that is checked out; a tag that somebody
+# VERSION must be, in origin, the commit that is checked out; a tag that was
 # moved meanwhile stays. The commit is the same each time it is made, so that a
 # second run finds its own work and changes nothing.
 #

@@ -84,8 +84,8 @@ func (r *repository) another(text string) {
 	r.git(r.clone, "push", "--quiet", "origin", "HEAD:main")
 }
 
-// Whoever pins the commit of a tag pins the image: the commit on the tag is the
-// source's with another action.yml, and nothing else.
+// The commit of a tag differs from the source's only in action.yml, so pinning the
+// commit pins the image.
 func TestTag(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
@@ -140,7 +140,7 @@ func TestTagMajor(t *testing.T) {
 	}
 }
 
-// A tag that somebody moved since the run began stays, and so does the major tag.
+// A tag that was moved since the run began stays, and so does the major tag.
 func TestTagMoved(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
@@ -160,8 +160,8 @@ func TestTagMoved(t *testing.T) {
 	}
 }
 
-// A tag that somebody moves between the script's look at it and its push stays,
-// and so does the major tag.
+// A tag that is moved after the script has read it and before it pushes stays, and so
+// does the major tag.
 func TestTagMovedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, tag := range []string{"v1.0.1", "v1"} {

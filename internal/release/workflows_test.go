@@ -153,7 +153,7 @@ func broken(file, text string) []string {
 	}
 	for _, output := range jobOutput.FindAllStringSubmatch(text, -1) {
 		if !reproduced[output[1]] {
-			wrong("%s: taken from another job, which nobody compares with anything", output[0])
+			wrong("%s: taken from another job without being compared with anything", output[0])
 		}
 	}
 	if strings.Contains(text, "secrets.") {

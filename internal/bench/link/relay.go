@@ -55,8 +55,8 @@ func pass(client, server net.Conn, asked time.Time, rtt time.Duration, until fun
 	both.Wait()
 }
 
-// onTheWay is how many pieces of a stream can be on the way at once: more than
-// anybody here sends in one round trip.
+// onTheWay is how many pieces of a stream can be in flight at once: more than any of
+// the programs sends in one round trip.
 const onTheWay = 1024
 
 // carry takes what from sends to where it goes, each piece later by away.

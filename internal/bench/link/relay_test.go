@@ -113,7 +113,7 @@ func TestTheEndTravelsToo(t *testing.T) {
 	})
 }
 
-// Who has gone away is not spoken to, and what is said to them is not kept.
+// Data for a closed end is neither sent nor kept.
 func TestAFarEndThatIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second)) // or a failure would wait for ever
+	c.SetDeadline(time.Now().Add(10 * time.Second)) // so that a failure does not block the test
 	io.WriteString(c, "hello")
 	c.(*net.TCPConn).CloseWrite()
 	if b, err := io.ReadAll(c); err != nil || string(b) != "hello" {

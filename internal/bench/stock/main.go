@@ -1,10 +1,9 @@
-// Command stock mints a PAT for an agent user in the way that offers itself to
-// somebody who has Microsoft's SDKs: MSAL for Go for the tokens of Entra, and
-// azure-devops-go-api with its discovery for Azure DevOps. It is what azdo-pat
-// is compared with; see ../README.md for what was decided in its favour.
+// Command stock mints a PAT for an agent user with Microsoft's SDKs: MSAL for Go for
+// Entra's tokens, and azure-devops-go-api with its discovery for Azure DevOps.
+// azdo-pat is compared with it; ../README.md lists the choices in its favour.
 //
-// It reads the inputs of a GitHub Action and hands the PAT over as one does. It
-// keeps no record, revokes nothing, and tries nothing twice.
+// It reads the inputs of a GitHub Action and hands the PAT over as an action does. It
+// keeps no record, revokes nothing, and repeats no request.
 package main
 
 import (
@@ -67,7 +66,7 @@ func userToken(ctx context.Context) (string, error) {
 	agentID := os.Getenv("INPUT_AGENT-ID")
 	client := func(id string, assertion func(context.Context, confidential.AssertionRequestOptions) (string, error)) (confidential.Client, error) {
 		return confidential.New(authority, id, confidential.NewCredFromAssertionCallback(assertion),
-			// Entra does not vouch for the authority of a test.
+			// Entra does not know the authority of a test.
 			confidential.WithInstanceDiscovery(false))
 	}
 	blueprint, err := client(os.Getenv("INPUT_CLIENT-ID"), jobAssertion)

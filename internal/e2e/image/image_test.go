@@ -77,7 +77,7 @@ func docker(t *testing.T, args ...string) string {
 func dockerStatus(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	// Not t.Context(), which is over when a test's cleanup runs.
+	// Not t.Context(), which has ended when a test's cleanup runs.
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker", args...)
@@ -216,9 +216,9 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestReproducible builds the same source again, elsewhere, without the cache
-// and with each of Docker's builders, and wants the same layer to the byte: so
-// that anybody can tell whether a published image is made of this source.
+// TestReproducible builds the same source again, in another folder, without the cache
+// and with each of Docker's builders, and compares the layers byte by byte. That is
+// how anyone can verify that a published image is made from this source.
 func TestReproducible(t *testing.T) {
 	want := inspect(t, image())
 	tree := copyTree(t)

@@ -152,8 +152,8 @@ func TestPostWithoutState(t *testing.T) {
 	}
 }
 
-// TestWrongSettings guards that a step that is set up wrongly says so, under the
-// image's own entrypoint, in a form that GitHub shows outside the log.
+// TestWrongSettings shows that a step with wrong settings reports them in an
+// annotation, which GitHub shows outside the log, with the image's own entrypoint.
 func TestWrongSettings(t *testing.T) {
 	j := newJob(t, nil)
 	log, status := j.step(t, "main", "", map[string]string{"INPUT_COMMAND": "mint", "INPUT_ORGANIZATION": ""}, "mint")

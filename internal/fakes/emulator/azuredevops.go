@@ -44,9 +44,8 @@ func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
 	return string(AzureDevOps) + other, notFound
 }
 
-// tenant answers GET /{organization}: the sign-in of somebody unknown, whose
-// headers name the organization's tenant. Nobody is let in here, whatever
-// credential they send.
+// tenant answers GET /{organization} with the sign-in of an unknown user, whose
+// headers name the organization's tenant. No credential changes that.
 func (e *Emulator) tenant(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -77,8 +76,8 @@ func (e *Emulator) organizationLocked(w http.ResponseWriter, r *http.Request) *O
 	return organization
 }
 
-// signInLocked answers somebody who is not signed in: with 401 if that was
-// asked for, and else with the sign-in page.
+// signInLocked answers a client that is not signed in: with 401 if the request asks
+// for that, otherwise with the sign-in page.
 func (e *Emulator) signInLocked(w http.ResponseWriter, r *http.Request, o *Organization, why string) {
 	if why != "" {
 		recordOf(r).Refusal = "sign-in: " + why
@@ -161,7 +160,7 @@ func notMember(w http.ResponseWriter, r *http.Request, tenant, user string) {
 	}.refuse(w, r, http.StatusUnauthorized)
 }
 
-// unauthorized answers a user who is signed in and may not do this.
+// unauthorized answers a signed-in user who lacks the permission.
 func unauthorized(w http.ResponseWriter, r *http.Request, user string) {
 	vssError{
 		Message: "TF400813: The user '" + user + "' is not authorized to access this resource.",

@@ -48,8 +48,8 @@ func versionOf(r *http.Request) string {
 	return strings.Join(given, ",")
 }
 
-// badVersion is what is wrong with the api-version of a request, or nil. It
-// stands in the query or in the header Accept
+// badVersion returns the error in the api-version of a request, or nil. The version is
+// in the query or in the header Accept
 // (https://learn.microsoft.com/azure/devops/integrate/concepts/rest-api-versioning).
 func badVersion(r *http.Request, accepted ...string) *vssError {
 	given := versionOf(r)

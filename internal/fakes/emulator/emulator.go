@@ -56,15 +56,15 @@ type Options struct {
 	// TLS serves https (HTTP/1.1 and HTTP/2) with certificates of an own
 	// authority, whose PEM file is [Emulator.CAFile].
 	TLS bool
-	// SDKs serves what Microsoft's own SDKs ask for beyond what the protocol
-	// needs, and takes what they add to it. azdo-pat does without, so that it
-	// is refused unless this is set.
+	// SDKs answers the additional requests of Microsoft's own SDKs, and accepts
+	// what they add to others. azdo-pat needs neither, so both are refused
+	// unless this is set.
 	SDKs bool
 	// Front, if not nil, puts something between a service and its clients,
-	// such as a slow network: it is told on which address (HOST:PORT) the
-	// service listens, and returns the one under which clients are to reach
-	// it. That is what URLs and issuers are then made of. It is called for one
-	// service after the other, before anything is served.
+	// such as a slow network. It gets the address (HOST:PORT) on which the
+	// service listens, and returns the address for clients, which URLs and
+	// issuers then use. It is called for one service after the other, before
+	// anything is served.
 	Front func(s Service, address string) (string, error)
 	// World, if not nil, edits the default world before anything is served.
 	World func(*State)
@@ -305,7 +305,7 @@ func (e *Emulator) Connections(s Service) int {
 }
 
 // Greet has f called for every new connection to a service, before anything is
-// read from it. As long as f takes, nobody else gets through to the service.
+// read from it. Until f returns, no other client reaches the service.
 func (e *Emulator) Greet(s Service, f func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

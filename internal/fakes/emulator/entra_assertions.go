@@ -25,7 +25,7 @@ func (x *exchange) federated() *entraError {
 	if len(x.client.Credentials) == 0 {
 		return refusal(70025, "The client '%s' has no configured federated identity credentials.", x.client.ClientID)
 	}
-	// How far the best credential matches: 1 issuer, 2 subject but for case,
+	// How far the best credential matches: 1 issuer, 2 subject except for case,
 	// 3 subject, 4 audience too.
 	best := 0
 	for _, c := range x.client.Credentials {
@@ -66,9 +66,9 @@ func (x *exchange) federated() *entraError {
 	return nil
 }
 
-// vouchedByBlueprint verifies that the client assertion is T1 for this agent
+// assertedByBlueprint verifies that the client assertion is T1 for this agent
 // identity.
-func (x *exchange) vouchedByBlueprint() *entraError {
+func (x *exchange) assertedByBlueprint() *entraError {
 	t1, err := x.entraToken("client_assertion")
 	if err != nil {
 		return err

@@ -2,7 +2,7 @@ package emulator
 
 import "strings"
 
-// t1 is leg 1 of the agent user: the blueprint, vouched for by the CI system,
+// t1 is leg 1 of the agent user: with the CI system's assertion, the blueprint
 // gets a token for the agent identity that fmi_path names. Without fmi_path
 // the token is for the blueprint itself, which no agent identity can use.
 func (x *exchange) t1() (map[string]any, *entraError) {
@@ -26,16 +26,16 @@ func (x *exchange) t1() (map[string]any, *entraError) {
 	return x.exchangeToken(subject), nil
 }
 
-// t2 is leg 2: the agent identity, vouched for by T1, gets a token of its own.
+// t2 is leg 2: with T1 as its assertion, the agent identity gets a token of its own.
 func (x *exchange) t2() (map[string]any, *entraError) {
-	if err := x.vouchedByBlueprint(); err != nil {
+	if err := x.assertedByBlueprint(); err != nil {
 		return nil, err
 	}
 	return x.exchangeToken(x.client.ClientID), nil
 }
 
-// userFIC is leg 3: the agent identity, vouched for by T1, gets a token of
-// its user, vouched for by T2.
+// userFIC is leg 3: with T1 as its assertion, the agent identity exchanges T2 for a
+// token of its user.
 func (x *exchange) userFIC() (map[string]any, *entraError) {
 	if x.client.Kind != AgentIdentity {
 		return nil, refusal(82001, "Application '%s' is no agent identity and may not use the grant user_fic.", x.client.ClientID)
@@ -44,7 +44,7 @@ func (x *exchange) userFIC() (map[string]any, *entraError) {
 	if use := x.form.Get("requested_token_use"); use != "" && use != "on_behalf_of" {
 		return nil, refusal(90100, "requested_token_use parameter is empty or not valid.")
 	}
-	if err := x.vouchedByBlueprint(); err != nil {
+	if err := x.assertedByBlueprint(); err != nil {
 		return nil, err
 	}
 	if !x.form.Has("user_federated_identity_credential") {
@@ -141,7 +141,7 @@ func (x *exchange) appOnly() (map[string]any, *entraError) {
 	case Blueprint:
 		return nil, refusal(82001, "Agentic application '%s' is not permitted to request app-only tokens for resource '%s'.", x.client.ClientID, x.form.Get("scope"))
 	case AgentIdentity:
-		err = x.vouchedByBlueprint()
+		err = x.assertedByBlueprint()
 	default:
 		err = x.federated()
 	}

@@ -229,7 +229,7 @@ func TestGateBehindAnAnswer(t *testing.T) {
 	<-gate.Arrived()
 }
 
-// Who connects is held before anything is read, and everybody behind them.
+// Greet blocks a new connection before anything is read, and all later ones.
 func TestGreet(t *testing.T) {
 	t.Parallel()
 	c := start(t)

@@ -56,8 +56,8 @@ func (e *Emulator) git(w http.ResponseWriter, r *http.Request) {
 	backend.ServeHTTP(w, r)
 }
 
-// admitToGit is the PAT of somebody who may do what they ask for; anybody else
-// has been answered. git has to see a 401 before it sends credentials.
+// admitToGit returns the request's PAT if it permits the request. Otherwise it has
+// answered the request. git sends credentials only after a 401.
 func (e *Emulator) admitToGit(w http.ResponseWriter, r *http.Request) *PAT {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -137,7 +137,7 @@ END
 done
 `
 
-// gitEnv keeps git away from the configuration of whoever runs the test.
+// gitEnv keeps git from reading the configuration of this machine and its user.
 func gitEnv(home string) []string {
 	return []string{"HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"}
 }

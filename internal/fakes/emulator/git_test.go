@@ -10,8 +10,8 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// git runs git with a PAT, in a directory of its own, without the
-// configuration of whoever runs the test.
+// git runs git with a PAT, in a directory of its own, without the configuration of
+// this machine and its user.
 func (c *client) git(dir, token string, args ...string) (string, error) {
 	c.Helper()
 	cmd := exec.CommandContext(c.Context(), "git", append([]string{

@@ -169,7 +169,7 @@ func GitLab(claims map[string]any) {
 // Assertion makes an assertion without being asked over HTTP, for a token
 // file: the default GitHub job's, for [Audience], after the edits, which may
 // change and delete any claim. It carries the signature of the issuer that it
-// names, or of a key that nobody trusts if the issuer is unknown.
+// names, or of an untrusted key if the issuer is unknown.
 func (e *Emulator) Assertion(edits ...func(claims map[string]any)) string {
 	return e.assertion(nil, edits)
 }

@@ -25,7 +25,7 @@ type Run struct {
 
 // gitHubRun answers GET /repos/OWNER/REPO/actions/runs/ID[/attempts/N], in the
 // form of https://docs.github.com/rest/actions/workflow-runs. The fields are
-// the few that say whether a run is over.
+// the few that tell whether a run has completed.
 func (e *Emulator) gitHubRun(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, message string) {
 		e.refuse(r, message)

@@ -17,7 +17,7 @@ const (
 
 // Settings are azdo-pat's settings for the identity, by their names, with the
 // addresses of the services and the scope vso.code. The tenant is among them;
-// delete it to have it asked of Azure DevOps. Each call for the identity
+// delete it to have it looked up from Azure DevOps. Each call for the identity
 // AccessToken makes a fresh token.
 func (e *Emulator) Settings(id Identity) map[string]string {
 	settings := map[string]string{

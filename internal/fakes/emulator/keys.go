@@ -22,13 +22,13 @@ var (
 	pipelinesKey = newSigningKey()
 	gitLabKey    = newSigningKey()
 	entraKey     = newSigningKey()
-	strayKey     = newSigningKey() // nobody's
+	strayKey     = newSigningKey() // of no issuer
 )
 
 func newSigningKey() signingKey {
 	return sync.OnceValue(func() *rsa.PrivateKey {
-		// Half as long as the real ones, since nobody attacks them, and signing
-		// was a third of what the tests computed.
+		// Half as long as real keys: signing with those took a third of the
+		// tests' processor time.
 		key, err := rsa.GenerateKey(rand.Reader, 1024)
 		if err != nil {
 			panic(fmt.Sprintf("emulator: making a key: %v", err))

@@ -124,8 +124,8 @@ type patCall struct {
 	now          time.Time
 }
 
-// patOperation is an operation of the PAT Lifecycle API, behind the checks
-// that all of them share.
+// patOperation returns an operation of the PAT Lifecycle API, after the checks that
+// all of them share.
 func (e *Emulator) patOperation(f func(*patCall)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()

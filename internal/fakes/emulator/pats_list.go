@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// A page is where a list goes on, and what a continuation token says. It is
-// an offset into the list as it is when the page is asked for: whoever revokes
-// between two pages misses some, so a sweep has to read the list again.
+// A page is where a list continues, and the content of a continuation token. It is
+// an offset into the list at the time of the request: revocations between two pages
+// make the reader miss entries, so a sweep must read the list again.
 type page struct {
 	Filter    string `json:"f"`
 	Sort      string `json:"s"`

@@ -26,9 +26,8 @@ func (e *Emulator) patLocked(r *http.Request, o *Organization) (*PAT, string) {
 	return nil, "PAT unknown"
 }
 
-// basicLocked is the PAT in a request, if it permits what is wanted. If not,
-// the request has been answered: with 401, or, without any Authorization
-// header, with the sign-in page.
+// basicLocked returns the request's PAT if it permits the request. Otherwise it has
+// answered: with 401, or, without an Authorization header, with the sign-in page.
 func (e *Emulator) basicLocked(w http.ResponseWriter, r *http.Request, o *Organization, want string) *PAT {
 	p, refusal := e.patLocked(r, o)
 	if p == nil && r.Header.Get("Authorization") == "" {

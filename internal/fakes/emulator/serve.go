@@ -119,8 +119,8 @@ func (e *Emulator) handler(s Service) http.Handler {
 	})
 }
 
-// whole sends an operation's answer when the operation is over and holds the
-// lock no more.
+// whole sends an operation's answer after the operation has ended and released the
+// lock.
 func whole(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer := newResponse()
@@ -185,7 +185,7 @@ func (w *datedWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Hijack implements [http.Hijacker]: what is answered is somebody else's.
+// Hijack implements [http.Hijacker]. The caller then writes the answer.
 func (w *datedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {

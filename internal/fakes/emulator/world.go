@@ -44,8 +44,8 @@ const (
 type State struct {
 	TenantID     string // GUID
 	TenantDomain string // works in place of the GUID in URLs
-	// NoAzureDevOps means that nobody in the tenant has ever used Azure
-	// DevOps, so that its application is unknown (AADSTS500011).
+	// NoAzureDevOps means that the tenant has never used Azure DevOps, so that
+	// its application is unknown (AADSTS500011).
 	NoAzureDevOps bool
 
 	Apps          []*App
@@ -186,7 +186,7 @@ const (
 	GoneNoContent                               // 204, like the first time
 )
 
-// A SignIn is how Azure DevOps sends somebody to its sign-in page.
+// A SignIn is how Azure DevOps sends a client to its sign-in page.
 type SignIn int
 
 const (
@@ -205,7 +205,7 @@ type Policies struct {
 	// RestrictFullScope refuses app_token (fullScopePatPolicyViolation).
 	RestrictFullScope bool
 	// RestrictCreation refuses new PATs (disablePatCreationPolicyViolation)
-	// but for those on the allow-list and, with AllowPackaging, for PATs that
+	// except for users on the allow-list and, with AllowPackaging, for PATs that
 	// have packaging scopes only.
 	RestrictCreation bool
 	AllowPackaging   bool

@@ -100,7 +100,7 @@ func (l *Log) addMask(value string) {
 	}
 }
 
-// Mask replaces what is masked so far.
+// Mask replaces all values that were masked so far.
 func (l *Log) Mask(text string) string { return l.masks.Mask(text) }
 
 // Masked reports whether a job output with this value would be dropped.

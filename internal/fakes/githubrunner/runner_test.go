@@ -16,8 +16,7 @@ func masked(value string) *Log {
 	return &l
 }
 
-// A value is masked in every form in which the runner looks for it, and in no
-// other: whoever relies on a mask has to know both.
+// A value is masked in each form for which the runner searches, and in no other.
 func TestMaskEncodings(t *testing.T) {
 	for _, tt := range []struct{ value, form string }{
 		{"abcdefgh", "abcdefgh"},
@@ -139,8 +138,8 @@ func TestCommandsThatFail(t *testing.T) {
 	}
 }
 
-// What is told from the runner's source about characters that its searches skip,
-// and about the encodings of a stream.
+// These cases come from the runner's source: characters that its searches skip, and
+// the encodings of a stream.
 func TestCommandsInOtherCharacters(t *testing.T) {
 	for line, name := range map[string]string{
 		" \t\u00a0\u2003\u3000::error::x":   "error",

@@ -155,7 +155,7 @@ func TestSteps(t *testing.T) {
 		}
 	}
 	want := []string{"one", "a $(b) True\n", "Succeeded", "two", "c\n##[error]Bash exited with code '3'.\n", "Failed", "five", "always\n", "Succeeded"}
-	// An unknown macro is a command to bash, which fails and says so on the same stream.
+	// bash takes an unknown macro for a command, which fails with an error on the same stream.
 	if len(ran) != len(want) || ran[3] != want[3] || ran[4] != want[4] || ran[5] != want[5] || ran[6] != want[6] || ran[7] != want[7] || !strings.Contains(ran[1], "b: command not found") {
 		t.Errorf("ran %q", ran)
 	}

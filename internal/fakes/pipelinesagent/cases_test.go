@@ -106,8 +106,8 @@ func TestMaskCases(t *testing.T) {
 	}
 }
 
-// Secrecy passes on to what is made of a secret, and what a step sets is expanded
-// when the next one begins.
+// A variable made from a secret is secret too, and variables that a step sets are
+// expanded when the next step begins.
 func TestExpandedVariables(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, map[string]string{"one": "a $(two) $(none)", "two": "b $(Three)", "four": "$(four)$(x)", "five": "5"})

@@ -178,7 +178,7 @@ func (e *expander) sequence(n *yaml.Node, s scope) *yaml.Node {
 	return out
 }
 
-// branches are the scopes in which what is below an if or an each is expanded.
+// branches returns the scopes in which the children of an if or an each are expanded.
 func branches(m []string, s scope) []scope {
 	if m[1] == "if" {
 		if truth(value(m[2], s)) {

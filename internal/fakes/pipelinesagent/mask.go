@@ -51,7 +51,7 @@ func (j *Job) addDefined(value string) {
 	}
 }
 
-// Mask replaces what is masked so far.
+// Mask replaces all values that were masked so far.
 func (j *Job) Mask(text string) string { return j.masker.Mask(text) }
 
 // Masked reports whether something in text would be masked.

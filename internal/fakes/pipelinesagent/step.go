@@ -67,8 +67,8 @@ type Running struct {
 }
 
 // Cancel tells the step to stop, as a cancelled run or a step's timeout does: the
-// agent sends SIGINT to the task, and the task SIGTERM to bash. What bash runs is
-// told by nobody.
+// agent sends SIGINT to the task, and the task SIGTERM to bash. The processes of
+// bash get no signal.
 func (r *Running) Cancel() error { return r.cmd.Process.Signal(syscall.SIGTERM) }
 
 // Wait reads what the step wrote until it ended. The output comes back as it was

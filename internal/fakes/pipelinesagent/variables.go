@@ -129,8 +129,8 @@ func (j *Job) Expand(text string) string {
 	}
 }
 
-// Environment is what a script step sees of the variables: those that are not
-// secret, and those that it maps. A variable wins over what is mapped under the same
+// Environment returns the variables that a script step sees: those that are not
+// secret, and those that it maps. A variable wins over a mapping with the same
 // name (Handler.AddVariablesToEnvironment, microsoft/azure-pipelines-agent#3091).
 // The agent adds them in no order: where two have the same name in the environment,
 // the one that was set later is taken here.
