@@ -22,7 +22,7 @@ func TestAcquire(t *testing.T) {
 		w := &world{T: t, skew: 5 * time.Minute}
 		time.Sleep(300 * time.Millisecond)
 		now := time.Now()
-		l, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+		l, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,8 +54,8 @@ func TestAcquire(t *testing.T) {
 	})
 }
 
-// What the server says to a create decides what may be left of it, and whether
-// another one may be sent.
+// The answer to a create request decides whether a PAT may be left, and whether
+// another request may be sent.
 func TestCreateThatFails(t *testing.T) {
 	t.Parallel()
 	// The second create, when what the first one made has been found, and when it
@@ -132,7 +132,7 @@ func TestCreateThatFails(t *testing.T) {
 				w := &world{T: t, creates: tc.creates, lists: tc.lists, revokes: tc.revokes}
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				defer cancel()
-				l, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+				l, err := w.process().client().Acquire(ctx, fresh(), wanted)
 				w.did(append([]string{"record intended", "create"}, tc.did...)...)
 				w.left(tc.left...)
 				if (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
@@ -158,14 +158,14 @@ func TestCreateThatFails(t *testing.T) {
 	}
 }
 
-// A throttled create can be sent much later than the first one. How long its
-// effect must be waited for is reckoned from its own intent.
+// A throttled create request can be sent much later than the first one. Its commit
+// window starts at its own intent.
 func TestIntentOfEveryAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, creates: []create{{commit: never, err: err429}}}
 		begin := time.Now()
-		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err != nil {
+		if _, err := w.process().client().Acquire(t.Context(), fresh(), wanted); err != nil {
 			t.Fatal(err)
 		}
 		if got := w.last().Intended.Sub(begin); got != err429.RetryAfter {
@@ -206,7 +206,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 					}
 					return nil
 				}
-				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 				if !errors.Is(err, full) || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
@@ -234,7 +234,7 @@ func TestPATThatCannotBeMasked(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, maskFails: closed, creates: tc.creates}
-				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 				if !errors.Is(err, closed) {
 					t.Errorf("error %v", err)
 				}
@@ -245,7 +245,7 @@ func TestPATThatCannotBeMasked(t *testing.T) {
 	}
 }
 
-// PATs of others, of other jobs and of earlier attempts at the same name.
+// PATs with similar names belong to others, other jobs or earlier attempts.
 func TestOnlyTheExactNameIsEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,15 +253,15 @@ func TestOnlyTheExactNameIsEnded(t *testing.T) {
 		for i, name := range []string{leaseName + " ", strings.ToUpper(leaseName), leaseName + "0", leaseName[1:], "", leaseName} {
 			w.active = append(w.active, pat.Token{ID: guid(100 + i), DisplayName: name})
 		}
-		if _, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted); err != nil {
+		if _, err := w.process().client().Acquire(t.Context(), fresh(), wanted); err != nil {
 			t.Fatal(err)
 		}
 		w.left("#100", "#101", "#102", "#103", "#104", "#2")
 	})
 }
 
-// A PAT of the same name that none of these requests made must not settle the
-// account of one that did, or may have.
+// A PAT of the same name that no request made must not be counted as one that a
+// request made.
 func TestStrangerOfTheSameName(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -282,7 +282,7 @@ func TestStrangerOfTheSameName(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, creates: tc.creates, revokes: tc.revokes, active: []pat.Token{{ID: guid(9), DisplayName: leaseName}}}
-				_, _ = w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, _ = w.process().client().Acquire(t.Context(), fresh(), wanted)
 				w.did(tc.did...)
 				if r := w.last(); r.Stage != tc.stage || r.Unsettled == 0 {
 					t.Errorf("record %s", r)
@@ -292,9 +292,8 @@ func TestStrangerOfTheSameName(t *testing.T) {
 	}
 }
 
-// A list may show a PAT for a while after it was revoked, and a second
-// revocation may be confirmed like the first. Neither must be taken for what
-// another request has made.
+// A list may show a PAT for a while after it was revoked, and a second revocation may
+// be confirmed like the first. Neither is the PAT of another request.
 func TestListThatLags(t *testing.T) {
 	t.Parallel()
 	for name, again := range map[string]bool{"said to be gone": false, "confirmed again": true} {
@@ -303,7 +302,7 @@ func TestListThatLags(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, creates: []create{{err: err503}, {commit: 10 * time.Second, err: err503}}}
 				p := w.process()
-				l := p.lessor()
+				l := p.client()
 				l.PATs = lagging{p, new([]pat.Token), again}
 				got, err := l.Acquire(t.Context(), fresh(), wanted)
 				if err != nil {
@@ -326,14 +325,13 @@ func TestListThatLags(t *testing.T) {
 	}
 }
 
-// What the post step has ended itself it does not end again, while it waits for
-// more.
+// While it waits, the post step does not revoke again what it has revoked.
 func TestReleaseFromAListThatLags(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
 		p := w.process()
-		l := p.lessor()
+		l := p.client()
 		l.PATs = lagging{p, new([]pat.Token), true}
 		w.commit(1, pat.Create{DisplayName: leaseName})
 		time.AfterFunc(9*time.Second, func() { w.commit(2, pat.Create{DisplayName: leaseName}) })
@@ -412,7 +410,7 @@ func TestWider(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, change: tc.change}
-				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 				if tc.wider == "" {
 					if err != nil {
 						t.Fatal(err)
@@ -449,7 +447,7 @@ func TestWiderAndNotRevoked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, revokes: refused, change: func(t *pat.Token) { t.TargetAccounts = nil }}
 				begin := time.Now()
-				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 				if err == nil || !strings.Contains(err.Error(), "wider than requested") || !strings.Contains(err.Error(), "the PAT "+guid(1)+" could not be revoked") {
 					t.Errorf("error %v", err)
 				}
@@ -467,7 +465,7 @@ func TestWiderAndNotRevoked(t *testing.T) {
 					t.Errorf("record %s", r)
 				}
 				w.revokes = nil
-				if _, _, err := w.process().lessor().Release(t.Context(), w.last()); err != nil {
+				if _, _, err := w.process().client().Release(t.Context(), w.last()); err != nil {
 					t.Error(err)
 				}
 				w.left()

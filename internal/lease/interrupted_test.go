@@ -12,7 +12,7 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// courses are what can become of the requests that mint.
+// courses are the outcomes of the create requests.
 var courses = map[string][]create{
 	"answered":       {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond}},
 	"answered late":  {{commit: 300 * time.Millisecond, answer: 5 * time.Second}},
@@ -48,7 +48,7 @@ var courses = map[string][]create{
 	"refused":                           {{commit: never, answer: 300 * time.Millisecond, err: errPolicy}},
 }
 
-// moments are when something happens to a process, by the course of its requests.
+// moments are the times at which a process may be stopped or killed.
 func moments(course string) (all []time.Duration) {
 	for at := 50 * time.Millisecond; at < 9*time.Second; at += 150 * time.Millisecond {
 		all = append(all, at)
@@ -64,7 +64,7 @@ func moments(course string) (all []time.Duration) {
 	return all
 }
 
-// release is the post step: what mint left in a record it ends.
+// release is the post step: it revokes what the record leads to.
 func (w *world) release() {
 	r := w.last()
 	if r.Stage == Started || r.Stage == Closed {
@@ -72,14 +72,13 @@ func (w *world) release() {
 	}
 	ctx, cancel := context.WithTimeout(w.Context(), 2*time.Minute)
 	defer cancel()
-	if _, _, err := w.process().lessor().Release(ctx, r); err != nil {
+	if _, _, err := w.process().client().Release(ctx, r); err != nil {
 		w.Errorf("release: %v", err)
 	}
 }
 
-// Told to stop at any moment, the process leaves nothing that is not handed over
-// and that the server had made by then, within 5 seconds; and what the server
-// makes later still the post step ends.
+// Told to stop at any time, the process leaves no PAT that the server had made by then
+// and that was not handed over, within 5 seconds. The post step revokes later ones.
 func TestToldToStopAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	for name, creates := range courses {
@@ -100,7 +99,7 @@ func TestToldToStopAtAnyMoment(t *testing.T) {
 						stop(errSignal)
 					})
 					defer told.Stop()
-					l, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+					l, err := w.process().client().Acquire(ctx, fresh(), wanted)
 					took := time.Since(begin)
 					switch {
 					case err == nil && took > at:
@@ -110,7 +109,7 @@ func TestToldToStopAtAnyMoment(t *testing.T) {
 					case err != nil && took > at+5*time.Second:
 						t.Errorf("stopped after %s: it took %s more", at, took-at)
 					case err != nil && took > at && !errors.Is(err, errSignal) && !errors.Is(err, errHalf): // which was the end already
-						t.Errorf("stopped after %s: error %v does not say so", at, err)
+						t.Errorf("stopped after %s: error %v does not say it", at, err)
 					}
 					if err != nil {
 						for _, id := range w.ids() {
@@ -131,8 +130,8 @@ func TestToldToStopAtAnyMoment(t *testing.T) {
 	}
 }
 
-// Killed at any moment, it is for the post step alone: the record says where to
-// look, and for how long.
+// Killed at any time, the process leaves a record that tells the post step where to look
+// and for how long.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	for name, creates := range courses {
@@ -143,7 +142,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 					w := &world{T: t, creates: creates, slowness: 200 * time.Millisecond}
 					p := w.process()
 					var handed *Lease
-					go func() { handed, _ = p.lessor().Acquire(t.Context(), fresh(), wanted) }()
+					go func() { handed, _ = p.client().Acquire(t.Context(), fresh(), wanted) }()
 					time.Sleep(at)
 					p.kill()
 					synctest.Wait()
@@ -162,7 +161,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// Neither the create nor the clean-up is answered: the time still holds, and the
+// Neither the create request nor the cleanup is answered: the time limit holds, and the
 // record leads to what is left.
 func TestToldToStopAndNobodyAnswers(t *testing.T) {
 	t.Parallel()
@@ -182,7 +181,7 @@ func TestToldToStopAndNobodyAnswers(t *testing.T) {
 				defer stop(nil)
 				begin := time.Now()
 				time.AfterFunc(time.Second, func() { stop(errSignal) })
-				_, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+				_, err := w.process().client().Acquire(ctx, fresh(), wanted)
 				if took := time.Since(begin) - time.Second; took > 5*time.Second || took < 4*time.Second {
 					t.Errorf("it took %s", took)
 				}
@@ -201,7 +200,7 @@ func TestToldToStopAndNobodyAnswers(t *testing.T) {
 	}
 }
 
-// Told to stop before anything was sent, there is nothing to look for.
+// Told to stop before anything was sent, it looks for nothing.
 func TestToldToStopBefore(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"before", "while the intent is recorded"} {
@@ -215,7 +214,7 @@ func TestToldToStopBefore(t *testing.T) {
 				} else {
 					w.recordFails = func(Record) error { stop(errSignal); return nil }
 				}
-				_, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+				_, err := w.process().client().Acquire(ctx, fresh(), wanted)
 				if !errors.Is(err, errSignal) || err.Error() != errSignal.Error() {
 					t.Errorf("error %v", err)
 				}
@@ -227,8 +226,7 @@ func TestToldToStopBefore(t *testing.T) {
 	}
 }
 
-// The time for the goal is up: that is no reason to leave anything either, and
-// cleaning up has its own 5 seconds.
+// Cleaning up after a timeout has 5 seconds of its own.
 func TestTimeIsUp(t *testing.T) {
 	t.Parallel()
 	late := errors.New("not done within 10s")
@@ -240,7 +238,7 @@ func TestTimeIsUp(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, late)
 				defer cancel()
 				begin := time.Now()
-				_, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+				_, err := w.process().client().Acquire(ctx, fresh(), wanted)
 				if took := time.Since(begin); took > 10*time.Second+Cleanup {
 					t.Errorf("it took %s", took)
 				}
@@ -255,7 +253,7 @@ func TestTimeIsUp(t *testing.T) {
 	}
 }
 
-// What could not be handed over is ended, for the reason that is given.
+// A PAT that could not be handed over is revoked.
 func TestUndo(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("hand over the PAT: no space left on device")
@@ -288,8 +286,8 @@ func TestUndo(t *testing.T) {
 				w := &world{T: t, creates: tc.creates}
 				ctx, stop := context.WithCancelCause(t.Context())
 				defer stop(nil)
-				lessor := w.process().lessor()
-				l, err := lessor.Acquire(ctx, fresh(), wanted)
+				client := w.process().client()
+				l, err := client.Acquire(ctx, fresh(), wanted)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -302,7 +300,7 @@ func TestUndo(t *testing.T) {
 					time.AfterFunc(tc.later, func() { stop(errSignal) })
 				}
 				begin := time.Now()
-				err = lessor.Undo(ctx, l, cause)
+				err = client.Undo(ctx, l, cause)
 				if !errors.Is(err, cause) || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
@@ -319,14 +317,14 @@ func TestUndo(t *testing.T) {
 	}
 }
 
-// A stranger's PAT that is revoked instead, or none at all, must not pass for
-// ours: the name is looked for whatever the answer named.
+// Revoking another PAT must not count as revoking ours: the name is looked for whatever
+// the answer named.
 func TestHalfAnAnswerThatNamesAnotherPAT(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, creates: []create{{err: errHalf, told: true}}}
 		p := w.process()
-		l := p.lessor()
+		l := p.client()
 		l.PATs = misnamed{p}
 		_, err := l.Acquire(t.Context(), fresh(), wanted)
 		if err == nil {

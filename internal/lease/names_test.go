@@ -10,8 +10,8 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// Only a PAT that comes with our name is handed over, and only one whose name can
-// be ours is revoked by the id in the answer. (Promise 4.)
+// Only a PAT with our name is handed over, and only one whose name can be ours is revoked
+// by the id in the answer. (Promise 4.)
 func TestAnswerWithAnotherName(t *testing.T) {
 	t.Parallel()
 	const cut = "azdo-pat contoso/app run 42.1 build 0123456789"
@@ -41,7 +41,7 @@ func TestAnswerWithAnotherName(t *testing.T) {
 						t.ID = guid(77)
 					}
 				}
-				_, err := w.process().lessor().Acquire(t.Context(), fresh(), wanted)
+				_, err := w.process().client().Acquire(t.Context(), fresh(), wanted)
 				if err == nil || !strings.Contains(err.Error(), tc.says) {
 					t.Errorf("error %v, want %q", err, tc.says)
 				}
@@ -52,7 +52,7 @@ func TestAnswerWithAnotherName(t *testing.T) {
 	}
 }
 
-// The list of a server that shortens names shows as much of the KEY as it does.
+// A server that shortens names shows only part of the KEY.
 func TestReleaseByANameCutShort(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -71,7 +71,7 @@ func TestReleaseByANameCutShort(t *testing.T) {
 			w := &world{T: t}
 			w.commit(1, pat.Create{DisplayName: tc.listed})
 			r := Record{Stage: tc.stage, Name: leaseName, Intended: time.Now().Add(-time.Hour)}
-			_, _, err := w.process().lessor().Release(t.Context(), r)
+			_, _, err := w.process().client().Release(t.Context(), r)
 			if (err != nil) != (tc.says != "") || err != nil && (!errors.Is(err, errUnclearNames) || !strings.Contains(err.Error(), tc.says)) {
 				t.Errorf("%q: error %v, want %q", tc.listed, err, tc.says)
 			}

@@ -15,8 +15,7 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// paged lists by pages of which each tells where the next one begins, as a number
-// of PATs. Between two pages the others go on.
+// paged lists in pages that continue at an offset. Other jobs act between two pages.
 type paged struct {
 	*process
 	meanwhile func(page int)
@@ -52,22 +51,22 @@ func (p *paged) Pages(ctx context.Context, _ pat.Filter) iter.Seq2[[]pat.Token, 
 	}
 }
 
-// others makes PATs of others.
+// others adds PATs of other jobs.
 func (w *world) others(n int) {
 	for i := range n {
 		w.commit(1000+i, pat.Create{DisplayName: fmt.Sprintf("azdo-pat contoso/app run 42.1 leg-%d", i)})
 	}
 }
 
-// end ends the first PATs of the list, which are others'.
+// end removes the first PATs of the list, which are those of other jobs.
 func (w *world) end(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.active = slices.Delete(w.active, 0, n)
 }
 
-// Who is sought slips from one page to the one before it while that is not looked
-// at, since others end their PATs: it used to be taken for gone.
+// A PAT that moves to a page already read, because other jobs revoke theirs, used to be
+// taken for gone.
 func TestListThatMoves(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -78,7 +77,7 @@ func TestListThatMoves(t *testing.T) {
 		ended  int
 		size   int // of a page
 	}{
-		{"nobody else", 0, func(*world, int) {}, 1, 1, 0},
+		{"no other job", 0, func(*world, int) {}, 1, 1, 0},
 		{"a full page", 99, func(*world, int) {}, 1, 1, 0},
 		{"it is seen at once", 150, func(*world, int) {}, 2, 1, 0},
 		{"it slips once", 150, func(w *world, page int) {
@@ -107,9 +106,9 @@ func TestListThatMoves(t *testing.T) {
 				w.others(tc.others)
 				w.commit(1, pat.Create{DisplayName: leaseName})
 				p := &paged{process: w.process(), size: tc.size, meanwhile: func(page int) { tc.moves(w, page) }}
-				l := p.lessor()
+				l := p.client()
 				l.PATs = p
-				// Long after the request that minted, so that nobody waits and looks again.
+				// Long after the request that minted, so there is no wait.
 				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if err != nil || len(ended) != tc.ended || len(p.asked) != tc.pages {
 					t.Errorf("ended %d, %v, by the pages from %d", len(ended), err, p.asked)
@@ -122,8 +121,7 @@ func TestListThatMoves(t *testing.T) {
 	}
 }
 
-// Where it is not there, two readings that agree settle it, and where no two do,
-// the number of readings.
+// If the PAT is not in the list, two equal reads settle it, or the limit of reads.
 func TestListWithoutIt(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -145,7 +143,7 @@ func TestListWithoutIt(t *testing.T) {
 				w := &world{T: t}
 				w.others(290)
 				p := &paged{process: w.process(), meanwhile: func(page int) { tc.moves(w, page) }}
-				l := p.lessor()
+				l := p.client()
 				l.PATs = p
 				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if err != nil || len(ended) != 0 || len(p.asked) != tc.pages {
@@ -156,8 +154,8 @@ func TestListWithoutIt(t *testing.T) {
 	}
 }
 
-// A page that fails is asked for again, and not all of those before it; what they
-// have shown is ended even where the list has no end.
+// A page that failed is requested again, without those before it; what they showed is
+// revoked even if the list cannot be read to its end.
 func TestPageThatFails(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -176,7 +174,7 @@ func TestPageThatFails(t *testing.T) {
 				w.commit(1, pat.Create{DisplayName: leaseName})
 				w.others(250)
 				p := &paged{process: w.process(), fails: func(n int) error { return tc.fails[n] }}
-				l := p.lessor()
+				l := p.client()
 				l.PATs = p
 				ended, _, err := l.Release(t.Context(), Record{Stage: Intended, Name: leaseName, Intended: time.Now().Add(-time.Hour)})
 				if !errors.Is(err, tc.err) || len(ended) != 1 || !slices.Equal(p.asked, tc.asked) {

@@ -72,7 +72,7 @@ func TestRelease(t *testing.T) {
 					w.active = append(w.active, pat.Token{ID: guid(i + 1), DisplayName: name, ValidFrom: time.Unix(int64(i+1), 0)})
 				}
 				tc.record.ValidFrom = time.Unix(99, 0)
-				ended, _, err := w.process().lessor().Release(t.Context(), tc.record)
+				ended, _, err := w.process().client().Release(t.Context(), tc.record)
 				if (err == nil) != (tc.err == "") || err != nil && (!strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "\n")) {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
@@ -97,20 +97,19 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// A list that holds a PAT of the name without an id that can be read is not one
-// without the PAT.
+// A PAT of the name whose id cannot be read is not taken for gone.
 func TestReleaseOfAPATWithoutAnID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, active: []pat.Token{{DisplayName: leaseName}}, revokes: []error{&pat.Error{Op: "revoke", Unsent: true, Message: "the authorization id is not a GUID"}}}
-		if ended, _, err := w.process().lessor().Release(t.Context(), Record{Name: leaseName}); err == nil || len(ended) > 0 {
+		if ended, _, err := w.process().client().Release(t.Context(), Record{Name: leaseName}); err == nil || len(ended) > 0 {
 			t.Errorf("ended %v, %v", ended, err)
 		}
 	})
 }
 
-// A request that mints may take effect until the time for it is over; the post
-// step can start while it is on its way.
+// A request to mint may take effect until the commit window has passed; the post step may
+// start while it is in flight.
 func TestReleaseWaitsForALateCommit(t *testing.T) {
 	t.Parallel()
 	intended := Record{Stage: Intended, Name: leaseName}
@@ -133,7 +132,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "never", record: intended, took: commitWindow, logged: true},
 		{name: "44.5 s after it was sent", record: intended, commit: []time.Duration{44500 * time.Millisecond}, took: 45 * time.Second, ended: 1, logged: true},
 		{name: "some time after the intent", record: intended, since: 15 * time.Second, commit: []time.Duration{3 * time.Second}, took: 4 * time.Second, ended: 1, logged: true},
-		{name: "when the time is over", record: intended, since: commitWindow},
+		{name: "after the commit window", record: intended, since: commitWindow},
 		{name: "the clock was set back", record: intended, since: -time.Minute, took: commitWindow, logged: true},
 		// The mint's clock was an hour behind the server's, and this one is not.
 		{name: "the clock was set ahead", record: behind, since: time.Hour + 5*time.Second, took: commitWindow - 5*time.Second, logged: true},
@@ -141,7 +140,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 
 		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: commitWindow, ended: 1, logged: true},
-		{name: "in doubt, when the time is over", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
+		{name: "in doubt, after the commit window", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
 
 		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
 		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{0}, ended: 2},
@@ -165,7 +164,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 					}
 				}
 				begin := time.Now()
-				ended, _, err := w.process().lessor().Release(t.Context(), tc.record)
+				ended, _, err := w.process().client().Release(t.Context(), tc.record)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -183,13 +182,13 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 	}
 }
 
-// A look takes its time: what came during the last one would be missed.
+// Reading the list takes time: a PAT made meanwhile would be missed.
 func TestReleaseLooksOnceMoreWhenTheTimeIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
 		r := Record{Stage: Intended, Name: leaseName, Intended: time.Now()}
-		l := w.process().lessor()
+		l := w.process().client()
 		l.PATs = stale{w.process()}
 		time.AfterFunc(commitWindow-time.Millisecond, func() { w.commit(1, pat.Create{DisplayName: leaseName}) })
 		if ended, _, err := l.Release(t.Context(), r); err != nil || len(ended) != 1 {
@@ -199,7 +198,7 @@ func TestReleaseLooksOnceMoreWhenTheTimeIsOver(t *testing.T) {
 	})
 }
 
-// stale takes its time to answer with what was there when it was asked.
+// stale answers with what was there when the request was sent.
 type stale struct{ *process }
 
 func (s stale) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, error] {
@@ -216,7 +215,7 @@ func (s stale) List(ctx context.Context, f pat.Filter) iter.Seq2[pat.Token, erro
 	}
 }
 
-// Who waits can be told to stop, or run out of time, and says what of it is left.
+// A wait that is stopped or times out reports what is left.
 func TestReleaseIsInterrupted(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -241,7 +240,7 @@ func TestReleaseIsInterrupted(t *testing.T) {
 					tc.record.Intended = time.Now()
 				}
 				begin := time.Now()
-				ended, _, err := w.process().lessor().Release(ctx, tc.record)
+				ended, _, err := w.process().client().Release(ctx, tc.record)
 				if !errors.Is(err, errSignal) || len(ended) != tc.ended {
 					t.Errorf("ended %v, %v", ended, err)
 				}
@@ -253,7 +252,7 @@ func TestReleaseIsInterrupted(t *testing.T) {
 	}
 }
 
-// With the time up, the rest of several is not even tried.
+// After a timeout the remaining PATs are not tried.
 func TestReleaseOfSeveralIsInterrupted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,7 +262,7 @@ func TestReleaseOfSeveralIsInterrupted(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		ended, _, err := w.process().lessor().Release(ctx, Record{Name: leaseName})
+		ended, _, err := w.process().client().Release(ctx, Record{Name: leaseName})
 		if !errors.Is(err, context.DeadlineExceeded) || len(ended) != 1 || strings.Contains(err.Error(), ";") {
 			t.Errorf("ended %v, %v", ended, err)
 		}
@@ -271,12 +270,12 @@ func TestReleaseOfSeveralIsInterrupted(t *testing.T) {
 	})
 }
 
-// A wait that lasts longer than it should, as on a busy machine, may use the time
-// up: then the look before it was the last.
+// A wait that takes longer than it should, as on a busy machine, may use up the time.
+// Then the list read before it was the last.
 func TestTimeEndsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := (&world{T: t}).process().lessor()
+		l := (&world{T: t}).process().client()
 		l.Sleep = func(_ context.Context, d time.Duration) { time.Sleep(d + 10*time.Second) }
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -286,8 +285,8 @@ func TestTimeEndsWhileWaiting(t *testing.T) {
 	})
 }
 
-// Where the time ends in the middle of a further look, the one before it was the
-// last; in the middle of the first, nothing is known.
+// If the time ends while the list is read again, the read before it was the last; during
+// the first read, nothing is known.
 func TestTimeEndsWhileLooking(t *testing.T) {
 	t.Parallel()
 	for timeout, complains := range map[time.Duration]bool{time.Second: true, 5 * time.Second: false} {
@@ -295,7 +294,7 @@ func TestTimeEndsWhileLooking(t *testing.T) {
 			w := &world{T: t, slowness: 1500 * time.Millisecond}
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
 			defer cancel()
-			ended, _, err := w.process().lessor().Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()})
+			ended, _, err := w.process().client().Release(ctx, Record{Stage: Intended, Name: leaseName, Intended: time.Now()})
 			if len(ended) != 0 || (err != nil) != complains {
 				t.Errorf("within %s: ended %v, %v", timeout, ended, err)
 			}

@@ -25,26 +25,26 @@ var (
 	errLost     = &pat.Error{Op: "update", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 )
 
-// kept is a lease of a quarter of an hour, acquired in a bubble at midnight, and
-// who keeps it.
-func kept(w *world) *Renewer {
+// newRenewer returns a Renewer of a 15-minute lease that was acquired at midnight in a
+// bubble.
+func newRenewer(w *world) *Renewer {
 	w.Helper()
 	p := w.process()
 	r := fresh()
 	r.Skew = httpclient.Skew{Min: w.skew, Max: w.skew}
-	l, err := p.lessor().Acquire(w.Context(), r, Want{Scopes: wanted.Scopes, Lifetime: quarter})
+	l, err := p.client().Acquire(w.Context(), r, Want{Scopes: wanted.Scopes, Lifetime: quarter})
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.journal = nil
 	return &Renewer{
 		Lease: l, Want: Want{Scopes: wanted.Scopes, Lifetime: quarter}, Timeout: 2 * time.Minute,
-		Use: func(_ context.Context, f func(*Client) error) error { return f(p.lessor()) },
+		Use: func(_ context.Context, f func(*Client) error) error { return f(p.client()) },
 		Log: p, Now: time.Now, After: time.After,
 	}
 }
 
-// during keeps the lease for that long.
+// during renews the lease for that long.
 func (w *world) during(d time.Duration, k *Renewer) error {
 	ctx, cancel := context.WithTimeout(w.Context(), d)
 	defer cancel()
@@ -61,8 +61,8 @@ func (w *world) updatesSent() (sent []string) {
 	return sent
 }
 
-// However long a command runs, its PAT never has more than a lifetime left, nor
-// less than a third of one.
+// However long a command runs, its PAT never has more than one lifetime left, nor less
+// than a third.
 func TestKeep(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []time.Duration{0, -7 * time.Minute, 3 * time.Hour} {
@@ -70,7 +70,7 @@ func TestKeep(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, skew: skew}
-				k := kept(w)
+				k := newRenewer(w)
 				start := time.Now()
 				if err := w.during(time.Hour-time.Second, k); err != nil {
 					t.Error(err)
@@ -97,8 +97,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// Answers that are dated wrongly change nothing: a renewal is reckoned from when the
-// PAT began and the time that has passed here since.
+// Wrong Date headers change nothing: the time is computed from the PAT's validFrom and
+// what has passed here since.
 func TestKeepWithAWrongDate(t *testing.T) {
 	t.Parallel()
 	for _, date := range []time.Duration{-30 * 24 * time.Hour, time.Hour, -2 * time.Minute} {
@@ -106,7 +106,7 @@ func TestKeepWithAWrongDate(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, date: &date}
-				k := kept(w)
+				k := newRenewer(w)
 				start := time.Now()
 				if err := w.during(time.Hour-time.Second, k); err != nil {
 					t.Error(err)
@@ -128,20 +128,20 @@ func TestRenewedForTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
-		k := kept(w)
+		k := newRenewer(w)
 		k.Lease.Record.ValidFrom = time.Time{} // then a Date is all there is
 		day := -24 * time.Hour
 		w.date = &day
 		time.Sleep(time.Minute)
-		if err := w.process().lessor().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than requested") {
+		if err := w.process().client().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than requested") {
 			t.Errorf("error %v", err)
 		}
 		w.left()
 	})
 }
 
-// What the server says to a renewal decides whether there is another one. There is
-// one warning, which says when the PAT ends.
+// The answer decides whether the renewal is retried. There is one warning, which says
+// when the PAT ends.
 func TestKeepThatFails(t *testing.T) {
 	t.Parallel()
 	twice := func(err error) []error { return []error{nil, err} } // the first renewal succeeds
@@ -157,13 +157,13 @@ func TestKeepThatFails(t *testing.T) {
 		{name: "a policy", updates: []error{errRefused}, sent: 1,
 			warning: "PAT not renewed: the PAT " + guid(1) + " is not renewed: it ends at 2000-01-01T00:15:00Z, even if the command is still running: update PAT: status 200: patLifespanPolicyViolation: the PAT would live longer than the tenant allows"},
 		{name: "a policy at the second time", updates: twice(errRefused), sent: 2, warning: "it ends at 2000-01-01T00:25:00Z, even if"},
-		{name: "revoked by somebody", updates: []error{&pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}}, sent: 1, warning: "there is no such PAT"},
+		{name: "revoked by another process", updates: []error{&pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}}, sent: 1, warning: "there is no such PAT"},
 		{name: "a hint", updates: []error{hint.Add(errRefused, "change this")}, sent: 1, warning: "tenant allows\nchange this"},
 		{name: "a passing fault", updates: []error{err503Renew, errLost, err503Renew}, sent: 7, last: "renewed PAT"},
 		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, and there are 120 s left; trying again later", last: "renewed PAT"},
-		{name: "an answer that nobody can read", updates: []error{&pat.Error{Op: "update", Status: 200, Unreadable: true}}, sent: 1,
+		{name: "an unreadable answer", updates: []error{&pat.Error{Op: "update", Status: 200, Unreadable: true}}, sent: 1,
 			warning: "it ends at 2000-01-01T00:15:00Z, or at 2000-01-01T00:25:00Z if the server has renewed it, even if"},
-		{name: "no answer for ever", updates: slices.Repeat([]error{errLost}, 1000), sent: 60,
+		{name: "never an answer", updates: slices.Repeat([]error{errLost}, 1000), sent: 60,
 			warning: "or at 2000-01-01T00:2", last: "PAT " + guid(1) + " is still not renewed: "},
 		{name: "an outage of more than timeout", down: 13 * time.Minute, sent: 30, warning: "trying again later", last: "renewed PAT"},
 		{name: "an outage without end", down: 24 * time.Hour, sent: 60, warning: "it ends at 2000-01-01T00:15:00Z", last: "is still not renewed"},
@@ -174,7 +174,7 @@ func TestKeepThatFails(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, updates: tc.updates, down: tc.down, renew: tc.renew}
-				k := kept(w)
+				k := newRenewer(w)
 				if err := w.during(50*time.Minute, k); err != nil {
 					t.Error(err)
 				}
@@ -192,8 +192,8 @@ func TestKeepThatFails(t *testing.T) {
 	}
 }
 
-// A policy that caps the lifetime decides when the next renewal is due, and
-// whether there is one. It is never asked for over and over.
+// A policy that caps the lifetime decides when the next renewal is due, if any. It is not
+// requested over and over.
 func TestKeepUnderAPolicy(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -221,7 +221,7 @@ func TestKeepUnderAPolicy(t *testing.T) {
 				w.renew = func(token *pat.Token) {
 					token.ValidTo = start.Add(min(token.ValidTo.Sub(start), tc.grant(token.ValidTo, time.Since(start))))
 				}
-				if err := w.during(time.Hour, kept(w)); err != nil {
+				if err := w.during(time.Hour, newRenewer(w)); err != nil {
 					t.Error(err)
 				}
 				if got := w.updatesSent(); len(got) != tc.sent {
@@ -235,8 +235,7 @@ func TestKeepUnderAPolicy(t *testing.T) {
 	}
 }
 
-// A PAT that comes back wider than requested is revoked at once, whatever runs
-// with it. (Promise 4.)
+// A PAT that comes back wider is revoked at once, even while it is in use. (Promise 4.)
 func TestRenewedWider(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -260,7 +259,7 @@ func TestRenewedWider(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, renew: tc.renew, revokes: tc.revokes}
-				k := kept(w)
+				k := newRenewer(w)
 				err := w.during(11*time.Minute, k)
 				switch {
 				case tc.err == "" && err == nil:
@@ -280,13 +279,12 @@ func TestRenewedWider(t *testing.T) {
 	}
 }
 
-// Told to stop in the middle of a renewal, nothing is complained about; what the
-// server did is the release's to end.
+// Told to stop during a renewal, it does not warn; the release revokes the PAT.
 func TestKeepIsToldToStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, slowness: 10 * time.Second}
-		k := kept(w)
+		k := newRenewer(w)
 		if err := w.during(10*time.Minute+5*time.Second, k); err != nil || len(w.warnings)+len(w.logged) > 0 || len(w.updatesSent()) != 1 {
 			t.Errorf("%v, warned %q, said %q, did %q", err, w.warnings, w.logged, w.journal)
 		}
@@ -296,8 +294,8 @@ func TestKeepIsToldToStop(t *testing.T) {
 	})
 }
 
-// A machine that sleeps stops timers and not its clock. What is due is asked for
-// soon after it wakes, and what has expired is said once.
+// A machine that sleeps stops timers but not its clock. A due renewal follows soon after
+// it wakes, and an expired PAT is reported once.
 func TestKeepAfterSleep(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -311,7 +309,7 @@ func TestKeepAfterSleep(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t}
-				k := kept(w)
+				k := newRenewer(w)
 				start := time.Now()
 				k.Now = func() time.Time {
 					now := time.Now().Round(0)
@@ -324,7 +322,7 @@ func TestKeepAfterSleep(t *testing.T) {
 				k.Use = func(_ context.Context, f func(*Client) error) error {
 					asked = time.Since(start)
 					w.skew = -tc.slept // the server has not slept
-					l := w.process().lessor()
+					l := w.process().client()
 					l.Now, l.Server = k.Now, k.Now
 					return f(l)
 				}
@@ -342,12 +340,12 @@ func TestKeepAfterSleep(t *testing.T) {
 	}
 }
 
-// Where the record cannot be kept, that is said.
+// If the record cannot be written, there is an error.
 func TestRenewWithoutRecord(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
-		k := kept(w)
+		k := newRenewer(w)
 		w.recordFails = func(Record) error { return fmt.Errorf("disk full %s", secret.New("x")) }
 		if err := w.during(11*time.Minute, k); err != nil || len(w.warnings) != 1 || !strings.Contains(w.warnings[0], "disk full") {
 			t.Errorf("%v, warned %q", err, w.warnings)

@@ -12,8 +12,8 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// A request to revoke that was not answered may have taken effect: the list is
-// asked before it is repeated.
+// An unanswered request to revoke may have taken effect: the list is read before it is
+// repeated.
 func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 	t.Parallel()
 	const look = "look for #1 among active"
@@ -42,7 +42,7 @@ func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{T: t, revokes: tc.revokes, looks: tc.looks}
 				w.commit(1, pat.Create{DisplayName: leaseName})
-				ended, _, err := w.process().lessor().Release(t.Context(), Record{Stage: Minted, Name: leaseName, ID: guid(1)})
+				ended, _, err := w.process().client().Release(t.Context(), Record{Stage: Minted, Name: leaseName, ID: guid(1)})
 				w.did(tc.did...)
 				if tc.err != "" {
 					if err == nil || !strings.Contains(err.Error(), tc.err) {
@@ -60,7 +60,7 @@ func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 	}
 }
 
-// Of an id that somebody gave nothing is known but what Azure DevOps shows.
+// Of an id given by the caller, only what Azure DevOps shows is known.
 func TestReleaseID(t *testing.T) {
 	t.Parallel()
 	const active, all = "look for #1 among active", "look for #1 among all"
@@ -77,9 +77,9 @@ func TestReleaseID(t *testing.T) {
 		{name: "active", before: "active", did: []string{"revoke #1"}},
 		{name: "active, and there is no answer", before: "active", revokes: []error{errNoWordYet}, did: []string{"revoke #1", active, all}},
 		{name: "ended", before: "over", did: []string{"revoke #1", all}, gone: true},
-		{name: "nobody knows it", did: []string{"revoke #1", all}, is: ErrNoSuchPAT},
-		{name: "nobody knows it, and there is no answer", revokes: []error{errNoWord}, did: []string{"revoke #1", active, all}, is: ErrNoSuchPAT},
-		{name: "nobody knows it, and the list fails for a while", looks: []error{err500List}, did: []string{"revoke #1", all, all}, is: ErrNoSuchPAT},
+		{name: "unknown to Azure DevOps", did: []string{"revoke #1", all}, is: ErrNoSuchPAT},
+		{name: "unknown to Azure DevOps, and there is no answer", revokes: []error{errNoWord}, did: []string{"revoke #1", active, all}, is: ErrNoSuchPAT},
+		{name: "unknown to Azure DevOps, and the list fails for a while", looks: []error{err500List}, did: []string{"revoke #1", all, all}, is: ErrNoSuchPAT},
 		{name: "the list is refused", before: "over", looks: []error{err403List}, did: []string{"revoke #1", all}, is: err403List, err: "it is unknown whether it ever was"},
 		{name: "refused", before: "active", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, is: err403Revoke},
 	} {
@@ -93,7 +93,7 @@ func TestReleaseID(t *testing.T) {
 				if tc.before == "over" {
 					w.active, w.over = nil, w.active
 				}
-				ended, err := w.process().lessor().ReleaseID(t.Context(), guid(1))
+				ended, err := w.process().client().ReleaseID(t.Context(), guid(1))
 				w.did(tc.did...)
 				if !errors.Is(err, tc.is) || err != nil && !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("error %v, want %v", err, tc.is)
@@ -106,8 +106,8 @@ func TestReleaseID(t *testing.T) {
 	}
 }
 
-// Azure DevOps holds a request back for up to 30 seconds. One that is answered in
-// the end is one request and a good PAT.
+// Azure DevOps delays a throttled request for up to 30 seconds. One that is answered then
+// is one request and one valid PAT.
 func TestCreateThatIsHeldBack(t *testing.T) {
 	t.Parallel()
 	for _, held := range []time.Duration{18 * time.Second, 30 * time.Second} {
@@ -115,7 +115,7 @@ func TestCreateThatIsHeldBack(t *testing.T) {
 			w := &world{T: t, creates: []create{{commit: held, answer: held}}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			l, err := w.process().lessor().Acquire(ctx, fresh(), wanted)
+			l, err := w.process().client().Acquire(ctx, fresh(), wanted)
 			if err != nil || l.Record.Unsettled > 0 || time.Since(w.last().Intended) != held {
 				t.Errorf("after %s: %v", held, err)
 			}
@@ -125,8 +125,8 @@ func TestCreateThatIsHeldBack(t *testing.T) {
 	}
 }
 
-// Where no later process looks for it, what may still take effect is waited for
-// here, as far as there is time, before anything is said to be revoked.
+// Without a later process, a request that may still take effect is waited for, as far as
+// there is time, before anything is called revoked.
 func TestNobodyLooksLater(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -161,7 +161,7 @@ func TestNobodyLooksLater(t *testing.T) {
 					time.AfterFunc(tc.told, func() { stop(errSignal) })
 				}
 				begin := time.Now()
-				l := w.process().lessor()
+				l := w.process().client()
 				l.NoLaterProcess = true
 				_, err := l.Acquire(ctx, fresh(), wanted)
 				if err == nil || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "was revoked") != strings.Contains(tc.err, "was revoked") {
@@ -179,19 +179,19 @@ func TestNobodyLooksLater(t *testing.T) {
 	}
 }
 
-// A lease in doubt that nobody looks after later is waited for before it is handed
+// Without a later process, unsettled requests are waited for before the PAT is handed
 // over.
 func TestSettle(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{never, 27 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			w := &world{T: t, creates: []create{{commit: late, answer: time.Second, err: errReset}}}
-			lessor := w.process().lessor()
-			l, err := lessor.Acquire(t.Context(), fresh(), wanted)
+			client := w.process().client()
+			l, err := client.Acquire(t.Context(), fresh(), wanted)
 			if err != nil || l.Record.Unsettled == 0 {
 				t.Fatalf("%v, %+v", err, l)
 			}
-			if err := lessor.Settle(t.Context(), l); err != nil || l.Record.Unsettled > 0 {
+			if err := client.Settle(t.Context(), l); err != nil || l.Record.Unsettled > 0 {
 				t.Errorf("%v, %+v", err, l.Record)
 			}
 			time.Sleep(time.Minute)
@@ -200,14 +200,13 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// A pause that Azure DevOps has asked for comes before the intent: the PAT's life
-// and the time in which it may be made count from when the request is sent. One
-// that is too long ends it, and nothing was minted.
+// A wait that Azure DevOps has asked for comes before the intent, since the lifetime and
+// the commit window start when the request is sent. If it is too long, nothing is minted.
 func TestReadyBeforeTheIntent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}
-		l := w.process().lessor()
+		l := w.process().client()
 		l.Ready = func(context.Context) error { w.process().note("ready"); time.Sleep(20 * time.Second); return nil }
 		begin := time.Now()
 		lease, err := l.Acquire(t.Context(), fresh(), wanted)

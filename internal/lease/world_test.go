@@ -25,8 +25,8 @@ const (
 
 var wanted = Want{Scopes: []string{"vso.code_write", "vso.packaging"}, Lifetime: lifetime}
 
-// world is Azure DevOps and a CI system in a bubble, where time is what the test
-// says. It notes in one journal what a process does, in order.
+// world is Azure DevOps and a CI system in a synctest bubble. Its journal holds what the
+// process does, in order.
 type world struct {
 	*testing.T
 	// creates script the requests that mint, one after the other; further ones
@@ -72,7 +72,7 @@ type create struct {
 
 const never = -1
 
-// process is one process that works on the world.
+// process is one process in the world.
 type process struct {
 	*world
 	ended chan struct{} // closed when it was killed
@@ -80,8 +80,8 @@ type process struct {
 
 func (w *world) process() *process { return &process{w, make(chan struct{})} }
 
-// lessor is a Client of the process.
-func (p *process) lessor() *Client {
+// client is a Client of the process.
+func (p *process) client() *Client {
 	return &Client{
 		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
 		Server: func() time.Time { return time.Now().Add(-p.believed()) },
@@ -96,7 +96,7 @@ func (p *process) lessor() *Client {
 	}
 }
 
-// believed is what the process takes the skew to be.
+// believed is the skew that the process assumes.
 func (p *process) believed() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,8 +109,7 @@ func (p *process) believed() time.Duration {
 	return p.skew
 }
 
-// kill ends the process, as SIGKILL would: it does nothing from now on. What it
-// has sent is on its way.
+// kill ends the process like SIGKILL. Requests that it has sent are still in flight.
 func (p *process) kill() { close(p.ended) }
 
 func (p *process) alive() {
@@ -176,7 +175,7 @@ func (p *process) Warning(title, text string) {
 
 func guid(n int) string { return fmt.Sprintf("%08d-aaaa-0000-0000-000000000000", n) }
 
-// short is the number of a PAT.
+// short is the number of a PAT's id.
 func short(id string) string {
 	head, _, _ := strings.Cut(id, "-")
 	return "#" + strings.TrimLeft(head, "0")
@@ -385,7 +384,7 @@ func (p *process) Listed(ctx context.Context, id string, show pat.Show) (bool, e
 	return slices.ContainsFunc(among, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) }), nil
 }
 
-// did fails the test unless the journal is that.
+// did checks the journal.
 func (w *world) did(want ...string) {
 	w.Helper()
 	w.mu.Lock()
@@ -395,7 +394,7 @@ func (w *world) did(want ...string) {
 	}
 }
 
-// left fails the test unless those PATs are active.
+// left checks which PATs are active.
 func (w *world) left(want ...string) {
 	w.Helper()
 	if got := w.ids(); !slices.Equal(got, want) {
@@ -412,7 +411,7 @@ func (w *world) ids() (ids []string) {
 	return ids
 }
 
-// last is the record that a later process finds.
+// last is the record that a later process reads.
 func (w *world) last() Record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -426,7 +425,7 @@ func (w *world) last() Record {
 	return r
 }
 
-// fresh is the record that an acquisition starts from.
+// fresh is the record that an acquisition starts with.
 func fresh() Record {
 	return Record{Name: leaseName, Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso"}}}
 }

@@ -22,8 +22,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// paging is what a continuation token of a list can be; which of them Azure
-// DevOps's is, is documented nowhere.
+// paging is what a continuation token stands for. Azure DevOps does not document
+// which of them it uses.
 type paging string
 
 const (
@@ -36,9 +36,8 @@ func guid(n int) string { return fmt.Sprintf("%08d-aaaa-0000-0000-000000000000",
 
 var errSignal = errors.New("stopped by a signal")
 
-// shelf is a user's PATs behind the API, in a bubble where time is what the test
-// says. GitHub is there too.
-type shelf struct {
+// fakeServer is Azure DevOps with a user's PATs, and GitHub, in a synctest bubble.
+type fakeServer struct {
 	*testing.T
 	paging
 	rtt  time.Duration
@@ -58,8 +57,8 @@ type shelf struct {
 	answer func(kind, what string, n int) (status int, after time.Duration)
 
 	mu        sync.Mutex
-	pats      []*shelved
-	snapshots [][]*shelved
+	pats      []*fakePAT
+	snapshots [][]*fakePAT
 	requests  map[string]int      // by kind: list, revoke, run
 	deletes   map[string]int      // by id
 	asked     map[string]int      // by run
@@ -72,26 +71,26 @@ type shelf struct {
 	swept     []Result
 }
 
-type shelved struct {
+type fakePAT struct {
 	id, name string
 	from, to time.Time // zero: not told
 	revoked  time.Time // zero: active
 }
 
-func newShelf(t *testing.T) *shelf {
-	return &shelf{
+func newFakeServer(t *testing.T) *fakeServer {
+	return &fakeServer{
 		T: t, paging: byOffset, rtt: 100 * time.Millisecond, start: time.Now(),
 		runs: map[string]string{}, nth: map[string]int{}, requests: map[string]int{}, deletes: map[string]int{}, asked: map[string]int{},
 		now: map[string]int{}, most: map[string]int{}, sent: map[string][]string{},
 	}
 }
 
-// put makes a PAT of that name and age. A negative age is one that the server
-// does not tell.
-func (s *shelf) put(name string, age time.Duration) string {
+// put adds a PAT with that name and age. With a negative age the server does not
+// report when it began.
+func (s *fakeServer) put(name string, age time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := &shelved{id: guid(len(s.pats) + 1), name: name, from: time.Now().Add(-age)}
+	p := &fakePAT{id: guid(len(s.pats) + 1), name: name, from: time.Now().Add(-age)}
 	if age < 0 {
 		p.from = time.Time{}
 	}
@@ -99,13 +98,13 @@ func (s *shelf) put(name string, age time.Duration) string {
 	return p.id
 }
 
-// leaseOf is a name of our form.
+// leaseOf is a display name of azdo-pat.
 func leaseOf(repository string, run, n int) string {
 	return fmt.Sprintf("azdo-pat %s run %d.1 build %016x", repository, run, n)
 }
 
-// sweeper is one that looks after the shelf.
-func (s *shelf) sweeper() *Sweeper {
+// sweeper returns a Sweeper of the server's PATs.
+func (s *fakeServer) sweeper() *Sweeper {
 	pacer := &httpclient.Pacer{}
 	pacer.Name("vssps.example", "Azure DevOps", true)
 	return &Sweeper{
@@ -119,27 +118,27 @@ func (s *shelf) sweeper() *Sweeper {
 	}
 }
 
-// listed revokes what the list has shown.
+// listed revokes by [pat.Client.RevokeListed].
 type listed struct{ *pat.Client }
 
 func (l listed) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	return l.RevokeListed(ctx, id)
 }
 
-func (s *shelf) Infof(format string, args ...any) {
+func (s *fakeServer) Infof(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logged = append(s.logged, fmt.Sprintf(format, args...))
 }
 
-func (s *shelf) Warning(title, text string) {
+func (s *fakeServer) Warning(title, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.warnings = append(s.warnings, title+": "+text)
 }
 
 // trip is a round trip of a request of one kind.
-func (s *shelf) trip(ctx context.Context, kind, what string, then func()) (status int, after time.Duration, err error) {
+func (s *fakeServer) trip(ctx context.Context, kind, what string, then func()) (status int, after time.Duration, err error) {
 	s.mu.Lock()
 	s.requests[kind]++
 	n := s.requests[kind]
@@ -170,7 +169,7 @@ func (s *shelf) trip(ctx context.Context, kind, what string, then func()) (statu
 }
 
 // RoundTrip implements [http.RoundTripper].
-func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	q := r.URL.Query()
 	kind, what := "list", q.Get("continuationToken")
 	if r.Method == http.MethodGet && (q.Get("sortByOption") != "displayName" || q.Get("displayFilterOption") != "active") {
@@ -206,18 +205,18 @@ func (s *shelf) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (s *shelf) active() (list []*shelved) {
+func (s *fakeServer) active() (list []*fakePAT) {
 	for _, p := range s.pats {
 		if p.revoked.IsZero() || time.Since(p.revoked) < s.lag {
 			list = append(list, p)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b *shelved) int { return strings.Compare(a.name+a.id, b.name+b.id) })
+	slices.SortStableFunc(list, func(a, b *fakePAT) int { return strings.Compare(a.name+a.id, b.name+b.id) })
 	return list
 }
 
-// page is a page of at most 100, as the paging has it.
-func (s *shelf) page(token string) string {
+// page is a page of at most 100 PATs.
+func (s *fakeServer) page(token string) string {
 	s.pages = append(s.pages, token)
 	list, from, snapshot := s.active(), 0, len(s.snapshots)
 	switch {
@@ -226,7 +225,7 @@ func (s *shelf) page(token string) string {
 	case s.paging == byOffset:
 		from, _ = strconv.Atoi(token)
 	case s.paging == byLast:
-		from, _ = slices.BinarySearchFunc(list, token, func(p *shelved, last string) int {
+		from, _ = slices.BinarySearchFunc(list, token, func(p *fakePAT, last string) int {
 			if p.name+p.id <= last {
 				return -1
 			}
@@ -262,7 +261,7 @@ func (s *shelf) page(token string) string {
 	return string(body)
 }
 
-func (s *shelf) revoke(id string) (status int, body string) {
+func (s *fakeServer) revoke(id string) (status int, body string) {
 	s.deletes[id]++
 	for _, p := range s.pats {
 		if p.id == id && p.revoked.IsZero() {
@@ -273,12 +272,12 @@ func (s *shelf) revoke(id string) (status int, body string) {
 	return 404, `{"message":"no such token","typeKey":"SessionTokenNotFoundException"}`
 }
 
-// hub is GitHub, whose runs are the shelf's: a status, or the status of HTTP with
-// which a question is refused, and for how long it wants to be left alone.
-type hub struct{ *shelf }
+// fakeGitHub answers with the state of a run, or with an HTTP status and the seconds
+// of its Retry-After.
+type fakeGitHub struct{ *fakeServer }
 
 // RoundTrip implements [http.RoundTripper].
-func (h hub) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h fakeGitHub) RoundTrip(r *http.Request) (*http.Response, error) {
 	parts := strings.Split(r.URL.Path, "/") // repos/OWNER/REPO/actions/runs/ID/attempts/N
 	key := parts[2] + "/" + parts[3] + " " + parts[6] + "." + parts[8]
 	resp := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
@@ -310,14 +309,14 @@ func (h hub) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// github lets the sweeper ask GitHub.
-func (s *shelf) github(w *Sweeper) *Sweeper {
-	w.Runs = &githubapi.Client{HTTP: &http.Client{Transport: hub{s}}, BaseURL: "https://api.example", Token: secret.New("ghs_x"), Now: time.Now}
+// github makes the sweeper ask GitHub.
+func (s *fakeServer) github(w *Sweeper) *Sweeper {
+	w.Runs = &githubapi.Client{HTTP: &http.Client{Transport: fakeGitHub{s}}, BaseURL: "https://api.example", Token: secret.New("ghs_x"), Now: time.Now}
 	return w
 }
 
-// left are the ids of what is active.
-func (s *shelf) left() (ids []string) {
+// left are the ids of the active PATs.
+func (s *fakeServer) left() (ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pats {
@@ -328,8 +327,8 @@ func (s *shelf) left() (ids []string) {
 	return ids
 }
 
-// outcomes are those that were reported, by id.
-func (s *shelf) outcomes() map[string]Outcome {
+// outcomes are the reported outcomes, by id.
+func (s *fakeServer) outcomes() map[string]Outcome {
 	all := map[string]Outcome{}
 	for _, one := range s.swept {
 		if before, twice := all[one.ID]; twice {

@@ -14,17 +14,17 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// Each run is asked about once, however its leases are scattered over the list,
-// and however often that is read.
+// Each run is looked up once, wherever its leases are in the list, and however often
+// the list is read.
 func TestOneQuestionPerRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		over := 0
 		for i := range 900 {
 			run := i % 90
 			repository := []string{"octo/tools", "Octo/Tools"}[i/90%2]
-			s.put(leaseOf(repository, run, i), fresh5m)
+			s.put(leaseOf(repository, run, i), young)
 			status := "in_progress"
 			if run%2 == 0 {
 				status = "completed"
@@ -55,14 +55,14 @@ func TestOneQuestionPerRun(t *testing.T) {
 	})
 }
 
-// Questions and revocations go on side by side.
+// Lookups and revocations run in parallel.
 func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		const n = 400
 		for i := range n {
-			s.put(leaseOf("octo/tools", i+1, i), fresh5m)
+			s.put(leaseOf("octo/tools", i+1, i), young)
 			s.runs[fmt.Sprintf("octo/tools %d.1", i+1)] = "completed"
 		}
 		if counts, err := s.github(s.sweeper()).Run(t.Context()); err != nil || counts.Revoked != n {
@@ -76,8 +76,7 @@ func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
 	})
 }
 
-// What GitHub says when it does not answer, and what follows for it and for what
-// comes after.
+// What follows from each failure of GitHub.
 func TestGitHubDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -100,9 +99,9 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 80 {
-					s.put(leaseOf("octo/tools", 101+i, i), fresh5m)
+					s.put(leaseOf("octo/tools", 101+i, i), young)
 				}
 				s.status = func(n int) string {
 					if n < 40 {
@@ -130,16 +129,16 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A short wait is waited for, and what passes, passes.
+// A short rate limit is waited for, and a passing failure is retried.
 func TestGitHubAnswersLater(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"429 5", "403 5", "502", "500"} {
 		t.Run(status, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 20 {
-					s.put(leaseOf("octo/tools", 101+i, i), fresh5m)
+					s.put(leaseOf("octo/tools", 101+i, i), young)
 					s.runs[fmt.Sprintf("octo/tools %d.1", 101+i)] = "completed"
 				}
 				s.runs["octo/tools 107.1"] = status
@@ -156,13 +155,13 @@ func TestGitHubAnswersLater(t *testing.T) {
 	}
 }
 
-// A sweep that is stopped waits for no answer of GitHub's.
+// A sweep that is stopped does not wait for GitHub.
 func TestQuestionsAreStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 20 {
-			s.put(leaseOf("octo/tools", 101+i/5, i), fresh5m)
+			s.put(leaseOf("octo/tools", 101+i/5, i), young)
 			s.runs[fmt.Sprintf("octo/tools %d.1", 101+i/5)] = "429 8"
 		}
 		ctx, stop := context.WithCancelCause(t.Context())
@@ -175,14 +174,14 @@ func TestQuestionsAreStopped(t *testing.T) {
 	})
 }
 
-// Who may not read one repository may read another.
+// A token that may not read one repository may read another.
 func TestForbiddenIsOneRepository(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 30 {
-			s.put(leaseOf("octo/a", i+1, i), fresh5m)
-			s.put(leaseOf("octo/b", i+1, i), fresh5m)
+			s.put(leaseOf("octo/a", i+1, i), young)
+			s.put(leaseOf("octo/b", i+1, i), young)
 			s.runs[fmt.Sprintf("octo/a %d.1", i+1)] = "403"
 			s.runs[fmt.Sprintf("octo/b %d.1", i+1)] = "completed"
 		}

@@ -16,10 +16,10 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-const old, fresh5m = 7 * time.Hour, 5 * time.Minute
+const old, young = 7 * time.Hour, 5 * time.Minute
 
-// Pages shift when something is revoked between them, or do not; whatever the
-// server does, each PAT that is to be revoked is, with one request.
+// However the server pages, each PAT that is to be revoked is revoked, with one
+// request.
 func TestSweepMissesNone(t *testing.T) {
 	t.Parallel()
 	for _, paging := range []paging{byOffset, byLast, bySnapshot} {
@@ -27,19 +27,19 @@ func TestSweepMissesNone(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, listed %s longer", paging, lag), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					s := newShelf(t)
+					s := newFakeServer(t)
 					s.paging, s.lag = paging, lag
 					var keep []string
-					doomed := 0
+					toRevoke := 0
 					for i := range 1234 {
 						switch {
 						case i%10 == 3:
 							keep = append(keep, s.put(fmt.Sprintf("mine %d", i), old))
 						case i%10 == 7:
-							keep = append(keep, s.put(leaseOf("octo/tools", i, i), fresh5m))
+							keep = append(keep, s.put(leaseOf("octo/tools", i, i), young))
 						default:
 							s.put(leaseOf("octo/tools", i, i), old)
-							doomed++
+							toRevoke++
 						}
 					}
 					counts, err := s.sweeper().Run(t.Context())
@@ -54,8 +54,8 @@ func TestSweepMissesNone(t *testing.T) {
 							t.Errorf("%d requests to revoke %s", n, id)
 						}
 					}
-					want := Counts{Revoked: doomed, Foreign: 124, Young: 123}
-					if counts != want || len(s.outcomes()) != doomed {
+					want := Counts{Revoked: toRevoke, Foreign: 124, Young: 123}
+					if counts != want || len(s.outcomes()) != toRevoke {
 						t.Errorf("counts %+v, want %+v; %d reported", counts, want, len(s.swept))
 					}
 					if s.most["revoke"] != 4 || s.most["list"] != 1 {
@@ -65,7 +65,7 @@ func TestSweepMissesNone(t *testing.T) {
 					// four, and a few for each further pass; and where a list goes
 					// on showing what is revoked, two looks more at it.
 					took := time.Since(s.start)
-					limit := s.rtt * time.Duration(1+doomed/4+30)
+					limit := s.rtt * time.Duration(1+toRevoke/4+30)
 					if lag > 0 {
 						limit += 2 * (passPause + 13*s.rtt)
 					}
@@ -78,11 +78,11 @@ func TestSweepMissesNone(t *testing.T) {
 	}
 }
 
-// One page needs no second look.
+// A list of one page is read once.
 func TestSweepOfOnePage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 100 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -112,9 +112,9 @@ func TestSweepJudges(t *testing.T) {
 		{name: "from the future", pat: leaseOf(of, 1, 1), age: -time.Hour, counts: Counts{UnknownAge: 1}},
 		{name: "undated, and GitHub knows", pat: leaseOf(of, 1, 1), age: -1, status: "completed", reason: RunCompleted},
 		{name: "undated, and GitHub does not", pat: leaseOf(of, 1, 1), age: -1, status: "404", counts: Counts{Hidden: 1}},
-		{name: "undated, and nobody is asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", counts: Counts{UnknownAge: 1}},
+		{name: "undated, and GitHub is not asked", pat: leaseOf(of, 1, 1), age: -1, status: "401", counts: Counts{UnknownAge: 1}},
 		{name: "of a host", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: old, reason: TooOld},
-		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: fresh5m, status: "completed", counts: Counts{Young: 1}},
+		{name: "of a host, young", pat: "azdo-pat build-7 nightly 0123456789abcdef", age: young, status: "completed", counts: Counts{Young: 1}},
 		{name: "of another CI system", pat: "azdo-pat contoso/demo build 7.1 x 0123456789abcdef", age: old, reason: TooOld},
 
 		{name: "another's", pat: "azdo-pat", age: old, counts: Counts{Foreign: 1}},
@@ -124,26 +124,26 @@ func TestSweepJudges(t *testing.T) {
 
 		{name: "of the repository", pat: leaseOf(of, 1, 1), age: old, repository: "Octo/TOOLS", reason: TooOld},
 		{name: "of another repository", pat: leaseOf("octo/tools2", 1, 1), age: old, repository: of, counts: Counts{OtherRepository: 1}},
-		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: fresh5m, repository: of, status: "completed", counts: Counts{OtherRepository: 1}},
+		{name: "of another repository, over", pat: leaseOf("octo/tools2", 1, 1), age: young, repository: of, status: "completed", counts: Counts{OtherRepository: 1}},
 		{name: "of no repository", pat: "azdo-pat build-7 octo/tools run 1.1 0123456789abcdef", age: old, repository: of, counts: Counts{OtherRepository: 1}},
 
-		{name: "over", pat: leaseOf(of, 1, 1), age: fresh5m, status: "completed", reason: RunCompleted},
-		{name: "running", pat: leaseOf(of, 1, 1), age: fresh5m, status: "in_progress", counts: Counts{Running: 1}},
+		{name: "over", pat: leaseOf(of, 1, 1), age: young, status: "completed", reason: RunCompleted},
+		{name: "running", pat: leaseOf(of, 1, 1), age: young, status: "in_progress", counts: Counts{Running: 1}},
 		{name: "running for too long", pat: leaseOf(of, 1, 1), age: old, status: "in_progress", reason: TooOld},
-		{name: "not shown", pat: leaseOf(of, 1, 1), age: fresh5m, status: "404", counts: Counts{Hidden: 1}},
-		{name: "forbidden", pat: leaseOf(of, 1, 1), age: fresh5m, status: "403", counts: Counts{Hidden: 1}},
-		{name: "moved", pat: leaseOf(of, 1, 1), age: fresh5m, status: "301", counts: Counts{Hidden: 1}},
-		{name: "no answer", pat: leaseOf(of, 1, 1), age: fresh5m, status: "502", counts: Counts{Unanswered: 1}},
-		{name: "no sense", pat: leaseOf(of, 1, 1), age: fresh5m, status: "418", counts: Counts{Unanswered: 1}},
-		{name: "limited", pat: leaseOf(of, 1, 1), age: fresh5m, status: "429 3600", counts: Counts{Young: 1}},
+		{name: "not shown", pat: leaseOf(of, 1, 1), age: young, status: "404", counts: Counts{Hidden: 1}},
+		{name: "forbidden", pat: leaseOf(of, 1, 1), age: young, status: "403", counts: Counts{Hidden: 1}},
+		{name: "moved", pat: leaseOf(of, 1, 1), age: young, status: "301", counts: Counts{Hidden: 1}},
+		{name: "no answer", pat: leaseOf(of, 1, 1), age: young, status: "502", counts: Counts{Unanswered: 1}},
+		{name: "no sense", pat: leaseOf(of, 1, 1), age: young, status: "418", counts: Counts{Unanswered: 1}},
+		{name: "limited", pat: leaseOf(of, 1, 1), age: young, status: "429 3600", counts: Counts{Young: 1}},
 		// The run id was cut, and what is left of it is another run.
-		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: fresh5m, status: "completed", counts: Counts{Young: 1}},
+		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: young, status: "completed", counts: Counts{Young: 1}},
 		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: TooOld},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				id := s.put(tc.pat, tc.age)
 				w := s.sweeper()
 				w.Repository = tc.repository
@@ -170,8 +170,8 @@ func TestSweepJudges(t *testing.T) {
 	}
 }
 
-// How old a PAT is depends on whose clock is right. None is that contradicts the
-// PAT itself, and where two can be right, the PAT may be in use.
+// The age depends on which clock is right. A clock that contradicts the PAT is wrong;
+// if two may be right, the PAT may be in use.
 func TestSweepAges(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -197,7 +197,7 @@ func TestSweepAges(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				s.put(leaseOf("octo/tools", 1, 1), 0)
 				s.pats[0].from, s.pats[0].to = s.start.Add(-tc.age), s.start.Add(tc.lifetime-tc.age)
 				w := s.sweeper()
@@ -219,15 +219,15 @@ func TestSweepAges(t *testing.T) {
 	}
 }
 
-// A dry run says what would be revoked, and sends nothing but questions.
+// A dry run reports what would be revoked, and revokes nothing.
 func TestSweepDryRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 250 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
-		s.put(leaseOf("octo/tools", 999, 1), fresh5m)
+		s.put(leaseOf("octo/tools", 999, 1), young)
 		s.runs["octo/tools 999.1"] = "completed"
 		w := s.github(s.sweeper())
 		w.DryRun = true
@@ -241,11 +241,11 @@ func TestSweepDryRun(t *testing.T) {
 	})
 }
 
-// Somebody else, such as a post step, was first.
+// Another process, such as a post step, revoked the PAT first.
 func TestSweepOfWhatIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		s.lag = time.Hour
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		s.put(leaseOf("octo/tools", 2, 2), old)
@@ -257,12 +257,12 @@ func TestSweepOfWhatIsGone(t *testing.T) {
 	})
 }
 
-// One that cannot be revoked does not keep the others, is tried once, and makes
-// the whole a failure.
+// A PAT that cannot be revoked is tried once, does not keep the others, and makes the
+// sweep fail.
 func TestSweepOfWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 400 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -287,11 +287,11 @@ func TestSweepOfWhatIsRefused(t *testing.T) {
 	})
 }
 
-// Where all are refused, the rest is not tried.
+// If every revocation is refused, the sweep ends early.
 func TestSweepGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 1000 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -311,11 +311,11 @@ func TestSweepGivesUp(t *testing.T) {
 	})
 }
 
-// What may pass is tried again; not for ever.
+// A passing failure is retried for a limited time.
 func TestSweepTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 20 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -335,11 +335,11 @@ func TestSweepTriesAgain(t *testing.T) {
 	})
 }
 
-// What could not be tried again in time is left, and the others are done.
+// A PAT for which there was no time is left, and the others are revoked.
 func TestSweepHasNoTimeForSome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 20 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -361,11 +361,11 @@ func TestSweepHasNoTimeForSome(t *testing.T) {
 	})
 }
 
-// Where one is told to wait, all wait: the limit is the user's.
+// A rate limit is the user's, so every request waits.
 func TestSweepIsThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 300 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -393,14 +393,14 @@ func TestSweepIsThrottled(t *testing.T) {
 	})
 }
 
-// The list waits with them.
+// The list waits too.
 func TestSweepListIsThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		for i := range 900 {
-			s.put(leaseOf("octo/tools", 1000+i, i), fresh5m)
+			s.put(leaseOf("octo/tools", 1000+i, i), young)
 		}
 		s.answer = func(kind, _ string, n int) (int, time.Duration) {
 			if kind == "revoke" && n == 1 {
@@ -430,7 +430,7 @@ func TestSweepSlowsDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 120 {
 					s.put(leaseOf("octo/tools", i, i), old)
 				}
@@ -456,14 +456,14 @@ func TestSweepSlowsDown(t *testing.T) {
 	}
 }
 
-// One for which there is no time ends the sweep: what is left is for the next one.
+// If there is no time for the wait, the sweep ends.
 func TestSweepHasNoTimeForAPause(t *testing.T) {
 	t.Parallel()
 	for kind, counts := range map[string]Counts{"list": {NotReached: 20}, "revoke": {Revoked: 4, NotReached: 16}} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 20 {
 					s.put(leaseOf("octo/tools", i, i), old)
 				}
@@ -487,13 +487,13 @@ func TestSweepHasNoTimeForAPause(t *testing.T) {
 	}
 }
 
-// What a page shows that shifted is not taken twice.
+// A PAT that shifted to the next page is not handled twice.
 func TestSweepSeesOneTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 150 {
-			s.put(leaseOf("octo/tools", 1, i), fresh5m)
+			s.put(leaseOf("octo/tools", 1, i), young)
 		}
 		// The answer comes when both are waiting for it.
 		s.runs["octo/tools 1.1"] = "429 5"
@@ -505,7 +505,7 @@ func TestSweepSeesOneTwice(t *testing.T) {
 		s.answer = func(kind, what string, n int) (int, time.Duration) {
 			if kind == "list" && n == 2 {
 				for i := range 20 {
-					s.pats = append(s.pats, &shelved{id: guid(1000 + i), name: "a new one", from: time.Now()})
+					s.pats = append(s.pats, &fakePAT{id: guid(1000 + i), name: "a new one", from: time.Now()})
 				}
 			}
 			return 0, 0
@@ -517,15 +517,14 @@ func TestSweepSeesOneTwice(t *testing.T) {
 	})
 }
 
-// A server that wants to be left alone for longer than there is time is left
-// alone at once.
+// If the server asks to wait for longer than there is time, the sweep ends at once.
 func TestSweepIsThrottledForTooLong(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"revoke", "list"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 300 {
 					s.put(leaseOf("octo/tools", i, i), old)
 				}
@@ -551,13 +550,13 @@ func TestSweepIsThrottledForTooLong(t *testing.T) {
 	}
 }
 
-// A page that fails is asked for again, and not those before it.
+// A page that failed is requested again, without those before it.
 func TestSweepGoesOnWhereTheListFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 450 {
-			s.put(leaseOf("octo/tools", i, i), fresh5m)
+			s.put(leaseOf("octo/tools", i, i), young)
 		}
 		s.answer = func(kind, _ string, n int) (int, time.Duration) {
 			if kind == "list" && (n == 3 || n == 4) {
@@ -572,7 +571,7 @@ func TestSweepGoesOnWhereTheListFailed(t *testing.T) {
 	})
 }
 
-// A place in the list that the server knows no more.
+// The server may no longer know a place in the list.
 func TestSweepStartsTheListAgain(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -582,15 +581,15 @@ func TestSweepStartsTheListAgain(t *testing.T) {
 		lists int
 		err   string
 	}{
-		{"once", fresh5m, func(n int) bool { return n == 3 }, 3 + 5, ""},
-		{"again and again", fresh5m, func(n int) bool { return n%3 == 0 }, 6, "status 400"},
+		{"once", young, func(n int) bool { return n == 3 }, 3 + 5, ""},
+		{"again and again", young, func(n int) bool { return n%3 == 0 }, 6, "status 400"},
 		{"again and again, while something is revoked", old, func(n int) bool { return n == 2 || n == 4 || n == 6 }, 0, ""},
-		{"at its start", fresh5m, func(n int) bool { return true }, 1, "status 400"},
+		{"at its start", young, func(n int) bool { return true }, 1, "status 400"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 450 {
 					s.put(leaseOf("octo/tools", i, i), tc.age)
 				}
@@ -612,11 +611,11 @@ func TestSweepStartsTheListAgain(t *testing.T) {
 	}
 }
 
-// What was found before the list failed is revoked all the same.
+// PATs found before the list failed are revoked.
 func TestSweepOfAListThatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 450 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -633,8 +632,8 @@ func TestSweepOfAListThatFails(t *testing.T) {
 	})
 }
 
-// Told to stop, or out of time, it takes no new ones, waits for those in flight,
-// and says what is left.
+// When stopped or out of time, the sweep starts no revocation, waits for those in
+// flight, and reports what is left.
 func TestSweepIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -651,7 +650,7 @@ func TestSweepIsStopped(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				s.rtt = tc.rtt
 				for i := range 1000 {
 					s.put(leaseOf("octo/tools", i, i), old)
@@ -675,11 +674,11 @@ func TestSweepIsStopped(t *testing.T) {
 	}
 }
 
-// A stop that comes when all is done is none.
+// A stop after everything was done changes nothing.
 func TestSweepIsStoppedAtItsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		s.put(leaseOf("octo/tools", 1, 1), old)
 		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 		defer cancel()
@@ -689,11 +688,11 @@ func TestSweepIsStoppedAtItsEnd(t *testing.T) {
 	})
 }
 
-// A long sweep says how far it is.
+// A long sweep logs its progress.
 func TestSweepSaysHowFarItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 1000 {
 			s.put(leaseOf("octo/tools", i, i), old)
 		}
@@ -710,7 +709,7 @@ func TestSweepSaysHowFarItIs(t *testing.T) {
 	})
 }
 
-// Who cannot sign in any more need not try for each PAT.
+// If the sign-in fails, not every PAT is tried.
 func TestSweepEndsWithTheSignIn(t *testing.T) {
 	t.Parallel()
 	signIn := errors.New("exchange refused")
@@ -718,7 +717,7 @@ func TestSweepEndsWithTheSignIn(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newShelf(t)
+				s := newFakeServer(t)
 				for i := range 300 {
 					s.put(leaseOf("octo/tools", i, i), old)
 				}
@@ -733,7 +732,7 @@ func TestSweepEndsWithTheSignIn(t *testing.T) {
 	}
 }
 
-// signedOut is an API that needs a new token from the second list or the tenth
+// signedOut is an API that needs a new token from the second page or the tenth
 // revocation on, and gets none.
 type signedOut struct {
 	PATs
@@ -755,17 +754,17 @@ func (o *signedOut) Revoke(ctx context.Context, id string) (bool, error) {
 	return o.PATs.Revoke(ctx, id)
 }
 
-// A list that grows as fast as it is swept is not read for ever.
+// A list that grows as fast as it is swept is read a limited number of times.
 func TestSweepEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		for i := range 150 {
-			s.put(leaseOf("octo/tools", i, i), fresh5m)
+			s.put(leaseOf("octo/tools", i, i), young)
 		}
 		s.answer = func(kind, what string, n int) (int, time.Duration) {
 			if kind == "list" && what == "" {
-				s.pats = append(s.pats, &shelved{id: guid(1000 + n), name: leaseOf("octo/tools", n, n), from: time.Now().Add(-old)})
+				s.pats = append(s.pats, &fakePAT{id: guid(1000 + n), name: leaseOf("octo/tools", n, n), from: time.Now().Add(-old)})
 			}
 			return 0, 0
 		}
@@ -776,7 +775,7 @@ func TestSweepEnds(t *testing.T) {
 	})
 }
 
-// Memory is bounded by what is remembered, not by how many there are.
+// Memory is bounded, however many PATs there are.
 func TestRecentForgets(t *testing.T) {
 	t.Parallel()
 	var r recent[int]
@@ -798,7 +797,7 @@ func TestRecentForgets(t *testing.T) {
 func TestSweepReadsIDsInAnyCase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(t)
+		s := newFakeServer(t)
 		s.lag = 3 * time.Second
 		for i := range 150 {
 			s.put(leaseOf("octo/tools", i, i), old)
