@@ -91,11 +91,7 @@ func checkLifetime(t *testing.T, e *emulator.Emulator, env map[string]string, li
 	if life := active[0].ValidTo.Sub(active[0].ValidFrom); life > lifetime+2*time.Second || life < lifetime-30*time.Second {
 		t.Errorf("the PAT lives for %s, want %s", life, lifetime)
 	}
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	post := harness.PostStep(t, env, step, "both")
 	if err := post.Run(); err != nil || len(e.Active()) != 0 || strings.Contains(harness.Output(post), "::warning") {
 		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}

@@ -33,11 +33,7 @@ func TestLogDiskIsFull(t *testing.T) {
 	if status, err := harness.ExitStatus(mint.Run()); err != nil || status != 1 || len(e.PATs()) > 0 {
 		t.Errorf("mint ended with %d, %v, and has minted %d", status, err, len(e.PATs()))
 	}
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	post := harness.PostStep(t, env, step, "both")
 	if err := post.Run(); err != nil {
 		t.Errorf("post: %v\n%s", err, harness.Output(post))
 	}

@@ -86,11 +86,7 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 		if cmd.Run() != nil {
 			return false
 		}
-		state, err := step.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd = harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+		cmd = harness.PostStep(t, env, step, "both")
 	}
 	e.Intercept(at.op, fault)
 

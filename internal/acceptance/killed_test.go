@@ -43,11 +43,7 @@ func TestLateCommit(t *testing.T) {
 		var once sync.Once
 		return emulator.Alter(func(*emulator.Response) { once.Do(gate.Open) })
 	}()))
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	post := harness.PostStep(t, env, step, "both")
 	if err := post.Run(); err != nil {
 		t.Errorf("%v\n%s", err, harness.Output(post))
 	}
@@ -69,11 +65,7 @@ func TestPostIgnoresSignal(t *testing.T) {
 	gate := emulator.NewGate()
 	defer gate.Open()
 	e.Intercept(emulator.OpUserFIC, gate.Before)
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	post := harness.PostStep(t, env, step, "both")
 	if err := post.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -127,11 +119,7 @@ func TestStandardOutputIsNotRead(t *testing.T) {
 	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: stopped, since its time limit has passed; is its output being read?\n" {
 		t.Errorf("standard error has %q", text)
 	}
-	state, err := step.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+	post := harness.PostStep(t, env, step, "both")
 	if err := post.Run(); err != nil || len(e.Active()) != 0 {
 		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}

@@ -32,11 +32,7 @@ func TestThrottledRequests(t *testing.T) {
 			t.Errorf("%v: %d PATs by %d requests\n%s", err, len(e.PATs()), len(e.Requests(emulator.OpCreate)), harness.Output(mint))
 		}
 		e.Intercept(emulator.OpRevoke, emulator.Late(18*time.Second))
-		state, err := step.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		post := harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+		post := harness.PostStep(t, env, step, "both")
 		if err := post.Run(); err != nil || len(e.Active()) != 0 || len(e.Requests(emulator.OpRevoke)) != 1 || len(e.Requests(emulator.OpList)) != 0 {
 			t.Errorf("post: %v; %d PATs left after %d requests\n%s", err, len(e.Active()), len(e.Requests(emulator.OpRevoke)), harness.Output(post))
 		}
@@ -61,11 +57,7 @@ func TestThrottledRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = mint.Wait()
-			state, err := step.State()
-			if err != nil {
-				t.Fatal(err)
-			}
-			post := harness.Command(t, harness.PostEnv(env, state, with), harness.NewStep(t), "post", "mint")
+			post := harness.PostStep(t, env, step, with)
 			if err := post.Run(); err != nil || len(e.PATs()) != 1 || len(e.Active()) != 0 {
 				t.Errorf("post: %v; %d of %d PATs left\n%s", err, len(e.Active()), len(e.PATs()), harness.Output(post))
 			}

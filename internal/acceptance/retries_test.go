@@ -98,11 +98,7 @@ func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("mint: %v\n%s", err, harness.Output(cmd))
 		}
-		state, err := step.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cmd = harness.Command(t, harness.PostEnv(env, state, "both"), harness.NewStep(t), "post", "mint")
+		cmd = harness.PostStep(t, env, step, "both")
 	}
 	assertions := len(e.Requests(emulator.OpGitHubOIDC))
 	// The log is a file, so that the next attempt can read it.

@@ -1,9 +1,8 @@
-// Command demo shows the whole life of a PAT, on this machine alone: it starts
-// GitHub, Entra ID and Azure DevOps as the emulator plays them, builds the real
-// program and starts it as GitHub's runner would: the main step, a step of the
-// job that uses the PAT with git and over REST, and the post step. It shows the
-// log as a person sees it, and ends with status 1 if anything is not as
-// promised.
+// Command demo shows the whole life of a PAT on this machine. It starts the emulator
+// of GitHub, Entra ID and Azure DevOps, builds the real program, and runs a job as
+// GitHub's runner does: the main step, a step that uses the PAT with git and over REST,
+// and the post step. It prints the log as a person sees it, and exits with status 1 if
+// a check fails.
 //
 //	go run ./internal/demo
 package main
@@ -21,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/githubrunner"
 )
@@ -31,10 +31,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("\nAll as promised, in %.1f s.\n", time.Since(start).Seconds())
+	fmt.Printf("\nAll checks passed, in %.1f s.\n", time.Since(start).Seconds())
 }
 
-// demo is one run.
+// demo is a run of the demonstration.
 type demo struct {
 	*emulator.Emulator
 	out    io.Writer
@@ -61,7 +61,7 @@ func run(out io.Writer) error {
 		return err
 	}
 	defer d.Close()
-	d.say("GitHub, Entra ID and Azure DevOps play on 127.0.0.1")
+	d.say("the emulator of GitHub, Entra ID and Azure DevOps listens on 127.0.0.1")
 
 	d.env = d.Env(emulator.AgentUser)
 	d.env["INPUT_SCOPES"] = "vso.code vso.project"
@@ -108,15 +108,15 @@ func run(out io.Writer) error {
 
 	d.title("Afterwards")
 	if err := d.clone(pat, "after"); err == nil {
-		return errors.New("git still takes the PAT")
+		return errors.New("git still accepts the PAT")
 	}
 	if status, err := d.rest(pat); err != nil || status != http.StatusUnauthorized {
-		return fmt.Errorf("REST still answers the PAT with %d, %w", status, err)
+		return fmt.Errorf("REST still accepts the PAT: %d, %w", status, err)
 	}
 	return d.nothingLeft()
 }
 
-// build makes the program from the module that this file belongs to.
+// build builds the program from the module of this file.
 func (d *demo) build() error {
 	root, err := moduleRoot()
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *demo) build() error {
 	return nil
 }
 
-// moduleRoot is the folder of the nearest go.mod upwards.
+// moduleRoot returns the nearest folder with a go.mod, from the current one upwards.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -146,8 +146,8 @@ func moduleRoot() (string, error) {
 	return "", err
 }
 
-// action starts the program as the runner starts a container action: main and
-// post differ in the name alone.
+// action starts the program as the runner starts a container action. The main and the
+// post step differ only in the program's name.
 func (d *demo) action(step *githubrunner.Step, state map[string]string, name string) error {
 	env := maps.Clone(d.env)
 	maps.Copy(env, step.Env())
@@ -211,7 +211,7 @@ func (d *demo) clone(pat, folder string) error {
 	return err
 }
 
-// rest asks for the organization's projects as a script would.
+// rest requests the organization's projects as a script would.
 func (d *demo) rest(pat string) (int, error) {
 	url := d.URL(emulator.AzureDevOps) + "/" + emulator.OrganizationName + "/_apis/projects?api-version=7.1"
 	req, err := http.NewRequest(http.MethodGet, url, nil)
@@ -229,33 +229,28 @@ func (d *demo) rest(pat string) (int, error) {
 	return resp.StatusCode, nil
 }
 
-// nothingLeft checks what the services and the log have seen.
+// nothingLeft checks that no PAT is left and that the log holds no credential.
 func (d *demo) nothingLeft() error {
 	if active := d.Active(); len(active) != 0 {
 		return fmt.Errorf("%d PATs are left", len(active))
 	}
 	d.say("PATs left at Azure DevOps: 0 of %d", len(d.PATs()))
-	var shown strings.Builder
-	for line := range strings.Lines(d.raw.String()) {
-		if c, ok := githubrunner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || c.Name != "add-mask" {
-			shown.WriteString(line)
-		}
-	}
+	log := harness.WithoutMasks(d.raw.String())
 	secrets := d.Secrets()
 	for _, s := range secrets {
-		if strings.Contains(shown.String(), s) {
+		if harness.Contains(log, s) {
 			return errors.New("a credential is in the log")
 		}
 	}
 	d.say("credentials in the log: 0 of the %d that the services know", len(secrets))
 	if v := d.Violations(); len(v) != 0 {
-		return fmt.Errorf("the services object: %v", v)
+		return fmt.Errorf("the program broke a rule of the services: %v", v)
 	}
 	requests := map[string]int{}
 	for _, r := range d.Requests() {
 		requests[string(r.Service)]++
 	}
-	d.say("requests: GitHub %d, Entra ID %d, Azure DevOps %d (the job's own included)",
+	d.say("requests: GitHub %d, Entra ID %d, Azure DevOps %d (including the job's own)",
 		requests["github"], requests["entra"], requests["azdo"])
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 	"azdo-pat/internal/fakes/githubrunner"
 )
@@ -114,14 +115,9 @@ func discreet(w *world, steps ...*container) {
 		pats[p.Token] = true
 	}
 	for _, c := range steps {
-		var said strings.Builder
-		for line := range strings.Lines(c.stderr.String() + c.stdout.String()) {
-			if command, ok := githubrunner.ParseLine(strings.TrimRight(line, "\r\n")); !ok || command.Name != "add-mask" {
-				said.WriteString(line)
-			}
-		}
+		log := harness.WithoutMasks(c.stderr.String() + c.stdout.String())
 		for _, secret := range w.Secrets() {
-			if strings.Contains(said.String(), secret) {
+			if harness.Contains(log, secret) {
 				w.t.Errorf("a credential in the log:\n%s", c.said())
 			}
 			for name, file := range c.Env() {
@@ -129,7 +125,7 @@ func discreet(w *world, steps ...*container) {
 				if err != nil {
 					w.t.Fatal(err)
 				}
-				if strings.Contains(string(text), secret) && !(name == "GITHUB_OUTPUT" && pats[secret]) {
+				if harness.Contains(string(text), secret) && !(name == "GITHUB_OUTPUT" && pats[secret]) {
 					w.t.Errorf("a credential in %s", name)
 				}
 			}

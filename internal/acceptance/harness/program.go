@@ -116,8 +116,8 @@ func ExitStatus(err error) (int, error) {
 	return -1, err
 }
 
-// PostEnv returns the environment of a post step: the job's own, with the saved
-// state, the inputs, or both. The secrets of the identity stay in any case.
+// PostEnv returns the environment of a post step: the job's own, with what mode names
+// ("state", "inputs" or "both"). The secrets of the identity stay in any case.
 func PostEnv(env, state map[string]string, mode string) map[string]string {
 	post := map[string]string{}
 	for key, value := range env {
@@ -132,4 +132,15 @@ func PostEnv(env, state map[string]string, mode string) map[string]string {
 		}
 	}
 	return post
+}
+
+// PostStep returns the post step of a main step, to be started with what mode names;
+// see [PostEnv].
+func PostStep(t testing.TB, env map[string]string, main *githubrunner.Step, mode string) *exec.Cmd {
+	t.Helper()
+	state, err := main.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Command(t, PostEnv(env, state, mode), NewStep(t), "post", "mint")
 }
