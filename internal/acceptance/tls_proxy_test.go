@@ -115,7 +115,7 @@ func TestBrokenProxy(t *testing.T) {
 		{name: "cannot reach the host", answer: "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 502"},
 		{name: "redirects", answer: "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", says: "the proxy answered 302", once: true},
 		{name: "answers for the host", answer: "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"},
-		{name: "speaks TLS", answer: "\x15\x03\x01\x00\x02\x02\x46", says: "the proxy speaks TLS, and no plain http", once: true},
+		{name: "speaks TLS", answer: "\x15\x03\x01\x00\x02\x02\x46", says: "the proxy speaks TLS, not plain HTTP", once: true},
 		{name: "is not a proxy", answer: "SSH-2.0-OpenSSH_9.6\r\n", says: "does not speak HTTP", once: true},
 		{name: "has an endless header", answer: "HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("a", 1<<20)},
 		{name: "does not answer", stall: true, says: "4s"},

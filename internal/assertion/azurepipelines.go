@@ -62,7 +62,7 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 		OIDCToken string `json:"oidcToken"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer is not that of an assertion", a.Token)
+		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer holds no assertion", a.Token)
 	}
 	v, err := newAssertion(answer.OIDCToken)
 	if err != nil {

@@ -60,7 +60,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 		Value string `json:"value"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer is not that of an assertion", g.Token)
+		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer holds no assertion", g.Token)
 	}
 	v, err := newAssertion(answer.Value)
 	if err != nil {

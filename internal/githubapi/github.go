@@ -76,7 +76,7 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 		url.PathEscape(owner), url.PathEscape(name), url.PathEscape(run.ID), url.PathEscape(run.Attempt))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return false, &httpclient.Error{Doing: doing, Err: context.Canceled, Detail: "no request can be made of it"}
+		return false, &httpclient.Error{Doing: doing, Err: context.Canceled, Detail: "it cannot be requested"}
 	}
 	req.Header.Set("Authorization", "Bearer "+c.Token.Reveal())
 	req.Header.Set("Accept", "application/vnd.github+json")
@@ -108,10 +108,10 @@ func (c *Client) Completed(ctx context.Context, run Run) (bool, error) {
 		Status  string      `json:"status"`
 	}
 	if err := httpclient.Decode(body, &answer); err != nil {
-		return false, httpclient.StatusError(doing, resp, "the answer is not that of a run", c.Token)
+		return false, httpclient.StatusError(doing, resp, "the answer does not describe a run", c.Token)
 	}
 	if answer.ID.String() != run.ID || answer.Attempt.String() != run.Attempt || answer.Status == "" {
-		return false, httpclient.StatusError(doing, resp, "the answer is that of another run", c.Token)
+		return false, httpclient.StatusError(doing, resp, "the answer describes another run", c.Token)
 	}
 	return answer.Status == "completed", nil
 }

@@ -79,18 +79,18 @@ func TestAnswers(t *testing.T) {
 		hint    string
 	}{
 		{name: "completed", status: 200, body: `{"id":17452093817,"run_attempt":2,"status":"completed"}`, over: true},
-		{name: "completed, behind a byte order mark", status: 200, body: "\xef\xbb\xbf" + `{"id":17452093817,"run_attempt":2,"status":"completed"}`, over: true},
+		{name: "completed, after a byte order mark", status: 200, body: "\xef\xbb\xbf" + `{"id":17452093817,"run_attempt":2,"status":"completed"}`, over: true},
 		{name: "in progress", status: 200, body: `{"id":17452093817,"run_attempt":2,"status":"in_progress","conclusion":null}`},
 		{name: "queued", status: 200, body: `{"id":17452093817,"run_attempt":2,"status":"queued"}`},
-		{name: "another run", status: 200, body: `{"id":1745209381,"run_attempt":2,"status":"completed"}`, text: "answered 200 OK: the answer is that of another run"},
+		{name: "another run", status: 200, body: `{"id":1745209381,"run_attempt":2,"status":"completed"}`, text: "answered 200 OK: the answer describes another run"},
 		{name: "another attempt", status: 200, body: `{"id":17452093817,"run_attempt":1,"status":"completed"}`, text: "another run"},
 		{name: "no status", status: 200, body: `{"id":17452093817,"run_attempt":2}`, text: "another run"},
-		{name: "a page", status: 200, body: `<html>`, text: "the answer is an HTML page where a run was due", passing: true},
-		{name: "empty", status: 200, text: "the answer is empty where a run was due", passing: true},
-		{name: "half", status: 200, body: `{"id":17452093817`, text: "cut off, where a run was due", passing: true},
+		{name: "a page", status: 200, body: `<html>`, text: "the answer is an HTML page instead of a run", passing: true},
+		{name: "empty", status: 200, text: "the answer is empty instead of a run", passing: true},
+		{name: "half", status: 200, body: `{"id":17452093817`, text: "cut off, instead of a run", passing: true},
 		{name: "no content", status: 204, text: "answered 204 No Content: the answer is empty", passing: true},
-		{name: "a list", status: 200, body: `[]`, text: "not that of a run"},
-		{name: "not found, behind a byte order mark", status: 404, body: "\xef\xbb\xbf" + `{"message":"Not Found"}`, header: http.Header{"X-Github-Request-Id": {"D3A0:2B6F:1A2B3C"}}, is: ErrNotFound, text: "answered 404 Not Found: Not Found (X-GitHub-Request-Id D3A0:2B6F:1A2B3C)"},
+		{name: "a list", status: 200, body: `[]`, text: "does not describe a run"},
+		{name: "not found, after a byte order mark", status: 404, body: "\xef\xbb\xbf" + `{"message":"Not Found"}`, header: http.Header{"X-Github-Request-Id": {"D3A0:2B6F:1A2B3C"}}, is: ErrNotFound, text: "answered 404 Not Found: Not Found (X-GitHub-Request-Id D3A0:2B6F:1A2B3C)"},
 		{name: "not found", status: 404, body: `{"message":"Not Found"}`, is: ErrNotFound, text: "answered 404 Not Found: Not Found"},
 		{name: "bad credentials", status: 401, body: `{"message":"Bad credentials"}`, is: ErrCredentials, text: "Bad credentials", hint: "github-token"},
 		{name: "forbidden", status: 403, body: `{"message":"Resource not accessible by integration"}`, is: ErrForbidden, text: "Resource not accessible", hint: "actions: read"},
@@ -165,7 +165,7 @@ func TestNoAnswer(t *testing.T) {
 		}
 	}
 	_, err := client(t, "http://[::1").Completed(t.Context(), run)
-	if passing, _ := httpclient.Retryable(err); err == nil || passing || !strings.Contains(err.Error(), "no request") {
+	if passing, _ := httpclient.Retryable(err); err == nil || passing || !strings.Contains(err.Error(), "cannot be requested") {
 		t.Error(err)
 	}
 }

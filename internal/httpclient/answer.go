@@ -434,7 +434,7 @@ func decodeClaims(text string) string {
 // [NoContent]. It is retryable up to [Repeats] times. what is the expected content,
 // as in "a token". The secrets are removed as by [ReadAnswer].
 func NoContentError(doing string, resp *http.Response, body []byte, what string, secrets ...secret.Value) *Error {
-	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s where %s was due", Hide(LooksLike(body), secrets...), what), secrets...)
+	e := StatusError(doing, resp, fmt.Sprintf("the answer is %s instead of %s", Hide(LooksLike(body), secrets...), what), secrets...)
 	e.Transient, e.MaxAttempts = true, Repeats
 	return e
 }

@@ -39,7 +39,7 @@ func TestReadAnswer(t *testing.T) {
 		{"a byte order mark alone", nil, bom + "\r\n", Answer{Empty: true}},
 		{"Azure DevOps", nil, `{"$id":"1","message":"TF400813: no","typeKey":"UnauthorizedRequestException"}`,
 			Answer{JSON: true, Message: "TF400813: no", Code: "TF400813", TypeKey: "UnauthorizedRequestException"}},
-		{"behind a byte order mark", nil, bom + `{"message":"TF1: no"}`, Answer{JSON: true, Message: "TF1: no"}},
+		{"after a byte order mark", nil, bom + `{"message":"TF1: no"}`, Answer{JSON: true, Message: "TF1: no"}},
 		{"white space around a byte order mark", nil, "\n" + bom + " {\"message\":\"no\"}", Answer{JSON: true, Message: "no"}},
 		{"a value that is an object", nil, `{"count":1,"value":{"Message":"no such thing"}}`, Answer{JSON: true, Message: "no such thing"}},
 		{"a value that is a sentence", nil, `{"count":1,"value":"no such thing"}`, Answer{JSON: true, Message: "no such thing"}},

@@ -35,7 +35,7 @@ const (
 
 // errSwitchingProtocols is the error of an answer that leaves HTTP. No deadline
 // would apply to what follows it.
-var errSwitchingProtocols = errors.New("the answer is 101 Switching Protocols, which was not asked for")
+var errSwitchingProtocols = errors.New("the answer is 101 Switching Protocols, which was not requested")
 
 // ErrTooLarge is the error of reading a body of more than [MaxBody] bytes.
 var ErrTooLarge = errors.New("the answer is larger than 4 MiB")

@@ -188,5 +188,5 @@ func checkCertificateDirs(dirs []string) error {
 			}
 		}
 	}
-	return errors.New("there is none with a certificate")
+	return errors.New("no file in it holds a certificate")
 }

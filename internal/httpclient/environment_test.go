@@ -118,9 +118,9 @@ func TestRootsThatAreNone(t *testing.T) {
 		{write(t, ""), "", "SSL_CERT_FILE " + certificate + " (" + none + ")"},
 		{write(t, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "", "SSL_CERT_FILE " + certificate + " (" + none + ")"},
 		{empty, "", "SSL_CERT_FILE " + certificate + " (" + empty + " is not a regular file)"},
-		{"", empty, "SSL_CERT_DIR " + directories + " (there is none with a certificate)"},
-		{"", gone + ":" + empty, "SSL_CERT_DIR " + directories + " (there is none with a certificate)"},
-		{"", root, "SSL_CERT_DIR " + directories + " (there is none with a certificate)"},
+		{"", empty, "SSL_CERT_DIR " + directories + " (no file in it holds a certificate)"},
+		{"", gone + ":" + empty, "SSL_CERT_DIR " + directories + " (no file in it holds a certificate)"},
+		{"", root, "SSL_CERT_DIR " + directories + " (no file in it holds a certificate)"},
 	} {
 		got := ""
 		for _, f := range EnvironmentFaults(environment{"SSL_CERT_FILE": tc.file, "SSL_CERT_DIR": tc.dir}.lookup) {

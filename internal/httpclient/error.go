@@ -185,7 +185,7 @@ func explain(err error) (detail, advice string) {
 	case errors.As(err, &op) && op.Op == "proxyconnect":
 		return "the proxy could not be reached", "check HTTPS_PROXY and NO_PROXY; a proxy on the host's 127.0.0.1 cannot be reached from a container"
 	case errors.As(err, &refused):
-		return err.Error(), "check HTTPS_PROXY, the user and password in it, and what the proxy lets through"
+		return err.Error(), "check HTTPS_PROXY, the user and password in it, and what the proxy allows"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "it took too long", ""
 	case errors.Is(err, context.Canceled):

@@ -50,15 +50,15 @@ func (m *mismatch) inspect(err error) {
 		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
 		m.socks(op.Err)
 	case err == http.ErrSchemeMismatch, string(record.RecordHeader[:]) == "HTTP/":
-		m.set(err, "speaks plain http, and no TLS", "check "+m.setting+": https:// is for a port that speaks TLS")
+		m.set(err, "speaks plain HTTP, not TLS", "check "+m.setting+": https:// is for a port that speaks TLS")
 	case record.Msg != "":
-		m.set(err, "speaks no TLS", "check "+m.setting)
+		m.set(err, "does not speak TLS", "check "+m.setting)
 	case op != nil && op.Op == "remote error" && !slices.Contains(transientAlerts, op.Err.Error()):
 		m.set(err, "refuses the TLS connection", m.alert(op.Err.Error()))
 	case op != nil && op.Op == "local error" && !slices.Contains(transientAlerts, op.Err.Error()):
-		m.set(err, "does not speak TLS as it should", m.alert(op.Err.Error()))
+		m.set(err, "violates the TLS protocol", m.alert(op.Err.Error()))
 	case op == nil && strings.HasPrefix(text, "tls: ") && m.detail == "" && !slices.Contains(transientAlerts, text):
-		m.set(err, "does not speak TLS as it should", m.alert(text))
+		m.set(err, "violates the TLS protocol", m.alert(text))
 	case strings.HasPrefix(text, `malformed HTTP response "\x15\x03`):
 		m.malformed(err)
 	case slices.ContainsFunc(malformedHTTP, func(begin string) bool { return strings.HasPrefix(text, begin) }):
@@ -72,7 +72,7 @@ func (m *mismatch) malformed(err error) {
 	if m.https {
 		m.peer, m.setting = "the proxy", "HTTPS_PROXY"
 	}
-	m.set(err, "speaks TLS, and no plain http", "check "+m.setting+": a port that speaks TLS needs https://")
+	m.set(err, "speaks TLS, not plain HTTP", "check "+m.setting+": a port that speaks TLS needs https://")
 }
 
 // socks handles the error of a SOCKS proxy that answered but did not connect.
@@ -86,7 +86,7 @@ func (m *mismatch) socks(err error) {
 	case begins("no acceptable authentication methods", "username/password authentication failed", "invalid username/password"):
 		m.set(err, "does not accept the user and password", "check the user and password in "+m.setting)
 	case begins("unknown error connection not allowed by ruleset"):
-		m.set(err, "does not allow the connection", "check "+m.setting+" and NO_PROXY, and what the proxy lets through")
+		m.set(err, "does not allow the connection", "check "+m.setting+" and NO_PROXY, and what the proxy allows")
 	}
 }
 
@@ -96,7 +96,7 @@ func (m *mismatch) alert(text string) string {
 	case strings.Contains(text, "certificate"), strings.Contains(text, "access denied"):
 		return m.peer + " asks for a client certificate, and azdo-pat has none: check " + m.setting + ", and proxies in between"
 	case strings.Contains(text, "unrecognized name"):
-		return m.peer + " does not know the name that it was asked by: check " + m.setting
+		return m.peer + " does not know the requested host name: check " + m.setting
 	}
 	return "azdo-pat speaks TLS 1.2 and 1.3 and has no client certificate: check " + m.setting + ", and what the server or proxy demands"
 }

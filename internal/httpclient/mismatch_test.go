@@ -72,7 +72,7 @@ func TestMismatch(t *testing.T) {
 	}
 	plain := served((*httptest.Server).Start)
 	const (
-		noTLS   = "speaks plain http, and no TLS (http: server gave HTTP response to HTTPS client)"
+		noTLS   = "speaks plain HTTP, not TLS (http: server gave HTTP response to HTTPS client)"
 		refuses = "the host refuses the TLS connection (remote error: tls: "
 		client  = "the host asks for a client certificate, and azdo-pat has none"
 	)
@@ -86,11 +86,11 @@ func TestMismatch(t *testing.T) {
 		passes bool
 	}{
 		{"plain http", "https", false, plain, "the host " + noTLS, "check the URL", false},
-		{"another protocol", "https", false, says("SSH-2.0-OpenSSH_9.6\r\n"), "the host speaks no TLS (tls: first record", "check the URL", false},
+		{"another protocol", "https", false, says("SSH-2.0-OpenSSH_9.6\r\n"), "the host does not speak TLS (tls: first record", "check the URL", false},
 		{"TLS of yesterday", "https", false, secured(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }),
 			refuses + "protocol version not supported)", "TLS 1.2 and 1.3", false},
 		{"TLS of yesterday, without an alert", "https", false, says("\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01" + strings.Repeat("\x01", 32) + "\x00\xc0\x14\x00"),
-			"the host does not speak TLS as it should (tls: ", "TLS 1.2 and 1.3", false},
+			"the host violates the TLS protocol (tls: ", "TLS 1.2 and 1.3", false},
 		{"a client certificate, TLS 1.2", "https", false, secured(func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }),
 			refuses, "no client certificate", false},
 		{"a client certificate, TLS 1.3", "https", false, secured(func(c *tls.Config) { c.ClientAuth = tls.RequireAndVerifyClientCert; c.ClientCAs = x509.NewCertPool() }),
@@ -99,13 +99,13 @@ func TestMismatch(t *testing.T) {
 		{"handshake failure", "https", false, says(alert(40)), refuses + "handshake failure)", "TLS 1.2 and 1.3", false},
 		{"unknown CA", "https", false, says(alert(48)), refuses + "unknown certificate authority)", client, false},
 		{"access denied", "https", false, says(alert(49)), refuses + "access denied)", client, false},
-		{"unrecognized name", "https", false, says(alert(112)), refuses + "unrecognized name)", "does not know the name", false},
+		{"unrecognized name", "https", false, says(alert(112)), refuses + "unrecognized name)", "does not know the requested host name", false},
 		{"an alert of later", "https", false, says(alert(199)), refuses + "alert(199))", "check the URL", false},
 		{"a fault of the server's", "https", false, says(alert(80)), "remote error: tls: internal error", "", true},
 		{"nothing", "https", false, says(""), "EOF", "", true},
 		{"no HTTP", "http", false, says("SSH-2.0-OpenSSH_9.6\r\n"), `the host does not speak HTTP (malformed HTTP response "SSH-2.0-OpenSSH_9.6")`, "check the URL", false},
 		{"HTTP of tomorrow", "http", false, says("HTTP/x.y 200 OK\r\n\r\n"), `the host does not speak HTTP (malformed HTTP version "HTTP/x.y")`, "check the URL", false},
-		{"TLS", "http", false, says(alert(70)), "the host speaks TLS, and no plain http (malformed HTTP response ", "needs https://", false},
+		{"TLS", "http", false, says(alert(70)), "the host speaks TLS, not plain HTTP (malformed HTTP response ", "needs https://", false},
 		{"nothing", "http", false, says(""), "EOF", "", true},
 
 		{"plain http", "https", true, plain, "the proxy " + strings.Replace(noTLS, "http: server gave HTTP response to HTTPS client", "tls: first record does not look like a TLS handshake", 1), "check HTTPS_PROXY", false},
@@ -113,7 +113,7 @@ func TestMismatch(t *testing.T) {
 			strings.Replace(refuses, "host", "proxy", 1) + "protocol version not supported)", "check HTTPS_PROXY", false},
 		{"a client certificate", "https", true, says(alert(116)), strings.Replace(refuses, "host", "proxy", 1) + "certificate required)", "the proxy asks for a client certificate", false},
 		{"a fault of the proxy's", "https", true, says(alert(80)), "the proxy could not be reached", "HTTPS_PROXY", true},
-		{"TLS", "http", true, says(alert(70)), "the proxy speaks TLS, and no plain http (malformed HTTP response ", "check HTTPS_PROXY: a port that speaks TLS needs https://", false},
+		{"TLS", "http", true, says(alert(70)), "the proxy speaks TLS, not plain HTTP (malformed HTTP response ", "check HTTPS_PROXY: a port that speaks TLS needs https://", false},
 		{"no proxy's protocol", "http", true, says("SSH-2.0-OpenSSH_9.6\r\n"), "does not speak HTTP", "proxy settings", false},
 		{"plain http", "socks5", true, says("HTTP/1.1 400 Bad Request\r\n\r\n"), "the proxy does not speak SOCKS 5 (unexpected protocol version 72)", "check HTTPS_PROXY: socks5://", false},
 		{"no authentication in common", "socks5", true, says("\x05\xff"), "the proxy does not accept the user and password (no acceptable authentication methods)", "user and password in HTTPS_PROXY", false},

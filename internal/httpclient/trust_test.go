@@ -76,7 +76,7 @@ func TestCAFileThatIsNone(t *testing.T) {
 		{"empty", write(t, ""), "holds no PEM certificate"},
 		{"no PEM", write(t, "MIIB certainly not"), "holds no PEM certificate"},
 		{"a key and no certificate", write(t, privateKey(t)), "holds no PEM certificate"},
-		{"a certificate that is none", write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))), "holds no PEM certificate"},
+		{"invalid certificate", write(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))), "holds no PEM certificate"},
 		{"a directory", t.TempDir(), "is not a regular file"},
 		{"too large", write(t, strings.Repeat("x", MaxBody+1)), "larger than 4 MiB"},
 	})

@@ -71,7 +71,7 @@ func TestAnswersToCreate(t *testing.T) {
 
 		// Errors of the service's framework.
 		{
-			name: "a service principal, behind a byte order mark", status: 403, settled: true,
+			name: "a service principal, after a byte order mark", status: 403, settled: true,
 			body: "\xef\xbb\xbf" + `{"$id":"1","innerException":null,"message":"Service principals are not allowed to perform this action.","typeName":"Microsoft.TeamFoundation.Framework.Server.InvalidAccessException, Microsoft.TeamFoundation.Framework.Server","typeKey":"InvalidAccessException","errorCode":0,"eventId":3000}`,
 			err:  "status 403: InvalidAccessException: Service principals are not allowed to perform this action.",
 			code: "InvalidAccessException",
@@ -186,7 +186,7 @@ func TestAnswersToCreate(t *testing.T) {
 			err:     "status 503", hint: "limits the rate",
 		},
 		{name: "a wait that has passed", status: 503, passing: true, headers: []string{"Retry-After: Mon, 02 Nov 2026 11:00:00 GMT"}, err: "status 503"},
-		{name: "a wait that is none", status: 503, passing: true, headers: []string{"Retry-After: -5"}, err: "status 503"},
+		{name: "invalid wait", status: 503, passing: true, headers: []string{"Retry-After: -5"}, err: "status 503"},
 		{name: "an error of the server", status: 500, passing: true, err: "status 500", hint: "https://status.dev.azure.com"},
 		{name: "a bad gateway", status: 502, passing: true, err: `status 502: an HTML page titled "Bad & gone"`, body: "<title>Bad &amp; gone</title>", hint: "later"},
 		{name: "a slow gateway", status: 504, passing: true, err: "status 504", hint: "later"},
@@ -197,23 +197,23 @@ func TestAnswersToCreate(t *testing.T) {
 		// Answers that are neither a success nor an error.
 		{
 			name: "no body", status: 200,
-			err: "status 200: the answer is empty where a PAT was due", hint: "`token-service-url`",
+			err: "status 200: the answer is empty instead of a PAT", hint: "`token-service-url`",
 		},
 		{
 			name: "no content", status: 204,
-			err: "status 204: the answer is empty where a PAT was due", hint: "`token-service-url`",
+			err: "status 204: the answer is empty instead of a PAT", hint: "`token-service-url`",
 		},
 		{
 			name: "a page", status: 200, body: signInPage, headers: []string{"Content-Type: text/html"},
-			err:  `status 200: the answer is an HTML page titled "Azure DevOps Services | Sign In" where a PAT was due`,
+			err:  `status 200: the answer is an HTML page titled "Azure DevOps Services | Sign In" instead of a PAT`,
 			hint: "vso.pats_manage",
 		},
 		{
 			name: "plain text", status: 200, body: "OK",
-			err: "status 200: the answer is not JSON where a PAT was due", hint: "`token-service-url`",
+			err: "status 200: the answer is not JSON instead of a PAT", hint: "`token-service-url`",
 		},
 		{name: "null", status: 200, body: "null", err: "status 200: the answer carries neither a PAT nor an error"},
-		{name: "a list", status: 200, body: "[]", err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due"},
+		{name: "a list", status: 200, body: "[]", err: "status 200: the answer is JSON of another form, or cut off, instead of a PAT"},
 		{name: "no PAT and no error", status: 200, body: `{"patToken":null,"patTokenError":"none"}`, err: "status 200: the answer carries neither a PAT nor an error"},
 		{
 			name: "an error of the framework with a 200", status: 200, body: `{"message":"TF1: no","typeKey":"SomeException"}`,
@@ -264,19 +264,19 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "an error of the wrong type beside a PAT", status: 200,
 			body: `{"patTokenError":7,"patToken":` + patJSON(somePAT) + `}`,
-			err:  "status 200: the answer is JSON of another form, or cut off, where a PAT was due", id: someID, pat: somePAT,
+			err:  "status 200: the answer is JSON of another form, or cut off, instead of a PAT", id: someID, pat: somePAT,
 		},
 		{
 			name: "cut off behind the token", status: 200, body: strings.TrimSuffix(created(somePAT), `},"patTokenError":"none"}`),
-			err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due", id: someID, pat: somePAT,
+			err: "status 200: the answer is JSON of another form, or cut off, instead of a PAT", id: someID, pat: somePAT,
 		},
 		{
 			name: "a word that is no PAT", status: 200, body: `{"token":"csrf",`,
-			err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due",
+			err: "status 200: the answer is JSON of another form, or cut off, instead of a PAT",
 		},
 		{
 			name: "cut off behind the id", status: 200, body: created(somePAT)[:strings.Index(created(somePAT), `"token"`)+10],
-			err: "status 200: the answer is JSON of another form, or cut off, where a PAT was due", id: someID,
+			err: "status 200: the answer is JSON of another form, or cut off, instead of a PAT", id: someID,
 		},
 		{
 			name: "too large", status: 200, body: created(somePAT) + strings.Repeat(" ", maxBody),

@@ -145,7 +145,7 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 		list, err = p.tokens()
 	}
 	if err != nil {
-		return nil, c.withCall(r, c.unreadableError(status, header, body, " where a list of PATs was due", secret.Value{}))
+		return nil, c.withCall(r, c.unreadableError(status, header, body, " instead of a list of PATs", secret.Value{}))
 	}
 	if p.failed() {
 		return nil, c.withCall(r, &Error{

@@ -141,9 +141,8 @@ func (c *Client) Listed(ctx context.Context, id string, show Show) (bool, error)
 	return false, nil
 }
 
-// Unanswered reports whether a request was sent, and no answer tells what became
-// of it: none came, or half of one, or a gateway had waited for it in vain, or it
-// was a revocation that was only accepted (202).
+// Unanswered reports whether a request was sent and its result is unknown: there was
+// no complete answer, a gateway timed out, or a revocation was only accepted (202).
 func (e *Error) Unanswered() bool {
 	var inner *Error
 	switch {

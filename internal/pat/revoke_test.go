@@ -26,7 +26,7 @@ func TestRevoke(t *testing.T) {
 		{name: "204", status: 204},
 		{name: "200 with a byte order mark and white space", status: 200, body: "\xef\xbb\xbf \r\n"},
 		{name: "200 with a result", status: 200, body: `{"patToken":null,"patTokenError":"none"}`},
-		{name: "200 behind a byte order mark", status: 200, body: "\xef\xbb\xbf" + `{"patTokenError":null}`},
+		{name: "200 after a byte order mark", status: 200, body: "\xef\xbb\xbf" + `{"patTokenError":null}`},
 		{name: "200 with an object", status: 200, body: `{}`},
 		{name: "200 with null", status: 200, body: `null`},
 		{name: "200 with JSON that is no object", status: 200, body: `[]`},

@@ -187,7 +187,7 @@ func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 	}
 	if err := httpclient.Decode(body, &res); err != nil {
 		t := salvage(res.PatToken, body)
-		return t, c.withCall(r, c.unreadableError(status, header, body, " where a PAT was due", t.Secret))
+		return t, c.withCall(r, c.unreadableError(status, header, body, " instead of a PAT", t.Secret))
 	}
 	if res.failed() {
 		if res.PatToken == nil {
@@ -222,7 +222,7 @@ func (c *Client) sendForToken(ctx context.Context, r call) (Token, error) {
 }
 
 // unreadableError returns the error of a 2xx with unexpected content. due completes
-// the message, as in " where a PAT was due".
+// the message, as in " instead of a PAT".
 func (c *Client) unreadableError(status int, header http.Header, body []byte, due string, token secret.Value) *Error {
 	a := httpclient.ReadAnswer(header, body, c.token, token)
 	e := &Error{
