@@ -130,7 +130,7 @@ func startOnTerminal(t *testing.T, env map[string]string, args ...string) *termi
 	all := map[string]string{}
 	maps.Copy(all, env)
 	for name, value := range settings {
-		all["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		all[emulator.Variable(name)] = value
 	}
 	for name, value := range all {
 		s.cmd.Env = append(s.cmd.Env, name+"="+value)

@@ -205,7 +205,7 @@ func TestExecWithNohup(t *testing.T) {
 	e := emulator.Start(t)
 	env := e.Env(emulator.AgentUser)
 	for name, value := range e.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
-		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		env[emulator.Variable(name)] = value
 	}
 	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat")
 	cmd.Args = []string{"sh", "-c", `trap "" HUP; exec "$0" "$@"`, harness.Link(t, "azdo-pat"), "exec", "--",
@@ -227,7 +227,7 @@ func TestExecInAScriptStep(t *testing.T) {
 	x := &execution{T: t, Emulator: emulator.Start(t), said: harness.NewTranscript()}
 	env := x.Env(emulator.AgentUser)
 	for name, value := range x.Settings(emulator.AgentUser) { // a shell may drop a variable with a hyphen
-		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		env[emulator.Variable(name)] = value
 	}
 	x.cmd = harness.Command(t, env, harness.NewStep(t), "azdo-pat")
 	x.cmd.Args = []string{"sh", "-e", "-c", `exec "$0" exec -- "$1" 5`, x.cmd.Path, harness.Link(t, "command")}

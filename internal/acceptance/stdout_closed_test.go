@@ -70,7 +70,7 @@ func TestPrintsToClosedOutput(t *testing.T) {
 	}
 	settings := map[string]string{}
 	for name, value := range e.Settings(emulator.AccessToken) {
-		settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		settings[emulator.Variable(name)] = value
 	}
 	for _, args := range []string{
 		"scopes", "version", "help", "--help", "help mint", "mint --help", "", "completion bash", "completion zsh", "completion fish",
@@ -114,7 +114,7 @@ func TestSweepToClosedOutput(t *testing.T) {
 		e.Seed(emulator.PAT{Name: "azdo-pat laptop 0123456789abcdef", Owner: emulator.ServiceUserID, ValidFrom: from, ValidTo: from.Add(24 * time.Hour)})
 		settings := map[string]string{}
 		for name, value := range e.Settings(emulator.AccessToken) {
-			settings["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+			settings[emulator.Variable(name)] = value
 		}
 		cmd := harness.Command(t, settings, nil, "azdo-pat", "sweep", "--output", output)
 		cmd.Stdout = closedPipe(t)

@@ -218,7 +218,7 @@ func TestSweepCannotWriteItsTable(t *testing.T) {
 	seedMany(e, 8, seededAge)
 	env := map[string]string{}
 	for name, value := range e.Settings(emulator.AccessToken) {
-		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		env[emulator.Variable(name)] = value
 	}
 	env["AZDO_PAT_ACCESS_TOKEN"] = e.AccessToken(func(claims map[string]any) { claims["oid"] = emulator.AgentUserID })
 	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "sweep")

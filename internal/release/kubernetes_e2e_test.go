@@ -137,7 +137,7 @@ func newKubernetesJob(t *testing.T) *kubernetesJob {
 	}
 	for name, value := range e.Settings(emulator.AgentUser) {
 		if name != "scopes" && name != "lifetime" {
-			k.env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+			k.env[emulator.Variable(name)] = value
 		}
 	}
 	k.env["PATH"] = bin + ":" + os.Getenv("PATH")

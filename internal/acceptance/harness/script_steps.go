@@ -92,7 +92,7 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 	w.step, w.agent = nil, nil
 	w.env = map[string]string{"RUNNER_DEBUG": w.debug}
 	for name, value := range w.Settings(emulator.Identity(args[0])) {
-		w.env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		w.env[emulator.Variable(name)] = value
 	}
 	if args[0] != string(emulator.AccessToken) {
 		assertionFile(ts, false, []string{"token.jwt"})

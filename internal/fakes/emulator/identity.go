@@ -97,6 +97,11 @@ func (e *Emulator) JobEnv(j Job, id Identity) map[string]string {
 	return env
 }
 
+// Variable returns the environment variable of a setting of azdo-pat, AZDO_PAT_NAME.
+func Variable(setting string) string {
+	return "AZDO_PAT_" + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+}
+
 // PipelinesEnv is the environment of a script step in the default Azure
 // Pipelines job, with SYSTEM_ACCESSTOKEN mapped and the settings as
 // AZDO_PAT_ variables. AGENT_TEMPDIRECTORY is the caller's to choose.
@@ -133,7 +138,7 @@ func (e *Emulator) PipelinesJobEnv(j PipelinesJob, id Identity) map[string]strin
 		delete(settings, "service-connection-id")
 	}
 	for name, value := range settings {
-		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
+		env[Variable(name)] = value
 	}
 	return env
 }
