@@ -30,7 +30,7 @@ type Organization struct {
 
 // ErrNoTenant is the cause if the organization does not exist or is in no tenant. All
 // other requests to it will fail too.
-var ErrNoTenant = errors.New("the organization is nowhere")
+var ErrNoTenant = errors.New("the organization does not exist or has no tenant")
 
 const askingTenant = "ask the organization for its tenant"
 

@@ -122,7 +122,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	err := retry.Do(ctx, next, func(ctx context.Context) error {
 		attempts++
 		last, before = do(ctx), last
-		if passing, _ := Retryable(last); passing && ctx.Err() == nil {
+		if retryable, _ := Retryable(last); retryable && ctx.Err() == nil {
 			return retry.RetryableError(last)
 		}
 		return last
@@ -141,7 +141,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 	if before != nil && ctx.Err() != nil && (errors.Is(last, context.Cause(ctx)) || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded)) {
 		err = fmt.Errorf("%w; before that: %w", err, before)
 	}
-	if passing, _ := Retryable(last); passing && attempts > 1 {
+	if retryable, _ := Retryable(last); retryable && attempts > 1 {
 		err = &exhausted{err, attempts}
 	}
 	return err
