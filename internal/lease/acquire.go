@@ -82,17 +82,7 @@ func (a *acquisition) startGrace(ctx context.Context) (stop func()) {
 
 // attempt sends one request to mint, after it has recorded the intent.
 func (a *acquisition) attempt(ctx context.Context) error {
-	// Wait before the clock is read: the lifetime starts when the request is sent.
-	if err := a.ready(ctx); err != nil {
-		return httpclient.Permanent(fmt.Errorf("mint a PAT: %w", err))
-	}
-	a.r.Intended = a.Now()
-	sent := a.r
-	sent.Unsettled++ // until it is answered
-	if err := a.Record(sent); err != nil {
-		return httpclient.Permanent(fmt.Errorf("record the intent to mint: %w; nothing was minted", err))
-	}
-	if err := contextError(ctx); err != nil {
+	if err := a.recordIntent(ctx); err != nil {
 		return httpclient.Permanent(err)
 	}
 	a.asked = pat.Create{
@@ -122,18 +112,8 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	// Only the id of a PAT with our name is used to revoke it.
 	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
-		a.token, a.answered = token, unsettled && (misnamed || !unanswered)
-		a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
-		if from := token.ValidFrom; !from.IsZero() {
-			a.r.Skew = httpclient.MeasureSkew(a.sent, a.received, from, from)
-		}
-		if a.r.Unsettled == 0 {
-			a.r.Stage = Minted
-		}
-		if e := a.Record(a.r); e != nil {
-			err = joinErrors(fmt.Errorf("record the PAT's id: %w", e), err)
-		}
-		return httpclient.Permanent(err)
+		a.answered = unsettled && (misnamed || !unanswered)
+		return httpclient.Permanent(joinErrors(a.recordToken(token), err))
 	}
 	if !unsettled {
 		return err
@@ -150,6 +130,38 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		return httpclient.Permanent(joinErrors(err, e))
 	}
 	return err
+}
+
+// recordIntent waits until Azure DevOps takes a request, and records that one is about
+// to be sent.
+func (a *acquisition) recordIntent(ctx context.Context) error {
+	// Wait before the clock is read: the lifetime starts when the request is sent.
+	if err := a.ready(ctx); err != nil {
+		return fmt.Errorf("mint a PAT: %w", err)
+	}
+	a.r.Intended = a.Now()
+	sent := a.r
+	sent.Unsettled++ // until it is answered
+	if err := a.Record(sent); err != nil {
+		return fmt.Errorf("record the intent to mint: %w; nothing was minted", err)
+	}
+	return contextError(ctx)
+}
+
+// recordToken records the id and the life of the PAT in an answer.
+func (a *acquisition) recordToken(token pat.Token) error {
+	a.token = token
+	a.r.ID, a.r.ValidFrom, a.r.ValidTo = token.ID, token.ValidFrom, token.ValidTo
+	if from := token.ValidFrom; !from.IsZero() {
+		a.r.Skew = httpclient.MeasureSkew(a.sent, a.received, from, from)
+	}
+	if a.r.Unsettled == 0 {
+		a.r.Stage = Minted
+	}
+	if err := a.Record(a.r); err != nil {
+		return fmt.Errorf("record the PAT's id: %w", err)
+	}
+	return nil
 }
 
 // revokeUnsettled revokes what unsettled requests have made, and counts those that
