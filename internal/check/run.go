@@ -188,18 +188,18 @@ func (k *preflight) probe(ctx context.Context) {
 			path, err := httpclient.Probe(ctx, k.client, h.url)
 			h.Took = k.Now().Sub(start)
 			if err != nil {
-				h.Fail(k.job.Remedy(err), "%v (%s)", err, way(path))
+				h.Fail(k.job.Remedy(err), "%v (%s)", err, describePath(path))
 				return
 			}
 			u, _ := url.Parse(h.url) // what Probe could read
-			h.Pass("%s: %s", u.Host, way(path))
+			h.Pass("%s: %s", u.Host, describePath(path))
 		})
 	}
 	all.Wait()
 }
 
-// way describes the way to a host.
-func way(p httpclient.Path) string {
+// describePath describes the way to a host.
+func describePath(p httpclient.Path) string {
 	parts := []string{"direct"}
 	if p.Proxy != "" {
 		parts = []string{"through the proxy " + p.Proxy}
@@ -221,12 +221,14 @@ func way(p httpclient.Path) string {
 
 func ms(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 
-// askTenant asks the organization for its tenant, where it is given too: another
-// one than the organization's is a common mistake.
+// askTenant asks the organization for its tenant, even where a tenant is given: a wrong
+// one is a common mistake.
 func (k *preflight) askTenant(ctx context.Context) {
 	row, given := k.row.tenant, k.Settings.TenantID
 	if b := k.failed("host-azure-devops"); b != nil {
-		if row.Skip("not tried: %s failed", b.Name); given != "" {
+		if given == "" {
+			row.Skip("not tried: %s failed", b.Name)
+		} else {
 			row.Skip("given as %s; not compared with the organization's: %s failed", given, b.Name)
 		}
 		return

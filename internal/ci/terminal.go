@@ -56,7 +56,7 @@ func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 // Prepare implements [Platform].
 func (t *Terminal) Prepare(displayname.Origin) error {
 	if isNullDevice(t.stdout) {
-		return errors.New("standard output is closed or the null device: nobody would get the PAT")
+		return errors.New("standard output is closed or the null device: the PAT would be lost")
 	}
 	return nil
 }

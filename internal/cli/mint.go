@@ -189,7 +189,7 @@ func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l
 		return
 	}
 	c.platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
-		"%s %s, and the PAT at %s: later on nobody can revoke the PAT with it\n%s", credential, until, stamp(l.Token.ValidTo), advice))
+		"%s %s, and the PAT at %s: after that it cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -197,5 +197,5 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // anotherMayBeMade warns of a request to mint that may still take effect where no
 // later process looks for the PAT.
 func (c *app) anotherMayBeMade(name string) {
-	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until its expiry if nobody revokes it", name))
+	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until it expires unless it is revoked", name))
 }

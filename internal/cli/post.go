@@ -66,7 +66,7 @@ func (p *postStep) wrongSettings(err error) error {
 		return notRevoked(err, p.settings, p.record)
 	}
 	if wrong := (*settings.Problems)(nil); p.saved == nil && errors.As(err, &wrong) {
-		return hint.Add(err, "mint left no state, and with these settings its PAT cannot be looked for; a mint with the same settings minted nothing")
+		return hint.Add(err, "mint left no state, and with these settings its PAT cannot be searched for; a mint with the same settings minted nothing")
 	}
 	return err
 }
@@ -78,13 +78,13 @@ func (p *postStep) run(ctx context.Context) int {
 		return exitOK
 	}
 	if s.SkipRevoke {
-		log.Infof("nothing on record says that anybody got the PAT, so that it is revoked in spite of skip-revoke")
+		log.Infof("the record does not say that the PAT was handed over, so it is revoked despite skip-revoke")
 	}
 	origin := p.platform.Origin(s.Name)
 	if p.saved == nil {
 		if !origin.Derived {
 			return p.finish(hint.Add(
-				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be worked out"),
+				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be computed"),
 				"look for it in the user's token list, "+tokenPage(s.Organization)))
 		}
 		p.record = lease.Unrecorded(origin.DisplayName(), p.Now())

@@ -68,7 +68,7 @@ func (r *revocation) revokeID(ctx context.Context) error {
 			return notRevoked(err, s, lease.Record{ID: s.AuthorizationID})
 		}
 		if skip && !(record.Stage == lease.HandedOver && strings.EqualFold(record.ID, s.AuthorizationID)) {
-			log.Infof("nothing on record says that a mint with skip-revoke handed the PAT %s over, so that it is revoked", s.AuthorizationID)
+			log.Infof("the record does not say that a mint with skip-revoke handed over the PAT %s, so it is revoked", s.AuthorizationID)
 			skip = false
 		}
 	}

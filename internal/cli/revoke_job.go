@@ -32,7 +32,7 @@ func (r *revocation) revokeLease(ctx context.Context) int {
 		return exitOK
 	}
 	if s.SkipRevoke {
-		log.Infof("nothing on record says that a mint with skip-revoke handed a PAT over, so that it is revoked")
+		log.Infof("the record does not say that a mint with skip-revoke handed a PAT over, so it is revoked")
 	}
 	if record.Stage == lease.Minted {
 		// It is there, and a list may not show it at once.

@@ -60,7 +60,7 @@ func (c *app) clockWarning(skew time.Duration) {
 		direction = "behind"
 	}
 	c.platform.Log().Warning("clock is off", fmt.Sprintf(
-		"this runner's clock is %s %s the server's; the PAT's expiry is reckoned from the server's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
+		"this runner's clock is %s %s the server's; the PAT's expiry is computed from the server's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
 }
 
 // refreshTokenLife is how long a refresh token lives from its issue.
@@ -73,7 +73,7 @@ func (c *app) refreshTokenNotice(session *signin.Session) {
 		return
 	}
 	c.platform.Log().Notice("refresh token", fmt.Sprintf(
-		"Entra gave a new refresh token, which is not kept. The stored one stays valid for 90 days from its issue, so it dies on %s at the latest: sign in as the service account and store a new one before then",
+		"Entra gave a new refresh token, which is not stored. The stored one is valid for 90 days from its issue, so it expires on %s at the latest: sign in as the service account and store a new one before then",
 		session.ServerTime().Add(refreshTokenLife).UTC().Format(time.DateOnly)))
 }
 
