@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -138,6 +139,10 @@ func TestDockerLeftToItself(t *testing.T) {
 			}
 			open()
 			w.postEndsAll(main)
+			// The runner deletes a step's command files when the next step begins.
+			if err := os.Remove(main.Env()["GITHUB_STATE"]); err != nil {
+				t.Fatal(err)
+			}
 
 			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 				t.Fatal(err)
