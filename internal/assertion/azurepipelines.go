@@ -61,7 +61,7 @@ func (a *AzurePipelines) Assertion(ctx context.Context) (secret.Value, error) {
 	var answer struct {
 		OIDCToken string `json:"oidcToken"`
 	}
-	if err := httpclient.Decode(body, &answer); err != nil {
+	if httpclient.Decode(body, &answer) != nil {
 		return secret.Value{}, httpclient.StatusError(askingPipelines, resp, "the answer holds no assertion", a.Token)
 	}
 	v, err := newAssertion(answer.OIDCToken)

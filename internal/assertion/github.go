@@ -59,7 +59,7 @@ func (g *GitHub) Assertion(ctx context.Context) (secret.Value, error) {
 	var answer struct {
 		Value string `json:"value"`
 	}
-	if err := httpclient.Decode(body, &answer); err != nil {
+	if httpclient.Decode(body, &answer) != nil {
 		return secret.Value{}, httpclient.StatusError(askingGitHub, resp, "the answer holds no assertion", g.Token)
 	}
 	v, err := newAssertion(answer.Value)

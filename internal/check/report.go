@@ -38,7 +38,7 @@ type Row struct {
 	Fix string
 }
 
-// Pass, Fail and Skip say how the step went.
+// Pass is for a step that succeeded.
 func (r *Row) Pass(format string, args ...any) { r.Mark, r.Seen = Tick, fmt.Sprintf(format, args...) }
 
 // Fail is for a step that went wrong; fix says what to do.

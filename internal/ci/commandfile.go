@@ -174,7 +174,8 @@ func (c commandFile) readBack(written *os.File, fields []field) error {
 	if err != nil {
 		return lost(err)
 	}
-	if is, err := f.Stat(); err != nil || !os.SameFile(was, is) {
+	is, err := f.Stat()
+	if err != nil || !os.SameFile(was, is) {
 		return lost(errors.New("another file has taken its place"))
 	}
 	text, err := c.content(f)

@@ -55,8 +55,10 @@ func (l *Log) Debugf(format string, args ...any) {
 	}
 }
 
-// Notice and Warning write an annotation that the CI system shows with the job.
-func (l *Log) Notice(title, text string)  { l.annotate(notice, title, text) }
+// Notice writes an annotation that the CI system shows with the job.
+func (l *Log) Notice(title, text string) { l.annotate(notice, title, text) }
+
+// Warning writes an annotation that the CI system shows as a warning.
 func (l *Log) Warning(title, text string) { l.annotate(warning, title, text) }
 
 // Error is an annotation of an error, with its hint on a line of its own.

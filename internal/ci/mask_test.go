@@ -140,15 +140,6 @@ func TestContained(t *testing.T) {
 	}
 }
 
-// hiding returns a log that was told of a credential.
-func hiding(credentials ...string) *Log {
-	p, _, _ := newTerminal(false, nil)
-	for _, text := range credentials {
-		_ = p.Mask(secret.New(text))
-	}
-	return p.Log()
-}
-
 // A mask of a few letters would hide them wherever they stand in the log, and the
 // CI system masks each line of a value.
 func TestMaskOfTooFewCharacters(t *testing.T) {

@@ -34,8 +34,8 @@ const (
 	exitUsage   = 2 // the settings or the command line are wrong; nothing was sent
 )
 
-// LastWord is how long the program may take to end once it was told to stop or
-// its time is up: within 5 seconds it is gone, with cleaning up and a word of it.
+// ShutdownTimeout is how long the program may take to end after it was told to stop
+// or its time is up. Cleaning up and its last log lines are included.
 const ShutdownTimeout = lease.Cleanup - 100*time.Millisecond
 
 // System is every side effect of the program, except the network and the files that

@@ -20,9 +20,10 @@ import (
 // maxMessage limits, in runes, the part of a server's text that is shown.
 const maxMessage = 300
 
-// CodeConditionalAccess is Azure DevOps' own error for Conditional Access, and
-// ConditionalAccess the hint for it.
+// CodeConditionalAccess is Azure DevOps' own error for Conditional Access.
 const CodeConditionalAccess = "VS403463"
+
+// ConditionalAccess is the hint for a refusal by Conditional Access.
 const ConditionalAccess = "a Conditional Access policy of the tenant stopped the request, in most cases because the runner's address is not in a named location that the policy allows: " +
 	"let an administrator of the tenant allow the runner's network, or exclude this account from the policy"
 

@@ -54,7 +54,8 @@ func Probe(ctx context.Context, client *http.Client, to string) (Path, error) {
 		return Path{}, TransportError(doing, host, err)
 	}
 	var seen tracer
-	if proxy, err := proxyOf(req); err == nil && proxy != nil {
+	proxy, err := proxyOf(req)
+	if err == nil && proxy != nil {
 		seen.path.Proxy = sanitize.Line(proxy.Host, 200) // without its user and password
 	}
 	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(ctx, seen.trace())))

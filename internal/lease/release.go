@@ -34,11 +34,12 @@ var errNoName = errors.New("the record has neither the id nor the name of a PAT"
 func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMint bool, err error) {
 	var failed error
 	if r.ID != "" {
-		gone, err := l.revokeID(ctx, r.ID)
-		if err == nil {
+		var gone bool
+		gone, failed = l.revokeID(ctx, r.ID)
+		if failed == nil {
 			ended = append(ended, Revoked{r.ID, r.ValidFrom, gone})
 		}
-		if failed = err; r.Unsettled <= 0 {
+		if r.Unsettled <= 0 {
 			if gone && r.Name != "" {
 				// The id may have been wrong, so look for the name too.
 				named, _ := l.revokeNamed(ctx, r.Name, append(revokedIDs(ended), r.ID), 0)
@@ -195,7 +196,7 @@ func (l *Client) readList(ctx context.Context, each func(pat.Token)) (sum []byte
 	broken := false
 	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
 		for {
-			tokens, err, ok := next()
+			tokens, failed, ok := next()
 			switch {
 			case !ok && broken: // the iterator cannot continue after an error
 				stop()
@@ -204,9 +205,9 @@ func (l *Client) readList(ctx context.Context, each func(pat.Token)) (sum []byte
 				pages = 0
 			case !ok:
 				return nil
-			case err != nil:
+			case failed != nil:
 				broken = true
-				return err
+				return failed
 			default:
 				for _, t := range tokens {
 					each(t)

@@ -452,7 +452,6 @@ var (
 	err500Revoke = &pat.Error{Op: "revoke", Status: 500}
 	errNoWord    = &pat.Error{Op: "revoke", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 	errNoWordYet = &pat.Error{Op: "revoke", Err: errCarriedOut, Message: "it took too long"}
-	err404Revoke = &pat.Error{Op: "revoke", Status: 404}
 	err403List   = &pat.Error{Op: "list", Status: 403}
 	err500List   = &pat.Error{Op: "list", Status: 500}
 )

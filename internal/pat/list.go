@@ -108,9 +108,11 @@ func NewCursor(f Filter) *Cursor {
 	return &Cursor{filter: f, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 }
 
-// Begun reports whether a page has been read, Done whether the last one has.
+// Begun reports whether a page has been read.
 func (c *Cursor) Begun() bool { return len(c.seen) > 0 }
-func (c *Cursor) Done() bool  { return c.done }
+
+// Done reports whether the last page has been read.
+func (c *Cursor) Done() bool { return c.done }
 
 // Next reads the page at the cursor and moves the cursor after it. Undocumented by
 // Microsoft: the effect on a continuation token of PATs that are added or removed.

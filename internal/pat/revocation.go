@@ -25,14 +25,14 @@ type Revocation struct {
 
 // Attempt makes one attempt. It reports whether the PAT had ended before. A request
 // without an answer may have taken effect, or may do so late, so Attempt looks for
-// the PAT in the list before it repeats the request. It repeats the request all
-// the same if the list is refused.
+// the PAT in the list before it repeats the request. It repeats the request
+// anyway if the list is refused.
 func (r *Revocation) Attempt(ctx context.Context) (gone bool, err error) {
 	if r.look {
 		r.look = false
-		active, err := r.PATs.Listed(ctx, r.ID, Active)
-		if retryable, _ := httpclient.Retryable(err); retryable || err == nil && !active {
-			return false, err
+		active, failed := r.PATs.Listed(ctx, r.ID, Active)
+		if retryable, _ := httpclient.Retryable(failed); retryable || failed == nil && !active {
+			return false, failed
 		}
 	}
 	gone, err = r.PATs.Revoke(ctx, r.ID)

@@ -102,15 +102,15 @@ func (l *runLookup) cached(key, repository string) (s runState, known bool) {
 func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err error) {
 	attempts := 0
 	err = httpclient.Retry(ctx, l.log, "GitHub", func(ctx context.Context) error {
-		done, err := l.runs.Completed(ctx, run)
+		done, failed := l.runs.Completed(ctx, run)
 		if s = running; done {
 			s = completed
 		}
 		attempts++
-		if _, wait := httpclient.Retryable(err); wait > MaxGitHubWait || attempts == maxAttempts {
-			return httpclient.Permanent(err)
+		if _, wait := httpclient.Retryable(failed); wait > MaxGitHubWait || attempts == maxAttempts {
+			return httpclient.Permanent(failed)
 		}
-		return err
+		return failed
 	})
 	return s, err
 }
