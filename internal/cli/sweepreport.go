@@ -79,7 +79,7 @@ func (r *sweepReport) line(text string) {
 // write writes to standard output. A dry run only prints, so that a reader that
 // closes early is no error; what was revoked must be reported.
 func (r *sweepReport) write(text string) {
-	var w io.Writer = r.app.Stdout
+	w := io.Writer(r.app.Stdout)
 	if r.settings.DryRun {
 		w = &r.app.out
 	}

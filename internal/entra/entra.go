@@ -137,12 +137,12 @@ func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 	jwt, err := x.Source.Assertion(ctx)
 	if err != nil {
 		cancel()
-		<-discovered
+		<-discovered //nolint:errcheck // the lookup was given up
 		return secret.Value{}, err
 	}
 	if err := x.Mask(jwt); err != nil {
 		cancel()
-		<-discovered
+		<-discovered //nolint:errcheck // the lookup was given up
 		return secret.Value{}, err
 	}
 	return jwt, <-discovered

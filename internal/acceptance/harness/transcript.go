@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// transcript is what a running program has written so far.
+// Transcript is what a running program has written so far.
 type Transcript struct {
 	mu      sync.Mutex
 	written strings.Builder
 	more    chan struct{} // closed at the next write
 }
 
-// newTranscript returns an empty transcript.
+// NewTranscript returns an empty transcript.
 func NewTranscript() *Transcript { return &Transcript{more: make(chan struct{})} }
 
 // Write implements [io.Writer].
@@ -27,7 +27,7 @@ func (s *Transcript) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text returns all of it, as [withoutMasks] does.
+// Text returns all of it, as [withoutMasks] does.
 func (s *Transcript) Text() string {
 	text, _ := s.read()
 	return text
@@ -39,7 +39,7 @@ func (s *Transcript) read() (text string, more <-chan struct{}) {
 	return WithoutMasks(s.written.String()), s.more
 }
 
-// await waits until the program has written text this many times.
+// Await waits until the program has written text this many times.
 func (s *Transcript) Await(t testing.TB, text string, times int) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)

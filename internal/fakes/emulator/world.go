@@ -37,7 +37,7 @@ const (
 	Audience = "api://AzureADTokenExchange"
 )
 
-// A World is what the services know. Its slices hold pointers, so that a test
+// State is what the services know. Its slices hold pointers, so that a test
 // edits one entry in place:
 //
 //	e.Change(func(w *emulator.World) { w.User(emulator.ServiceUserUPN).MFARequired = true })
