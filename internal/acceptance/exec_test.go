@@ -194,7 +194,7 @@ func TestExecStopsAndSkipsRevoke(t *testing.T) {
 	t.Parallel()
 	x := startExec(t, "--skip-revoke")
 	x.signal(syscall.SIGTERM, 1)
-	if status, all := x.end(); status != 5 || len(x.Active()) != 1 || !strings.Contains(all, "left to its expiry, as skip-revoke says: it ends at") {
+	if status, all := x.end(); status != 5 || len(x.Active()) != 1 || !strings.Contains(all, "stays valid until") {
 		t.Errorf("status %d, %d PATs\n%s", status, len(x.Active()), all)
 	}
 }

@@ -96,8 +96,8 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// hostile is what somebody could call a branch, or himself. A shell is given these
-// words below, so that none may do harm where the quoting fails.
+// hostile holds possible names of branches and users. A test passes them to a real
+// shell, so each must be harmless even if the quoting fails.
 var hostile = []string{
 	`repo:o/r:ref:refs/heads/'; touch pwned #`, `'`, `''`, `\`, `\'`, `"`, "`echo pwned`", `$(echo pwned)`, `$HOME`, `%COMSPEC%`, "‘x’‚y‛", "ünïcode 😀", "##[error]x", "::error::x", `!!`, "@file", "-x", "a b", "",
 	"two  spaces", "👩\u200d💻", "\u202ex", " x", "a\u00a0b", "tab\tx", "`u{41} \u200d $HOME \"",

@@ -1,8 +1,8 @@
 // Package check is what azdo-pat check reports: a row for each step on the way
 // to a PAT, and for the first that failed what to do about it.
 //
-// A report is written to be sent to somebody who can help. It holds ids and
-// names, and says so; it holds no credential.
+// A report can be sent to support: it contains ids and names, which it warns
+// about, but no credential.
 package check
 
 import (
@@ -145,7 +145,7 @@ func (r *Report) Text() string {
 		fmt.Fprintf(&b, "\nWhat to do about %s:\n%s", first.Name, indented(first.Fix))
 	}
 	if len(r.Findings) > 0 {
-		b.WriteString("\nWhat no source says of an agent user:\n")
+		b.WriteString("\nWhat Microsoft does not document about agent users:\n")
 		for _, f := range r.Findings {
 			fmt.Fprintf(&b, "  %s? %s\n", f.Question, oneLine(f.Text))
 		}

@@ -44,7 +44,7 @@ What to do about exchange-blueprint:
 
   az ad app
 
-What no source says of an agent user:
+What Microsoft does not document about agent users:
   does it? yes: it does
   may it? not answered: nothing was minted
 ` + send + "\n\n" + ids + "\n"
@@ -119,7 +119,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// Every text passes by whoever takes the credentials out.
+// Every text of the report is redacted.
 func TestClean(t *testing.T) {
 	t.Parallel()
 	r := failed()

@@ -143,7 +143,7 @@ func TestPipelinesOutputs(t *testing.T) {
 		t.Errorf("%v, standard error %q", err, s.stderr.String())
 	}
 	object(t, s.stdout.String())
-	// A value that would be two lines, and a log that nobody takes.
+	// A value with a line break, and a log that cannot be written.
 	for _, name := range []string{"a\nb", "a\rb", "a\x00b"} {
 		s, r := newPipelineStep(t, false), minted
 		r.DisplayName = name
@@ -377,7 +377,7 @@ func TestPipelinesSummary(t *testing.T) {
 	}
 }
 
-// Nobody would see masks and outputs.
+// With the log on the null device, the agent would see neither masks nor outputs.
 func TestPipelinesPrepare(t *testing.T) {
 	t.Parallel()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)

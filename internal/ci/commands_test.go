@@ -76,7 +76,7 @@ func TestTerminalLog(t *testing.T) {
 	}
 }
 
-// Debug lines are for whoever asked the runner for them.
+// Debug lines are written only if debug logging is on for the run (RUNNER_DEBUG=1).
 func TestDebug(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{"1": "::debug::x\n", "": "", "0": "", "true": ""} {

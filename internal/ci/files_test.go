@@ -136,7 +136,7 @@ func TestValuesWithLineBreaks(t *testing.T) {
 				}
 			}
 			if s.file(t, outputFile) != "" || s.file(t, stateFile) != "" {
-				t.Error("something was written all the same")
+				t.Error("a refused hand-over wrote to a command file")
 			}
 		})
 	}
@@ -174,7 +174,7 @@ func TestOtherSpellings(t *testing.T) {
 		s := newStep(t, false, name, path)
 		if name == stateFile {
 			if err := s.Record("x"); err == nil {
-				t.Error("the record is state LEASE, and nobody objects")
+				t.Error("Record overwrote the state LEASE that was there before")
 			}
 		} else if err := s.HandOver(minted); err != nil {
 			t.Error(err)
@@ -298,7 +298,7 @@ func TestCommandFileIsReplaced(t *testing.T) {
 			t.Errorf("%s: prepared", path)
 		}
 		if s.stdout.Len() > 0 {
-			t.Errorf("handed over on standard output all the same: %q", s.stdout.String())
+			t.Errorf("handed over on standard output, although Prepare failed: %q", s.stdout.String())
 		}
 	}
 	if text, err := os.ReadFile(elsewhere); err != nil || len(text) > 0 {
@@ -357,7 +357,7 @@ func TestFilesThatOthersBegan(t *testing.T) {
 					}
 				}
 				if s.file(t, name) != before {
-					t.Errorf("%s holds %.40q: something was written all the same", name, before)
+					t.Errorf("%s holds %.40q: the file was changed although the write was refused", name, before)
 				}
 				continue
 			}
@@ -369,7 +369,7 @@ func TestFilesThatOthersBegan(t *testing.T) {
 	}
 }
 
-// What somebody else does to the file between the write and its reading counts.
+// A change that another process makes between the write and the read-back is noticed.
 func TestReadBack(t *testing.T) {
 	t.Parallel()
 	for why, change := range map[string]func(path string) error{
@@ -431,7 +431,7 @@ func TestFilesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// Lines of the log in a command file would break it, and nobody would see them.
+// Log lines in a command file would corrupt it, and would not appear in the log.
 func TestLogInACommandFile(t *testing.T) {
 	t.Parallel()
 	for _, name := range commandFiles {
@@ -568,8 +568,7 @@ func TestLogInAFile(t *testing.T) {
 	}
 }
 
-// Where nobody sees the masks nothing is handed over, and standard error says
-// why.
+// If the runner cannot see the masks, nothing is handed over; standard error says why.
 func TestNullDevice(t *testing.T) {
 	t.Parallel()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -580,13 +579,13 @@ func TestNullDevice(t *testing.T) {
 	s := newStep(t, false)
 	g := NewGitHub(Options{LookupEnv: s.lookup, Stdout: null, Stderr: &s.stderr})
 	if err = g.Prepare(displayname.Origin{}); err == nil {
-		t.Fatal("nobody sees the masks, and Prepare is content")
+		t.Fatal("Prepare succeeded although the runner cannot see the masks")
 	}
 	g.Log().Error("azdo-pat mint failed", err)
 	if want := "::error title=azdo-pat mint failed::the log goes to the null device: the CI system would not see the masks%0Aleave standard output and standard error open: the CI system reads the masks there\n"; s.stderr.String() != want {
 		t.Errorf("standard error %q, want %q", s.stderr.String(), want)
 	}
 	if err := NewTerminal(Options{LookupEnv: s.lookup, Stdout: null}).Prepare(displayname.Origin{}); err == nil {
-		t.Error("nobody gets the PAT, and Prepare is content")
+		t.Error("Prepare succeeded although standard output is the null device")
 	}
 }

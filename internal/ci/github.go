@@ -27,8 +27,8 @@ type GitHub struct {
 	log    *Log
 	masked map[string]bool
 	stream io.Writer // where the log and the masks are to go
-	// masks go where the runner reads: a file in the place of the log would only
-	// keep the credentials. Nil: it reads none of the streams.
+	// masks go to a stream that the runner reads: written to a file, they would only
+	// store the credentials there. Nil: the runner reads neither stream.
 	masks   *githubactions.Action
 	streams [2]io.Writer // standard output, standard error
 	json    io.Writer    // nil: the result is not wanted on standard output
@@ -89,7 +89,7 @@ func (g *GitHub) Status() Status {
 	}
 	switch hasToken := g.Provider().Unavailable == nil; {
 	case event.Fork && hasToken:
-		seen += " from a fork, with an OIDC token all the same: the job speaks for the base repository, so let it run nothing of the fork's"
+		seen += " from a fork, yet with an OIDC token: the job speaks for the base repository, so let it run nothing of the fork's"
 	case event.WithoutToken():
 		seen += " from a fork, whose jobs get no OIDC token"
 	case event.Fork:

@@ -42,8 +42,8 @@ func TestTerminalJSON(t *testing.T) {
 	}
 }
 
-// With JSON asked for, GitHub's log and its masks leave standard output to the
-// object. The outputs of the step are written all the same.
+// With --json, the log and the masks go to standard error, so that standard output
+// holds only the JSON object. The outputs of the step are still written.
 func TestGitHubJSON(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, true)
@@ -119,7 +119,7 @@ func TestJSONIsNoCommand(t *testing.T) {
 	}
 }
 
-// A PAT that nobody got must be known as such, so that it can be revoked.
+// HandOver must report a PAT that did not reach the caller, so that it is revoked.
 func TestHandOverThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	for _, asJSON := range []bool{false, true} {

@@ -73,7 +73,7 @@ func TestMaskNothing(t *testing.T) {
 	}
 }
 
-// Elsewhere nobody reads a mask, so none is written; the log hides all the same.
+// A terminal has no mask command, so none is written; the log still redacts.
 func TestTerminalMask(t *testing.T) {
 	t.Parallel()
 	p, stdout, stderr := newTerminal(false, nil)

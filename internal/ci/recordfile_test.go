@@ -109,8 +109,8 @@ func TestNoRecordFile(t *testing.T) {
 	gone.Closed("over")
 }
 
-// What another step can put in the place of the record is no record, and nobody
-// waits for it.
+// What another step planted at the record's path (a link, a pipe, a folder) is not
+// read as a record, and does not block the program.
 func TestPlantedRecordFile(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(path string) error{

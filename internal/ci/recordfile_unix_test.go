@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A pipe in the place of the record would be waited for without end.
+// Opening a named pipe at the record's path would block forever.
 func TestPipeForRecordFile(t *testing.T) {
 	t.Parallel()
 	s := newPipelineStep(t, false)

@@ -51,9 +51,8 @@ type System struct {
 	Now       func() time.Time
 	After     func(time.Duration) <-chan time.Time // as [time.After] does
 	Host      string                               // this machine's name
-	// Bound ends the process after a while, whatever it is doing then, unless it
-	// is stopped before: a standard output that nobody reads would hold it for
-	// ever.
+	// Bound exits the process after the given time unless stop is called first: a
+	// write to a standard output that is not read would block forever.
 	Bound func(time.Duration) (stop func())
 	// Catch takes over the signals that would end the run, and [process.Forwarded] with
 	// them, until they are given back.

@@ -121,7 +121,7 @@ func (x *execution) leave(ctx context.Context) (report func() int) {
 		if x.lease.Record.Unsettled > 0 {
 			x.anotherMayBeMade(record.Name)
 		}
-		x.platform.Log().Infof("the PAT %s is left to its expiry, as skip-revoke says: it ends at %s", record.ID, stamp(x.lease.Ends()))
+		x.platform.Log().Infof("skip-revoke is set: the PAT %s stays valid until %s", record.ID, stamp(x.lease.Ends()))
 		return exitOK
 	}
 }

@@ -49,7 +49,7 @@ revoke with the id that --output json prints.`,
 const startTimeout = 10 * time.Second
 
 func (c *app) mint(ctx context.Context, given map[string]string) int {
-	// Writing to a pipe in the place of the file would never end.
+	// If the record's path is a named pipe, the write blocks forever.
 	c.bound(startTimeout)
 	// The first record is written at once: before, another step could plant one.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())

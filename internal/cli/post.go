@@ -16,12 +16,12 @@ import (
 )
 
 // postStep is the action's post step. It revokes what mint recorded, or what can be
-// worked out again from the inputs and the environment.
+// recomputed from the inputs and the environment.
 type postStep struct {
 	releaser
 	record lease.Record
 	saved  *settings.Saved // what mint recorded of its settings; nil: nothing
-	moved  bool            // the inputs name another service than the record
+	moved  bool            // the inputs name a different service from the record's
 }
 
 func (c *app) post(ctx context.Context, args []string) int {
@@ -44,8 +44,8 @@ func (p *postStep) nothingMinted(args []string) string {
 	ended := p.saved == nil || p.record.Stage == lease.Started || p.record.Stage == lease.Closed
 	switch {
 	case ended && len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
-		// The main step had the same argument, so it was no mint. Where a PAT is on
-		// record it was one: in a nested composite action the arguments can be
+		// The main step was given the same argument, so it did not mint. A record of a
+		// PAT outweighs that: in a nested composite action the arguments can be
 		// another step's.
 		command := "the command"
 		if repeatable(args[0]) {
@@ -74,7 +74,7 @@ func (p *postStep) wrongSettings(err error) error {
 func (p *postStep) run(ctx context.Context) int {
 	log, s := p.platform.Log(), p.settings
 	if s.SkipRevoke && p.record.Stage == lease.HandedOver {
-		log.Infof("the PAT is left to its expiry, as skip-revoke says")
+		log.Infof("skip-revoke is set: the PAT stays valid until it expires")
 		return exitOK
 	}
 	if s.SkipRevoke {
@@ -108,8 +108,8 @@ func (p *postStep) run(ctx context.Context) int {
 	return p.finish(notRevoked(err, s, p.record, ended...))
 }
 
-// revoke ends the lease on record. One that has expired gets little time, unless the
-// servers' clocks show that this machine's is wrong.
+// revoke revokes the recorded lease. If it seems to have expired, the time limit is
+// short, unless the servers' clocks show that this machine's is wrong.
 func (p *postStep) revoke(ctx context.Context, origin displayname.Origin) (ended []lease.Revoked, open bool, err error) {
 	sought := p.record
 	if origin.Derived && p.record.Name != "" && p.record.Name != origin.DisplayName() {
@@ -132,8 +132,8 @@ func (p *postStep) revoke(ctx context.Context, origin displayname.Origin) (ended
 // lateTimeout is the time limit for revoking a PAT that has expired.
 const lateTimeout = 10 * time.Second
 
-// hostsDiffer reports whether the inputs name another service than the record: then
-// a PAT that the service does not show may still exist. The inputs win, because
+// hostsDiffer reports whether the inputs name a different service from the record's.
+// If so, a PAT that the service does not list may still exist elsewhere. The inputs win, because
 // another step may have planted the record to have credentials sent to its host.
 func (p *postStep) hostsDiffer() (service bool) {
 	s, saved := p.settings, p.saved
@@ -167,8 +167,8 @@ func (c *app) savedState() (lease.Record, *settings.Saved) {
 	if record.Stage == lease.Started || record.Stage == lease.Closed {
 		return record, &record.Settings
 	}
-	// Where mint wrote no record, another step may have planted one, to have another
-	// PAT of the user revoked.
+	// If mint wrote no record, another step may have planted one in order to get
+	// another PAT of the user revoked.
 	name, ours := displayname.Parse(record.Name)
 	if !ours {
 		c.platform.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
@@ -185,7 +185,7 @@ func (c *app) savedState() (lease.Record, *settings.Saved) {
 // or of one that no workflow run minted.
 func otherRun(recorded, own displayname.Name) bool {
 	if own.RunID == "" || recorded.RunID == "" && recorded.Repository == own.Repository && strings.HasSuffix(recorded.Source, "…") {
-		return false // the run is not known, or was cut off behind a long repository
+		return false // the run is unknown, or was truncated after a long repository name
 	}
 	return recorded.Repository != own.Repository || recorded.RunID != own.RunID || recorded.Attempt != own.Attempt
 }

@@ -46,7 +46,7 @@ func otherUser(session *signin.Session, r lease.Record, ended []lease.Revoked, e
 	if found || r.User == "" || session.User == "" || r.User == session.User {
 		return err
 	}
-	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, to whom the PAT is not shown", sanitize.Line(r.User, 40), session.User)
+	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, which cannot see that PAT", sanitize.Line(r.User, 40), session.User)
 	if err != nil {
 		other = fmt.Errorf("%w: %w", other, err)
 	}

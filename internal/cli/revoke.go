@@ -53,12 +53,12 @@ func (c *app) revoke(ctx context.Context, given map[string]string) int {
 // revocation is one run of revoke.
 type revocation struct{ releaser }
 
-// revokeID ends the PAT of the setting authorization-id, unless skip-revoke is set.
+// revokeID revokes the PAT of the setting authorization-id, unless skip-revoke is set.
 func (r *revocation) revokeID(ctx context.Context) error {
 	log, s := r.platform.Log(), r.settings
 	skip := s.SkipRevoke
 	if r.platform.Info().Cleanup == ci.RevokeStep {
-		// Another step may have set the id, as any other variable.
+		// An earlier step may have set the id, since it can set any variable.
 		line, _ := r.platform.Recorded(r.platform.Origin(s.Name))
 		record, err := lease.ParseRecord(line)
 		if err != nil {
@@ -73,13 +73,13 @@ func (r *revocation) revokeID(ctx context.Context) error {
 		}
 	}
 	if skip {
-		log.Infof("the PAT %s is left to its expiry, as skip-revoke says", s.AuthorizationID)
+		log.Infof("skip-revoke is set: the PAT %s stays valid until it expires", s.AuthorizationID)
 		return nil
 	}
 	return r.releaseID(ctx)
 }
 
-// releaseID ends a PAT of which only the id is known.
+// releaseID revokes a PAT of which only the id is known.
 func (r *revocation) releaseID(ctx context.Context) error {
 	log, s := r.platform.Log(), r.settings
 	ctx, enough := httpclient.WithGracePeriod(ctx, lease.StopCleanup)

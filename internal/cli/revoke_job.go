@@ -15,10 +15,10 @@ import (
 
 const tokenServiceURL = "token-service-url"
 
-// revokeLease ends the lease that mint acquired in an earlier step of the same
-// Azure Pipelines job. Nothing is passed from that step to this one: the name of
-// the PAT is worked out again from the job, and every PAT of exactly that name is
-// revoked. The record only tells whether one may still be made.
+// revokeLease revokes the lease that mint acquired in an earlier step of the same
+// Azure Pipelines job. It needs no output of that step: the name of the PAT is
+// recomputed from the job, and every PAT of exactly that name is revoked. The record
+// only tells whether one may still be created.
 func (r *revocation) revokeLease(ctx context.Context) int {
 	log, s := r.platform.Log(), r.settings
 	origin := r.platform.Origin(s.Name)
@@ -28,14 +28,14 @@ func (r *revocation) revokeLease(ctx context.Context) int {
 		return r.finish(notRevoked(err, s, record))
 	}
 	if s.SkipRevoke && known && record.Stage == lease.HandedOver {
-		log.Infof("the PAT is left to its expiry, as skip-revoke says")
+		log.Infof("skip-revoke is set: the PAT stays valid until it expires")
 		return exitOK
 	}
 	if s.SkipRevoke {
 		log.Infof("the record does not say that a mint with skip-revoke handed a PAT over, so it is revoked")
 	}
 	if record.Stage == lease.Minted {
-		// It is there, and a list may not show it at once.
+		// The PAT exists, but the list may not show it yet, so wait for it.
 		record.Stage = lease.Intended
 	}
 	end := log.Group("azdo-pat revoke: " + s.Organization)
@@ -69,8 +69,8 @@ func (r *revocation) sameHosts(minted settings.Saved) error {
 	return nil
 }
 
-// assertionHost is the host that is asked for an assertion where a later step of the
-// job asks again; otherwise it is empty.
+// assertionHost is the host that issues the assertion, on a platform where a later
+// step of the job requests one again; otherwise it is empty.
 func (c *app) assertionHost(s *settings.Settings) string {
 	if c.platform.Info().Cleanup != ci.RevokeStep || s.FederatedTokenFile != "" || s.Identity == settings.AccessToken {
 		return ""
@@ -82,10 +82,10 @@ func (c *app) assertionHost(s *settings.Settings) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// closeRecord makes sure that no mint of the lease begins any more. It returns what
-// mint recorded, the settings that it had, and whether both are known. Another step
-// may have planted the record, so only such parts of it are used as can at worst
-// make this step wait or fail.
+// closeRecord makes sure that no later mint can start this lease. It returns what
+// mint recorded, mint's settings, and whether both are known. Another step may have
+// planted the record, so only those fields are used that can at worst make this step
+// wait or fail.
 func (r *revocation) closeRecord(origin displayname.Origin, closed lease.Record) (record lease.Record, minted settings.Saved, known bool) {
 	text, known := r.platform.Close(origin, closed.String())
 	if !known {
@@ -93,7 +93,7 @@ func (r *revocation) closeRecord(origin displayname.Origin, closed lease.Record)
 	}
 	record, err := lease.ParseRecord(text)
 	if err != nil || record.Name != closed.Name {
-		// Half of a record, or none of ours: a request may be under way.
+		// A truncated record, or not azdo-pat's: a request may be in flight.
 		return lease.Record{Stage: lease.Intended, Name: closed.Name, Intended: r.Now()}, settings.Saved{}, false
 	}
 	return lease.Record{Stage: record.Stage, Name: closed.Name, Intended: record.Intended, Unsettled: record.Unsettled, User: record.User, Skew: record.Skew}, record.Settings, true

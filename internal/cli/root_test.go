@@ -52,7 +52,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// What a flag is for is told by the settings, and by nobody else.
+// The help text of a flag comes from the description of its setting.
 func TestFlags(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range Root().Commands() {

@@ -21,7 +21,7 @@ func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
 		end = "revoked by the step that runs azdo-pat revoke"
 	}
 	if s.SkipRevoke {
-		end = "left to its expiry (skip-revoke)"
+		end = "not revoked, since skip-revoke is set"
 	}
 	for _, row := range [][2]string{
 		{"Organization", s.Organization},

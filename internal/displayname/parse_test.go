@@ -54,7 +54,7 @@ func TestParse(t *testing.T) {
 		"azdo-pat octo/tools" + key:                              {Source: "octo/tools"},
 		"azdo-pat run 1.1 octo/tools run 2.2" + key:              {Source: "run 1.1 octo/tools run 2.2"},
 		"azdo-pat " + strings.Repeat("s", 102) + key:             {Source: strings.Repeat("s", 102)},
-		// What follows is somebody else's.
+		// These names are not azdo-pat's.
 		"":                                           {},
 		"azdo-pat":                                   {},
 		"azdo-pat ":                                  {},

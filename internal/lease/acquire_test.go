@@ -434,8 +434,8 @@ func TestWider(t *testing.T) {
 	}
 }
 
-// If a wider PAT cannot be revoked, the error says so, and the post step finds
-// its id.
+// If a PAT with more scopes than requested cannot be revoked, the error reports
+// that, and its id is recorded for the post step.
 func TestWiderAndNotRevoked(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string][]error{

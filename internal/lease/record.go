@@ -23,7 +23,7 @@ const (
 	// Minted: there is a PAT, and its id is known. PATs of unsettled requests were
 	// looked for.
 	Minted Stage = "minted"
-	// HandedOver: the job has the PAT, and skip-revoke leaves it to its expiry.
+	// HandedOver: the job has the PAT, and with skip-revoke it is not revoked.
 	HandedOver Stage = "handedOver"
 	// Closed: it is certain that no PAT is left.
 	Closed Stage = "closed"

@@ -103,7 +103,7 @@ type Settings struct {
 	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
 	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
 
-	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"leave the PAT to its expiry instead of revoking it"`
+	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
 	OnRevokeFailure string        `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
 	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
 	Output          string        `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`

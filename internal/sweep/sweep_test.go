@@ -136,7 +136,7 @@ func TestSweepJudges(t *testing.T) {
 		{name: "no answer", pat: leaseOf(of, 1, 1), age: young, status: "502", counts: Counts{Unanswered: 1}},
 		{name: "no sense", pat: leaseOf(of, 1, 1), age: young, status: "418", counts: Counts{Unanswered: 1}},
 		{name: "limited", pat: leaseOf(of, 1, 1), age: young, status: "429 3600", counts: Counts{Young: 1}},
-		// The run id was cut, and what is left of it is another run.
+		// The run id was truncated; the remaining digits are the id of another run.
 		{name: "cut", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: young, status: "completed", counts: Counts{Young: 1}},
 		{name: "cut, old", pat: "azdo-pat octo/" + strings.Repeat("r", 82) + " run 12345678… 0123456789abcdef", age: old, repository: "octo/" + strings.Repeat("r", 82), reason: TooOld},
 	} {

@@ -26,7 +26,7 @@ func TestCallerRefused(t *testing.T) {
 		authorization func(*client) string
 		text          string
 	}{
-		"nobody":                 {func(*client) string { return "" }, signIn},
+		"no credential":          {func(*client) string { return "" }, signIn},
 		"garbage":                {func(*client) string { return "Bearer garbage" }, signIn},
 		"a PAT as bearer":        {func(c *client) string { return "Bearer " + c.e.Seed(emulator.PAT{Scope: "app_token"}).Token }, signIn},
 		"the CI's assertion":     {func(c *client) string { return "Bearer " + c.e.Assertion() }, signIn},

@@ -89,7 +89,7 @@ func TestCreateFails(t *testing.T) {
 			}
 			c.failed(c.pats("POST", "", body(test.edits)), test.reason)
 			if got := c.e.PATs(); len(got) != 0 {
-				t.Errorf("there is a PAT all the same: %v", got)
+				t.Errorf("the refused request created a PAT: %v", got)
 			}
 		})
 	}

@@ -124,10 +124,10 @@ func TestSDKsRefused(t *testing.T) {
 	c.refused(c.send("POST", c.openIDURL(), ""), "900561")
 	c.refused(c.send("GET", strings.Replace(c.openIDURL(), emulator.TenantID, "fabrikam.com", 1), ""), "90002")
 	if a := c.send("OPTIONS", c.e.URL(emulator.AzureDevOps)+"/contoso/_apis", "", "X-TFS-FedAuthRedirect", "Suppress"); a.Status != 401 {
-		t.Errorf("locations for nobody: %d %s", a.Status, a.Text)
+		t.Errorf("locations without a credential: %d %s", a.Status, a.Text)
 	}
 	if a := c.send("OPTIONS", c.e.URL(emulator.AzureDevOps)+"/fabrikam/_apis", "", "Authorization", "Bearer "+c.e.AccessToken()); a.Status != 404 {
-		t.Errorf("locations of no organization: %d %s", a.Status, a.Text)
+		t.Errorf("locations of an unknown organization: %d %s", a.Status, a.Text)
 	}
 }
 

@@ -39,7 +39,7 @@ async function main() {
   result.listed = (await request("get", { displayFilterOption: "active" })).result.patTokens;
   result.updated = (await request("replace", undefined, { authorizationId, displayName: "node 2", scope: "vso.project", validTo, allOrgs: false })).result.patToken;
 
-  // The PAT, as somebody uses it who got it from azdo-pat.
+  // Use the new PAT as the tool that receives it would.
   const handler = azdev.getHandlerFromToken(created.patToken.token);
   result.handler = handler.constructor.name;
   const job = new azdev.WebApi(organization, handler);
