@@ -155,7 +155,7 @@ func TestExecStopsOnSignal(t *testing.T) {
 			}
 			want := map[string]int{
 				fmt.Sprintf("got %v\n", s): 2,
-				fmt.Sprintf("stopped by a signal (%v), which command gets too; the PAT is no longer renewed\n", s): 1,
+				fmt.Sprintf("stopped by a signal (%v), which is passed on to command; the PAT is no longer renewed\n", s): 1,
 				"is revoked": 1, "::warning": 0, "::error": 0,
 			}
 			want["got terminated\n"] = terms

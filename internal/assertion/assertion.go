@@ -91,7 +91,7 @@ func Text(claim any) string {
 	return ""
 }
 
-// describe explains why newAssertion refuses a CI system's request token.
+// describe explains why newAssertion rejects a CI system's request token.
 func describe(err error) string {
 	if errors.Is(err, ErrNotJWT) {
 		return "it cannot be sent in a header"

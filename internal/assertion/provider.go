@@ -7,28 +7,29 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Provider is a CI system that issues assertions to its jobs, with what it gave
-// this job to ask for one. The zero value issues none.
+// Provider is a CI system that issues assertions to its jobs, with the URL and the token
+// for requesting one. The zero value issues none.
 type Provider struct {
 	Name    string // of the CI system, for people
-	Service string // what people call the service at URL
-	// AzureDevOps tells that the service has Azure DevOps' rate limit headers.
+	Service string // the name of the service at URL, for people
+	// AzureDevOps: the service sends Azure DevOps' rate limit headers.
 	AzureDevOps bool
 	URLVariable string // the variable that holds URL
 	URL         string
 	Token       secret.Value // the job's credential for URL
-	TokenName   string       // what people call Token
-	// TokenLife is how long after the start of the job Token is valid; zero if
-	// only Token itself tells.
+	TokenName   string       // the name of Token, for people
+	// TokenLife is how long after the start of the job Token is valid; zero: see the
+	// expiry in Token itself.
 	TokenLife time.Duration
 	// Unavailable is why the job cannot ask, and what to change; nil if it can.
 	Unavailable error
-	// Permission is what to add to the job's definition where Token is missing.
+	// Permission is what to add to the job's definition if Token is missing.
 	Permission string
-	// ServiceConnection tells that an assertion is issued for a service connection,
-	// whose id must be set.
+	// ServiceConnection: assertions are issued for a service connection, whose id must
+	// be set.
 	ServiceConnection bool
-	// Source asks for assertions. Each provider uses the arguments that it knows.
+	// Source returns a source of assertions. A provider ignores arguments that it does
+	// not need.
 	Source func(client *http.Client, audience, serviceConnection string) Source
 }
 

@@ -290,6 +290,6 @@ func (k *preflight) addFindings() {
 	answer("agent-user-as-member", "does Azure DevOps take an agent user as a member", k.row.list, "it listed the agent user's PATs")
 	k.report.Findings = append(k.report.Findings, Finding{
 		Name: "agent-user-may-mint", Question: "may an agent user mint",
-		Text: "not answered, since check mints nothing; to find out, mint a PAT that reads and is soon over, with scopes vso.project and lifetime 5m, and say what came",
+		Text: "not answered, since check mints nothing; to find out, mint a short-lived PAT that can only read (scopes vso.project, lifetime 5m) and add the result to the report",
 	})
 }

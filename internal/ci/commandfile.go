@@ -14,17 +14,17 @@ import (
 )
 
 // commandFile is a file through which a step tells the runner something, such as
-// GITHUB_OUTPUT. What is written there counts only if the runner reads it, so the
-// file is checked before it is written to and read back afterwards.
+// GITHUB_OUTPUT. An entry is useful only if the runner can read it, so the file is
+// checked before it is written to and read back afterwards.
 // https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#environment-files
 type commandFile struct{ name, path string }
 
 // maxCommandFile bounds what is read of a command file, in bytes.
 const maxCommandFile = 4 << 20
 
-// open opens the file to read it and to append to it. The runner makes a regular
-// file. Anything else in its place leads elsewhere: a link into the workspace
-// would leave the PAT there, and opening a pipe would wait for a reader.
+// open opens the file for reading and appending. The runner creates a regular file.
+// Anything else was put there by another step: through a link into the workspace the
+// PAT would be left there, and opening a pipe would block.
 func (c commandFile) open() (*os.File, error) {
 	if c.path == "" {
 		return nil, hint.Add(fmt.Errorf("%s is not set", c.name), "the runner sets it for every step; hand it through to where azdo-pat runs")
@@ -36,7 +36,7 @@ func (c commandFile) open() (*os.File, error) {
 	return f, nil
 }
 
-// unopened says what to change where a command file cannot be opened.
+// unopened is the hint for a command file that cannot be opened.
 func unopened(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
@@ -97,8 +97,8 @@ func (c commandFile) content(f *os.File) ([]byte, error) {
 	return text, nil
 }
 
-// add appends names with their values in one write, and reads them back. What is
-// written by half, on a full disk, is taken back: half a line fails the step.
+// add appends names with their values in one write, and reads them back. A partial
+// write, as on a full disk, is undone: half a line would fail the step.
 func (c commandFile) add(fields ...field) error {
 	f, err := c.open()
 	if err != nil {
@@ -122,10 +122,10 @@ func (c commandFile) add(fields ...field) error {
 	return c.readBack(f, fields)
 }
 
-// holds reports whether the file is there and has that value.
+// holds reports whether the file exists and has that value.
 func (c commandFile) holds(v field) bool {
 	if _, err := os.Lstat(c.path); err != nil {
-		return false // or openRegular would make it
+		return false // openRegular would create it
 	}
 	f, err := c.openRegular()
 	if err != nil {
@@ -140,7 +140,7 @@ func (c commandFile) holds(v field) bool {
 	return pairs[firstSpelling(pairs, v.name)] == v.value
 }
 
-// addText appends text that is not made of names and values.
+// addText appends free text, such as the summary.
 func (c commandFile) addText(text string) error {
 	f, err := c.open()
 	if err != nil {
@@ -176,7 +176,7 @@ func (c commandFile) readBack(written *os.File, fields []field) error {
 	}
 	is, err := f.Stat()
 	if err != nil || !os.SameFile(was, is) {
-		return lost(errors.New("another file has taken its place"))
+		return lost(errors.New("it was replaced by another file"))
 	}
 	text, err := c.content(f)
 	if err != nil {

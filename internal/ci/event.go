@@ -14,8 +14,8 @@ const maxEvent = 25 << 20
 // Event is the event that started the workflow.
 type Event struct {
 	Name string
-	// Fork tells that it is of a pull request from a fork, or follows one. Where
-	// the payload cannot be read or does not say, as for comments, it is false.
+	// Fork: the event is of a pull request from a fork, or of a workflow run that one
+	// started. False if the payload cannot be read or does not tell, as for comments.
 	Fork bool
 	// Dependabot tells that Dependabot caused it.
 	Dependabot bool
@@ -41,12 +41,12 @@ func (g *GitHub) Event() Event {
 	var payload struct {
 		PullRequest *struct {
 			Head struct {
-				// Nil where the fork is gone.
+				// Nil if the fork was deleted.
 				Repository *repository `json:"repo"`
 			} `json:"head"`
 		} `json:"pull_request"`
 		WorkflowRun *struct {
-			Head *repository `json:"head_repository"` // nil, too
+			Head *repository `json:"head_repository"` // nil if the fork was deleted
 		} `json:"workflow_run"`
 		Repository repository `json:"repository"`
 	}

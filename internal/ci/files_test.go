@@ -374,7 +374,7 @@ func TestReadBack(t *testing.T) {
 	t.Parallel()
 	for why, change := range map[string]func(path string) error{
 		"": func(string) error { return nil },
-		"what was written to F is not there: another file has taken its place": func(path string) error {
+		"what was written to F is not there: it was replaced by another file": func(path string) error {
 			return errors.Join(os.Rename(path, path+".old"), os.WriteFile(path, []byte("a=1\n"), 0o644))
 		},
 		"what was written to F is not there: the runner would read another value of a": func(path string) error {

@@ -26,7 +26,7 @@ type GitHub struct {
 	action *githubactions.Action
 	log    *Log
 	masked map[string]bool
-	stream io.Writer // where the log and the masks are to go
+	stream io.Writer // the intended stream of the log and the masks
 	// masks go to a stream that the runner reads: written to a file, they would only
 	// store the credentials there. Nil: the runner reads neither stream.
 	masks   *githubactions.Action
@@ -48,7 +48,7 @@ func NewGitHub(o Options) *GitHub {
 	redirected := g.fileBehind(w) != ""
 	switch {
 	case redirected:
-		w = other // nothing is minted then, and the reason should be seen
+		w = other // Prepare will fail, and its error must be visible
 	case isNullDevice(w):
 		w = o.Stderr
 	}
@@ -59,9 +59,10 @@ func NewGitHub(o Options) *GitHub {
 	g.action = githubactions.New(githubactions.WithWriter(w), githubactions.WithGetenv(g.get))
 	switch {
 	case inFile, redirected && o.JSON:
-		// No stream is left that the runner reads: the caller reads standard output.
+		// The runner reads neither stream: the caller reads standard output.
 	case isRegularFile(w) && !o.JSON && !isRegularFile(o.Stderr) && !isNullDevice(o.Stderr):
-		// The runner reads both streams, and a mask in a file only shows the credential.
+		// The runner reads standard error too; a mask in a file would only expose the
+		// credential.
 		g.masks = githubactions.New(githubactions.WithWriter(o.Stderr), githubactions.WithGetenv(g.get))
 	default:
 		g.masks = g.action
@@ -101,8 +102,8 @@ func (g *GitHub) Status() Status {
 // LookupEnv implements [Platform].
 func (g *GitHub) LookupEnv(name string) (string, bool) { return g.env(name) }
 
-// requestToken is the job's credential for assertions. No other job, matrix leg or
-// attempt has the same.
+// requestToken is the credential with which the job requests assertions. It is unique
+// to the job, matrix leg and attempt.
 func (g *GitHub) requestToken() secret.Value {
 	return secret.New(g.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
 }
@@ -131,9 +132,8 @@ func (g *GitHub) Provider() assertion.Provider {
 	}
 }
 
-// Credentials implements [Platform]. ACTIONS_RUNTIME_TOKEN is the job's token for
-// GitHub's own services, which every action gets; its value is the same as that of
-// the request token.
+// Credentials implements [Platform]. ACTIONS_RUNTIME_TOKEN, which every action gets for
+// GitHub's own services, has the same value as the request token.
 func (g *GitHub) Credentials() []secret.Value {
 	return []secret.Value{g.requestToken(), secret.New(g.get("ACTIONS_RUNTIME_TOKEN"))}
 }
@@ -190,9 +190,9 @@ func (g *GitHub) Prepare(displayname.Origin) error {
 	return nil
 }
 
-// distinct makes sure that outputs and state have files of their own: in the file
-// of another command they would be something else, a summary that everybody sees
-// or the environment of all later steps, and the log among them would break them.
+// distinct makes sure that GITHUB_OUTPUT and GITHUB_STATE are files of their own and
+// that the log goes to neither. Otherwise the PAT could end up in the public summary or
+// in the environment of all later steps, and log lines would corrupt the file.
 func (g *GitHub) distinct() error {
 	var seen []os.FileInfo
 	var names []string
@@ -248,8 +248,8 @@ func (g *GitHub) file(name string) commandFile { return commandFile{name, g.get(
 // ErrMultiline is the error for an output with a line break.
 var ErrMultiline = errors.New("a value with a line break cannot be handed over")
 
-// ErrInvalidText refuses a value that the CI system would read as another one:
-// both runner and agent replace bytes that are not UTF-8.
+// ErrInvalidText is the error for a value that the CI system would change: runner and
+// agent replace bytes that are not UTF-8.
 var ErrInvalidText = errors.New("a value that is not valid UTF-8 cannot be handed over")
 
 func oneLine(value string) error {
@@ -266,12 +266,12 @@ func oneLine(value string) error {
 // shows it to the post step as STATE_lease.
 const recordKey = "lease"
 
-// maxState is how long a state may be, in bytes: the post step gets it in a variable,
-// of which Linux takes 128 KiB, and does not start with a longer one.
+// maxState limits a state, in bytes. The post step gets it in an environment variable,
+// which Linux limits to 128 KiB; with a longer one the step does not start.
 const maxState = 120 << 10
 
-// Record implements [Platform]. The runner reads the file when the step ends and
-// removes it before the next one: a record in a new file would not be read.
+// Record implements [Platform]. The runner reads the file when the step ends and then
+// removes it, so a record that this process writes later would be lost.
 func (g *GitHub) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err
@@ -290,17 +290,19 @@ func (g *GitHub) Record(line string) error {
 	return nil
 }
 
-// Recorded implements [Platform]: it is what the main step recorded, in its post step.
+// Recorded implements [Platform]. In the post step it returns what the main step
+// recorded.
 func (g *GitHub) Recorded(displayname.Origin) (string, bool) { return g.env("STATE_" + recordKey) }
 
-// Close implements [Platform]: only the post step ends a lease, when the main step
-// has ended.
+// Close implements [Platform]. It is not needed: the post step starts only after the
+// main step has ended.
 func (g *GitHub) Close(displayname.Origin, string) (string, bool) { return "", false }
 
 // Closed implements [Platform].
 func (g *GitHub) Closed(string) {}
 
-// SucceedWithIssues implements [Platform]: the annotation of a warning is all there is.
+// SucceedWithIssues implements [Platform]. GitHub has no such result; the warning's
+// annotation must do.
 func (g *GitHub) SucceedWithIssues() {}
 
 // HandOver implements [Platform].
@@ -330,8 +332,8 @@ func (g *GitHub) Summary(markdown string) error {
 
 // Origin implements [Platform]. The key is derived from the job's own request
 // token, which no other job, matrix leg or attempt has, and from the step.
-// Steps inside one composite action have the name of the step that uses it, so
-// the label tells them apart.
+// All steps inside a composite action have the name of the step that uses the action,
+// so the label tells them apart.
 func (g *GitHub) Origin(label string) displayname.Origin {
 	source := strings.Join(strings.Fields(fmt.Sprintf("%s run %s.%s %s %s",
 		g.get("GITHUB_REPOSITORY"), g.get("GITHUB_RUN_ID"), g.get("GITHUB_RUN_ATTEMPT"), g.get("GITHUB_JOB"), label)), " ")

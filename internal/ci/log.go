@@ -13,8 +13,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Log is the program's log. Every text loses the credentials that the log knows, and
-// cannot become a logging command.
+// Log is the program's log. It redacts the credentials that it knows, and makes sure
+// that no text is read as a logging command.
 type Log struct {
 	mu       sync.Mutex
 	redactor redact.Redactor
@@ -22,7 +22,7 @@ type Log struct {
 	debug    bool
 }
 
-// writer writes lines as one platform needs them. Their text is clean.
+// writer writes lines in a platform's format. Their text is already redacted.
 type writer interface {
 	line(text string)
 	debug(text string)
@@ -77,14 +77,14 @@ func (l *Log) annotate(level level, title, text string) {
 	l.do(func() { l.write.annotate(level, sanitize.Line(l.clean(title), 100), l.clean(text)) })
 }
 
-// An annotation holds 4,096 of .NET's characters, in both CI systems.
+// Both CI systems limit an annotation to 4,096 UTF-16 code units.
 const (
 	maxAnnotation = 4000
 	cutNote       = "… (cut: the lines of the log before this one have all of it)"
 )
 
-// annotation is what an annotation can hold of a text. If that is not all, all of
-// it is written to the log first.
+// annotation shortens a text to what an annotation can hold. If it must, it writes the
+// whole text to the log first.
 func annotation(text string, line func(string)) string {
 	units := 0
 	for i, r := range text {
@@ -105,23 +105,23 @@ func (l *Log) Group(title string) (end func()) {
 	return sync.OnceFunc(func() { l.do(l.write.endGroup) })
 }
 
-// do runs f alone. It ignores errors: a log that cannot be written is no reason to
-// stop, and outputs and records are not written through it.
+// do runs f while it holds the lock. It ignores errors: a log that cannot be written is
+// no reason to stop. Outputs and records are not written here.
 func (l *Log) do(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = recoverPanic(f)
 }
 
-// hide makes a credential known.
+// hide adds a credential to redact.
 func (l *Log) hide(v secret.Value) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.redactor.Add(v)
 }
 
-// Hide makes a credential known that only this process has, so that the CI system need
-// not mask it.
+// Hide adds a credential to redact that only this process has, so the CI system need not
+// mask it.
 func (l *Log) Hide(v secret.Value) error {
 	if err := unmaskable(v); err != nil {
 		return err
@@ -155,7 +155,7 @@ func recoverPanic(f func()) (err error) {
 	return nil
 }
 
-// plain writes lines as on a terminal, every one with the program's name.
+// plain writes lines for a terminal, each with the program's name.
 type plain struct{ w io.Writer }
 
 func (p plain) line(text string)   { fmt.Fprintf(p.w, "azdo-pat: %s\n", text) }

@@ -11,8 +11,7 @@ import (
 
 // Platform is the CI system that the program runs in, or a plain terminal. Callers
 // ask it what it can do, never which one it is: a new CI system is one type and
-// one line in [Detect]. What a platform does not have, it answers with the zero
-// value.
+// one line in [Detect]. A platform without some feature returns the zero value for it.
 type Platform interface {
 	// Info describes the platform.
 	Info() Info
@@ -20,22 +19,22 @@ type Platform interface {
 	Status() Status
 	// LookupEnv reads a variable of the job, as [os.LookupEnv] does.
 	LookupEnv(name string) (string, bool)
-	// Provider is where the job asks for an assertion.
+	// Provider issues the job's assertions.
 	Provider() assertion.Provider
 	// Credentials are the platform's own, which the job must not log.
 	Credentials() []secret.Value
-	// Origin says where a PAT that is minted now comes from.
+	// Origin describes this job and step, for the PAT's display name.
 	Origin(label string) displayname.Origin
 	// Log is the job's log.
 	Log() *Log
 
-	// Mask keeps a credential out of the CI system's log and out of ours. The
-	// zero secret is ignored. Where it fails, the credential must not be used.
+	// Mask keeps a credential out of the CI system's log and out of azdo-pat's. The
+	// zero secret is ignored. If it fails, the credential must not be used.
 	Mask(secret.Value) error
 	// Prepare reports whether [Platform.Record] and [Platform.HandOver] will work
 	// for a lease, before there is anything to hand over.
 	Prepare(displayname.Origin) error
-	// Record keeps a line for the process that revokes the PAT; the last one counts.
+	// Record stores a line for the process that revokes the PAT, in place of the last one.
 	Record(line string) error
 	// HandOver passes the PAT to the later steps of the job, or to the caller.
 	HandOver(Result) error
@@ -44,13 +43,13 @@ type Platform interface {
 
 	// Recorded returns what an earlier step recorded about a lease.
 	Recorded(displayname.Origin) (line string, ok bool)
-	// Close makes sure that no process acquires a lease any more, by writing the
-	// line closed where none is recorded. It returns the record. Known is false if
-	// records cannot be read. Other steps can write there too, so the record may
-	// be forged.
+	// Close makes sure that no process starts this lease any more: if there is no
+	// record, it writes the line closed. It returns the record; known is false if
+	// records cannot be read. Other steps can write there too, so the record may be
+	// forged.
 	Close(o displayname.Origin, closed string) (recorded string, known bool)
-	// Closed notes that nothing is left of the lease that [Platform.Close] closed.
-	// If that fails, the next revoke looks for the PAT itself.
+	// Closed records that no PAT of the lease that [Platform.Close] closed is left. If
+	// that fails, the next revoke searches for the PAT again.
 	Closed(line string)
 	// SucceedWithIssues marks a step that does not fail as one with issues.
 	SucceedWithIssues()
@@ -81,7 +80,7 @@ const (
 type Status struct {
 	Seen  string // what started the job
 	Ready string // what mint can use here, if Err is nil
-	Err   error  // what mint would miss here
+	Err   error  // why mint would fail here
 }
 
 // Options of the platforms.
@@ -95,8 +94,8 @@ type Options struct {
 	JSON bool
 	// Host is the name of this machine.
 	Host string
-	// Previous is the platform that the new one replaces in this process, or nil.
-	// What it recorded stays known.
+	// Previous is the platform that the new one replaces in this process, or nil. The
+	// new one continues its record.
 	Previous Platform
 }
 

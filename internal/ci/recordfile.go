@@ -12,11 +12,11 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// recordFile keeps the record of a lease, a line without a secret, where another step
-// of the same job finds it. The process that creates the file holds the lease until
-// another one writes to the file. So a mint that outlives its step learns that the
-// lease was ended before it sends its request. (An agent that cancels a step stops the
-// shell, not the programs that the shell started.)
+// recordFile stores the record of a lease, one line without a secret, for a later step
+// of the same job. It is also a lock: the process that creates the file owns the lease
+// until another one writes to the file. So a mint that outlives its step notices that
+// revoke has closed the lease, before it sends a create request. (When the agent cancels
+// a step, it stops the shell but not the programs that the shell started.)
 type recordFile struct {
 	path string // empty: there is none
 	last string // what this process wrote last
@@ -55,8 +55,8 @@ func (r *recordFile) write(line string) error {
 	return r.replace(line)
 }
 
-// create makes the file. A process that is killed here leaves one that cannot be
-// read.
+// create creates the file. If the process is killed meanwhile, the file holds an
+// unreadable record.
 func (r *recordFile) create(line string) error {
 	f, err := os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
@@ -73,7 +73,7 @@ func (r *recordFile) create(line string) error {
 	return r.written(line)
 }
 
-// written makes sure that the line is found where it was written.
+// written reads the line back.
 func (r *recordFile) written(line string) error {
 	switch r.read() {
 	case line:
@@ -85,7 +85,7 @@ func (r *recordFile) written(line string) error {
 	return errEnded
 }
 
-// replace leaves the old line or the new one, whenever the process is killed.
+// replace replaces the line atomically: a killed process leaves the old one or the new.
 func (r *recordFile) replace(line string) error {
 	if r.path == "" {
 		return nil
@@ -102,7 +102,7 @@ func (r *recordFile) replace(line string) error {
 }
 
 // close creates the file unless it exists, and returns its record, which is empty if
-// it cannot be read. Known is false where there is no folder for it.
+// it cannot be read. known is false if the file cannot be created.
 func (r *recordFile) close(line string) (recorded string, known bool) {
 	if r.path == "" {
 		return "", false
@@ -118,7 +118,7 @@ func (r *recordFile) close(line string) (recorded string, known bool) {
 
 // read returns the line in the file, or nothing.
 func (r *recordFile) read() string {
-	// Another step can have put a pipe there, which would be waited for.
+	// Another step may have planted a named pipe, and opening it would block.
 	if info, err := os.Lstat(r.path); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}

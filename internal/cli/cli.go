@@ -54,13 +54,13 @@ type System struct {
 	// Bound exits the process after the given time unless stop is called first: a
 	// write to a standard output that is not read would block forever.
 	Bound func(time.Duration) (stop func())
-	// Catch takes over the signals that would end the run, and [process.Forwarded] with
-	// them, until they are given back.
+	// Catch delivers the signals that would stop the run, and [process.Forwarded], to
+	// the returned channel until giveBack is called.
 	Catch func() (signals <-chan os.Signal, giveBack func())
 }
 
-// Run runs the command that the arguments name and returns the exit status. It
-// ends early when ctx does, with what [context.Cause] says.
+// Run runs the command that the arguments name and returns the exit status. It stops
+// early when ctx ends, and logs its [context.Cause].
 func Run(ctx context.Context, w System) int {
 	c := &app{System: w, told: ctx.Done(), out: printer{Writer: w.Stdout}}
 	c.platform = ci.Detect(c.options(false))
@@ -72,8 +72,8 @@ func Run(ctx context.Context, w System) int {
 	}
 	if c.platform.Info().ActionInputs {
 		if input, _ := c.LookupEnv("INPUT_COMMAND"); input != "" && input != string(settings.Mint) {
-			// As in mint, so that no other step can plant a record for the post step.
-			// A record that cannot be written is no error: nothing is minted.
+			// As in mint, so that no other step can plant a record for the post step. This
+			// command mints nothing, so failing to write the record is not an error.
 			_ = c.platform.Record(lease.Record{Stage: lease.Started}.String())
 		}
 		var err error
@@ -126,14 +126,14 @@ type app struct {
 	platform ci.Platform
 	http     *http.Client   // once the settings are read
 	signin   *signin.Client // once the settings are read
-	unbound  func()         // stops what System.Bound has begun; nil: nothing
+	unbound  func()         // cancels the limit that System.Bound set; nil: there is none
 	// keptRoots are the roots of trust that the post step will need. Nil: there is
 	// no post step.
 	keptRoots *string
-	// started tells that a command of the caller's runs, ran that it has been
-	// started, and ending that the only thing left to do is to revoke.
+	// started: the command of exec is running. ran: it was started, and may have ended.
+	// ending: only revoking is left to do.
 	started, ran, ending atomic.Bool
-	log                  *stream // to which the platform's log goes in a CI system
+	log                  *stream // where the platform's log goes in a CI system
 	out                  printer
 	status               int
 }
@@ -158,8 +158,8 @@ func (c *app) options(json bool) ci.Options {
 	return ci.Options{LookupEnv: c.LookupEnv, Stdout: stdout, Stderr: stderr, Random: c.Random, JSON: json, Host: c.Host, Previous: c.platform}
 }
 
-// mask keeps a credential out of the log. Where only revoking is left to do, a mask
-// that cannot be written is no error: nothing else can be written to the log either.
+// mask keeps a credential out of the log. While revoking, a mask that cannot be
+// written is not an error: nothing else can be written to the log either.
 func (c *app) mask(v secret.Value) error {
 	if err := c.platform.Mask(v); err != nil && (!c.ending.Load() || errors.Is(err, ci.ErrTooShort)) {
 		return err
@@ -167,7 +167,7 @@ func (c *app) mask(v secret.Value) error {
 	return nil
 }
 
-// fallbackToStderr writes to standard error what could not be written to the log.
+// fallbackToStderr writes text to standard error if the log could not be written.
 func (c *app) fallbackToStderr(text string) {
 	if c.platform.Info().CI && c.log.failed.Load() {
 		fmt.Fprintf(c.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(c.platform.Log().Redact(text)), "\n", "\n  "))
@@ -184,21 +184,21 @@ func (c *app) actionArgs(args []string) ([]string, error) {
 	if input != "" && len(args) == 1 && args[0] == input && !slices.Contains(actionCommands, settings.Command(input)) {
 		found := fmt.Sprintf("%q", input)
 		if !repeatable(input) {
-			found = "what is not shown, since it may be a credential"
+			found = "a value that is not shown, since it may be a credential"
 		}
 		return nil, fmt.Errorf("command: found %s; allowed: mint, sweep or check", found)
 	}
 	return args, nil
 }
 
-// actionCommands are what the action can do.
+// actionCommands are the commands of the action.
 var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
 
-// Root is the command line with its help, for those who write it down.
+// Root is the command line with its help, from which the manual page is made.
 func Root() *cobra.Command { return (&app{}).root(func(string) bool { return true }) }
 
-// root has flags only for the commands that are named: a job waits while they are
-// made, and only one command runs.
+// root adds flags only to the commands that named accepts: building all of them would
+// delay each job, and only one command runs.
 func (c *app) root(named func(string) bool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "azdo-pat",
@@ -225,7 +225,7 @@ no flag, because other processes can read a command line.`,
 			addFlags(cmd, settings.Command(cmd.Name()))
 		}
 	}
-	root.SetOut(&c.out) // before completion takes it
+	root.SetOut(&c.out) // before InitDefaultCompletionCmd, which captures the writer
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for path, example := range examples {
@@ -236,7 +236,7 @@ no flag, because other processes can read a command line.`,
 	return root
 }
 
-// examples are those of the commands that cobra makes.
+// examples are for the commands that cobra generates.
 var examples = map[string]string{
 	"help":                  "  azdo-pat help mint",
 	"completion":            "  azdo-pat completion bash >/etc/bash_completion.d/azdo-pat",
@@ -255,7 +255,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// failed says what failed and returns the exit status for it.
+// failed logs the error of a command and returns its exit status.
 func (c *app) failed(command string, err error) int {
 	var wrong *settings.Problems
 	if errors.As(err, &wrong) {
@@ -268,8 +268,8 @@ func (c *app) failed(command string, err error) int {
 	return exitFailure
 }
 
-// printer is standard output for a command that only prints. That its reader has
-// enough, as in "| head -1", is no error.
+// printer is standard output for a command that only prints. A reader that closes the
+// pipe early, such as "| head -1", is not an error.
 type printer struct {
 	io.Writer
 	failed error // the first error

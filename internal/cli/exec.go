@@ -144,8 +144,8 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 }
 
 // supervise waits until the command has ended, its output is written and the PAT is
-// released, and returns the exit status. A signal to stop has the PAT released while
-// the command may still run.
+// released, and returns the exit status. On a signal to stop, it releases the PAT even
+// if the command still runs.
 func (x *execution) supervise(ctx context.Context, command *process.Process, output *process.Output, signals <-chan os.Signal) (status int) {
 	// Once this is cancelled, the release has its grace period, as in the post step.
 	releaseCtx, hurry := context.WithCancelCause(ctx)
@@ -156,7 +156,7 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 		go func() { released <- sync.OnceValue(x.release(releaseCtx)) }()
 	})
 	var stopped error            // the signal to stop
-	var reportRelease func() int // logs how the release ended, the first time
+	var reportRelease func() int // logs how the release ended, once; nil until it has
 	for hasEnded := false; !hasEnded || reportRelease == nil || drained != nil; {
 		select {
 		case signal := <-signals:
@@ -168,7 +168,7 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 			release()
 			if stopped == nil {
 				stopped = fmt.Errorf("stopped by a signal (%s)", signal)
-				x.platform.Log().Infof("%v, which %s gets too; the PAT is no longer renewed", stopped, x.shown())
+				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is no longer renewed", stopped, x.shown())
 			}
 			if hasEnded {
 				x.bound(ShutdownTimeout)
@@ -219,8 +219,8 @@ func (x *execution) start() (*process.Process, *process.Output, error) {
 	return command, out, nil
 }
 
-// redactOutput gives the command pipes to write to, and redacts what it writes. At a
-// terminal it does nothing: the command has the terminal.
+// redactOutput connects the command's output to pipes and redacts it. At a terminal it
+// does nothing, since the command writes to the terminal directly.
 func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 	if x.shared == nil {
 		return nil
@@ -237,7 +237,7 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = stdout, stdout
-	if process.SameFile(x.stdout, x.stderr) { // two pipes would lose the order
+	if process.SameFile(x.stdout, x.stderr) { // with two pipes the order of lines is lost
 		return nil
 	}
 	cmd.Stderr, err = pipe(x.stderr)
@@ -247,13 +247,13 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 // drain waits for the rest of the command's output.
 func (x *execution) drain(out *process.Output) {
 	if more := out.Drain(); more {
-		x.platform.Log().Infof("%s has ended; a process that it started still runs with its output, and is not waited for", x.shown())
+		x.platform.Log().Infof("%s has ended; a process that it started still has its output open; azdo-pat does not wait for it", x.shown())
 	}
 }
 
-// environment is the caller's without azdo-pat's own credentials, and with the PAT.
-// The job's credentials stay where the caller stored them under another name: for
-// another program.
+// environment is the caller's, without azdo-pat's own credentials and with the PAT. A
+// copy of the job's token under another name stays: the caller made it for another
+// program.
 func (x *execution) environment() []string {
 	ours := append(settings.SecretVariables(), platformVariables...)
 	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {

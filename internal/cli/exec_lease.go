@@ -22,8 +22,8 @@ type execLease struct {
 func (x *execution) mint(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx, x.s.Timeout)
 	defer cancel()
-	// No later process looks for this PAT, and another exec of the same step must not
-	// take it for its own.
+	// A random name: no later process looks for this PAT, and another exec in the same
+	// step must not revoke it as its own.
 	name := displayname.Random(x.platform.Origin(x.s.Name).Source, x.Random)
 	_, minted, err := x.mintPAT(ctx, mintOptions{settings: x.s, origin: name, record: unrecorded, last: true})
 	if err != nil {
@@ -32,7 +32,7 @@ func (x *execution) mint(ctx context.Context) error {
 	x.lease = minted
 	end := "revoked when it ends"
 	if x.s.SkipRevoke {
-		end = "then left to expire (skip-revoke)"
+		end = "then valid until it expires (skip-revoke)"
 	}
 	t := minted.Token
 	x.platform.Log().Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
@@ -51,8 +51,8 @@ func (x *execution) leaseClient() *lease.Client {
 	return l
 }
 
-// log is where the lease's progress is logged: not on a terminal while the command
-// has it.
+// log is the log for the lease's progress. While the command has the terminal, progress
+// goes to the debug log.
 func (x *execution) log() lease.Log {
 	if x.started.Load() && x.shared == nil {
 		return signInLog{x.platform.Log(), x.started.Load}
@@ -60,8 +60,8 @@ func (x *execution) log() lease.Log {
 	return x.platform.Log()
 }
 
-// use calls f with a client that is signed in. It signs in again even if the last
-// session never worked: renewing is worth another try.
+// use calls f with a signed-in client. Unlike [signin.Client.Do], it signs in again
+// even if the last session never worked, since the PAT is in use.
 func (x *execution) use(ctx context.Context, f func(*lease.Client) error) error {
 	if !x.signin.Interrupted() {
 		if err := f(x.leaseClient()); !signin.Ended(err) {
@@ -91,8 +91,9 @@ func (x *execution) startRenewing(ctx context.Context) {
 	}()
 }
 
-// release ends the lease. The function that it returns logs the result and returns the
-// exit status for it.
+// release revokes the PAT, unless skip-revoke is set. The returned function logs the
+// result and returns the exit status; the caller delays it while the command has the
+// terminal.
 func (x *execution) release(ctx context.Context) (report func() int) {
 	x.stopRenewing()
 	<-x.renewed
@@ -106,8 +107,8 @@ func (x *execution) release(ctx context.Context) (report func() int) {
 	return x.revoke(ctx)
 }
 
-// leave leaves the PAT to expire. It revokes what an unanswered request to mint may
-// have made besides.
+// leave does not revoke the PAT. It revokes only others that an unanswered request to
+// mint may have created.
 func (x *execution) leave(ctx context.Context) (report func() int) {
 	record := x.lease.Record
 	var err error
@@ -156,8 +157,8 @@ func (x *execution) revoke(ctx context.Context) (report func() int) {
 	}
 }
 
-// useForRelease is use within the setting timeout, and a little longer after a signal
-// to stop.
+// useForRelease calls use with the setting timeout as its time limit, and with a grace
+// period after a signal to stop.
 func (x *execution) useForRelease(ctx context.Context, f func(context.Context, *lease.Client) error) error {
 	ctx, stopGrace := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
 	defer stopGrace()

@@ -46,7 +46,8 @@ func run() int {
 	})
 }
 
-// exitNow ends the program, whatever it is doing. Its message may not be read either.
+// exitNow exits even if the program is blocked. Writing the message may block too, so
+// it has a time limit.
 func exitNow(why string) {
 	written := make(chan struct{})
 	go func() {
@@ -60,8 +61,9 @@ func exitNow(why string) {
 	os.Exit(1)
 }
 
-// listen calls stop when the program is told to stop, and ends the program if it does
-// not end in time. While its result catch has the signals, they go there instead.
+// listen calls stop on a signal to stop, and exits if the program does not end in
+// time. After catch is called, signals go to its channel instead, until they are
+// given back.
 func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func())) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -96,7 +98,7 @@ func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func(
 	return func() (<-chan os.Signal, func()) {
 		to := make(chan os.Signal, 16)
 		redirect(to)
-		for _, s := range process.Forwarded { // Notify without signals would mean all
+		for _, s := range process.Forwarded { // one by one: Notify(to) with an empty list means all signals
 			signal.Notify(signals, s)
 		}
 		return to, func() {

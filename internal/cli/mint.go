@@ -51,7 +51,7 @@ const startTimeout = 10 * time.Second
 func (c *app) mint(ctx context.Context, given map[string]string) int {
 	// If the record's path is a named pipe, the write blocks forever.
 	c.bound(startTimeout)
-	// The first record is written at once: before, another step could plant one.
+	// Record before anything else: until then another step could plant a record.
 	recorded := c.platform.Record(lease.Record{Stage: lease.Started}.String())
 	s, err := c.load(settings.Mint, c.source(given, nil))
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 	if err != nil {
 		return nil, err
 	}
-	if last || s.SkipRevoke { // a post step that spares this PAT looks for no other
+	if last || s.SkipRevoke { // no later process will look for a second PAT
 		if err := client.Settle(ctx, minted); err != nil {
 			return nil, client.Undo(ctx, minted, err)
 		}
@@ -107,7 +107,7 @@ func (c *app) mintAndHandOver(ctx context.Context, s *settings.Settings) (*lease
 		// Without this the post step would revoke it as a PAT that was not handed over.
 		minted.Record.Stage = lease.HandedOver
 		if err := c.platform.Record(minted.Record.String()); err != nil {
-			log.Warning("skip-revoke", "this could not be recorded, so that the post step will revoke the PAT: "+err.Error())
+			log.Warning("skip-revoke", "that the PAT was handed over could not be recorded, so the post step will revoke it: "+err.Error())
 		}
 	}
 	if err := c.platform.Summary(c.mintSummary(s, minted)); err != nil {
@@ -128,7 +128,7 @@ type mintOptions struct {
 func (c *app) mintPAT(ctx context.Context, o mintOptions) (*lease.Client, *lease.Lease, error) {
 	log, s := c.platform.Log(), o.settings
 	for _, u := range pat.Unknown(s.Scopes) {
-		text := fmt.Sprintf("%s is no scope that azdo-pat knows; Azure DevOps decides", u.Name)
+		text := fmt.Sprintf("%s is not a scope that azdo-pat knows; Azure DevOps decides", u.Name)
 		if len(u.Nearest) > 0 {
 			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
 		}
@@ -142,7 +142,7 @@ func (c *app) mintPAT(ctx context.Context, o mintOptions) (*lease.Client, *lease
 	r := lease.Record{
 		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
 	}
-	if session.Tenant != "" { // the post step need not ask for it again
+	if session.Tenant != "" { // saves the post step a request
 		r.Settings.Values["tenant-id"] = session.Tenant
 	}
 	r.Settings.Asked = c.assertionHost(s)
@@ -177,7 +177,7 @@ func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l
 	}
 	if s.Identity == settings.AccessToken {
 		credential, ends, long = "the access token", session.TokenEnds, false
-		advice = "ask for a shorter lifetime, or bring a fresher access token along"
+		advice = "ask for a shorter lifetime, or use a newer access token"
 	}
 	var until string
 	switch {
@@ -189,7 +189,7 @@ func (c *app) credentialWarning(s *settings.Settings, session *signin.Session, l
 		return
 	}
 	c.platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
-		"%s %s, and the PAT at %s: after that it cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
+		"%s %s, and the PAT at %s: between these times the job cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -197,5 +197,5 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // anotherMayBeMade warns of a request to mint that may still take effect where no
 // later process looks for the PAT.
 func (c *app) anotherMayBeMade(name string) {
-	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be made, which lives until it expires unless it is revoked", name))
+	c.platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be created; it stays valid until it expires unless it is revoked", name))
 }

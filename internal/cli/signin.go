@@ -22,8 +22,8 @@ func (c *app) newSignIn(command settings.Command, s *settings.Settings) *signin.
 	})
 }
 
-// signInLog is the job's log. While a command of the caller's runs, what would
-// interrupt its output goes to the debug log.
+// signInLog is the job's log. While the command of exec runs, progress goes to the debug
+// log, so that it does not interrupt the command's output.
 type signInLog struct {
 	*ci.Log
 	quiet func() bool
@@ -38,10 +38,9 @@ func (l signInLog) Infof(format string, args ...any) {
 	l.Log.Infof(format, args...)
 }
 
-// maskFetched keeps a credential that was fetched on the way out of the log. From
-// the moment that a command of the caller's runs, no mask is written: the command
-// may have told the runner to ignore logging commands (stop-commands), and a mask
-// would then be text like any other.
+// maskFetched keeps a credential that was received while signing in out of the log. Once
+// the command of exec has been started, no mask is written: the command may have turned
+// off logging commands (stop-commands), and the mask would show the credential.
 func (c *app) maskFetched(v secret.Value) error {
 	if c.started.Load() || c.ran.Load() {
 		return c.platform.Log().Hide(v)
@@ -77,7 +76,7 @@ func (c *app) refreshTokenNotice(session *signin.Session) {
 		session.ServerTime().Add(refreshTokenLife).UTC().Format(time.DateOnly)))
 }
 
-// leaseClient mints and revokes in the name of the user who is signed in.
+// leaseClient mints and revokes as the signed-in user.
 func (c *app) leaseClient(session *signin.Session) *lease.Client {
 	return &lease.Client{
 		PATs:   session.PATs,

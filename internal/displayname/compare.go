@@ -2,7 +2,7 @@ package displayname
 
 import "strings"
 
-// Match tells how the display name in an answer relates to the one requested.
+// Match is the result of [Compare].
 type Match int
 
 const (
@@ -19,7 +19,7 @@ const (
 const minKeyDigits = 8
 
 // Compare compares the display name that a server shows with the one requested. A
-// server may shorten names; the key identifies the lease as far as it is there.
+// server may shorten names; what is left of the key then identifies the lease.
 func Compare(shown, requested string) Match {
 	if shown == requested {
 		return Same

@@ -1,7 +1,7 @@
 // Package displayname makes the display name of a PAT and reads it back.
 //
-// The name, "azdo-pat SOURCE KEY", is all that connects a PAT in the user's token
-// list with the job that minted it. SOURCE is for people. KEY is 16 hex digits
+// Only the name, "azdo-pat SOURCE KEY", connects a PAT in the user's token list with the
+// job that minted it. SOURCE is for people. KEY is 16 hex digits
 // that the post step can compute again without any saved state.
 package displayname
 
@@ -26,7 +26,7 @@ const (
 	keyLength = 16
 )
 
-// Origin says where a PAT comes from.
+// Origin describes the job and step that mint a PAT.
 type Origin struct {
 	// Source names repository, run and job, or the host.
 	Source string

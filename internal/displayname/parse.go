@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// Name is what a display name says about the origin of its PAT.
+// Name is a parsed display name.
 type Name struct {
 	Source, Key string
 	// Repository is the GitHub repository, OWNER/REPO, whose job minted the PAT.

@@ -11,8 +11,8 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// Acquire mints a PAT named r.Name. If it fails, no PAT is left, or the error and the
-// record say that there may be one.
+// Acquire mints a PAT named r.Name. If it fails, no PAT is left, or both the error and
+// the record tell that one may be.
 func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
 	r.Stage = Intended
 	a := &acquisition{Client: l, r: r, want: want, clock: l.Server}
@@ -57,24 +57,24 @@ type acquisition struct {
 	*Client
 	r     Record
 	want  Want
-	clock func() time.Time // from which the PAT's end is computed
+	clock func() time.Time // used to compute the PAT's end
 	asked pat.Create
-	// When the last request was sent and answered, by this machine's clock.
+	// sent and received are of the last create request, by this machine's clock.
 	sent, received time.Time
 
 	token         pat.Token
-	ended         []Revoked // what unsettled requests had made
+	ended         []Revoked // revoked PATs that unsettled requests had created
 	lastUnsettled time.Time // the intent of the last unsettled request; zero: unknown
 	mayCommit     bool      // an unsettled request may still take effect
 	answered      bool      // the answer to the last unsettled request is about a.token
-	lookFailed    bool      // the last look for what unsettled requests had made
-	// cleanup is the context for cleaning up. It goes on for a while after the
-	// process was told to stop.
+	lookFailed    bool      // the last search for PATs of unsettled requests failed
+	// cleanup is the context for cleaning up; it has a grace period after a signal to
+	// stop.
 	cleanup context.Context
 }
 
-// startGrace sets a.cleanup. It must be called before anything is sent, so that the
-// grace period starts when the process is told to stop.
+// startGrace sets a.cleanup. It must be called before the first request, so that the
+// grace period starts at the signal and not later.
 func (a *acquisition) startGrace(ctx context.Context) (stop func()) {
 	a.cleanup, stop = httpclient.WithGracePeriod(httpclient.Unpaced(ctx), StopCleanup)
 	return stop
@@ -98,11 +98,11 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	}
 	var refused *pat.Error
 	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
-	// After an unreadable answer the request will not take effect later: it did, or it
-	// did not.
+	// A request with an unreadable answer has been carried out or refused already; only
+	// one without an answer may still take effect.
 	unanswered := unsettled && (refused == nil || refused.Unanswered() || refused.Status >= 500)
 	if unsettled {
-		// It may have made a PAT, which need not be the one that the answer names.
+		// The request may have created a PAT, not necessarily the one in the answer.
 		a.r.Unsettled++
 		a.lastUnsettled = a.r.Intended
 		a.mayCommit = a.mayCommit || unanswered
@@ -110,7 +110,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if e := a.Mask(token.Secret); e != nil {
 		err = httpclient.Permanent(joinErrors(e, err))
 	}
-	// Only the id of a PAT with our name is used to revoke it.
+	// Never revoke by an id from the answer if the PAT's name is not ours.
 	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
 		a.answered = unsettled && (misnamed || !unanswered)
 		return httpclient.Permanent(joinErrors(a.recordToken(token), err))
@@ -132,8 +132,8 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	return err
 }
 
-// recordIntent waits until Azure DevOps takes a request, and records that one is about
-// to be sent.
+// recordIntent waits out any throttling, and records that a create request is about to
+// be sent.
 func (a *acquisition) recordIntent(ctx context.Context) error {
 	// Wait before the clock is read: the lifetime starts when the request is sent.
 	if err := a.ready(ctx); err != nil {
@@ -141,7 +141,7 @@ func (a *acquisition) recordIntent(ctx context.Context) error {
 	}
 	a.r.Intended = a.Now()
 	sent := a.r
-	sent.Unsettled++ // until it is answered
+	sent.Unsettled++ // until the answer is known
 	if err := a.Record(sent); err != nil {
 		return fmt.Errorf("record the intent to mint: %w; nothing was minted", err)
 	}
@@ -164,8 +164,8 @@ func (a *acquisition) recordToken(token pat.Token) error {
 	return nil
 }
 
-// revokeUnsettled revokes what unsettled requests have made, and counts those that
-// remain unsettled: none once they are too old to take effect.
+// revokeUnsettled revokes the PATs of unsettled requests and updates the number that
+// remains: zero after commitWindow, when none can take effect any more.
 func (a *acquisition) revokeUnsettled(ctx context.Context) error {
 	lost := a.lastUnsettled
 	if lost.IsZero() {
@@ -182,8 +182,8 @@ func (a *acquisition) revokeUnsettled(ctx context.Context) error {
 	return err
 }
 
-// waitForUnsettled waits until no unsettled request can take effect any more, as far
-// as there is time, and revokes what they make.
+// waitForUnsettled waits, within the time limit, until no unsettled request can take
+// effect any more, and revokes the PATs that they create.
 func (a *acquisition) waitForUnsettled(ctx context.Context) error {
 	ended, open, err := a.revokeUntilSettled(ctx, a.r, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled, true)
 	a.ended = append(a.ended, ended...)
@@ -191,9 +191,8 @@ func (a *acquisition) waitForUnsettled(ctx context.Context) error {
 	return err
 }
 
-// Settle waits until no earlier request to mint can take effect any more, as far as
-// there is time. It is for leases without a later process that would revoke what such
-// a request makes.
+// Settle waits, within the time limit, until no unsettled request to mint can take
+// effect any more. Call it if no later process would revoke a late PAT.
 func (l *Client) Settle(ctx context.Context, lease *Lease) error {
 	if lease.Record.Unsettled == 0 {
 		return nil
@@ -204,10 +203,10 @@ func (l *Client) Settle(ctx context.Context, lease *Lease) error {
 	return err
 }
 
-// create sends the request. If the process is told to stop meanwhile, it waits a
-// little longer for the answer.
+// create sends the request. After a signal to stop it waits createGrace for the
+// answer.
 func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
-	ctx, cancel := httpclient.WithGracePeriod(httpclient.Unpaced(ctx), createGrace) // attempt has paced it
+	ctx, cancel := httpclient.WithGracePeriod(httpclient.Unpaced(ctx), createGrace) // recordIntent has waited already
 	defer cancel()
 	return a.PATs.Create(ctx, a.asked)
 }
@@ -216,8 +215,8 @@ func (a *acquisition) create(ctx context.Context) (pat.Token, error) {
 // a wrong clock.
 const maxCorrections = 2
 
-// betterClock returns the clock to mint the PAT again with, if the one that its end
-// was computed from has turned out to be wrong; otherwise nil.
+// betterClock returns a better clock if the PAT's end was computed from a wrong one and
+// the PAT must be minted again; otherwise nil.
 //
 // Azure DevOps' clock is known for certain only after an answer. The answer shows it
 // twice: in the PAT's validFrom, which decides how long it lives, and in the Date
@@ -259,8 +258,8 @@ func endRefused(err error) bool {
 	return errors.As(err, &refused) && refused.Code == "invalidValidTo"
 }
 
-// mintAgain revokes the PAT, if there is one, and mints another one whose end is
-// computed from that clock.
+// mintAgain revokes the PAT, if there is one, and mints another whose end is computed
+// from clock.
 func (a *acquisition) mintAgain(ctx context.Context, clock func() time.Time) error {
 	a.Log.Infof("the PAT was to end at %s, which by the server's clock is %s from now instead of %s; minting it again",
 		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(clock()).Round(time.Second), a.want.Lifetime)

@@ -1,11 +1,10 @@
-// Package lease acquires, renews and releases PATs, so that none outlives its use
-// unseen.
+// Package lease acquires, renews and releases PATs, so that none is left behind
+// unnoticed.
 //
 // A lease is a PAT together with what is needed to revoke it. Before the request to
 // mint is sent, the intent is recorded: the display name that the PAT will have,
-// which is enough to find it again. So whatever happens between that request and its
-// answer, the PAT can be revoked: by this process, by the post step, or by anyone
-// who looks for the name.
+// which is enough to find it again. If the process or the answer is lost, the PAT can
+// still be revoked by that name: by this process, by the post step, or by a person.
 package lease
 
 import (
@@ -37,10 +36,10 @@ type Log interface {
 }
 
 const (
-	// Cleanup is how long cleaning up after a failure may take.
+	// Cleanup is the time limit for cleaning up after a failure.
 	Cleanup = 5 * time.Second
-	// StopCleanup is how long it may take after the process was told to stop. The
-	// rest of Cleanup is for ending the process.
+	// StopCleanup is the time limit for cleaning up after a signal to stop. The rest of
+	// Cleanup is for exiting.
 	StopCleanup = 4500 * time.Millisecond
 	// createGrace is how long to wait for the answer to a create request after the
 	// process was told to stop: it has the id of the PAT to revoke.
@@ -49,9 +48,9 @@ const (
 	// Azure DevOps delays a throttled request for up to 30 seconds and then carries
 	// it out even if the client has given up.
 	commitWindow = httpclient.RequestTimeout + 5*time.Second
-	// pollInterval is how often the list is read in that time.
+	// pollInterval is how often the list is read during commitWindow.
 	pollInterval = 2 * time.Second
-	// finalLookTime is kept in reserve for reading the list a last time.
+	// finalLookTime is reserved for reading the list a last time.
 	finalLookTime = 500 * time.Millisecond
 )
 
@@ -71,11 +70,10 @@ type Client struct {
 	Now, Server func() time.Time
 	// Sleep waits, or returns early when ctx ends.
 	Sleep func(context.Context, time.Duration)
-	// Ready waits for as long as Azure DevOps has asked for before the next
-	// request; nil: no wait.
+	// Ready waits while Azure DevOps throttles this user (Retry-After); nil: no wait.
 	Ready func(context.Context) error
-	// NoLaterProcess reports that no post step revokes what is left, so that this
-	// process waits for a request to mint that may still take effect.
+	// NoLaterProcess: no post step will revoke a PAT that is left, so this process waits
+	// for each request to mint that may still take effect.
 	NoLaterProcess bool
 }
 
@@ -99,7 +97,8 @@ type Lease struct {
 	// possibleEnd is the end requested by a renewal without a conclusive answer;
 	// zero: none.
 	possibleEnd time.Time
-	// The PAT was made between sent and received, by this machine's clock.
+	// sent and received bound the time at which the PAT was created, by this machine's
+	// clock.
 	sent, received time.Time
 }
 

@@ -11,7 +11,7 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// Stage is how far a lease has come.
+// Stage is a lease's progress.
 type Stage string
 
 // The stages of a lease, in order.
@@ -20,10 +20,10 @@ const (
 	Started Stage = "started"
 	// Intended: the request to mint may have been sent and may still take effect.
 	Intended Stage = "intended"
-	// Minted: there is a PAT, and its id is known. PATs of unsettled requests were
-	// looked for.
+	// Minted: the PAT exists and its id is known. PATs of unsettled requests were
+	// searched for.
 	Minted Stage = "minted"
-	// HandedOver: the job has the PAT, and with skip-revoke it is not revoked.
+	// HandedOver: the job has the PAT and skip-revoke is set, so it is not revoked.
 	HandedOver Stage = "handedOver"
 	// Closed: it is certain that no PAT is left.
 	Closed Stage = "closed"
@@ -50,13 +50,13 @@ type Record struct {
 	// User is the object id of the user whose PAT it is; empty: unknown.
 	User string `json:"user,omitempty"`
 	// Skew is how far this machine's clock is ahead of Azure DevOps', measured by the
-	// PAT's validFrom, or before that as far as it is known.
+	// PAT's validFrom; before the PAT exists, the best estimate.
 	Skew     httpclient.Skew `json:"skew,omitzero"`
 	Settings settings.Saved  `json:"settings"`
 }
 
-// Unrecorded is the record to go by where none was found and only the name is known: a
-// request to mint may still be in flight.
+// Unrecorded is used if no record was found and only the name is known: a request to
+// mint may still be in flight.
 func Unrecorded(name string, now time.Time) Record {
 	return Record{Stage: Intended, Name: name, Intended: now}
 }

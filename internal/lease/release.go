@@ -19,7 +19,7 @@ import (
 type Revoked struct {
 	ID        string
 	ValidFrom time.Time // zero: unknown
-	Gone      bool      // it had been revoked or had expired before
+	Gone      bool      // it was already revoked or expired
 }
 
 // errNoName is the error of a record with neither id nor name.
@@ -27,10 +27,10 @@ var errNoName = errors.New("the record has neither the id nor the name of a PAT"
 
 // Release revokes the PATs of a record and returns them.
 //
-// A record with an id is about that PAT. Without an id, or with unsettled requests to
-// mint, it is about every PAT of its name; Release then waits for requests that may
-// still take effect. mayMint reports that there was not enough time for that. A PAT
-// that cannot be revoked does not keep the others from being revoked.
+// With an id in the record, Release revokes that PAT. Without an id, or with unsettled
+// requests to mint, it revokes every PAT of the recorded name and waits for requests
+// that may still take effect; mayMint reports that there was not enough time for that.
+// If one PAT cannot be revoked, the others still are.
 func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMint bool, err error) {
 	var failed error
 	if r.ID != "" {
@@ -56,17 +56,17 @@ func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMin
 	return append(ended, named...), open > 0, joinErrors(failed, err)
 }
 
-// revokeUntilSettled revokes the PATs of a record's name, except those with some ids.
-// As many requests to mint as are missing may have made one, or may still make one.
-// It reads the list until none is missing, none can come any more, or the time is
-// up; only once if wait is false. It returns what it has revoked, and the number of
-// requests that it could not wait for.
+// revokeUntilSettled revokes the PATs of a record's name, except those whose ids are in
+// except. missing is the number of requests to mint that may have created a PAT, or
+// may still do so. The list is read until that many PATs were found, until no more can
+// come, or until the time is up; only once if wait is false. open is the number of
+// requests that there was no time to wait for.
 func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []string, missing int, wait bool) (ended []Revoked, open int, err error) {
 	begin := l.Now()
 	left := commitWindow - l.sinceIntent(r)
 	maxWait := left
 	if deadline, ok := ctx.Deadline(); ok {
-		// A shorter wait is no error: usually no PAT comes.
+		// Stopping early is not an error: usually no PAT appears.
 		maxWait = min(left, time.Until(deadline)-finalLookTime)
 	}
 	for first := true; ; first = false {
@@ -75,7 +75,7 @@ func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []stri
 		ended = append(ended, named...)
 		missing = max(0, missing-countRevoked(named))
 		if unread := (*listError)(nil); !first && errors.As(err, &unread) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return ended, missing, nil // the list was read before, and there is no time for another attempt
+			return ended, missing, nil // an earlier read succeeded, and there is no time for another
 		}
 		switch {
 		case missing == 0, passed >= left:
@@ -125,10 +125,10 @@ func countRevoked(ended []Revoked) (n int) {
 // maxListReads is how often a list of several pages is read at most.
 const maxListReads = 6
 
-// revokeNamed revokes every active PAT of that name, see [displayname.Compare], except
-// those with some ids: the lease's own, and revoked ones that may be listed for a
-// while. Want is how many are expected. What was found is revoked even if the list
-// cannot be read to its end.
+// revokeNamed revokes every active PAT of that name (see [displayname.Compare]) whose id
+// is not in except: the lease's own PAT, and revoked ones that the list may still show.
+// want is how many are expected. Those found are revoked even if the list cannot be
+// read to its end.
 func (l *Client) revokeNamed(ctx context.Context, name string, except []string, want int) ([]Revoked, error) {
 	if name == "" {
 		return nil, errNoName

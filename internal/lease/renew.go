@@ -107,7 +107,7 @@ const (
 	// retryPause is how long to wait after a renewal that failed within its time
 	// limit.
 	retryPause = 30 * time.Second
-	// sleepCheck is how often a wait looks at the clock: timers stop while a machine
+	// sleepCheck is how often wait compares the clocks: timers stop while the machine
 	// sleeps.
 	sleepCheck = 30 * time.Second
 )
@@ -189,8 +189,8 @@ func (k *Renewer) remaining() time.Duration {
 	return k.Lease.Record.ValidTo.Sub(latest)
 }
 
-// wait waits, and reports false if ctx ends meanwhile. Time during which the machine
-// sleeps counts, and so does time that its clock does not show.
+// wait waits for d, and returns false if ctx ends first. It compares both the monotonic
+// and the wall clock, since one of them may stop or be set while the machine sleeps.
 func (k *Renewer) wait(ctx context.Context, d time.Duration) bool {
 	start := k.Now()
 	for {

@@ -9,7 +9,7 @@ import (
 	"azdo-pat/internal/httpclient"
 )
 
-// undo revokes what is left of a lease that failed with cause.
+// undo revokes every PAT of a lease that failed with cause.
 func (a *acquisition) undo(ctx context.Context, cause error) error {
 	look := a.r.Unsettled > 0 || a.lookFailed
 	if a.r.ID == "" && !look {
@@ -33,7 +33,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		}
 	}
 	if look {
-		// Even after an earlier look: the request may have taken effect since.
+		// Search again even after an earlier search: a request may have taken effect since.
 		if err := a.revokeUnsettled(cleanup); err != nil {
 			left, failed = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name)), joinErrors(failed, err)
 		}
@@ -48,7 +48,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 			joinLines(hint.Of(cause), "the post step tries again, or azdo-pat revoke in Azure Pipelines; without either, revoke it in the user's token list"))
 	}
 	if a.r.Unsettled > 0 {
-		// Do not call anything revoked while a request may still take effect.
+		// Do not report "revoked" while a request may still take effect.
 		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(commitWindow))),
 			joinLines(hint.Of(cause), "the post step waits for it, or azdo-pat revoke in Azure Pipelines; without either, look for it in the user's token list"))
 	}

@@ -38,8 +38,8 @@ func (a *acquisition) verify() error {
 // ErrWider is the error of a PAT that allows more than was requested.
 var ErrWider = errors.New("the PAT is wider than requested")
 
-// wider compares a PAT with the requested scopes and end. Longer is how much longer
-// than requested it lives, independent of any clock.
+// wider returns an error if a PAT allows more than the requested scopes and end. longer
+// is how much the PAT's lifetime exceeds the requested one, measured without any clock.
 func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) error {
 	var how []string
 	if len(t.Scopes) == 0 {

@@ -1,5 +1,5 @@
-// Package process starts a command with the terminal and the signals that this
-// process gets, and carries its output.
+// Package process starts a command, gives it the terminal, forwards signals to it and
+// copies its output.
 package process
 
 import (
@@ -15,7 +15,7 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// The exit statuses of a command that did not run, as shells have them.
+// The exit statuses of a command that did not run, as in shells.
 const (
 	StatusCannotStart = 126
 	StatusNotFound    = 127
@@ -23,7 +23,7 @@ const (
 
 // StartError is the error for a command that cannot be started.
 type StartError struct {
-	Status int // the exit status that a shell has for it
+	Status int // the exit status, as in shells
 	err    error
 }
 
@@ -68,8 +68,8 @@ func find(name string) (string, error) {
 	return "", cannotStart(name, err, StatusCannotStart)
 }
 
-// notExecutable is the first file of that name in PATH. It is not executable, or
-// it would have been found.
+// notExecutable returns the first file of that name in PATH. It is called after
+// LookPath found none, so the file is not executable.
 func notExecutable(name string) string {
 	if strings.ContainsAny(name, `/\`) {
 		return ""
@@ -95,8 +95,8 @@ func cannotStart(name string, err error, status int) error {
 	return &StartError{status, hint.Add(fmt.Errorf("%q cannot be started: %w", shown(name), cause), hint.Of(err))}
 }
 
-// shown is the name of a program for a message. NAME=VALUE is how a shell sets a
-// variable, and the value may be a credential.
+// shown is the name of a program for a message. In NAME=VALUE, with which a shell would
+// set a variable, the value may be a credential and is left out.
 func shown(name string) string {
 	if variable, _, assigns := strings.Cut(name, "="); assigns {
 		return sanitize.Line(variable, 100) + "=…"

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// LineInterleaver lets a command and the log share a stream. A logging command is one
-// only at the start of a line, so what the log writes must begin a line: it waits for
-// the command to end its own, and after lineTimeout a line feed ends it.
+// LineInterleaver lets a command and the log share a stream. The CI system recognizes a
+// logging command only at the start of a line. So the log waits until the command has
+// ended its line; after lineTimeout it ends the line itself.
 type LineInterleaver struct {
 	w       io.Writer
 	timeout time.Duration
@@ -26,7 +26,7 @@ type logEntry struct {
 	written chan error
 }
 
-// lineTimeout is short because a mask may have to go out before the program goes on.
+// lineTimeout is short because the program may be waiting for a mask to be written.
 const lineTimeout = 100 * time.Millisecond
 
 // NewLineInterleaver returns a LineInterleaver that writes to w.

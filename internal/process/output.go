@@ -11,7 +11,7 @@ import (
 // that it left running may keep the pipe open.
 const DrainTimeout = 2 * time.Second
 
-// Output carries what a command writes to pipes. The zero Output has none.
+// Output copies what a command writes to its pipes. The zero Output has no pipes.
 type Output struct{ pipes []*pipe }
 
 type pipe struct {
@@ -19,8 +19,8 @@ type pipe struct {
 	done chan error // gets nil, or why copying ended early
 }
 
-// Pipe returns a new pipe's end for the command. What it writes goes to w, which is
-// closed at the end.
+// Pipe creates a pipe and returns the command's end of it. The output is copied to w,
+// which is closed at the end.
 func (o *Output) Pipe(w io.WriteCloser) (*os.File, error) {
 	p := &pipe{done: make(chan error, 1)}
 	var err error
@@ -45,8 +45,8 @@ func (o *Output) CloseCommandEnds() {
 	}
 }
 
-// Drain waits until all output is written, for [DrainTimeout]. It reports whether
-// there may be more.
+// Drain waits until all output is copied, but no longer than [DrainTimeout]. It reports
+// whether there may be more.
 func (o *Output) Drain() (more bool) {
 	late := time.After(DrainTimeout + time.Second) // not every system's pipes have deadlines
 	for _, p := range o.pipes {

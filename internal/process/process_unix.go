@@ -39,7 +39,7 @@ type Process struct {
 	continued  chan struct{}  // receives when this process was continued
 
 	mu              sync.Mutex
-	wantsForeground bool // the command is in the foreground whenever this process could be
+	wantsForeground bool // put the command in the foreground whenever this process could be there
 	ended           bool
 }
 
@@ -76,8 +76,8 @@ func (p *Process) followJobControl() {
 	signal.Notify(p.jobControl, syscall.SIGCONT)
 	p.stopSignal = syscall.SIGTSTP
 	if !p.wantsForeground {
-		// The key stops this process alone, so it is forwarded. Once a SIGTSTP is
-		// caught it stops this process no more, and Go cannot undo that.
+		// Ctrl-Z stops only this process, so forward it. Once Go has caught SIGTSTP, the
+		// signal no longer stops this process, and that cannot be undone; SIGTTIN still does.
 		signal.Notify(p.jobControl, syscall.SIGTSTP)
 		p.stopSignal = syscall.SIGTTIN
 	}
@@ -172,12 +172,12 @@ func (p *Process) end(inForeground bool) {
 	_ = unix.Close(p.tty)
 }
 
-// resumeTimeout is how long this process waits to be stopped. Where no shell could
+// resumeTimeout is how long to wait until this process is stopped. If no shell could
 // continue it, the system does not stop it.
 const resumeTimeout = 100 * time.Millisecond
 
-// stopped is called when a signal has stopped the command. Unless it only wanted
-// the foreground, this process stops too, since a shell waits for its whole job.
+// stopped is called when a signal has stopped the command. Unless the command only
+// wanted the foreground, this process stops too: the shell waits for the whole job.
 func (p *Process) stopped(by syscall.Signal) {
 	if by == syscall.SIGTTIN || by == syscall.SIGTTOU {
 		p.mu.Lock()

@@ -15,7 +15,7 @@ import (
 )
 
 // minEncoded is the length of the shortest encoded form that is replaced. Shorter ones
-// tell little, and are common in other text.
+// reveal little and are common in ordinary text.
 const minEncoded = 6
 
 // forms returns a credential and the encodings in which it is likely to be repeated.
@@ -37,8 +37,8 @@ func encodings(text string) []string {
 	if !isUnreserved(text) {
 		all = append(all, escaped(text)...)
 	}
-	// What base64 makes of a text depends on how many bytes are before it. The
-	// characters that also encode a neighbouring byte are left out.
+	// The base64 of a text inside another one depends on its offset modulo 3. Characters
+	// that also encode a neighbouring byte are left out.
 	for before := range 3 {
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			padded := encoding.EncodeToString([]byte(strings.Repeat("\x00", before) + text))
@@ -94,14 +94,14 @@ func spelling(text string) *regexp.Regexp {
 	return r
 }
 
-// escaped returns a text as URLs, JSON and markup have it.
+// escaped returns a text escaped for URLs, JSON and markup.
 func escaped(text string) []string {
 	quoted, _ := json.Marshal(text)
 	inJSON := strings.TrimSuffix(strings.TrimPrefix(string(quoted), `"`), `"`)
 	inHTML := html.EscapeString(text)
 	return []string{
 		url.QueryEscape(text), url.PathEscape(text), inHTML, inJSON,
-		// In an answer that was made one line.
+		// As an error repeats it from an answer.
 		sanitize.Line(text, len(text)),
 		// As other libraries than Go's escape the same characters.
 		lowerEscapes(url.QueryEscape(text)), lowerEscapes(url.PathEscape(text)),

@@ -15,7 +15,7 @@ const (
 	keyBits = 1 << 20
 )
 
-// index finds forms in a text, and windows of the forms that are longer.
+// index finds forms in a text; of forms longer than a window, each window of them.
 //
 // A key is four bytes in a row. Each match in a text contains the key that begins at
 // some multiple of step, so only these keys are looked up, and most of them are in no
@@ -23,10 +23,10 @@ const (
 type index struct {
 	forms [][]byte
 	keys  []uint64 // a bit for the hash of each key
-	step  int      // the longest that lets no match of any form slip through
+	step  int      // the largest with which no match of any form is missed
 }
 
-// add makes a form known.
+// add adds a form to find.
 func (x *index) add(text string) {
 	form := []byte(text)
 	if len(form) < keyLen {

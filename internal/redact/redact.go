@@ -3,7 +3,7 @@
 //
 // Both look for a credential as it is and in the encodings in which a server or a
 // command is likely to repeat it: its forms. Of a long form, any 24 characters in a row
-// are replaced, because most of a credential can be enough to guess the rest.
+// are replaced: with most of a credential known, the rest could be guessed.
 package redact
 
 import (
@@ -18,15 +18,15 @@ import (
 // mask replaces a credential.
 const mask = "***"
 
-// Redactor replaces the credentials that it knows in a text, and whatever has the
-// form of a JWT or of a PAT. The zero Redactor knows none.
+// Redactor replaces the credentials that it knows in a text, and everything that looks
+// like a JWT or a PAT. The zero Redactor knows none.
 type Redactor struct {
 	known     map[string]bool
 	index     index
 	spellings []*regexp.Regexp
 }
 
-// Add makes a credential known. It must have at least [secret.MinLength] characters.
+// Add adds a credential to redact. It must have at least [secret.MinLength] characters.
 func (r *Redactor) Add(v secret.Value) {
 	text := v.Reveal()
 	if v.IsZero() || r.known[text] {
@@ -113,8 +113,8 @@ func appendMatches(found []span, r *regexp.Regexp, text string) []span {
 // tokenForm matches an Azure DevOps PAT (of both generations) and a JWT.
 var tokenForm = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(\.[A-Za-z0-9_-]*)?|[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}|\b[a-z2-7]{52}\b`)
 
-// mayHoldToken reports whether tokenForm can match at all. On a line of the log it takes
-// a hundredth of the time of the expression.
+// mayHoldToken reports whether tokenForm can match at all. On a log line it takes a
+// hundredth of the expression's time.
 func mayHoldToken(text string) bool {
 	if strings.Contains(text, "eyJ") {
 		return true

@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Writer passes on what a command writes, with "***" in place of a PAT.
+// Writer copies a command's output, with "***" in place of a PAT.
 //
 // The result does not depend on how the text is split into writes. All other text is
 // passed on unchanged and at once, so that a prompt is seen: only the end of a write
@@ -19,8 +19,8 @@ import (
 type Writer struct {
 	w      io.Writer
 	index  index
-	text   []byte // the last that was written; a match may begin anywhere in it
-	done   int    // text up to here was passed on
+	text   []byte // the end of the input, in which a match may begin
+	done   int    // text[:done] was passed on
 	masked bool   // what was passed on ends with a mask
 	found  []span
 	out    []byte
@@ -63,7 +63,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) Close() error { return w.pass(len(w.text)) }
 
 // undecided returns how many bytes at the end of the text may be the beginning of a
-// match. They are somewhere in a form.
+// match, which they are if some form contains them.
 func (w *Writer) undecided() int {
 	n := 0
 	for n < min(window-1, len(w.text)) {

@@ -12,15 +12,15 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// Client signs in, and again when the user's token has ended, after about an hour.
-// It is used as long as it is valid: a token file may hold no fresh assertion by
-// then.
+// Client signs in, and signs in again when the user's token has expired, after about an
+// hour. It does not do so earlier, because a token file may hold no valid assertion any
+// more.
 type Client struct {
 	Options
 	pacer *httpclient.Pacer
 	clock atomic.Pointer[httpclient.Clock]
-	// announced is set once the identity is in the log, fellBack once the provider
-	// was asked instead of the token file.
+	// announced: the identity was logged. fellBack: the provider was asked because the
+	// token file could not be read.
 	announced, fellBack atomic.Bool
 
 	mu      sync.Mutex
@@ -28,8 +28,8 @@ type Client struct {
 	since   time.Time
 	worked  bool // a request of session succeeded
 
-	// listConfirmed is set once the list has confirmed that a PAT which Azure
-	// DevOps called gone is gone.
+	// listConfirmed: when Azure DevOps answered once that a PAT is gone, the list
+	// confirmed it.
 	listConfirmed atomic.Bool
 }
 
@@ -47,7 +47,7 @@ func New(o Options) *Client {
 // Pacer delays requests where a service has asked for it.
 func (c *Client) Pacer() *httpclient.Pacer { return c.pacer }
 
-// SignIn signs in, whether or not there is a session.
+// SignIn signs in, even if there is a session.
 func (c *Client) SignIn(ctx context.Context) (*Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,16 +71,16 @@ func (c *Client) Session() *Session {
 	return c.session
 }
 
-// Clock has the server's times since the last sign-in began, also if it failed. It
-// is nil before the first.
+// Clock is the server clock as measured since the last sign-in started, even if that
+// failed. It is nil before the first.
 func (c *Client) Clock() *httpclient.Clock { return c.clock.Load() }
 
 // ClockTolerance is how far this machine's clock may be off before it is worth a
-// warning, or jump before a session is given up.
+// warning, or jump before the session is replaced.
 const ClockTolerance = time.Minute
 
-// Interrupted reports that the machine slept or its clock was set since the last
-// sign-in: then the connections are dead, or the skew has changed.
+// Interrupted reports whether the machine slept or its clock was set since the last
+// sign-in: the connections may be dead, and the skew may have changed.
 func (c *Client) Interrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,8 +89,8 @@ func (c *Client) Interrupted() bool {
 	return step.Abs() >= ClockTolerance
 }
 
-// Do calls send, and once more with a new session if the token has ended. A token
-// that never worked has not ended: signing in again would not help.
+// Do calls send, and if the token has expired, once more with a new session. If the
+// token never worked, signing in again would not help.
 func (c *Client) Do(ctx context.Context, send func(*Session) error) error {
 	session := c.Session()
 	err := send(session)
@@ -146,8 +146,9 @@ func (c *Client) Next(ctx context.Context, at *pat.Cursor) (tokens []pat.Token, 
 	return tokens, err
 }
 
-// Revoke revokes a PAT. The list confirms that a PAT is gone until it has done so
-// once: it can be long, and another sweep may be revoking the same PATs.
+// Revoke revokes a PAT. The first time that Azure DevOps answers that a PAT is gone, the
+// list must confirm it; after that the answer is trusted. The list can be long, and
+// another sweep may be revoking the same PATs.
 func (c *Client) Revoke(ctx context.Context, id string) (gone bool, err error) {
 	err = c.Do(ctx, func(s *Session) (err error) {
 		revoke := s.PATs.Revoke

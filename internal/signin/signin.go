@@ -25,8 +25,8 @@ type Options struct {
 	HTTP *http.Client
 	// Provider issues assertions, where the settings name no token file.
 	Provider assertion.Provider
-	// ProviderFallback asks Provider also where a token file cannot be read. The
-	// post step must not depend on a file that another step can remove.
+	// ProviderFallback: if the token file cannot be read, ask Provider. The post step
+	// must not depend on a file that another step can remove.
 	ProviderFallback bool
 	// Mask keeps a credential out of the log. It is called as soon as one arrives.
 	Mask      func(secret.Value) error
@@ -48,8 +48,8 @@ type Log interface {
 type Session struct {
 	PATs   *pat.Client
 	Tenant string
-	// User is the object id of the user, and TokenEnds the end of the user's token;
-	// both are zero where the token cannot be read.
+	// User is the user's object id, and TokenEnds the expiry of the user's token; both
+	// are zero if the token cannot be parsed.
 	User      string
 	TokenEnds time.Time
 	// RefreshToken is the one that Entra returned to replace the stored one. Zero:
@@ -91,12 +91,12 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 		return session, nil
 	}
 	x := c.Exchange(client)
-	if c.session != nil { // the first sign-in has found it
+	if c.session != nil { // the first sign-in has looked it up
 		x.Tenant = c.session.Tenant
 	}
 	tenantKnown := x.Tenant != ""
 	if _, isFile := x.Source.(*assertion.File); isFile {
-		// Reading it takes no time, and it may be missing.
+		// Reading the file takes no time, so connect only when it was read: it may be missing.
 		x.Source = &observed{Source: x.Source, then: func(secret.Value) { preconnect(client, s, tenantKnown) }}
 	} else {
 		preconnect(client, s, tenantKnown)
@@ -140,8 +140,9 @@ func (c *Client) answerChallenge(ctx context.Context, client *http.Client, tenan
 // by five minutes, and services accept them for that much longer.
 const tokenTolerance = 5 * time.Minute
 
-// readToken notes what the user's token says, where it can be read: only Azure
-// DevOps is meant to. The token is valid now, which limits what the time can be.
+// readToken reads the user and the expiry from the user's access token. Clients should
+// treat access tokens as opaque, so failing to parse it is not an error. Since the token
+// is valid now, its times also bound the server's clock.
 func (s *Session) readToken(access secret.Value) {
 	var claims struct {
 		User      string  `json:"oid"`
@@ -160,7 +161,7 @@ func (s *Session) readToken(access secret.Value) {
 	}
 }
 
-// Exchange is the way from this job to the user's token, by requests of client.
+// Exchange returns the exchange of this job's assertion for the user's token.
 func (c *Client) Exchange(client *http.Client) *entra.Exchange {
 	s := c.Settings
 	return &entra.Exchange{
@@ -172,7 +173,7 @@ func (c *Client) Exchange(client *http.Client) *entra.Exchange {
 	}
 }
 
-// PATs is the client for the PATs of the user whose token it is.
+// PATs returns a client for the PATs of the user with that access token.
 func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 	return pat.New(pat.Options{
 		HTTP: client, BaseURL: c.Settings.TokenServiceURL, Organization: c.Settings.Organization,
@@ -180,10 +181,10 @@ func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 	})
 }
 
-// preconnect begins to open the connections that are needed after the assertion.
+// preconnect starts opening the connections that are needed after the assertion.
 func preconnect(client *http.Client, s *settings.Settings, tenantKnown bool) {
 	httpclient.Preconnect(client, s.AuthorityHost)
-	if tenantKnown { // otherwise Azure DevOps is asked for it at once
+	if tenantKnown { // otherwise a request to Azure DevOps for the tenant is already opening one
 		httpclient.Preconnect(client, s.TokenServiceURL)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// source is where the assertion comes from: the token file that the settings name,
-// or the CI system. It is nil where neither exists.
+// source returns the source of assertions: the token file that the settings name, or
+// the CI system. It is nil if there is neither.
 func (c *Client) source(client *http.Client) assertion.Source {
 	var provider assertion.Source
 	if c.Provider.Source != nil {
@@ -28,8 +28,8 @@ func (c *Client) source(client *http.Client) assertion.Source {
 	return &fallback{Client: c, file: file, provider: provider}
 }
 
-// AssertionFrom says for people where the assertion comes from, with a note about a
-// token file that is not used; the note is empty where there is none.
+// AssertionFrom describes for the log where the assertion comes from. note mentions a
+// token file that is not used; empty: there is none.
 func (c *Client) AssertionFrom() (from, note string) {
 	if c.Settings.UnusedTokenFile != "" {
 		note = "; the file in " + c.Settings.UnusedTokenFile + " is not used (to use it, set federated-token-file)"

@@ -11,8 +11,7 @@ type Counts struct {
 	Revoked, WouldRevoke, HadEnded, Failed int
 	// NotReached are leases that the sweep did not get to before it was stopped.
 	NotReached int
-	// PATs that were left alone, by reason, as far as the list was read the last
-	// time.
+	// PATs that were not revoked, by reason, in the last pass over the list.
 	Foreign         int // not named by azdo-pat
 	OtherRepository int
 	Young           int // younger than OlderThan, and its run was not looked up
@@ -22,7 +21,7 @@ type Counts struct {
 	UnknownAge      int
 }
 
-// Kept is how many leases were left alone.
+// Kept is how many leases were not revoked.
 func (c Counts) Kept() int {
 	return c.OtherRepository + c.Young + c.Running + c.Hidden + c.Unanswered + c.UnknownAge
 }

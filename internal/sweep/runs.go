@@ -25,7 +25,7 @@ type Runs interface {
 type runState int
 
 const (
-	notAsked runState = iota // GitHub is not asked any more
+	notAsked runState = iota // no longer looked up, see runLookup.closed
 	completed
 	running
 	hidden     // GitHub does not show it to this token
@@ -38,8 +38,7 @@ const (
 	MaxGitHubWait = 10 * time.Second
 	// maxAttempts is how often a request that GitHub fails to answer is sent.
 	maxAttempts = 4
-	// maxUnanswered is how many runs in a row may go unanswered before GitHub is not
-	// asked any more.
+	// maxUnanswered is after how many unanswered runs in a row no more are looked up.
 	maxUnanswered = 4
 )
 
@@ -52,9 +51,9 @@ type runLookup struct {
 
 	mu             sync.Mutex
 	known          recent[runState] // by run, and by repository where none of its runs is shown
-	closed         bool
-	unanswered     int   // runs in a row
-	credentialsErr error // GitHub refuses the token
+	closed         bool             // no further run is looked up
+	unanswered     int              // runs in a row
+	credentialsErr error            // GitHub refuses the token
 }
 
 // cacheKeys are the keys of a run and of its repository.
@@ -74,7 +73,7 @@ func (l *runLookup) state(ctx context.Context, run githubapi.Run) runState {
 			return notAsked, nil
 		}
 		defer l.slots.Release(1)
-		// Another answer may have settled it meanwhile.
+		// The answer for another run may have decided this one meanwhile.
 		if s, known := l.cached(key, repository); known || ctx.Err() != nil {
 			return s, nil
 		}
@@ -84,8 +83,7 @@ func (l *runLookup) state(ctx context.Context, run githubapi.Run) runState {
 	return state.(runState)
 }
 
-// cached returns what is known of a run. It is known too that GitHub is not asked
-// any more.
+// cached returns the known state of a run. After close that is notAsked for all others.
 func (l *runLookup) cached(key, repository string) (s runState, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +96,7 @@ func (l *runLookup) cached(key, repository string) (s runState, known bool) {
 	return notAsked, l.closed
 }
 
-// ask asks GitHub, and asks again where that can help soon.
+// ask looks up a run at GitHub, with retries.
 func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err error) {
 	attempts := 0
 	err = httpclient.Retry(ctx, l.log, "GitHub", func(ctx context.Context) error {
@@ -115,8 +113,8 @@ func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err
 	return s, err
 }
 
-// record remembers an answer, or what follows from an error, and returns what is
-// known of the run now. It logs an error once where it concerns more than one run.
+// record stores the answer for a run, or the consequence of an error, and returns the
+// run's state. It logs an error that concerns several runs only once.
 func (l *runLookup) record(ctx context.Context, key, repository string, s runState, err error) runState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +154,7 @@ func (l *runLookup) record(ctx context.Context, key, repository string, s runSta
 	return unanswered
 }
 
-// close makes this the last error: GitHub is not asked any more.
+// close stops all further look-ups because of err.
 func (l *runLookup) close(err error) {
 	if !l.closed {
 		l.log.Warning("GitHub is not asked any more", withConsequence(err, "age alone decides on the other leases"))
@@ -164,8 +162,8 @@ func (l *runLookup) close(err error) {
 	l.closed = true
 }
 
-// withConsequence is an error with what follows from it. Its hint is on a line of
-// its own.
+// withConsequence is the text of an error and its consequence, with the error's hint on
+// a line of its own.
 func withConsequence(err error, consequence string) string {
 	text := fmt.Sprintf("%v; %s", err, consequence)
 	if h := hint.Of(err); h != "" {

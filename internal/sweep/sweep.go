@@ -28,7 +28,7 @@ type PATs interface {
 	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
 }
 
-// Log says what happens.
+// Log receives progress and warnings.
 type Log interface {
 	Infof(format string, args ...any)
 	Warning(title, text string)
@@ -46,14 +46,13 @@ type Sweeper struct {
 	Repository string
 	// DryRun revokes nothing.
 	DryRun bool
-	// Times are what Azure DevOps' clock may show now, the likeliest first.
+	// Times are the times that Azure DevOps' clock may show now, the likeliest first.
 	Times func() []time.Time
-	// Ready waits for as long as Azure DevOps has asked for before the next
-	// request; nil: no wait.
+	// Ready waits while Azure DevOps throttles this user (Retry-After); nil: no wait.
 	Ready func(context.Context) error
 	Log   Log
-	// Report is called with each lease that was to be revoked, during the sweep.
-	// Calls do not overlap.
+	// Report is called during the sweep with the result for each lease. Calls do not
+	// overlap.
 	Report func(Result)
 }
 
@@ -68,7 +67,7 @@ type Result struct {
 	Err       error // of the outcome Failed
 }
 
-// Outcome is what became of a lease that was to be revoked.
+// Outcome is the result for a lease that was to be revoked.
 type Outcome string
 
 // The outcomes.
@@ -92,8 +91,8 @@ const (
 	// concurrency is how many PATs are revoked at the same time, and how many runs
 	// are looked up.
 	concurrency = 4
-	// maxPending is how many leases wait for that at most: about a page, so that
-	// the next page has arrived when they are done.
+	// maxPending limits the leases that wait to be revoked: about a page, so that the
+	// next page has arrived when they are done.
 	maxPending = 100
 	// retryTime is how long a failing revocation is tried again, if the server does
 	// not say how long to wait.
@@ -119,9 +118,8 @@ const (
 // Run reads the list of active PATs page by page and revokes leases at the same
 // time, in bounded memory.
 //
-// Revoking a PAT can shift the pages behind it. The server may continue at an
-// offset into the PATs that are active then, in which case one pass sees about
-// half of them. So Run reads a list of several pages again if something on it was
+// Revoking a PAT can shift the pages after it: if the server continues at an offset
+// into the PATs that are still active, one pass sees only about half of them. So Run reads a list of several pages again if something on it was
 // revoked. It also reads it again, a few times, if it still shows PATs that are
 // revoked, since they may vanish between two pages. When a sweep fails or is
 // stopped, Run waits for the requests in flight; the next sweep continues with
@@ -196,7 +194,7 @@ type sweep struct {
 	restarted  bool  // a pass that revoked nothing ended early
 	complete   bool  // the last pass left nothing to do
 	stopped    error // why the sweep ended early
-	outOfTime  error // of a revocation that would have been tried again with more time
+	outOfTime  error // the error of a revocation that there was no time to retry
 }
 
 // candidate is a lease that is to be revoked, at once if it has a reason,
@@ -248,7 +246,7 @@ func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 	return shifted && err == nil && w.stopped == nil, err
 }
 
-// startPass resets what is counted by pass.
+// startPass resets the counts that belong to one pass.
 func (w *sweep) startPass() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -287,15 +285,15 @@ func endsSweep(err error) bool {
 	return !errors.As(err, &refused) || retryable && wait > 0 || errors.As(err, &throttled)
 }
 
-// isCursorError reports whether a list may have failed because the server no
-// longer knows the place at which it was to continue.
+// isCursorError reports whether a list may have failed because the server no longer
+// accepts the continuation token.
 func isCursorError(err error) bool {
 	var refused *pat.Error
 	return errors.As(err, &refused) && (refused.Status == 400 || refused.Status == 404 || refused.Status == 410)
 }
 
-// examine decides by name and age what to do with a PAT. It returns a candidate,
-// or false for a PAT that it has counted and that is left alone.
+// examine decides by name and age what to do with a PAT. It returns a candidate for
+// revocation; or it counts a PAT that is not to be revoked, and returns false.
 func (w *sweep) examine(t pat.Token) (c candidate, ok bool) {
 	name, ours := displayname.Parse(t.DisplayName)
 	c.Result = Result{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
@@ -318,9 +316,9 @@ func (w *sweep) examine(t pat.Token) (c candidate, ok bool) {
 	return c, false
 }
 
-// age is how old an active PAT is. A clock that shows a time before the PAT began,
-// or after it ended, is wrong. If several clocks may be right, the age is the lowest,
-// since the PAT may be in use.
+// age is the age of an active PAT. A clock that shows a time before its start or after
+// its end is wrong. If several clocks may be right, the lowest age counts, since the PAT
+// may be in use.
 func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 	if t.ValidFrom.IsZero() {
 		return 0, false
@@ -336,8 +334,8 @@ func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 	return age, known
 }
 
-// handle revokes a lease, if there is a reason to. What is in flight may go on
-// after ctx has ended. An error ends the sweep.
+// handle revokes a lease, if there is a reason to. A request in flight may go on after
+// ctx has ended. An error ends the sweep.
 func (w *sweep) handle(ctx, inFlight context.Context, c candidate) error {
 	if c.Reason == "" {
 		if !w.runCompleted(ctx, c) {
@@ -471,8 +469,8 @@ func (w *sweep) wasClaimed(id string) bool {
 	return claimed
 }
 
-// claim reports whether a lease is claimed for the first time: where pages shift, a
-// PAT can be listed twice.
+// claim reports whether a lease is claimed for the first time: when pages shift, a PAT
+// can be listed twice.
 func (w *sweep) claim(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -518,8 +516,7 @@ func (w *sweep) logProgress() (stop func()) {
 	return func() { close(done); logging.Wait() }
 }
 
-// ready waits for as long as Azure DevOps has asked for. That concerns the user,
-// not a single request.
+// ready waits while Azure DevOps throttles this user.
 func (w *sweep) ready(ctx context.Context) error {
 	if w.Ready == nil {
 		return nil
