@@ -21,8 +21,7 @@ const AzureDevOps = "499b84ac-1321-427f-aa17-267ca6975798"
 
 const audience = "api://AzureADTokenExchange"
 
-// Job is what the commands of a remedy are filled in with. What is empty is
-// not known.
+// Job holds the values for the commands of a remedy. Empty: unknown.
 type Job struct {
 	Organization string
 	Tenant       string
@@ -32,9 +31,8 @@ type Job struct {
 	TokenFile    string
 }
 
-// Remedy says what to do about an error of the way to a PAT: what its hint
-// says, and where that is to change something in Entra or Azure DevOps, the
-// commands for it.
+// Remedy returns what to do about an error on the way to a PAT: its hint and, if
+// something must be changed in Entra or Azure DevOps, the commands for it.
 func (j Job) Remedy(err error) string {
 	lines := []string{}
 	if h := hint.Of(err); h != "" {
@@ -68,7 +66,7 @@ func (j Job) entra(e *entra.Error) []string {
 	return nil
 }
 
-// credential is how to make the application trust what the job presented. The
+// credential returns how to make the application trust the job's assertion. The
 // Azure CLI serves an app registration. A blueprint needs Graph itself: by
 // Microsoft's documentation its APIs refuse the Azure CLI's own token.
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust
@@ -97,7 +95,7 @@ func (j Job) credential(p assertion.Claims) []string {
 		`Invoke-MgGraphRequest -Method POST -Uri "https://graph.microsoft.com/v1.0/applications/$id/microsoft.graph.agentIdentityBlueprint/federatedIdentityCredentials" -ContentType application/json -Body `+powershell(body))
 }
 
-// consent is how to let the application or the agent identity act for the user.
+// consent returns how to let the application or the agent identity act for the user.
 // https://learn.microsoft.com/graph/api/oauth2permissiongrant-post
 func (j Job) consent() []string {
 	if j.Agent != "" {
@@ -119,7 +117,7 @@ func (j Job) consent() []string {
 	}
 }
 
-// Scopes says how to consent to what an existing consent lacks.
+// Scopes returns how to add missing scopes to an existing consent.
 func (j Job) Scopes(missing ...string) string {
 	if j.Client == "" {
 		// The caller got the token elsewhere, for an application that is not known here.
@@ -153,7 +151,7 @@ func (j Job) membership() []string {
 	return lines
 }
 
-// user is who is to be named; a placeholder where that is not known.
+// user is the user's name for a command; a placeholder if it is unknown.
 func (j Job) user() string {
 	if j.User == "" {
 		return "USER-PRINCIPAL-NAME"
@@ -170,8 +168,8 @@ func get(path string) string {
 	return "(Invoke-MgGraphRequest -Method GET -Uri " + powershell("https://graph.microsoft.com/v1.0/"+path) + ")"
 }
 
-// notInName is what the name of a federated credential is not to hold: it is
-// part of a URL.
+// notInName matches the characters that the name of a federated credential must not
+// have, since it is part of a URL.
 var notInName = regexp.MustCompile(`[^A-Za-z0-9]+`)
 
 // credentialName makes a name of a subject; Entra takes 120 characters.
@@ -196,7 +194,7 @@ func asciiJSON(v any) string {
 	return b.String()
 }
 
-// plainWord is what a shell takes as it is written.
+// plainWord matches a word that needs no quoting in a shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
 // shell quotes a word for a POSIX shell. A word that a log cannot show is printed

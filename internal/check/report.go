@@ -16,7 +16,7 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// Mark is how a step went.
+// Mark is the result of a step.
 type Mark int
 
 // The marks.
@@ -62,7 +62,7 @@ type Finding struct {
 	Text     string
 }
 
-// Report is all that was seen.
+// Report is the result of a check.
 type Report struct {
 	Version, Commit string
 	OS, Arch        string
@@ -91,7 +91,7 @@ func (r *Report) FirstCross() *Row {
 	return nil
 }
 
-// Verdict is what comes of all rows, in one line.
+// Verdict sums up all rows in one line.
 func (r *Report) Verdict() string {
 	if first := r.FirstCross(); first != nil {
 		return first.Name + " failed"
@@ -99,7 +99,7 @@ func (r *Report) Verdict() string {
 	return "everything is in order: every step up to the mint succeeded"
 }
 
-// Clean puts every text of the report through f.
+// Clean applies f to every text of the report.
 func (r *Report) Clean(f func(string) string) {
 	for _, text := range []*string{&r.Platform, &r.Identity, &r.Organization} {
 		*text = f(*text)
@@ -116,7 +116,7 @@ func (r *Report) Clean(f func(string) string) {
 	}
 }
 
-// ids tells the reader what is in the report before it is shown to anybody.
+// ids tells the user what the report contains, before they share it.
 const ids = `This report holds no credential. It holds ids and names: of organization, tenant,
 applications and users, what the job's assertion says (repository, branch, workflow),
 hosts and addresses. Take out what you do not want to show.`

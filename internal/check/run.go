@@ -25,8 +25,8 @@ import (
 // Options are what a check needs.
 type Options struct {
 	Settings *settings.Settings
-	// Wrong is what is wrong with the settings, and Unavailable why the CI system
-	// issues no assertion for the job. With either, nothing is sent.
+	// Wrong holds the problems of the settings, and Unavailable the reason why the CI
+	// system issues no assertion for the job. With either, nothing is sent.
 	Wrong       *settings.Problems
 	Unavailable error
 
@@ -49,8 +49,8 @@ func Run(ctx context.Context, o Options) *Report {
 	return k.report
 }
 
-// preflight is one run of check. Each step is taken by the code that takes it for
-// mint, and fills in its row.
+// preflight is one run of check. Each step runs the same code as mint does, and fills in
+// its row.
 type preflight struct {
 	Options
 	report  *Report

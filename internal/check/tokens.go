@@ -72,7 +72,7 @@ func (k *preflight) exchange(ctx context.Context, x *entra.Exchange, source *obs
 	if err == nil {
 		return token.Access
 	}
-	// The error of the whole exchange says more than that of the request.
+	// The error of the whole exchange is more specific than that of the request.
 	for _, row := range k.exchanges {
 		if row.Mark == Cross {
 			row.Fail(k.job.Remedy(err), "%v", err)
@@ -191,7 +191,7 @@ func (k *preflight) reportClock() {
 	case !k.headers.dated():
 		k.row.clock.Skip("no service told its time")
 	case skew.Abs() > signin.ClockTolerance:
-		// A warning to mint, too: what is refused for it has a row of its own.
+		// For mint this is a warning too. A refusal because of it has its own row.
 		k.row.clock.Pass("%s %s the services': set this machine's clock", skew.Abs(), direction)
 	default:
 		k.row.clock.Pass("%s %s the services'", skew.Abs(), direction)
@@ -201,7 +201,7 @@ func (k *preflight) reportClock() {
 // tokenClaims are those of the user's token.
 type tokenClaims map[string]any
 
-// text is the first of several claims that is there.
+// text is the first of several claims that is present.
 func (c tokenClaims) text(names ...string) (text string) {
 	for _, name := range names {
 		text = cmp.Or(text, assertion.Text(c[name]))
@@ -211,9 +211,8 @@ func (c tokenClaims) text(names ...string) (text string) {
 
 func (c tokenClaims) user() string { return c.text("upn", "unique_name", "preferred_username") }
 
-// reportToken says what the user's token is good for, once it was used for the list.
-// Only Azure DevOps is meant to read it, so that one which cannot be read is none
-// the worse.
+// reportToken reports the claims of the user's token, after it was used for the list.
+// Access tokens are opaque to clients, so one that cannot be parsed is not a failure.
 func (k *preflight) reportToken(token secret.Value) {
 	row := k.row.user
 	if token.IsZero() {

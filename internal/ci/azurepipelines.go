@@ -42,12 +42,11 @@ func NewAzurePipelines(o Options) *AzurePipelines {
 	return p
 }
 
-// macro is how a variable that is not defined arrives: the agent replaces
-// "$(NAME)" in a step's env only where it knows the name.
+// macro matches an undefined variable: in a step's env, the agent leaves "$(NAME)" as it
+// is if the variable does not exist.
 var macro = regexp.MustCompile(`^\$\([^()]*\)$`)
 
-// LookupEnv implements [Platform]. It reads the environment, in which a variable that the pipeline does
-// not define counts as unset.
+// LookupEnv implements [Platform]. A macro that the agent did not replace counts as unset.
 func (p *AzurePipelines) LookupEnv(name string) (string, bool) {
 	v, ok := p.env(name)
 	if macro.MatchString(strings.TrimSpace(v)) {
@@ -96,7 +95,7 @@ func loggingCommand(name, data string) string {
 	return "##vso[" + name + "]" + strings.NewReplacer("%", "%AZP25", "\r", "%0D", "\n", "%0A").Replace(data) + "\n"
 }
 
-// write writes commands, in their place among the words of the log.
+// write writes logging commands, in order with the lines of the log.
 func (p *AzurePipelines) write(commands string) error {
 	p.log.mu.Lock()
 	defer p.log.mu.Unlock()
@@ -115,7 +114,7 @@ func (p *AzurePipelines) Mask(v secret.Value) error {
 	p.log.hide(v)
 	p.log.mu.Lock()
 	defer p.log.mu.Unlock()
-	// The agent masks line by line, so that it would not find more than one.
+	// The agent masks line by line, so a value of several lines would not be masked.
 	values := []string{v.Reveal()}
 	for line := range strings.FieldsFuncSeq(v.Reveal(), func(r rune) bool { return r == '\r' || r == '\n' }) {
 		values = append(values, strings.TrimSpace(line))
@@ -132,7 +131,8 @@ func (p *AzurePipelines) Mask(v secret.Value) error {
 	return nil
 }
 
-// tempDirectory is the job's own folder, which the agent empties after the job.
+// tempDirectory is the variable with the job's own folder, which the agent empties
+// after the job.
 const tempDirectory = "AGENT_TEMPDIRECTORY"
 
 // Prepare implements [Platform].
@@ -147,9 +147,9 @@ func (p *AzurePipelines) Prepare(o displayname.Origin) error {
 	return p.record.begin()
 }
 
-// recordOf is where a lease's record is kept. Without a key that another step
-// can work out again, or a folder that the steps share, there is none: then the
-// lease is found by its name alone.
+// recordOf returns the record file of a lease. There is none if no later step can
+// compute the key, or if the steps share no folder; the lease is then found by its name
+// alone.
 func (p *AzurePipelines) recordOf(o displayname.Origin) recordFile {
 	dir := p.get(tempDirectory)
 	if dir == "" || !o.Derived {
@@ -158,8 +158,8 @@ func (p *AzurePipelines) recordOf(o displayname.Origin) recordFile {
 	return recordFile{path: filepath.Join(dir, "azdo-pat-"+o.Key+".json")}
 }
 
-// Record implements [Platform]. Before [AzurePipelines.Prepare] there is nothing
-// to keep: where there is no file, no request to mint was sent.
+// Record implements [Platform]. Before [AzurePipelines.Prepare] it does nothing: a
+// missing file means that no request to mint was sent.
 func (p *AzurePipelines) Record(line string) error {
 	if err := oneLine(line); err != nil {
 		return err
@@ -249,8 +249,7 @@ func (p *AzurePipelines) SucceedWithIssues() {
 // the same in every run of a pipeline: what tells the runs apart goes into the
 // key too. None of it is a secret.
 func (p *AzurePipelines) Origin(label string) displayname.Origin {
-	// One word, whatever the project is called, so that it cannot look like a run
-	// of GitHub's.
+	// Make the project one word, so that the name cannot look like that of a GitHub run.
 	project := strings.Join(strings.Fields(strings.Trim(p.organization()+"/"+p.get("SYSTEM_TEAMPROJECT"), "/")), "-")
 	source := strings.Join(strings.Fields(fmt.Sprintf("%s build %s.%s %s %s", project,
 		p.get("BUILD_BUILDID"), p.get("SYSTEM_JOBATTEMPT"), p.get("SYSTEM_JOBNAME"), label)), " ")

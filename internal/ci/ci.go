@@ -5,8 +5,8 @@
 //
 // The rules of its output:
 //
-//   - A credential is masked before it can appear anywhere. Later log lines have it
-//     replaced, also in its usual encodings.
+//   - A credential is masked before it can appear anywhere, and redacted from later log
+//     lines, also in its usual encodings.
 //   - Log lines and logging commands go to one stream, in one order.
 //   - Text from outside is one line of limited length within a line of ours, and
 //     never becomes a logging command.
@@ -67,11 +67,11 @@ func (r Result) writeJSON(w io.Writer) error {
 	return err
 }
 
-// ErrTooShort is the error of a mask that would hide single letters all over the log.
+// ErrTooShort is the error of a value so short that its mask would hide ordinary text.
 var ErrTooShort = fmt.Errorf("mask a credential in the log: it has fewer than %d characters, so that it is none", secret.MinLength)
 
-// unmaskable refuses a value that would hide more than a credential: CI systems mask
-// each line of it.
+// unmaskable returns the error of a value whose mask would hide ordinary text: CI
+// systems mask each line of a value separately.
 func unmaskable(v secret.Value) error {
 	if v.TooShort() {
 		return ErrTooShort
@@ -131,8 +131,8 @@ func isRegularFile(w io.Writer) bool {
 var errUnseen = hint.Add(errors.New("the log goes to the null device: the CI system would not see the masks"),
 	"leave standard output and standard error open: the CI system reads the masks there")
 
-// warnOfFile warns that a log in a file masks nothing. It is no error, because the
-// reader of that file may be the CI system itself.
+// warnOfFile warns that masks have no effect in a file. This is not an error, because
+// the CI system itself may read that file.
 func warnOfFile(log *Log) {
 	log.Warning("log in a file", "the log goes to a file, so the CI system may not see the masks and the PAT may show in the logs of later steps; "+
 		"do not redirect the output of azdo-pat mint: with --output json standard output may be redirected")

@@ -13,8 +13,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Terminal is anything that is no CI system that we know: the PAT goes to
-// standard output, the log to standard error.
+// Terminal is everything but a known CI system: the PAT goes to standard output, the log
+// to standard error.
 type Terminal struct {
 	env    func(string) (string, bool)
 	stdout io.Writer
@@ -50,7 +50,7 @@ func (t *Terminal) Provider() assertion.Provider { return assertion.Provider{} }
 // Credentials implements [Platform].
 func (t *Terminal) Credentials() []secret.Value { return nil }
 
-// Mask implements [Platform]: only our own log replaces credentials here.
+// Mask implements [Platform]. Only azdo-pat's own log redacts here.
 func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 
 // Prepare implements [Platform].
@@ -61,8 +61,8 @@ func (t *Terminal) Prepare(displayname.Origin) error {
 	return nil
 }
 
-// Record implements [Platform]: no later process would read it. What a killed
-// process leaves behind can be found by its name alone.
+// Record implements [Platform]. It does nothing, since no later process would read the
+// record. A PAT that a killed process leaves behind can be found only by its name.
 func (t *Terminal) Record(string) error { return nil }
 
 // Recorded implements [Platform].
@@ -90,7 +90,7 @@ func (t *Terminal) HandOver(r Result) error {
 func (t *Terminal) Summary(string) error { return nil }
 
 // Origin implements [Platform]. The host is one word without a slash, so that
-// neither it nor a label behind it can pass for a run of a GitHub repository.
+// neither it nor a label after it can look like a run of a GitHub repository.
 func (t *Terminal) Origin(label string) displayname.Origin {
 	host := strings.NewReplacer(" ", "-", "/", "-").Replace(sanitize.Line(t.host, displayname.MaxLength))
 	return displayname.Random(strings.TrimSpace(cmp.Or(host, "-")+" "+label), t.random)

@@ -14,12 +14,12 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// errUnknownCommand is of an argument that names no command.
+// errUnknownCommand is the error of an argument that names no command.
 var errUnknownCommand = errors.New("unknown command")
 
-// commandLineError says what is wrong with the command line, and what was meant or
-// where to read on. What the program does not know is not repeated, since it may be
-// a credential in the wrong place, except the name of a flag.
+// commandLineError explains what is wrong with the command line, and adds a suggestion or
+// where to find help. It repeats no unknown words except names of flags, since one may
+// be a credential in the wrong place.
 func commandLineError(err error, root *cobra.Command, args []string) error {
 	cmd, _, e := root.Find(args)
 	if e != nil {
@@ -50,7 +50,7 @@ func commandLineError(err error, root *cobra.Command, args []string) error {
 	return hint.Add(err, see)
 }
 
-// unknownFlag names the flag that was meant.
+// unknownFlag suggests the flag that was probably meant.
 func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error {
 	name := err.GetSpecifiedName()
 	short := err.GetSpecifiedShortnames()
@@ -104,7 +104,7 @@ func commandsWith(name string) (commands []string) {
 	return commands
 }
 
-// unknownCommand names the command that was meant.
+// unknownCommand suggests the command that was probably meant.
 func unknownCommand(cmd *cobra.Command, args []string, see string) error {
 	if cmd.HasParent() {
 		return hint.Add(fmt.Errorf("unknown argument of %s; it is not shown, since it may be a credential", cmd.CommandPath()), see)
@@ -122,8 +122,8 @@ func unknownCommand(cmd *cobra.Command, args []string, see string) error {
 	return hint.Add(err, see)
 }
 
-// repeatable reports whether what the program does not know may be shown: no
-// credential consists of a few words in lower case.
+// repeatable reports whether an unknown word may be shown in an error: no credential
+// consists of a few words in lower case.
 func repeatable(name string) bool {
 	return name != "" && len(name) <= 40 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz-") == ""
 }

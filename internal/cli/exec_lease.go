@@ -64,7 +64,7 @@ func (x *execution) log() lease.Log {
 // even if the last session never worked, since the PAT is in use.
 func (x *execution) use(ctx context.Context, f func(*lease.Client) error) error {
 	if !x.signin.Interrupted() {
-		if err := f(x.leaseClient()); !signin.Ended(err) {
+		if err := f(x.leaseClient()); !signin.TokenExpired(err) {
 			return err
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// addFlags gives a command a flag for every setting that it reads and that is no
-// secret. Their values are read as text; settings.Load validates them.
+// addFlags gives a command a flag for each of its settings, except secrets. Their values are read as text; settings.Load validates them.
 func addFlags(cmd *cobra.Command, command settings.Command) {
 	for _, d := range settings.Descriptions {
 		switch {
@@ -35,7 +34,7 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 	}
 }
 
-// values are those that a setting can have, where they can be listed.
+// values lists the values that a setting can have, if it is an enumeration.
 func values(d *settings.Description) []string {
 	switch {
 	case d.Name == "scopes":

@@ -13,7 +13,7 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// source is where the settings of this call come from.
+// source lists where the settings of this run are read from.
 func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
 	platform, provider := c.platform.Info(), c.platform.Provider()
@@ -59,8 +59,8 @@ func (c *app) load(command settings.Command, src settings.Source) (*settings.Set
 	return s, wrong
 }
 
-// newClient makes the HTTP client. A wrong ca-file is reported with the other
-// problems. In the post step the file can be gone: then it goes on without.
+// newClient makes the HTTP client. A wrong ca-file is reported with the other problems,
+// except in the post step, where the file may be gone and is then not used.
 func (c *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) error {
 	var kept string
 	if src.Saved != nil {
@@ -99,7 +99,7 @@ func (c *app) maskGiven(s *settings.Settings) error {
 	}
 	given = append(given, c.platform.Credentials()...)
 	for _, v := range given {
-		// What cannot be masked of the job's own is refused where it is needed.
+		// A token of the job that cannot be masked is refused later, when it is needed.
 		if err := c.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
 			return err
 		}

@@ -97,8 +97,8 @@ func (r *releaser) finish(err error) int {
 	return exitOK
 }
 
-// report says what became of a lease of which only the name is certain. Open tells
-// that another PAT may still be made.
+// report logs what happened to a lease of which only the name is certain. open: another
+// PAT may still be created.
 func (r *releaser) report(record lease.Record, ended []lease.Revoked, open bool) {
 	log, s := r.platform.Log(), r.settings
 	if len(ended) == 0 && open {
@@ -121,7 +121,7 @@ func (r *releaser) report(record lease.Record, ended []lease.Revoked, open bool)
 }
 
 // expired reports whether the PAT has expired: by Azure DevOps' clock as it was
-// measured at the mint, and by every server that has told the time since. This
+// measured at the mint, and by every server that has sent a Date since. This
 // machine's clock may have been set, and a Date header may be wrong.
 func (r *releaser) expired(record lease.Record) bool {
 	clock := r.signin.Clock()
@@ -129,7 +129,7 @@ func (r *releaser) expired(record lease.Record) bool {
 }
 
 // serverTime is the time by Azure DevOps' clock as it was measured at the mint. It
-// is zero if the servers have told another time since.
+// is zero if the servers' later Date headers contradict it.
 func (r *releaser) serverTime(record lease.Record) time.Time {
 	clock := r.signin.Clock()
 	switch {

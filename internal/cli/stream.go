@@ -11,18 +11,17 @@ import (
 
 // stream is standard output or standard error.
 //
-// Its reader may have gone, or have stopped reading, and then a write to a full pipe
-// never returns. That must neither leave a PAT behind nor keep the program running.
-// These are the guards against it:
+// Its reader may be gone or may have stopped reading, and then a write to a full pipe
+// blocks forever. That must neither leave a PAT behind nor keep the program running. The
+// guards against it:
 //
 //   - SIGPIPE does not end the program: a write to a closed pipe is an error ([run]).
-//   - A write waits as long as there is time. Once the program was told to stop, or has
-//     nothing left to do but revoke, it waits for [writeTimeout]. Then it fails, as do
-//     all later ones, and the program goes on without its log.
-//   - [System.Bound] and [ShutdownTimeout] end the process whatever it is doing, also
-//     where it waits for a write before that.
-//   - What the command of exec writes is waited for until [process.DrainTimeout] after
-//     the command has ended.
+//   - A write may block until the time limit of the program. After a signal to stop, and
+//     while only revoking is left to do, it fails after [writeTimeout], as do all later
+//     ones, and the program continues without its log.
+//   - [System.Bound] and [ShutdownTimeout] exit the process even while it is blocked.
+//   - The output of exec's command is copied for at most [process.DrainTimeout] after the
+//     command has ended.
 type stream struct {
 	io.Writer
 	told   <-chan struct{} // closed when the program was told to stop

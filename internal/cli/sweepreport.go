@@ -20,9 +20,9 @@ type sweepReport struct {
 	settings *settings.Settings
 
 	begun       bool           // the sweep has signed in
-	hasHead     bool           // the table's
+	hasHead     bool           // the head of the table was written
 	rows        int            // so far
-	summaryRows []sweep.Result // the first of them
+	summaryRows []sweep.Result // the first rows, for the summary
 	writeErr    error
 }
 
@@ -164,7 +164,7 @@ func (r *sweepReport) summary(t sweep.Counts, complete bool) string {
 	return b.String()
 }
 
-// kept says how many leases were left alone, and why.
+// kept tells how many leases were not revoked, and why.
 func kept(t sweep.Counts, s *settings.Settings) string {
 	age := brief(s.OlderThan)
 	var parts []string
@@ -213,7 +213,7 @@ func brief(d time.Duration) string {
 	return text
 }
 
-// slug is a word of the table as it stands in JSON.
+// slug is the JSON form of a word in the table.
 func slug(text string) string { return strings.ReplaceAll(text, " ", "-") }
 
 // quoted is v in JSON, on one line without logging commands.

@@ -12,11 +12,11 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// secretsWithheld is about both kinds of run to which GitHub gives no secret of
-// the repository.
+// secretsWithheld names the two kinds of run to which GitHub passes no secrets of the
+// repository.
 const secretsWithheld = "a secret is empty in runs of Dependabot, which get Dependabot's secrets alone, and in runs of pull requests from forks"
 
-// withheld says why a secret that a workflow hands in can be empty.
+// withheld explains why a secret that the workflow passes can be empty.
 func (l *loader) withheld() string {
 	if !l.src.Action || l.src.Saved != nil { // mint had it
 		return ""
@@ -41,9 +41,8 @@ func (l *loader) validate(s *Settings) {
 	}
 }
 
-// environment checks what the network's variables say of proxies and roots. In
-// the post step a file of roots may be gone that was there for the mint: then it
-// goes on without.
+// environment checks the variables that configure proxies and roots of trust. In the
+// post step a file of roots that mint used may be gone; that is not an error there.
 func (l *loader) environment(s *Settings) {
 	for _, f := range httpclient.EnvironmentFaults(l.src.LookupEnv) {
 		found := "what cannot be read, and is not shown since it may hold a password"
@@ -62,9 +61,9 @@ func (l *loader) environment(s *Settings) {
 	}
 }
 
-// gitHub decides where GitHub is asked about runs, and with which token. A token
-// that every job of GitHub Actions has, without being set for this program, may be
-// unusable: without it the age decides.
+// gitHub decides which GitHub API is asked about runs, and with which token. A
+// GITHUB_TOKEN that was not set for this program may be unusable; that is not an error,
+// and age alone then decides.
 func (l *loader) gitHub(s *Settings) {
 	const name = "github-token"
 	if l.command != Sweep || !l.given(name) {
@@ -91,7 +90,7 @@ func (l *loader) gitHub(s *Settings) {
 	}
 }
 
-// scopes are needed to mint; Check validates them only where they are set.
+// scopes are required to mint; for Check they are optional.
 func (l *loader) scopes(s *Settings) {
 	if !l.given("scopes") && (l.command == Mint || l.command == Exec) {
 		l.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
@@ -101,9 +100,9 @@ func (l *loader) scopes(s *Settings) {
 	}
 }
 
-// tokenFile decides between a file and the CI system. What is set for this program
-// wins; a variable of other tools, which on a cluster's runners names the token of
-// their pod, is read only where the CI system offers none of the job's.
+// tokenFile decides between a token file and the CI system. A file that is set for this
+// program wins. One in a variable of other tools, which on a cluster's runner is the
+// pod's token, is used only if the CI system issues no assertion for the job.
 func (l *loader) tokenFile(s *Settings) {
 	const name = "federated-token-file"
 	ci := l.src.CI
@@ -115,9 +114,9 @@ func (l *loader) tokenFile(s *Settings) {
 	}
 }
 
-// identity finds out which one is configured; it must be exactly one. What is
-// missing of any that is begun is reported too, so that a second run finds nothing
-// more. It returns whether an identity needs an application and an assertion.
+// identity finds out which identity is configured; it must be exactly one. For each that
+// is partly configured it reports what is missing, so that the caller can fix everything
+// at once. It returns whether the identity needs an application and an assertion.
 func (l *loader) identity(s *Settings) (application bool) {
 	var all, given []string
 	for _, identity := range identities() {

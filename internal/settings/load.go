@@ -25,22 +25,21 @@ type Source struct {
 	// Action says that the caller wrote a GitHub workflow, so that a missing
 	// setting is named as an input.
 	Action bool
-	// Saved is what a mint left for its post step. Where it is there, every
-	// setting that is no secret comes from it alone: in the post step of a
-	// nested composite action the inputs can be another step's. Of the secrets
-	// only those of the identity that minted are read. Hosts that are given as
-	// inputs still win.
+	// Saved is what mint saved for the post step; nil: nothing. With it, every setting
+	// that is not a secret comes from Saved alone, because in the post step of a nested
+	// composite action the inputs can be another step's; only hosts that are given as
+	// inputs still win. Secrets are read only for the identity that minted.
 	Saved *Saved
 	// CI is what the CI system offers; nil: there is none that gives an assertion,
 	// so that a token file is needed.
 	CI *CI
-	// Lease says that the lease of this job can be found without its id.
+	// Lease: the lease of this job can be found without its id.
 	Lease bool
 }
 
 // CI is what a CI system offers for an assertion.
 type CI struct {
-	// Offered says that the job has the variables to ask with, right or wrong.
+	// Offered: the job has the variables for requesting an assertion, valid or not.
 	Offered bool
 	// Unavailable is why it cannot be asked for an assertion, with a hint what to
 	// change; nil: it can.
@@ -76,8 +75,7 @@ func (p *Problems) Error() string {
 	return fmt.Sprintf("%d settings are wrong:\n  %s", len(p.List), strings.Join(p.List, "\n  "))
 }
 
-// Wrong adds to what [Load] returned that the value of a setting turned out to be
-// wrong later.
+// Wrong adds a problem that was found after [Load], with the value of a setting.
 func (src Source) Wrong(s *Settings, err error, name, found, allowed string) error {
 	all := &Problems{}
 	if p := (*Problems)(nil); errors.As(err, &p) {
@@ -149,7 +147,7 @@ func (l *loader) places(d *Description) []envconfig.Lookuper {
 			return nil
 		case d.Secret:
 		case d.InputWins && strings.Contains(l.env(d.inputVariable()), "://"):
-			// A host that is no URL is another step's input: mint would have refused it.
+			// A host that is not a URL must be another step's input: mint would have refused it.
 			return []envconfig.Lookuper{input}
 		default:
 			return []envconfig.Lookuper{l.at("saved "+d.Name, d, saved.Values[d.Name])}
@@ -167,7 +165,7 @@ func (l *loader) env(name string) string {
 	return value
 }
 
-// at is a place where a setting has a value; it notes the origin when it is asked.
+// at is a place that has a value for a setting; it records the origin when it is used.
 // White space around a value is a slip of the editor or of a multi-line YAML
 // string; in a password it may be intended.
 func (l *loader) at(origin string, d *Description, value string) envconfig.Lookuper {
@@ -187,8 +185,8 @@ func defaultOf(d *Description, c Command) envconfig.Lookuper {
 	return envconfig.LookuperFunc(func(string) (string, bool) { return value, value != "" })
 }
 
-// checked returns a value in the form that envconfig decodes. Of a wrong one it
-// returns nothing, or of a credential what must be masked.
+// checked returns a value in the form that envconfig decodes. For a wrong value it
+// returns nothing; for a wrong credential, the part that must be masked.
 func (l *loader) checked(d *Description, text string) (string, bool) {
 	if d.check == nil {
 		return text, true
@@ -208,12 +206,12 @@ func (l *loader) checked(d *Description, text string) (string, bool) {
 
 func (l *loader) problem(name, text string) { l.problems = append(l.problems, problem{name, text}) }
 
-// wrong says what was found in a setting and what is allowed.
+// wrong adds the problem of an invalid value: what was found and what is allowed.
 func (l *loader) wrong(name, found, allowed string) {
 	l.problem(name, fmt.Sprintf("%s: found %s; allowed: %s", l.as(name), show(name, found), allowed))
 }
 
-// need says that a setting is missing.
+// need adds the problem of a missing setting.
 func (l *loader) need(name, why string) {
 	also := ""
 	if !l.src.Action && !IsSecret(name) {
@@ -225,12 +223,12 @@ func (l *loader) need(name, why string) {
 	l.problem(name, fmt.Sprintf("%s%s: not set; %s", l.missing(name), also, why))
 }
 
-// ignore takes back what was said about a setting that is not used.
+// ignore removes the problems of a setting that is not used.
 func (l *loader) ignore(name string) {
 	l.problems = slices.DeleteFunc(l.problems, func(p problem) bool { return p.name == name })
 }
 
-// given reports whether a setting was given, right or wrong.
+// given reports whether a setting has a value, valid or not.
 func (l *loader) given(name string) bool { return l.origins[name] != "" }
 
 // as names a setting as the caller wrote it, or would write it.

@@ -94,7 +94,7 @@ func (c *Client) Interrupted() bool {
 func (c *Client) Do(ctx context.Context, send func(*Session) error) error {
 	session := c.Session()
 	err := send(session)
-	ended := Ended(err)
+	ended := TokenExpired(err)
 	c.mu.Lock()
 	current := session == c.session
 	if current && !ended {
@@ -116,8 +116,9 @@ func (c *Client) Do(ctx context.Context, send func(*Session) error) error {
 	return send(session)
 }
 
-// Ended reports whether a request failed because the user's token has ended.
-func Ended(err error) bool {
+// TokenExpired reports whether a request failed because the user's token is no longer
+// accepted.
+func TokenExpired(err error) bool {
 	var refused *pat.Error
 	return errors.As(err, &refused) && refused.SignedOut()
 }

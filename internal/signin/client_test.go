@@ -92,7 +92,7 @@ func TestTokenThatNeverWorked(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Intercept(emulator.OpList, emulator.Answer(http.StatusUnauthorized, nil, ""))
-	if err := firstPage(t, c); !signin.Ended(err) {
+	if err := firstPage(t, c); !signin.TokenExpired(err) {
 		t.Errorf("got %v", err)
 	}
 	if c.Session() != first {

@@ -61,14 +61,14 @@ func (f *fallback) Assertion(ctx context.Context) (secret.Value, error) {
 	return v, nil
 }
 
-// observed is a source that calls then with each assertion.
-type observed struct {
+// observedSource is a source that calls then with each assertion.
+type observedSource struct {
 	assertion.Source
 	then func(secret.Value)
 }
 
 // Assertion implements [assertion.Source].
-func (o *observed) Assertion(ctx context.Context) (secret.Value, error) {
+func (o *observedSource) Assertion(ctx context.Context) (secret.Value, error) {
 	v, err := o.Source.Assertion(ctx)
 	if err == nil {
 		o.then(v)

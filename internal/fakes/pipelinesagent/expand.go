@@ -16,7 +16,7 @@ import (
 // agent sees a job: parameters, ${{ if }}, ${{ each }}, ${{ insert }}, templates
 // and extends, by
 // https://learn.microsoft.com/azure/devops/pipelines/process/template-expressions.
-// What it does not know is an error.
+// Unknown syntax is an error.
 
 // scope is what expressions can name.
 type scope map[string]*yaml.Node
