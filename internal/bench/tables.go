@@ -44,7 +44,7 @@ func times(results map[way][]result) string {
 	near, far := distances[1], distances[len(distances)-1]
 	for i, s := range subjects {
 		one := results[way{rtt: far}][i][0]
-		// What a longer way adds is round trips alone, whatever else takes time.
+		// More latency adds only round trips, so other costs cancel out.
 		trips := float64(results[way{rtt: far}][i].wall()-results[way{rtt: near}][i].wall()) / float64(far-near)
 		row := []string{s.name, fmt.Sprintf("%d, %d", one.requests, one.connections), fmt.Sprint(s.floor), fmt.Sprintf("%.1f", trips)}
 		for _, rtt := range distances {

@@ -103,8 +103,8 @@ var hostile = []string{
 	"two  spaces", "👩\u200d💻", "\u202ex", " x", "a\u00a0b", "tab\tx", "`u{41} \u200d $HOME \"",
 }
 
-// What a stranger wrote reaches no command as anything but a word: sh gives back
-// what went in, and PowerShell, which is not here to be asked, finds no quote.
+// Untrusted text is always one quoted word in a command: sh prints it unchanged. For
+// PowerShell, which is not installed here, the test looks for unescaped quotes.
 func TestHostileWords(t *testing.T) {
 	t.Parallel()
 	sh, err := exec.LookPath("sh")

@@ -53,7 +53,7 @@ What Microsoft does not document about agent users:
 	}
 }
 
-// What succeeded has nothing to be done about; what is not known is said.
+// A report without a failure proposes nothing, and names what is unknown.
 func TestTextWithoutACross(t *testing.T) {
 	t.Parallel()
 	r := &Report{Version: "dev", Commit: "unknown", OS: "windows", Arch: "amd64", Platform: "terminal"}

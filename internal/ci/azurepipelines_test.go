@@ -307,8 +307,8 @@ func TestPipelinesOrigin(t *testing.T) {
 	}
 }
 
-// What tells leases apart, one at a time, and what does not: another step of the
-// same job must come to the same name.
+// Each input of the key, changed alone, changes the key. Other variables do not: another
+// step of the same job must compute the same name.
 func TestPipelinesKey(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}

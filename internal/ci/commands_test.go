@@ -13,7 +13,7 @@ import (
 	"azdo-pat/internal/sanitize"
 )
 
-// What is written about the same failure, line by line.
+// The log of one failure, line by line.
 func TestGitHubLog(t *testing.T) {
 	t.Parallel()
 	s := newStep(t, false, "RUNNER_DEBUG", "1")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What GitHub says of a pull request: https://docs.github.com/webhooks/webhook-events-and-payloads#pull_request
+// Payloads of pull requests: https://docs.github.com/webhooks/webhook-events-and-payloads#pull_request
 func TestEvent(t *testing.T) {
 	t.Parallel()
 	const base = `, "repository": {"full_name": "octo/tools", "fork": false}}`

@@ -107,7 +107,7 @@ func TestSummary(t *testing.T) {
 	if got, want := s.file(t, summaryFile), "### minted\n\nwith *** and ***\n### revoked\n\n"; got != want {
 		t.Errorf("the summary is %q, want %q", got, want)
 	}
-	// Where there is none, none is written.
+	// Without a summary file, no summary is written.
 	if err := newStep(t, false, summaryFile, "").Summary("x"); err != nil {
 		t.Error(err)
 	}
@@ -271,8 +271,8 @@ func TestFileOfAnotherUser(t *testing.T) {
 	}
 }
 
-// What is not a regular file is not the runner's. A pipe is not even opened, which
-// would wait for its reader, and nothing is written through a link.
+// The runner's files are regular files. A pipe is not even opened, since that would
+// block, and nothing is written through a link.
 func TestCommandFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -309,9 +309,9 @@ func TestCommandFileIsReplaced(t *testing.T) {
 	}
 }
 
-// What an earlier command of the step left in a file must not swallow what comes
-// after it: a last line without its end is ended, and what the runner could not
-// read is an error before anything is minted.
+// An unfinished entry of an earlier command must not swallow azdo-pat's: a last line
+// without a line feed gets one, and text that the runner cannot read is an error before
+// anything is minted.
 func TestFilesThatOthersBegan(t *testing.T) {
 	t.Parallel()
 	for before, why := range map[string]string{

@@ -43,7 +43,7 @@ func TestKeyIsTheSameInPost(t *testing.T) {
 	}
 }
 
-// What tells leases apart, one at a time.
+// Each input of the key, changed alone, changes the key.
 func TestKeyDiffers(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
@@ -73,8 +73,7 @@ func TestKeyDiffers(t *testing.T) {
 	try("split nowhere", "", "GITHUB_ACTION", "a b c")
 }
 
-// Where there is no request token nothing can be derived that others could not
-// guess, so the key is random.
+// Without a request token a derived key could be guessed, so the key is random.
 func TestRandomKey(t *testing.T) {
 	t.Parallel()
 	s := newBareStep(false, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")

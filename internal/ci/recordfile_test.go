@@ -78,7 +78,7 @@ func TestRecordFileIsClosed(t *testing.T) {
 	}
 }
 
-// Where nothing can be kept, nothing is known, and nothing fails but what must.
+// Without a folder for the record, nothing is known of the lease, and mint still works.
 func TestNoRecordFile(t *testing.T) {
 	t.Parallel()
 	for _, variables := range [][]string{{"AGENT_TEMPDIRECTORY", ""}, {"SYSTEM_JOBID", ""}} {
@@ -127,7 +127,7 @@ func TestPlantedRecordFile(t *testing.T) {
 		if got, known := s.Close(origin, "over"); got != "" || !known {
 			t.Errorf("%s: %q, %v", name, got, known)
 		}
-		// Nor does mint write through it.
+		// mint does not write through it either.
 		mint := newPipelineStep(t, false, "AGENT_TEMPDIRECTORY", s.temp)
 		err := mint.Prepare(origin)
 		if name == "a folder" {

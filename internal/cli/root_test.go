@@ -27,7 +27,7 @@ func TestHelp(t *testing.T) {
 			if !strings.HasPrefix(line, "  ") && strings.TrimSpace(line) != "" {
 				t.Errorf("%s: %q is not indented as an example is", cmd.CommandPath(), line)
 			}
-			// What stands before a pipe or in a comment is this program's.
+			// Text before a pipe, or in a comment, belongs to azdo-pat.
 			line, _, _ = strings.Cut(line, " | ")
 			for _, word := range strings.Fields(strings.Split(line, "#")[0]) {
 				if word == "--" {

@@ -35,8 +35,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// Where there is nothing left to do but revoke, a write delays it by no more than
-// writeTimeout.
+// While only revoking is left to do, a blocked write delays it by at most writeTimeout.
 func TestStreamWhileRevoking(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -91,7 +91,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Of a repository with a long name the run id used to be cut to another run's.
+// With a long repository name the run id is truncated; it must not be read as the id of
+// another run.
 func TestCutNameHasNoRun(t *testing.T) {
 	t.Parallel()
 	whole, parts := 0, 0
@@ -117,8 +118,8 @@ func TestCutNameHasNoRun(t *testing.T) {
 	}
 }
 
-// What the platforms write is read back: the repository wherever it is there in
-// full, and the run where both of its parts are. (Gitea and act set no attempt.)
+// Names that the platforms make are parsed again: the repository if it is complete, and
+// the run if both of its numbers are. (Gitea and act set no attempt.)
 func TestNamesAreReadBack(t *testing.T) {
 	t.Parallel()
 	number := func(text string) bool { return text != "" && strings.Trim(text, "123456789") == "" }

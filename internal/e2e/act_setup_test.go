@@ -97,9 +97,9 @@ func actProgram(t *testing.T) string {
 	return program
 }
 
-// What the action is made of: what .dockerignore lets the builder have, and what
-// the runner reads. act gives the builder everything that is there, and a change
-// of a test is no reason to compile again.
+// The files of the action: those that .dockerignore lets through to the builder, and
+// those that the runner reads. act would give the builder all files, and each change of
+// a test would rebuild the image.
 var (
 	ofAction    = regexp.MustCompile(`^(action\.yml|Dockerfile|\.dockerignore|go\.mod|go\.sum|[^/]+\.go|internal/.+)$`)
 	notOfAction = regexp.MustCompile(`_test\.go$|/testdata/|^internal/(demo|e2e|emulator|runner)/`)

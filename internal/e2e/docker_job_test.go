@@ -95,8 +95,8 @@ func maskedAfterwards(t *testing.T, log *githubrunner.Log, token string) {
 			t.Errorf("a step that prints %q shows %q", want, lines[0].Text)
 		}
 	}
-	// Where a user's name stands before it, the runner's own encodings leave of
-	// the PAT no more than a group of three at its beginning.
+	// With a user name before the PAT, the runner's own base64 masks leave at most the
+	// first group of three characters of the PAT.
 	for _, user := range []string{"p", "pa", "pat"} {
 		basic := base64.StdEncoding.EncodeToString([]byte(user + ":" + token))
 		shown := log.Mask(basic)

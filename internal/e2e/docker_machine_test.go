@@ -12,7 +12,7 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// What a self-hosted machine may impose on its containers.
+// Restrictions that a self-hosted machine may put on its containers.
 
 // A container needs nowhere to write but the command files.
 func TestDockerReadOnlyRoot(t *testing.T) {

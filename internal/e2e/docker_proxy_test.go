@@ -113,8 +113,7 @@ func TestDockerProxy(t *testing.T) {
 	}
 }
 
-// What is wrong with a proxy is said at once and by name; no amount of trying
-// again would mend it.
+// A wrong proxy is reported by name and at once: a retry would not help.
 func TestDockerProxyRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name, credentials, given string

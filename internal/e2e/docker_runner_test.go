@@ -278,8 +278,7 @@ func alive(pid int) bool {
 // job by then.
 func (c *container) lines() []githubrunner.Line {
 	if !c.read {
-		// Where both streams have lines waiting, the runner takes the standard
-		// error first.
+		// If both streams have lines, the runner reads standard error first.
 		c.shown, c.read = c.j.log.Read(c.stderr.String()+c.stdout.String()), true
 	}
 	return c.shown

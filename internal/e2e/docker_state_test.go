@@ -10,9 +10,9 @@ import (
 	"azdo-pat/internal/fakes/emulator"
 )
 
-// What the post step of an action finds is not always what main left. The state
-// can be missing, where main was killed too early; and inside nested composite
-// actions the inputs can be those of another step (actions/runner#3514).
+// The post step may find other state and inputs than main had. The state is missing if
+// main was killed too early, and in nested composite actions the inputs can be those of
+// another step (actions/runner#3514).
 func TestDockerPostFindsOtherThings(t *testing.T) {
 	t.Run("no state", func(t *testing.T) {
 		t.Parallel()

@@ -21,8 +21,8 @@ import (
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
-// What the network between a runner and the services is like here: so long in
-// each direction, and of so many connections one breaks.
+// The simulated network between runner and services: the delay in each direction, and
+// the fraction of connections that break.
 const (
 	away   = 75 * time.Millisecond
 	breaks = 50

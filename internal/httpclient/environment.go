@@ -58,7 +58,7 @@ type Fault struct {
 	Allowed string // what the variable may hold
 }
 
-// What the variables may hold.
+// The allowed values of the variables.
 const (
 	proxies = "the URL of a proxy, as in http://HOST:PORT or http://USER:PASSWORD@HOST:PORT, " +
 		"in whose user and password %, #, /, ?, @ and : are written as %25, %23, %2F, %3F, %40 and %3A"

@@ -126,7 +126,7 @@ func TestRecordClock(t *testing.T) {
 			t.Errorf("%s: server time %s", tc.name, got)
 		}
 	}
-	// Where the skew is not known to the second, the PAT may still live.
+	// With an uncertain skew, the PAT may still be valid.
 	r := Record{ValidTo: end, Skew: httpclient.Skew{Min: -time.Hour, Max: 30 * time.Second}}
 	if r.Expired(end.Add(30*time.Second)) || !r.Expired(end.Add(31*time.Second)) {
 		t.Error("expired by the earlier clock")

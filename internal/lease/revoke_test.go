@@ -60,7 +60,7 @@ func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 	}
 }
 
-// Of an id given by the caller, only what Azure DevOps shows is known.
+// For an id that the caller gives there is no record; only Azure DevOps' answers count.
 func TestReleaseID(t *testing.T) {
 	t.Parallel()
 	const active, all = "look for #1 among active", "look for #1 among all"

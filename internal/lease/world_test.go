@@ -42,8 +42,8 @@ type world struct {
 	// rename what the answers to a create say.
 	change, renew, rename func(*pat.Token)
 	skew                  time.Duration // of this machine's clock, ahead of the server's
-	// What this machine takes the skew to be before and after the first answer to
-	// a create; nil: what it is.
+	// The skew that this machine has measured, before and after the first answer to a
+	// create; nil: the true one.
 	guess, date *time.Duration
 
 	mu       sync.Mutex

@@ -114,7 +114,7 @@ func organizationPolicy(name string) string {
 // repeats the name. The map is made when the first error needs it.
 var patTokenErrors = sync.OnceValue(func() map[string]errorText {
 	return map[string]errorText{
-		// What the caller asked for.
+		// Wrong parameters of the request.
 		"displayNameRequired": {"a PAT needs a display name", "set `name`"},
 		"invalidDisplayName":  {"the display name is not accepted", "change `name`"},
 		"invalidValidTo": {"the end of the PAT is not accepted",

@@ -126,8 +126,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// What is written as a layout is what a registry then has, by digest; a tag that
-// is another image's stays.
+// A pushed layout has the same digest in the registry; tags of other images are not
+// changed.
 func TestPush(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()

@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		}
 		return o.check()
 	}
-	// What is only tried out may be made with any Go.
+	// A trial build may use any version of Go.
 	released := func() error {
 		if o.Version == "dev" {
 			return nil

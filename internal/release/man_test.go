@@ -69,7 +69,7 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// What people read it with takes it without a word.
+// man renders the page without a warning.
 func TestManualIsShown(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), manFile)

@@ -270,7 +270,7 @@ jobs:
 			t.Errorf("%q: found %q, want %q", bad.new, found, bad.want)
 		}
 	}
-	// What only the release may, and only in its environment.
+	// Permissions that only the release has, and only in its environment.
 	release := strings.NewReplacer("one:", "image:", "contents: read", "packages: write").Replace(good)
 	if found := strings.Join(broken("release.yml", release), "\n"); found != "image: writes outside the environment release" {
 		t.Errorf("found %q", found)

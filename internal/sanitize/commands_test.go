@@ -101,7 +101,7 @@ func FuzzNoCommands(f *testing.F) {
 	})
 }
 
-// What is to be copied reaches the log to the last character, and as no command.
+// A value that the user must copy appears in full in the log, and never as a command.
 func FuzzExact(f *testing.F) {
 	for _, seed := range append(githubrunner.HostileText, "two  spaces", " x ", `"x"`, `\u200d`, "👩\u200d💻", "a###b", "x#", "\xff", "e\u0301", "\U000e0041", "\u3164", "") {
 		f.Add(seed)

@@ -147,8 +147,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// What a failed revocation does is the one default that differs: revoke was
-// asked for by itself, so its failure counts.
+// Only on-revoke-failure has a default that depends on the command: a failed revoke is
+// the failure of what the user asked for.
 func TestDefaultOfOnRevokeFailure(t *testing.T) {
 	t.Parallel()
 	for command, want := range map[Command]string{Mint: "warn", Post: "warn", Revoke: "fail"} {

@@ -60,7 +60,7 @@ func TestSavedSettingsDecide(t *testing.T) {
 			got := loaded(t, Post, Source{LookupEnv: post.lookup, Action: true, CI: &CI{}, Saved: &saved,
 				Flags: map[string]string{"organization": "evil", "timeout": "1ms"}})
 
-			// What concerns the mint alone is not kept.
+			// Settings of mint alone are not saved.
 			want := *minted
 			want.Scopes, want.Lifetime, want.Name, want.Output = nil, 0, "", ""
 			want.Origins = got.Origins
@@ -128,7 +128,7 @@ func TestSaveHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// Of the secrets, only that of the identity that minted is read.
+// The only secret that is read is that of the identity that minted.
 func TestSavedIdentityNeedsItsSecretAlone(t *testing.T) {
 	t.Parallel()
 	all := lies.with("INPUT_REFRESH-TOKEN", someRefresh, "AZDO_PAT_PASSWORD", somePassword, "INPUT_ACCESS-TOKEN", someAccess+"\n\n")

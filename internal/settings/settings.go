@@ -51,7 +51,7 @@ const (
 	AccessToken  Identity = "given access token"
 )
 
-// What a failed revocation does to the exit status.
+// The values of on-revoke-failure.
 const (
 	Warn = "warn"
 	Fail = "fail"
@@ -114,11 +114,11 @@ type Settings struct {
 	TokenServiceURL string `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
 	CAFile          string `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
 
-	// What follows was worked out from the settings above.
+	// The following fields are computed from the settings above.
 
-	// Identity is the one that is configured.
+	// Identity is the configured identity.
 	Identity Identity
-	// AsksCI tells that the CI system is asked for the assertion.
+	// AsksCI: the CI system is asked for the assertion.
 	AsksCI bool
 	// UnusedTokenFile is the variable of other tools that names a file with an
 	// assertion, where the CI system is asked for one instead.

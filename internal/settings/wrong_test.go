@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/hint"
 )
 
-// What the messages say is allowed.
+// The allowed values, as in the messages.
 const (
 	variables    = "names of variables, separated by white space or commas, such as AZURE_DEVOPS_EXT_PAT"
 	ages         = "a duration of zero or more, such as 6h, 90m or 2d"
@@ -250,8 +250,8 @@ func TestSeveralWrongSettings(t *testing.T) {
 	}
 }
 
-// What is missing is named as the caller would write it: an input in a
-// workflow, a flag or a variable elsewhere, for a secret a variable alone.
+// A missing setting is named as the caller would write it: as an input in a workflow, as
+// a flag or a variable elsewhere, and a secret only as a variable.
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -314,7 +314,7 @@ func TestScopesOfCheck(t *testing.T) {
 	only(t, got, `AZDO_PAT_SCOPES: found "app_token"; allowed: scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true`)
 }
 
-// Where the lease of the job can be found, revoke needs no id.
+// If the job's lease can be found by its name, revoke needs no id.
 func TestLeaseOfTheJob(t *testing.T) {
 	t.Parallel()
 	e := byAgent.with("AZDO_PAT_AUTHORIZATION_ID", "")
@@ -571,7 +571,7 @@ func TestWhoseAssertion(t *testing.T) {
 	if s := loaded(t, Mint, src); s.FederatedTokenFile != "" || s.UnusedTokenFile != pod {
 		t.Errorf("with a service connection: %q", s.FederatedTokenFile)
 	}
-	// What mint recorded decides in the post step.
+	// In the post step the settings that mint recorded decide.
 	saved := Saved{Identity: AgentUser, Values: map[string]string{"organization": "contoso", "client-id": someGUID, "agent-id": someGUID, "agent-user": someGUID, "federated-token-file": "/pod"}}
 	if s := loaded(t, Post, Source{LookupEnv: bare.with(pod, "/other").lookup, CI: &CI{Offered: true}, Saved: &saved}); s.FederatedTokenFile != "/pod" {
 		t.Errorf("recorded: %q", s.FederatedTokenFile)

@@ -76,7 +76,7 @@ func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
 	})
 }
 
-// What follows from each failure of GitHub.
+// The consequence of each failure of GitHub.
 func TestGitHubDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -127,8 +127,8 @@ func TestAFarEndThatIsGone(t *testing.T) {
 	})
 }
 
-// What the floors are made of: a handshake (TCP and TLS 1.3) is two round trips,
-// a request one, over HTTP/1.1 as over HTTP/2.
+// The lower bounds consist of two round trips for a handshake (TCP and TLS 1.3) and one
+// for a request, over HTTP/1.1 and HTTP/2.
 func TestRoundTripsOfARequest(t *testing.T) {
 	t.Parallel()
 	cert, roots := certificate(t)

@@ -15,11 +15,10 @@
 // every assertion, lets no CI assertion be used twice, refuses parameters and
 // JSON fields that the protocol does not know, and refuses app-only callers.
 //
-// What the services know (tenants, applications, users, organizations and
-// their policies) is a [World], which [Emulator.Change] edits at any time. What goes
-// wrong on the way is a [Fault], which [Emulator.Intercept] puts in front of
-// one operation. The clock is [Options.Now], moved by [Emulator.Advance] and,
-// for one service alone, by [Emulator.Skew].
+// The data of the services (tenants, applications, users, organizations and their
+// policies) is a [World], which [Emulator.Change] edits at any time. [Emulator.Intercept]
+// puts a [Fault] in front of one operation. The clock is [Options.Now];
+// [Emulator.Advance] moves it, and [Emulator.Skew] that of one service.
 package emulator
 
 import (

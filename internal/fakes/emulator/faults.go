@@ -21,8 +21,8 @@ type interception struct {
 }
 
 // Intercept puts a fault in front of an operation, or of all with [Anything].
-// Of several in front of one operation, the first to be put there meets the
-// request first and the others only if it calls next:
+// If one operation has several, the first one that was added gets the request, and
+// passes it to the others by calling next:
 //
 //	e.Intercept(emulator.OpCreate, emulator.Times(2, emulator.Answer(503, nil, "")))
 //	e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))

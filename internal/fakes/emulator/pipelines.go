@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// What Azure Pipelines asserts for the default service connection.
+// The claims of Azure Pipelines' assertion for the default service connection.
 const (
 	PipelinesIssuer  = "https://vstoken.dev.azure.com/" + OrganizationID
 	PipelinesSubject = "sc://" + OrganizationName + "/" + Project + "/azdo-pat"

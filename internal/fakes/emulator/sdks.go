@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// What Microsoft's SDKs ask for beyond what the protocol needs. It is served
-// with [Options.SDKs] alone.
+// Requests that Microsoft's SDKs make in addition to the protocol. They are served only
+// with [Options.SDKs].
 const (
 	OpOpenID        = "entra.openid"       // MSAL, for each of its clients
 	OpLocations     = "azdo.locations"     // azure-devops-go-api for each base URL, azure-devops-node-api for each area

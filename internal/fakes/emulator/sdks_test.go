@@ -47,7 +47,7 @@ func TestSDKs(t *testing.T) {
 	if document["token_endpoint"] != c.tokenURL() || document["issuer"] != c.e.URL(emulator.Entra)+"/"+emulator.TenantID+"/v2.0" {
 		t.Errorf("the OpenID configuration is %v", document)
 	}
-	// What https://openid.net/specs/openid-connect-discovery-1_0.html requires.
+	// Required by https://openid.net/specs/openid-connect-discovery-1_0.html.
 	for _, name := range []string{
 		"authorization_endpoint", "jwks_uri", "response_types_supported", "subject_types_supported",
 		"id_token_signing_alg_values_supported",
@@ -83,7 +83,7 @@ func TestSDKs(t *testing.T) {
 	}
 }
 
-// Who does not say that SDKs are about is held to what azdo-pat needs.
+// Without [Options.SDKs] the emulator serves only the requests of azdo-pat.
 func TestNothingForSDKsUnlessAskedFor(t *testing.T) {
 	t.Parallel()
 	c := start(t)
@@ -188,7 +188,7 @@ func TestVersionInAccept(t *testing.T) {
 	}
 }
 
-// What stands between is where clients go, by certificate and by issuer.
+// With a front, clients use its address, in the certificate and in the issuer.
 func TestFront(t *testing.T) {
 	t.Parallel()
 	var behind []string

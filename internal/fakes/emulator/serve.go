@@ -37,8 +37,8 @@ const (
 	Anything = "*"
 )
 
-// What no operation matches is recorded under the name of the service with
-// this suffix and answered with 404.
+// A request that matches no operation is recorded under the service's name with this
+// suffix, and answered with 404.
 const other = ".other"
 
 // Bounds on request bodies, in bytes.

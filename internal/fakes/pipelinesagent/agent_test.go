@@ -39,7 +39,7 @@ func TestParseLine(t *testing.T) {
 	}
 }
 
-// What a command does, line by line.
+// The effect of each command, line by line.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, map[string]string{"Build.BuildId": "7"})
@@ -78,7 +78,7 @@ x ##vso y
 	if value, secret, ok := j.Variable("PAT.token"); value != "t0ken" || !secret || !ok {
 		t.Errorf("%q, %v, %v", value, secret, ok)
 	}
-	// What was secret stays so.
+	// A variable that was secret stays secret.
 	j.Read("", "##vso[task.setvariable variable=mine;issecret=true]one\n##vso[task.setvariable variable=mine]two\n")
 	if _, secret, _ := j.Variable("mine"); !secret || j.Mask("two") != "***" {
 		t.Error("a secret became public")

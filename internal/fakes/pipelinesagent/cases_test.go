@@ -132,7 +132,7 @@ func TestExpandedVariables(t *testing.T) {
 		t.Errorf("the environment is %q", got)
 	}
 
-	// What macros stand for makes no further macro with what follows.
+	// The value of a macro does not form another macro with the text after it.
 	j = newJob(t, map[string]string{"open": "$(", "five": "5", "both": "$(open)five)"})
 	if got, _, _ := j.Variable("both"); got != "$(five)" || j.Expand("$(open)five)") != "$(five)" {
 		t.Errorf("%q, %q", got, j.Expand("$(open)five)"))
@@ -161,7 +161,7 @@ func TestNamesInTheEnvironment(t *testing.T) {
 	}
 }
 
-// Of a secret that the pipeline defines more forms are masked than of one that a
+// The agent masks more forms of a secret that the pipeline defines than of one that a
 // step sets.
 func TestMasksOfDefinitions(t *testing.T) {
 	t.Parallel()

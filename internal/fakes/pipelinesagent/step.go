@@ -53,7 +53,7 @@ func (j *Job) Start(ctx context.Context, s Step, machine ...string) (*Running, e
 		r.cmd.Env = append(r.cmd.Env, name+"="+value)
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
-	// What bash has started can outlive it; the agent does not wait for it.
+	// Processes that bash started can outlive it; the agent does not wait for them.
 	r.cmd.WaitDelay = 10 * time.Second
 	return r, r.cmd.Start()
 }
