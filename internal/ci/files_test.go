@@ -312,7 +312,7 @@ func TestCommandFileIsReplaced(t *testing.T) {
 // An unfinished entry of an earlier command must not swallow azdo-pat's: a last line
 // without a line feed gets one, and text that the runner cannot read is an error before
 // anything is minted.
-func TestFilesThatOthersBegan(t *testing.T) {
+func TestUnfinishedCommandFile(t *testing.T) {
 	t.Parallel()
 	for before, why := range map[string]string{
 		"":                                  "",

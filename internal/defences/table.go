@@ -24,7 +24,7 @@ var table = []row{
 	{"redirect the outputs, the record or the masks", "internal/ci/commandfile.go",
 		`case mode.IsRegular():`, `case !mode.IsDir():`, "TestCommandFileIsReplaced"},
 	{"redirect the outputs, the record or the masks", "internal/ci/commandfile.go",
-		`if len(before) > 0 && before[len(before)-1] != '\n' {`, `if false {`, "TestFilesThatOthersBegan"},
+		`if len(before) > 0 && before[len(before)-1] != '\n' {`, `if false {`, "TestUnfinishedCommandFile"},
 	{"redirect the outputs, the record or the masks", "internal/ci/github.go",
 		`err := g.distinct(); err != nil`, `err := error(nil); err != nil`, "TestFilesOfTheirOwn"},
 	{"redirect the outputs, the record or the masks", "internal/ci/commandfile.go",
@@ -174,7 +174,7 @@ var table = []row{
 	{"hold a request back", "internal/pat/revocation.go",
 		`r.unanswered, r.look = true, true`, `r.unanswered = true`, "TestRevokeLooksBeforeItRepeats"},
 	{"hold a request back", "internal/lease/undo.go",
-		`failed == nil && a.NoLaterProcess && ctx.Err() == nil {`, `failed == nil && a.NoLaterProcess && ctx.Err() != nil {`, "TestNobodyLooksLater"},
+		`failed == nil && a.NoLaterProcess && ctx.Err() == nil {`, `failed == nil && a.NoLaterProcess && ctx.Err() != nil {`, "TestNoLaterProcess"},
 
 	{"grant more than was asked", "internal/lease/verify.go",
 		`if late := t.ValidTo.Sub(until); late > expiryTolerance {`, `if late := t.ValidTo.Sub(until); late > time.Hour {`, "mint-wider"},
@@ -233,7 +233,7 @@ var table = []row{
 	{"date its answers wrongly", "internal/lease/verify.go",
 		`life-a.want.Lifetime); err != nil {`, `0); err != nil {`, "TestLongerThanAsked"},
 	{"date its answers wrongly", "internal/lease/renew.go",
-		`until = lease.serverTime(l).Add(`, `until = l.Server().Add(`, "TestKeepWithAWrongDate"},
+		`until = lease.serverTime(l).Add(`, `until = l.Server().Add(`, "TestRenewerWithAWrongDate"},
 	{"date its answers wrongly", "internal/sweep/sweep.go",
 		`|| !t.ValidTo.IsZero() && now.After(`, `|| false && now.After(`, "TestSweepAges"},
 	{"date its answers wrongly", "internal/httpclient/clock.go",
@@ -273,7 +273,7 @@ var table = []row{
 
 	// An attacker on the network.
 	{"TLS 1.2 or newer, verified against the machine's roots", "internal/httpclient/client.go",
-		`RootCAs: trust.pool, Time: trust.now`, `InsecureSkipVerify: true, Time: trust.now`, "TestWhoIsTrusted"},
+		`RootCAs: trust.pool, Time: trust.now`, `InsecureSkipVerify: true, Time: trust.now`, "TestTrustedRoots"},
 	{"TLS 1.2 or newer, verified against the machine's roots", "internal/httpclient/client.go",
 		`MinVersion: tls.VersionTLS12, `, `MinVersion: tls.VersionTLS10, `, "TestWrongCertificate"},
 	{"TLS 1.2 or newer, verified against the machine's roots", "internal/httpclient/trust.go",

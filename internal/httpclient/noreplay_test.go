@@ -84,7 +84,7 @@ func TestRequestIsSentOnce(t *testing.T) {
 
 // A request of which nothing was sent is sent on another connection, once, unless its
 // context has ended.
-func TestRequestOfWhichNothingWasSent(t *testing.T) {
+func TestUnsentRequest(t *testing.T) {
 	t.Parallel()
 	lost := errors.New("the connection was closed before its use")
 	for _, tc := range []struct {

@@ -21,7 +21,7 @@ func pemOf(cert *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
 }
 
-func TestWhoIsTrusted(t *testing.T) {
+func TestTrustedRoots(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		server, root := secure(t, http2, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })

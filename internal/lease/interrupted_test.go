@@ -163,7 +163,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 
 // Neither the create request nor the cleanup is answered: the time limit holds, and the
 // record leads to what is left.
-func TestToldToStopAndNobodyAnswers(t *testing.T) {
+func TestStopWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		creates []create

@@ -183,7 +183,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 }
 
 // Reading the list takes time: a PAT made meanwhile would be missed.
-func TestReleaseLooksOnceMoreWhenTheTimeIsOver(t *testing.T) {
+func TestReleaseLooksAgainAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t}

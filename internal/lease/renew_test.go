@@ -63,7 +63,7 @@ func (w *world) updatesSent() (sent []string) {
 
 // However long a command runs, its PAT never has more than one lifetime left, nor less
 // than a third.
-func TestKeep(t *testing.T) {
+func TestRenewer(t *testing.T) {
 	t.Parallel()
 	for _, skew := range []time.Duration{0, -7 * time.Minute, 3 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestKeep(t *testing.T) {
 
 // Wrong Date headers change nothing: the time is computed from the PAT's validFrom and
 // what has passed here since.
-func TestKeepWithAWrongDate(t *testing.T) {
+func TestRenewerWithAWrongDate(t *testing.T) {
 	t.Parallel()
 	for _, date := range []time.Duration{-30 * 24 * time.Hour, time.Hour, -2 * time.Minute} {
 		t.Run(date.String(), func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestRenewedForTooLong(t *testing.T) {
 
 // The answer decides whether the renewal is retried. There is one warning, which says
 // when the PAT ends.
-func TestKeepThatFails(t *testing.T) {
+func TestRenewerFails(t *testing.T) {
 	t.Parallel()
 	twice := func(err error) []error { return []error{nil, err} } // the first renewal succeeds
 	for _, tc := range []struct {
@@ -194,7 +194,7 @@ func TestKeepThatFails(t *testing.T) {
 
 // A policy that caps the lifetime decides when the next renewal is due, if any. It is not
 // requested over and over.
-func TestKeepUnderAPolicy(t *testing.T) {
+func TestRenewerUnderAPolicy(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name    string
@@ -280,7 +280,7 @@ func TestRenewedWider(t *testing.T) {
 }
 
 // Told to stop during a renewal, it does not warn; the release revokes the PAT.
-func TestKeepIsToldToStop(t *testing.T) {
+func TestRenewerStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, slowness: 10 * time.Second}
@@ -296,7 +296,7 @@ func TestKeepIsToldToStop(t *testing.T) {
 
 // A machine that sleeps stops timers but not its clock. A due renewal follows soon after
 // it wakes, and an expired PAT is reported once.
-func TestKeepAfterSleep(t *testing.T) {
+func TestRenewerAfterSleep(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		slept   time.Duration

@@ -127,7 +127,7 @@ func TestCreateThatIsHeldBack(t *testing.T) {
 
 // Without a later process, a request that may still take effect is waited for, as far as
 // there is time, before anything is called revoked.
-func TestNobodyLooksLater(t *testing.T) {
+func TestNoLaterProcess(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name    string

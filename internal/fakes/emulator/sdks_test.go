@@ -84,7 +84,7 @@ func TestSDKs(t *testing.T) {
 }
 
 // Without [Options.SDKs] the emulator serves only the requests of azdo-pat.
-func TestNothingForSDKsUnlessAskedFor(t *testing.T) {
+func TestSDKRequestsAreOffByDefault(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	if a := c.send("GET", c.openIDURL(), ""); a.Status != 404 {
