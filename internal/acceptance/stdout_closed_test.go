@@ -182,7 +182,7 @@ func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 }
 
 // Two commands of the same step have a PAT each. After a create request without an
-// answer, neither takes the other's PAT for its own.
+// answer, neither revokes the other's PAT as its own.
 func TestExecTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)

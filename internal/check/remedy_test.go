@@ -63,7 +63,7 @@ func TestRemedy(t *testing.T) {
 		{"another refusal", service, refused(50076, client, main), []string{"second factor"}, "az "},
 		{"no member", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813"}, []string{"add the user", "az devops user add --email-id svc@contoso.com --license-type express --organization https://dev.azure.com/contoso"}, "agent user"},
 		{"never a member", agents, &pat.Error{Op: "list", Status: 401, Code: "TF401444"}, []string{"is not yet a user of this organization", "az devops user add --email-id agent@contoso.com"}, ""},
-		{"nobody", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813", Message: "TF400813: The user '' is not authorized to access this resource."}, []string{"did not accept the Entra token"}, "az "},
+		{"anonymous", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813", Message: "TF400813: The user '' is not authorized to access this resource."}, []string{"did not accept the Entra token"}, "az "},
 		{"a policy", service, &pat.Error{Op: "list", Status: 403, Code: "VS403463"}, []string{"a Conditional Access policy"}, "az "},
 		{"another answer", service, &pat.Error{Op: "list", Status: 404}, []string{"check `organization`"}, "az "},
 		{"a hint alone", service, hint.Add(errors.New("x"), "do it"), []string{"do it"}, "az "},

@@ -111,10 +111,10 @@ func TestMaskThatCannotBeWritten(t *testing.T) {
 	if err := g.Mask(secret.New(newPAT)); err == nil || !errors.Is(err, os.ErrClosed) || strings.Contains(err.Error(), newPAT) {
 		t.Errorf("Mask on a closed standard output: %v", err)
 	}
-	// The log is no reason to stop.
-	g.Log().Infof("said to nobody")
-	g.Log().Warning("said", "to nobody")
-	g.Log().Group("of nobodies")()
+	// A log that cannot be written is no reason to stop.
+	g.Log().Infof("not shown")
+	g.Log().Warning("not", "shown")
+	g.Log().Group("not shown")()
 
 	for takes := range 3 {
 		w := &failing{takes: takes}
@@ -125,8 +125,7 @@ func TestMaskThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// Not even a bug where nothing is expected to fail may end the program before
-// it has cleaned up.
+// A panic while logging must not end the program before it has cleaned up.
 func TestContained(t *testing.T) {
 	t.Parallel()
 	if err := recoverPanic(func() { panic("out of order") }); err == nil || err.Error() != "out of order" {

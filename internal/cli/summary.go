@@ -12,7 +12,7 @@ import (
 	"azdo-pat/internal/signin"
 )
 
-// mintSummary is the table for the job's summary: all but the secret.
+// mintSummary is the table for the job's summary, without the PAT itself.
 func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
@@ -37,7 +37,7 @@ func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
 	return b.String()
 }
 
-// revokeSummary says what the post step did.
+// revokeSummary lists the PATs that the post step revoked.
 func revokeSummary(s *settings.Settings, ended []lease.Revoked, server time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT revoked\n\n")
@@ -47,7 +47,7 @@ func revokeSummary(s *settings.Settings, ended []lease.Revoked, server time.Time
 	return b.String()
 }
 
-// lived tells how long a PAT was good, where that is known.
+// lived describes how long a PAT was valid; empty: unknown.
 func lived(e lease.Revoked, server time.Time) string {
 	switch {
 	case e.Gone:

@@ -164,7 +164,7 @@ var table = []row{
 	{"outlive azdo-pat", "internal/lease/acquire.go",
 		`ValidTo: a.clock().Add(a.want.Lifetime)`, `ValidTo: a.clock().Add(a.want.Lifetime + 50*time.Second)`, "TestExecIsKilled"},
 
-	// A server that lies.
+	// A hostile server.
 	{"say that a PAT is gone", "internal/pat/revoke.go",
 		`case e.NotFound() && listed && e.Code != "":`, `case e.NotFound():`, "TestRevoke"},
 	{"say that a PAT is gone", "internal/pat/revoke.go",

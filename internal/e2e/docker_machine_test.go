@@ -42,17 +42,17 @@ func TestDockerCannotWriteCommandFiles(t *testing.T) {
 	w.left(0)
 }
 
-// patience is the action's timeout where a test waits for it to pass.
-const patience = 4 * time.Second
+// shortTimeout is the setting timeout of tests that wait until it has passed.
+const shortTimeout = 4 * time.Second
 
 // Without a network there is no PAT, and the reason is said in time.
 func TestDockerNoNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.AgentUser)
-	w.env["INPUT_TIMEOUT"] = patience.String()
+	w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 	w.network = "none"
 	main := w.main().ends(1)
-	if took := time.Since(main.began); took > patience+goodbye {
+	if took := time.Since(main.began); took > shortTimeout+goodbye {
 		t.Errorf("mint took %s", took)
 	}
 	if errors := main.annotations("error"); len(errors) != 1 || !strings.Contains(errors[0], "network is unreachable") {
@@ -75,7 +75,7 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 		t.Run("on-revoke-failure "+tt.policy, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, emulator.AgentUser)
-			w.env["INPUT_TIMEOUT"] = patience.String()
+			w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 			w.env["INPUT_ON-REVOKE-FAILURE"] = tt.policy
 			main := w.main().ends(0).quiet()
 			outputs, err := main.Outputs()
@@ -85,7 +85,7 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 
 			w.network = "none"
 			post := w.post(main).ends(tt.status)
-			if took := time.Since(post.began); took > patience+goodbye {
+			if took := time.Since(post.began); took > shortTimeout+goodbye {
 				t.Errorf("post took %s", took)
 			}
 			w.left(1)
@@ -113,7 +113,7 @@ func TestDockerNetworkLost(t *testing.T) {
 			w := newWorldIn(t, newNetwork(t))
 			// Less would be over in post before it is certain that nothing comes
 			// of the request any more.
-			const timeout = 3 * patience
+			const timeout = 3 * shortTimeout
 			w.env["INPUT_TIMEOUT"] = timeout.String()
 			_, main, open := heldIn(t, w, emulator.OpCreate, when)
 			engine(t, "network", "disconnect", "--force", w.network, main.name)

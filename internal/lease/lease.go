@@ -29,7 +29,7 @@ type PATs interface {
 	Listed(ctx context.Context, id string, show pat.Show) (bool, error)
 }
 
-// Log says what happens.
+// Log receives progress and warnings.
 type Log interface {
 	Infof(format string, args ...any)
 	Warning(title, text string)

@@ -90,7 +90,8 @@ func TestNotLinked(t *testing.T) {
 	}
 }
 
-// Another toolchain makes other bytes: it is refused, and the error says how.
+// Another toolchain produces other bytes, so it is refused; the error names the right
+// one.
 func TestToolchain(t *testing.T) {
 	dir := t.TempDir()
 	for mod, want := range map[string]string{

@@ -22,8 +22,8 @@ type Source struct {
 	// Environ lists the environment, as [os.Environ] does, to find misspelt names.
 	// Nil: they are not looked for.
 	Environ func() []string
-	// Action says that the caller wrote a GitHub workflow, so that a missing
-	// setting is named as an input.
+	// Action: the caller wrote a GitHub workflow, so a missing setting is named as an
+	// input.
 	Action bool
 	// Saved is what mint saved for the post step; nil: nothing. With it, every setting
 	// that is not a secret comes from Saved alone, because in the post step of a nested
@@ -44,8 +44,8 @@ type CI struct {
 	// Unavailable is why it cannot be asked for an assertion, with a hint what to
 	// change; nil: it can.
 	Unavailable error
-	// ServiceConnection says that it issues assertions for a service connection
-	// only, which must be set.
+	// ServiceConnection: assertions are issued only for a service connection, which
+	// must be set.
 	ServiceConnection bool
 }
 

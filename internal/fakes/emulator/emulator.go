@@ -296,7 +296,7 @@ func (e *Emulator) CAFile() (string, error) {
 	return file, os.WriteFile(file, e.authority.pem, 0o600)
 }
 
-// Connections says how many connections have been opened to a service.
+// Connections returns how many connections have been opened to a service.
 func (e *Emulator) Connections(s Service) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -233,9 +233,9 @@ func TestFrontFails(t *testing.T) {
 		front string
 		err   error
 	}{
-		"it says so":      {"", errors.New("no network")},
-		"it has no port":  {"entra.example", nil},
-		"it has no place": {"", nil},
+		"no network": {"", errors.New("no network")},
+		"no port":    {"entra.example", nil},
+		"no address": {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -96,7 +96,7 @@ func (w *State) Organization(name string) *Organization {
 	return nil
 }
 
-// An AppKind says what an application may do at the token endpoint.
+// AppKind is what an application may do at the token endpoint.
 type AppKind int
 
 const (
@@ -166,7 +166,7 @@ type Organization struct {
 	// Members are the object ids of the users in it.
 	Members  []string
 	Policies Policies
-	// Revoked says how a revocation of a PAT that is not there is answered.
+	// Revoked is the answer to the revocation of a PAT that does not exist.
 	Revoked GoneAnswer
 	// SignIn says what the unauthenticated get who did not ask for a 401 with
 	// X-TFS-FedAuthRedirect: Suppress.
