@@ -27,16 +27,17 @@ import (
 func main() {
 	jobs := flag.Int("j", 4, "how many patches are tried at a time; most tests wait more than they compute")
 	only := flag.String("run", "", "try only the rows that match this regular expression, by defence, file or test")
+	passed := flag.Bool("passed", false, "the tests have just passed without a patch, so do not run them again")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *jobs, *only); err != nil {
+	if err := run(ctx, *jobs, *only, *passed); err != nil {
 		fmt.Fprintln(os.Stderr, "defences:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, jobs int, only string) error {
+func run(ctx context.Context, jobs int, only string, passed bool) error {
 	filter, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func run(ctx context.Context, jobs int, only string) error {
 			continue
 		}
 		rows = append(rows, r)
-		if !seen[r.test] { // A test that fails anyway would prove nothing.
+		if !passed && !seen[r.test] { // A test that fails anyway would prove nothing.
 			seen[r.test] = true
 			rows = append(rows, row{test: r.test})
 		}

@@ -8,7 +8,7 @@ var table = []row{
 	{"hosts given as inputs win over it", "internal/settings/load.go",
 		`case d.InputWins && `, `case false && `, "TestHostsGivenAsInputsWin"},
 	{"hosts given as inputs win over it", "internal/cli/post.go",
-		`known && otherRun(name, own) {`, `known && false {`, "mint-other-name"},
+		`known && otherRun(name, own) {`, `known && otherRun(name, own) && false {`, "mint-other-name"},
 	{"hosts given as inputs win over it", "internal/cli/post.go",
 		`if !ours {`, `if false && !ours {`, "post-planted"},
 	{"hosts given as inputs win over it", "internal/cli/post.go",
