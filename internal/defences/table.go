@@ -250,9 +250,9 @@ var table = []row{
 		`case len(cut) >= len(requested)-keyLength+minKeyDigits:`, `case true:`, "mint-other-name"},
 
 	// What sweep can be made to do.
-	{"What it takes for its own has exactly the form of our names", "internal/sweep/sweep.go",
+	{"It takes only names of exactly azdo-pat's form", "internal/sweep/sweep.go",
 		`case !ours:`, `case false && !ours:`, "sweep-report"},
-	{"What it takes for its own has exactly the form of our names", "internal/displayname/parse.go",
+	{"It takes only names of exactly azdo-pat's form", "internal/displayname/parse.go",
 		`if !hasPrefix || last < 0 || !isKey(rest[last+1:]) {`, `if !hasPrefix || last < 0 {`, "TestParse"},
 	{"a name that another person wrote into the user's list", "internal/ci/log.go",
 		`return sanitize.NoCommands(l.redactor.Redact(text)) }`, `return l.redactor.Redact(text) }`, "sweep-hostile"},
