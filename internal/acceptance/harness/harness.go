@@ -36,9 +36,10 @@ func Main(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil {
 		panic(err)
 	}
-	// The tests wait more than they compute, except with the race detector.
+	// The tests wait more than they compute, except with the race detector or when
+	// coverage is measured.
 	parallel := "60"
-	if RaceDetector {
+	if RaceDetector || os.Getenv("GOCOVERDIR") != "" {
 		parallel = "30"
 	}
 	_ = flag.Set("test.parallel", parallel)

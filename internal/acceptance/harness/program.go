@@ -17,15 +17,20 @@ import (
 // Program builds the program once, as a release does, and returns its path. When
 // coverage is measured it returns the test binary, which counts the statements.
 var Program = sync.OnceValues(func() (string, error) {
-	if os.Getenv("GOCOVERDIR") != "" {
-		return os.Executable()
-	}
 	dir, err := os.MkdirTemp("", "azdo-pat-built-")
 	if err != nil {
 		return "", err
 	}
 	builtDir = dir
 	path := filepath.Join(dir, "azdo-pat")
+	if os.Getenv("GOCOVERDIR") != "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		// By its own name the test binary would run the tests, and those start it again.
+		return path, os.Symlink(self, path)
+	}
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as in a release; it also starts faster
 	if out, err := build.CombinedOutput(); err != nil {
