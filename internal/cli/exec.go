@@ -41,11 +41,14 @@ The credentials of azdo-pat itself are removed from COMMAND's environment. In a 
 system, *** replaces the PAT in what COMMAND writes.`,
 		Example: `  azdo-pat exec --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
-    --scopes vso.build -- az pipelines list --org https://dev.azure.com/contoso -p widgets
+    --scopes vso.build \
+    -- az pipelines list --org https://dev.azure.com/contoso -p widgets
 
   # With the settings in AZDO_PAT_ORGANIZATION and so on:
-  azdo-pat exec --scopes vso.project_manage --env AZDO_PERSONAL_ACCESS_TOKEN -- terraform apply
-  azdo-pat exec --scopes vso.packaging -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" "$FEED"'`,
+  azdo-pat exec --scopes vso.project_manage --env AZDO_PERSONAL_ACCESS_TOKEN \
+    -- terraform apply
+  azdo-pat exec --scopes vso.packaging \
+    -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" "$FEED"'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch dash := cmd.ArgsLenAtDash(); {
 			case len(args) == 0:

@@ -10,7 +10,8 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// addFlags gives a command a flag for each of its settings, except secrets. Their values are read as text; settings.Load validates them.
+// addFlags gives a command a flag for each of its settings, except secrets, and their
+// help. Values are read as text; settings.Load validates them.
 func addFlags(cmd *cobra.Command, command settings.Command) {
 	for _, d := range settings.Descriptions {
 		switch {
@@ -29,6 +30,7 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 		}
 	}
 	cmd.Flags().SortFlags = false
+	cmd.SetUsageFunc(usage(command))
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -63,6 +65,34 @@ func TestFlags(t *testing.T) {
 			}
 			if f := cmd.Flags().Lookup(d.Name); (f != nil) != want || f != nil && f.Usage != d.Text {
 				t.Errorf("%s --%s: %+v, want %t", cmd.Name(), d.Name, f, want)
+			}
+		}
+	}
+}
+
+// The help of a command names every variable that its settings are read from, those of
+// secrets too, and fits a terminal.
+func TestHelpNamesVariables(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range Root().Commands() {
+		var help strings.Builder
+		cmd.SetOut(&help)
+		if err := cmd.Help(); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range settings.Descriptions {
+			if !slices.Contains(d.For, settings.Command(cmd.Name())) {
+				continue
+			}
+			for _, variable := range d.Variables() {
+				if !slices.Contains(strings.FieldsFunc(help.String(), func(r rune) bool { return r == ' ' || r == ',' || r == '\n' }), variable) {
+					t.Errorf("help of %s lacks %s", cmd.Name(), variable)
+				}
+			}
+		}
+		for line := range strings.Lines(help.String()) {
+			if utf8.RuneCountInString(line) > 85 {
+				t.Errorf("help of %s: a line is too long for a terminal: %q", cmd.Name(), line)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 // Description is what the tags of a field of [Settings] say about the setting.
 type Description struct {
 	Name string
+	// Group is the heading under which help shows it.
+	Group string
 	// Text is its help: one line without a full stop, with the defaults.
 	Text string
 	// For lists the commands that have a flag of that name.
@@ -45,14 +48,16 @@ var commands = []Command{Mint, Revoke, Exec, Sweep, Check}
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {
 	t := reflect.TypeFor[Settings]()
+	group := ""
 	for i := range t.NumField() {
 		f := t.Field(i)
+		group = cmp.Or(f.Tag.Get("group"), group)
 		key, ok := f.Tag.Lookup("env")
 		if !ok {
 			continue
 		}
 		d := &Description{
-			Name:   strings.ToLower(strings.ReplaceAll(key, "_", "-")),
+			Name: strings.ToLower(strings.ReplaceAll(key, "_", "-")), Group: group,
 			Values: strings.Fields(f.Tag.Get("values")), AlsoRead: strings.Fields(f.Tag.Get("also")),
 			Secret: f.Type == reflect.TypeFor[secret.Value](), Bool: f.Type.Kind() == reflect.Bool,
 			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",

@@ -13,15 +13,15 @@ var ways = []struct {
 	names    []string
 	values   []string
 }{
-	{AgentUser, []string{"agent-id", "agent-user"}, []string{someGUID, "agent@contoso.com"}},
 	{RefreshToken, []string{"refresh-token"}, []string{someRefresh}},
-	{Password, []string{"username", "password"}, []string{"svc@contoso.com", somePassword}},
+	{AgentUser, []string{"agent-id", "agent-user"}, []string{someGUID, "agent@contoso.com"}},
 	{AccessToken, []string{"access-token"}, []string{someAccess}},
+	{Password, []string{"username", "password"}, []string{"svc@contoso.com", somePassword}},
 }
 
 // one is what an error offers, each as it would be written in a workflow.
-const one = "agent-id with agent-user (agent user), refresh-token (service account by refresh token), " +
-	"username with password (service account by password), access-token (given access token)"
+const one = "refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
+	"access-token (given access token), username with password (service account by password)"
 
 func inputs(base env, names, values []string) Source {
 	for i, name := range names {
@@ -50,8 +50,8 @@ func TestNoIdentity(t *testing.T) {
 		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+one+"; "+secretsWithheld)
 		// Elsewhere the same are flags, and variables for what is secret.
 		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
-			"--agent-id with --agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
-			"--username with AZDO_PAT_PASSWORD (service account by password), AZDO_PAT_ACCESS_TOKEN (given access token)")
+			"AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with --agent-user (agent user), "+
+			"AZDO_PAT_ACCESS_TOKEN (given access token), --username with AZDO_PAT_PASSWORD (service account by password)")
 	}
 }
 
@@ -99,10 +99,10 @@ func TestFourIdentities(t *testing.T) {
 	t.Parallel()
 	e := byPassword.with("INPUT_AGENT-USER", "agent@contoso.com", "AZDO_PAT_REFRESH_TOKEN", someRefresh)
 	got := problems(t, Mint, Source{LookupEnv: e.with("INPUT_ACCESS-TOKEN", someAccess).lookup, Flags: map[string]string{"agent-id": someGUID}})
-	only(t, got, "4 identities are set, by --agent-id with agent-user and by AZDO_PAT_REFRESH_TOKEN and by "+
-		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD and by access-token; set exactly one of "+
-		"--agent-id with agent-user (agent user), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), "+
-		"AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password), access-token (given access token)")
+	only(t, got, "4 identities are set, by AZDO_PAT_REFRESH_TOKEN and by --agent-id with agent-user and by "+
+		"access-token and by AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD; set exactly one of "+
+		"AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with agent-user (agent user), "+
+		"access-token (given access token), AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password)")
 }
 
 // An access token needs neither an application nor an assertion, so it does not

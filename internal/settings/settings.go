@@ -43,12 +43,12 @@ const (
 // Identity is how the program signs in as the Entra user who gets the PAT.
 type Identity string
 
-// The identities.
+// The identities. What is proven best comes first, here and in every list.
 const (
-	AgentUser    Identity = "agent user"
 	RefreshToken Identity = "service account by refresh token"
-	Password     Identity = "service account by password"
+	AgentUser    Identity = "agent user"
 	AccessToken  Identity = "given access token"
+	Password     Identity = "service account by password"
 )
 
 // The values of on-revoke-failure.
@@ -64,7 +64,8 @@ const (
 )
 
 // Settings is what the caller asked for, validated. The order of the fields is
-// that of the help. The tags:
+// that of the help, where a blank field's tag group heads what follows. The tags of a
+// setting:
 //
 //	env            the name, with underscores; a [secret.Value] is a secret and has no flag
 //	also           further variables that it is read from
@@ -79,40 +80,50 @@ const (
 //	flag           repeatable: the flag may be given several times
 //	help           one line without a full stop, to which the default is added
 type Settings struct {
-	Organization string `env:"ORGANIZATION" for:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+	_            struct{} `group:"Where"`
+	Organization string   `env:"ORGANIZATION" for:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
 
+	_               struct{}      `group:"What to mint"`
 	Scopes          []string      `env:"SCOPES" for:"mint exec check" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
 	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
 	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one"`
-	AuthorizationID string        `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
-	Env             []string      `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
+	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
 
+	_               struct{} `group:"Which PAT to revoke"`
+	AuthorizationID string   `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
+
+	_           struct{}      `group:"Which PATs to sweep"`
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
 
-	TenantID           string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
-	ClientID           string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
-	AgentID            string       `env:"AGENT_ID" for:"all" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
-	AgentUser          string       `env:"AGENT_USER" for:"all" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
-	RefreshToken       secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
-	Username           string       `env:"USERNAME" for:"all" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
-	Password           secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
-	AccessToken        secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
-	FederatedTokenFile string       `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
-	ServiceConnection  string       `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
+	_            struct{}     `group:"Application and user: exactly one identity"`
+	TenantID     string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
+	ClientID     string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
+	RefreshToken secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
+	AgentID      string       `env:"AGENT_ID" for:"all" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
+	AgentUser    string       `env:"AGENT_USER" for:"all" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
+	AccessToken  secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
+	Username     string       `env:"USERNAME" for:"all" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
+	Password     secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
 
-	SkipRevoke      bool          `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
-	OnRevokeFailure string        `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
-	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
-	Output          string        `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
+	_                  struct{} `group:"The job's own identity (the assertion)"`
+	FederatedTokenFile string   `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
+	ServiceConnection  string   `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
+	Audience           string   `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
+
+	_               struct{} `group:"How the PAT is handed over and revoked"`
+	Env             []string `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
+	Output          string   `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
+	SkipRevoke      bool     `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
+	OnRevokeFailure string   `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
+
+	_               struct{}      `group:"Network"`
 	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec, that of each of acquire, renew and release; cleaning up after a failure may take another 5s"`
-
-	Audience        string `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
-	AuthorityHost   string `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
-	TokenServiceURL string `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
-	CAFile          string `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
+	AuthorityHost   string        `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
+	TokenServiceURL string        `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
+	CAFile          string        `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
 
 	// The following fields are computed from the settings above.
 

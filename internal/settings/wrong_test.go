@@ -480,7 +480,7 @@ func TestCredentialsBesideProblems(t *testing.T) {
 	for _, v := range s.Credentials() {
 		got = append(got, v.Reveal())
 	}
-	if !slices.Equal(got, []string{someRefresh, somePassword, someAccess}) {
+	if !slices.Equal(got, []string{someRefresh, someAccess, somePassword}) {
 		t.Errorf("%d credentials, want three", len(got))
 	}
 	if got := loaded(t, Mint, Source{LookupEnv: byAgent.lookup}).Credentials(); len(got) != 0 {
