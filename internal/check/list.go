@@ -30,14 +30,14 @@ func (k *preflight) askList(ctx context.Context, token secret.Value) {
 	if assertion.Decode(token, &claims) == nil {
 		k.job.User = cmp.Or(claims.user(), k.job.User)
 	}
-	start := k.Now()
+	start := time.Now()
 	pats := k.SignIn.PATs(k.client, token)
 	var found patCount
 	err := httpclient.Retry(ctx, k.Platform.Log(), "the list of PATs", func(ctx context.Context) (err error) {
 		found, err = countPATs(ctx, pats)
 		return err
 	})
-	row.Took = k.Now().Sub(start)
+	row.Took = time.Since(start)
 	support := k.headers.support(k.Settings.TokenServiceURL, err)
 	if err != nil {
 		refused := (*pat.Error)(nil)

@@ -33,7 +33,6 @@ type Options struct {
 	Platform        ci.Platform
 	SignIn          *signin.Client
 	HTTP            *http.Client
-	Now             func() time.Time
 	Version, Commit string
 }
 
@@ -154,7 +153,7 @@ func (k *preflight) takeSteps(ctx context.Context) {
 	client := *k.HTTP
 	k.client = &client
 	k.headers = &headerRecorder{next: k.HTTP.Transport, last: map[string]http.Header{}}
-	k.clock = &httpclient.Clock{Next: k.headers, Now: k.Now}
+	k.clock = &httpclient.Clock{Next: k.headers, Now: time.Now}
 	k.client.Transport = &httpclient.Paced{
 		Next:  &httpclient.Traced{Next: k.clock, Debugf: k.Platform.Log().Debugf},
 		Pacer: k.SignIn.Pacer(), Log: k.Platform.Log(),
@@ -184,9 +183,9 @@ func (k *preflight) probe(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, h := range k.hosts {
 		all.Go(func() {
-			start := k.Now()
+			start := time.Now()
 			path, err := httpclient.Probe(ctx, k.client, h.url)
-			h.Took = k.Now().Sub(start)
+			h.Took = time.Since(start)
 			if err != nil {
 				h.Fail(k.job.Remedy(err), "%v (%s)", err, describePath(path))
 				return
@@ -233,13 +232,13 @@ func (k *preflight) askTenant(ctx context.Context) {
 		}
 		return
 	}
-	start := k.Now()
+	start := time.Now()
 	o := &entra.Organization{HTTP: k.client, BaseURL: k.Settings.TokenServiceURL, Name: k.Settings.Organization}
 	err := httpclient.Retry(ctx, k.Platform.Log(), "the tenant", func(ctx context.Context) (err error) {
 		k.organizationTenant, err = o.Tenant(ctx)
 		return err
 	})
-	row.Took = k.Now().Sub(start)
+	row.Took = time.Since(start)
 	switch {
 	case err != nil && (given == "" || errors.Is(err, entra.ErrNoTenant)):
 		row.Fail(k.job.Remedy(err), "%v", err)

@@ -30,7 +30,7 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 	}
 	x := k.SignIn.Exchange(k.client)
 	x.Tenant = k.job.Tenant
-	source := &observedSource{next: x.Source, now: k.Now, saw: k.reportAssertion}
+	source := &observedSource{next: x.Source, saw: k.reportAssertion}
 	x.Source = source
 	b := k.failed("host-entra", "tenant")
 	if b == nil && x.Tenant == "" {
@@ -109,7 +109,6 @@ func (k *preflight) skipExchanges(why *Row) {
 // observedSource times a source of assertions and reports what it returns.
 type observedSource struct {
 	next  assertion.Source
-	now   func() time.Time
 	begin func()
 	saw   func(v secret.Value, took time.Duration)
 }
@@ -119,10 +118,10 @@ func (o *observedSource) Assertion(ctx context.Context) (secret.Value, error) {
 	if o.begin != nil {
 		o.begin()
 	}
-	start := o.now()
+	start := time.Now()
 	v, err := o.next.Assertion(ctx)
 	if err == nil {
-		o.saw(v, o.now().Sub(start))
+		o.saw(v, time.Since(start))
 	}
 	return v, err
 }
@@ -179,7 +178,7 @@ func expiry(claims map[string]any) (time.Time, bool) {
 }
 
 // serverTime is the time by the services' clock.
-func (k *preflight) serverTime() time.Time { return k.Now().Add(-k.clock.Skew().Estimate()) }
+func (k *preflight) serverTime() time.Time { return time.Now().Add(-k.clock.Skew().Estimate()) }
 
 func (k *preflight) reportClock() {
 	skew := k.clock.Skew().Estimate().Truncate(time.Second)

@@ -61,7 +61,7 @@ func (c *app) check(ctx context.Context, given map[string]string) int {
 	defer cancel()
 	report := check.Run(ctx, check.Options{
 		Settings: s, Wrong: wrong, Unavailable: unavailable,
-		Platform: c.platform, SignIn: c.signin, HTTP: c.http, Now: c.Now,
+		Platform: c.platform, SignIn: c.signin, HTTP: c.http,
 		Version: version, Commit: commit,
 	})
 	if err := c.writeReport(s, report); err != nil {

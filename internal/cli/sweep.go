@@ -75,7 +75,7 @@ func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport
 		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
 		sweeper.Runs = &githubapi.Client{
 			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
-			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version, Now: c.Now,
+			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version,
 		}
 	}
 	session, err := c.signin.SignIn(ctx)

@@ -79,7 +79,6 @@ type Exchange struct {
 	// OnRequest, if not nil, is called after every request.
 	OnRequest func(Request)
 	Log       httpclient.Log
-	Now       func() time.Time
 }
 
 // Request is one request to the token endpoint and its result.
@@ -158,8 +157,8 @@ type answer struct{ access, refresh secret.Value }
 // is the client id, and params has the parameters of the grant.
 func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Value, scope string, params url.Values) (_ answer, err error) {
 	if e.OnRequest != nil {
-		start := e.Now()
-		defer func() { e.OnRequest(Request{step, client, e.Now().Sub(start), err}) }()
+		start := time.Now()
+		defer func() { e.OnRequest(Request{step, client, time.Since(start), err}) }()
 	}
 	params.Set("client_assertion_type", jwtBearer)
 	params.Set("client_assertion", jwt.Reveal())

@@ -147,7 +147,7 @@ func (e *endpoint) failed(step, client string, params url.Values, seen *response
 		return r
 	}
 	out := &Error{Step: step, Client: client, Host: e.host(), Status: resp.StatusCode,
-		After: httpclient.RetryAfter(resp.Header, e.Now())}
+		After: httpclient.RetryAfter(resp.Header)}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		out.parse(refused.Body, secrets)

@@ -221,7 +221,7 @@ func newExchange(t *testing.T, credentials Credentials, answer func(int, asked) 
 		AuthorityHost: authority, Tenant: tenantID,
 		Discover:    func(context.Context) (string, error) { t.Error("the tenant was asked for"); return "", errors.New("x") },
 		Source:      &source{},
-		Credentials: credentials, Mask: e.keep, Log: e, Now: time.Now,
+		Credentials: credentials, Mask: e.keep, Log: e,
 	}, e
 }
 

@@ -54,7 +54,6 @@ type Client struct {
 	// Token needs the permission to read the actions of the repositories.
 	Token     secret.Value
 	UserAgent string
-	Now       func() time.Time
 }
 
 // apiVersion is the API version that this package was written for.
@@ -121,7 +120,7 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	a := httpclient.ReadAnswer(resp.Header, body, c.Token)
 	e := a.StatusError(doing, resp)
 	e.Name = "GitHub"
-	wait, limited := c.rateLimit(resp, a.Message)
+	wait, limited := rateLimit(resp, a.Message)
 	switch s := resp.StatusCode; {
 	case limited:
 		e.Err, e.RetryAfter, e.Transient = ErrLimited, wait, true
@@ -143,16 +142,16 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 
 // rateLimit reports whether an answer is that of a rate limit, and how long GitHub asks
 // to wait.
-func (c *Client) rateLimit(resp *http.Response, message string) (time.Duration, bool) {
+func rateLimit(resp *http.Response, message string) (time.Duration, bool) {
 	if resp.StatusCode != http.StatusForbidden && resp.StatusCode != http.StatusTooManyRequests {
 		return 0, false
 	}
-	if wait := httpclient.RetryAfter(resp.Header, c.Now()); wait > 0 {
+	if wait := httpclient.RetryAfter(resp.Header); wait > 0 {
 		return wait, true
 	}
 	reset, err := strconv.ParseInt(resp.Header.Get("X-RateLimit-Reset"), 10, 64)
 	if err == nil && resp.Header.Get("X-RateLimit-Remaining") == "0" {
-		now := c.Now()
+		now := time.Now()
 		if server, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 			now = server
 		}

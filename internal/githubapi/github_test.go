@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/memnet"
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
@@ -21,12 +23,16 @@ var run = Run{"octo/tools", "17452093817", "2"}
 
 // client returns a client of a server with the program's own HTTP client.
 func client(t *testing.T, base string) *Client {
-	h, err := httpclient.NewClient(httpclient.Options{})
+	return clientOn(t, httpclient.Options{}, base)
+}
+
+func clientOn(t *testing.T, o httpclient.Options, base string) *Client {
+	h, err := httpclient.NewClient(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.CloseIdleConnections)
-	return &Client{HTTP: h, BaseURL: base, Token: secret.New(token), UserAgent: "azdo-pat/test", Now: time.Now}
+	return &Client{HTTP: h, BaseURL: base, Token: secret.New(token), UserAgent: "azdo-pat/test"}
 }
 
 func TestRequest(t *testing.T) {
@@ -61,8 +67,8 @@ func TestRequest(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	now := time.Now().UTC().Truncate(time.Second)
-	date := now.Add(time.Hour) // GitHub's clock
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when a bubble starts
+	date := now.Add(time.Hour)                         // GitHub's clock
 	limited := func(remaining string, reset time.Time) http.Header {
 		return http.Header{"X-Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {itoa(reset.Unix())}, "Date": {date.Format(http.TimeFormat)}}
 	}
@@ -108,40 +114,41 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				for name, values := range tc.header {
-					w.Header()[name] = values
+			synctest.Test(t, func(t *testing.T) {
+				var n memnet.Network
+				base := n.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					for name, values := range tc.header {
+						w.Header()[name] = values
+					}
+					w.WriteHeader(tc.status)
+					w.Write([]byte(tc.body))
+				}))
+				c := clientOn(t, httpclient.Options{Dial: n.DialContext}, base)
+				over, err := c.Completed(t.Context(), run)
+				if over != tc.over || (err == nil) != (tc.status == 200 && tc.text == "") {
+					t.Fatalf("%v, %v", over, err)
 				}
-				w.WriteHeader(tc.status)
-				w.Write([]byte(tc.body))
-			}))
-			defer server.Close()
-			c := client(t, server.URL)
-			c.Now = func() time.Time { return now }
-			over, err := c.Completed(t.Context(), run)
-			if over != tc.over || (err == nil) != (tc.status == 200 && tc.text == "") {
-				t.Fatalf("%v, %v", over, err)
-			}
-			if err == nil {
-				return
-			}
-			passing, wait := httpclient.Retryable(err)
-			if tc.is != nil && !errors.Is(err, tc.is) || passing != tc.passing || wait != tc.wait {
-				t.Errorf("%v: passing %v after %s", err, passing, wait)
-			}
-			for _, kind := range []error{ErrCredentials, ErrForbidden, ErrNotFound, ErrMoved, ErrLimited} {
-				if kind != tc.is && errors.Is(err, kind) {
-					t.Errorf("%v is taken for %v", err, kind)
+				if err == nil {
+					return
 				}
-			}
-			text := err.Error()
-			if !strings.HasPrefix(text, "ask GitHub about run 17452093817.2 of octo/tools: 127.0.0.1:") || !strings.Contains(text, tc.text) ||
-				strings.ContainsAny(text, "\n") || strings.Contains(text+hint.Of(err), token) {
-				t.Errorf("%q", text)
-			}
-			if (tc.hint == "") != (hint.Of(err) == "") || !strings.Contains(hint.Of(err), tc.hint) {
-				t.Errorf("hint %q", hint.Of(err))
-			}
+				passing, wait := httpclient.Retryable(err)
+				if tc.is != nil && !errors.Is(err, tc.is) || passing != tc.passing || wait != tc.wait {
+					t.Errorf("%v: passing %v after %s", err, passing, wait)
+				}
+				for _, kind := range []error{ErrCredentials, ErrForbidden, ErrNotFound, ErrMoved, ErrLimited} {
+					if kind != tc.is && errors.Is(err, kind) {
+						t.Errorf("%v is taken for %v", err, kind)
+					}
+				}
+				text := err.Error()
+				if !strings.HasPrefix(text, "ask GitHub about run 17452093817.2 of octo/tools: 127.0.0.1:") || !strings.Contains(text, tc.text) ||
+					strings.ContainsAny(text, "\n") || strings.Contains(text+hint.Of(err), token) {
+					t.Errorf("%q", text)
+				}
+				if (tc.hint == "") != (hint.Of(err) == "") || !strings.Contains(hint.Of(err), tc.hint) {
+					t.Errorf("hint %q", hint.Of(err))
+				}
+			})
 		})
 	}
 }

@@ -52,6 +52,8 @@ type Options struct {
 	// caller that sends requests concurrently needs one for each, because HTTP/1.1
 	// cannot share a connection. Zero: one.
 	ConnsPerHost int
+	// Dial opens a connection, as [net.Dialer.DialContext] does. Nil: over the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // NewClient returns the HTTP client for all requests. It follows no redirect and
@@ -65,10 +67,14 @@ func NewClient(o Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	transport := &http.Transport{
 		Proxy:                  proxyOf,
 		OnProxyConnectResponse: onProxyConnect,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: trust.pool, Time: trust.now},
 		TLSHandshakeTimeout:    dialTimeout,
 		// A request waits for the connection that [Preconnect] is opening, because

@@ -137,7 +137,7 @@ func Proxy(err error) string {
 func StatusError(doing string, resp *http.Response, detail string, secrets ...secret.Value) *Error {
 	e := &Error{
 		Doing: doing, Host: resp.Request.URL.Host, Status: resp.StatusCode,
-		Detail: sanitize.Line(detail, maxMessage), RetryAfter: RetryAfter(resp.Header, time.Now()),
+		Detail: sanitize.Line(detail, maxMessage), RetryAfter: RetryAfter(resp.Header),
 		Support: SupportIDs(resp.Header, secrets...),
 	}
 	switch resp.StatusCode {

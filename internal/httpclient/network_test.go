@@ -57,11 +57,10 @@ func newNetwork(t *testing.T) *network {
 // client returns a client on the network, and a function that ends both.
 func (n *network) client() (c *http.Client, shut func()) {
 	n.t.Helper()
-	c, err := NewClient(Options{CAFile: n.caFile})
+	c, err := NewClient(Options{CAFile: n.caFile, Dial: n.dial})
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	inside(c).dial = n.dial
 	inside(c).next.Proxy = nil
 	return c, func() {
 		c.CloseIdleConnections()

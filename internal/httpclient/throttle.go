@@ -20,13 +20,15 @@ const maxRetryAfter = 366 * 24 * time.Hour
 
 // RetryAfter returns the wait that the Retry-After header asks for (RFC 9110,
 // section 10.2.3): seconds, also with a fraction, or an HTTP date. Zero: it is
-// absent, invalid, or past. now is used if the answer has no Date header.
-func RetryAfter(h http.Header, now time.Time) (wait time.Duration) {
+// absent, invalid, or past. This machine's clock is used if the answer has no Date
+// header.
+func RetryAfter(h http.Header) (wait time.Duration) {
 	for _, value := range h.Values("Retry-After") {
 		value = strings.TrimSpace(value)
 		if d, ok := seconds(value); ok {
 			wait = max(wait, d)
 		} else if at, err := http.ParseTime(value); err == nil {
+			now := time.Now()
 			// Use the server's clock for the server's date.
 			if server, err := http.ParseTime(h.Get("Date")); err == nil {
 				now = server
@@ -171,7 +173,7 @@ func (p *Pacer) Limit(host string, d time.Duration) {
 // note records the wait that an answer asks for.
 func (p *Pacer) note(host string, h http.Header) {
 	now := time.Now()
-	asked := RetryAfter(h, now)
+	asked := RetryAfter(h)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.service(host)

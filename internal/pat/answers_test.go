@@ -284,31 +284,32 @@ func TestAnswersToCreate(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := answering(t, tc.status, tc.body, tc.headers...)
-			c.now = func() time.Time { return time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC) }
-			token, err := c.Create(t.Context(), Create{DisplayName: "nightly"})
-			e := asError(t, err)
-			if want := "create PAT in contoso at " + c.host + ": " + tc.err; e.Error() != want {
-				t.Errorf("error\n%s, want\n%s", e.Error(), want)
-			}
-			if e.Op != "create" || e.Host != c.host || e.Organization != "contoso" || e.Status != tc.status || e.ID != "" {
-				t.Errorf("error %+v", *e)
-			}
-			if e.Code != tc.code {
-				t.Errorf("code %q, want %q", e.Code, tc.code)
-			}
-			if e.Retryable() != tc.passing || e.Settled() != tc.settled {
-				t.Errorf("passing %v, settled %v, want %v, %v", e.Retryable(), e.Settled(), tc.passing, tc.settled)
-			}
-			if passing, wait := httpclient.Retryable(err); passing != tc.passing || wait != tc.wait {
-				t.Errorf("to be tried again %v, in %s, want %v, %s", passing, wait, tc.passing, tc.wait)
-			}
-			if got := hint.Of(err); tc.hint == "-" && got != "" || tc.hint != "-" && !strings.Contains(got, tc.hint) {
-				t.Errorf("hint %q, want %q", got, tc.hint)
-			}
-			if token.ID != tc.id || token.Secret.Reveal() != tc.pat {
-				t.Errorf("token %q %q, want %q %q", token.ID, token.Secret.Reveal(), tc.id, tc.pat)
-			}
+			reply := func(w http.ResponseWriter, _ *http.Request) { answer(w, tc.status, tc.body, tc.headers...) }
+			inBubble(t, reply, func(t *testing.T, c *Client) {
+				token, err := c.Create(t.Context(), Create{DisplayName: "nightly"})
+				e := asError(t, err)
+				if want := "create PAT in contoso at " + c.host + ": " + tc.err; e.Error() != want {
+					t.Errorf("error\n%s, want\n%s", e.Error(), want)
+				}
+				if e.Op != "create" || e.Host != c.host || e.Organization != "contoso" || e.Status != tc.status || e.ID != "" {
+					t.Errorf("error %+v", *e)
+				}
+				if e.Code != tc.code {
+					t.Errorf("code %q, want %q", e.Code, tc.code)
+				}
+				if e.Retryable() != tc.passing || e.Settled() != tc.settled {
+					t.Errorf("passing %v, settled %v, want %v, %v", e.Retryable(), e.Settled(), tc.passing, tc.settled)
+				}
+				if passing, wait := httpclient.Retryable(err); passing != tc.passing || wait != tc.wait {
+					t.Errorf("to be tried again %v, in %s, want %v, %s", passing, wait, tc.passing, tc.wait)
+				}
+				if got := hint.Of(err); tc.hint == "-" && got != "" || tc.hint != "-" && !strings.Contains(got, tc.hint) {
+					t.Errorf("hint %q, want %q", got, tc.hint)
+				}
+				if token.ID != tc.id || token.Secret.Reveal() != tc.pat {
+					t.Errorf("token %q %q, want %q %q", token.ID, token.Secret.Reveal(), tc.id, tc.pat)
+				}
+			})
 		})
 	}
 }

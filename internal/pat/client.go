@@ -67,7 +67,6 @@ type Client struct {
 	host         string
 	organization string
 	token        secret.Value
-	now          func() time.Time
 }
 
 // Options of a [Client].
@@ -90,10 +89,6 @@ type Options struct {
 
 	// UserAgent is appended to the SDK's user agent.
 	UserAgent string
-
-	// Now is the clock for a date in Retry-After if the answer has no Date; nil
-	// means [time.Now].
-	Now func() time.Time
 }
 
 // New returns a client. It sends nothing.
@@ -102,13 +97,9 @@ func New(o Options) *Client {
 		endpoint:     strings.TrimRight(o.BaseURL, "/") + "/" + url.PathEscape(o.Organization) + "/_apis/tokens/pats",
 		organization: sanitize.Line(o.Organization, maxName),
 		token:        o.Token,
-		now:          o.Now,
 	}
 	if u, err := url.Parse(o.BaseURL); err == nil {
 		c.host = sanitize.Line(u.Host, maxName)
-	}
-	if c.now == nil {
-		c.now = time.Now
 	}
 	var h http.Client
 	if o.HTTP != nil {

@@ -9,11 +9,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"azdo-pat/internal/fakes/memnet"
 	"azdo-pat/internal/secret"
 )
 
@@ -29,9 +31,24 @@ func serve(t testing.TB, h http.HandlerFunc) *Client {
 	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
+	return clientOf(s.Client(), s.URL)
+}
+
+func clientOf(h *http.Client, base string) *Client {
 	return New(Options{
-		HTTP: s.Client(), BaseURL: s.URL, Organization: "contoso",
+		HTTP: h, BaseURL: base, Organization: "contoso",
 		Token: secret.New(userToken), UserAgent: "azdo-pat/test",
+	})
+}
+
+// inBubble runs a test in a synctest bubble with a client of a server that answers as h
+// does. It is noon.
+func inBubble(t *testing.T, h http.HandlerFunc, test func(*testing.T, *Client)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)))
+		var n memnet.Network
+		test(t, clientOf(&http.Client{Transport: &http.Transport{DialContext: n.DialContext}}, n.Serve(t, h)))
 	})
 }
 

@@ -48,7 +48,7 @@ func (t *errorTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // statusError returns the error of an answer that is not a success.
 func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	e := &Error{
-		Status: resp.StatusCode, RetryAfter: httpclient.RetryAfter(resp.Header, c.now()),
+		Status: resp.StatusCode, RetryAfter: httpclient.RetryAfter(resp.Header),
 		noContent: resp.StatusCode == http.StatusNonAuthoritativeInfo && httpclient.NoContent(body),
 	}
 	var r result

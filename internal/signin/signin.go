@@ -169,7 +169,7 @@ func (c *Client) Exchange(client *http.Client) *entra.Exchange {
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
 		Source:      c.source(client),
 		Credentials: credentials(s),
-		Mask:        c.Mask, Log: c.Log, Now: c.Now,
+		Mask:        c.Mask, Log: c.Log,
 	}
 }
 
@@ -177,7 +177,7 @@ func (c *Client) Exchange(client *http.Client) *entra.Exchange {
 func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 	return pat.New(pat.Options{
 		HTTP: client, BaseURL: c.Settings.TokenServiceURL, Organization: c.Settings.Organization,
-		Token: access, UserAgent: c.UserAgent, Now: c.Now,
+		Token: access, UserAgent: c.UserAgent,
 	})
 }
 

@@ -311,7 +311,7 @@ func (h fakeGitHub) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // github makes the sweeper ask GitHub.
 func (s *fakeServer) github(w *Sweeper) *Sweeper {
-	w.Runs = &githubapi.Client{HTTP: &http.Client{Transport: fakeGitHub{s}}, BaseURL: "https://api.example", Token: secret.New("ghs_x"), Now: time.Now}
+	w.Runs = &githubapi.Client{HTTP: &http.Client{Transport: fakeGitHub{s}}, BaseURL: "https://api.example", Token: secret.New("ghs_x")}
 	return w
 }
 
