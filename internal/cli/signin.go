@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -84,17 +83,6 @@ func (c *app) leaseClient(session *signin.Session) *lease.Client {
 		Mask:   func(v secret.Value) error { return ci.MaskPAT(c.platform, v) },
 		Log:    c.platform.Log(),
 		Now:    c.Now, Server: session.ServerTime, Ready: session.Wait,
-		Sleep: sleep,
-	}
-}
-
-// sleep waits, or returns early with ctx.
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }
 

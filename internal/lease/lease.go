@@ -68,8 +68,6 @@ type Client struct {
 	Log  Log
 	// Now is this machine's clock, Server the best estimate of Azure DevOps'.
 	Now, Server func() time.Time
-	// Sleep waits, or returns early when ctx ends.
-	Sleep func(context.Context, time.Duration)
 	// Ready waits while Azure DevOps throttles this user (Retry-After); nil: no wait.
 	Ready func(context.Context) error
 	// NoLaterProcess: no post step will revoke a PAT that is left, so this process waits

@@ -86,7 +86,7 @@ func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []stri
 		if first {
 			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
 		}
-		l.Sleep(ctx, max(0, min(pollInterval, maxWait-l.Now().Sub(begin))))
+		httpclient.Sleep(ctx, max(0, min(pollInterval, maxWait-l.Now().Sub(begin))))
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return ended, missing, nil // see above
 		}

@@ -85,14 +85,6 @@ func (p *process) client() *Client {
 	return &Client{
 		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
 		Server: func() time.Time { return time.Now().Add(-p.believed()) },
-		Sleep: func(ctx context.Context, d time.Duration) {
-			t := time.NewTimer(d)
-			defer t.Stop()
-			select {
-			case <-ctx.Done():
-			case <-t.C:
-			}
-		},
 	}
 }
 

@@ -140,7 +140,7 @@ func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 			break
 		}
 		if again && w.idlePasses > 0 {
-			sleep(ctx, passPause)
+			httpclient.Sleep(ctx, passPause)
 		}
 	}
 	w.mu.Lock()
@@ -522,14 +522,4 @@ func (w *sweep) ready(ctx context.Context) error {
 		return nil
 	}
 	return w.Ready(ctx)
-}
-
-// sleep waits, or returns early when ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
