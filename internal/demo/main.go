@@ -4,20 +4,28 @@
 // and the post step. It prints the log as a person sees it, and exits with status 1 if
 // a check fails.
 //
-//	go run ./internal/demo
+//	go run ./internal/demo                          as an agent user
+//	go run ./internal/demo -identity refresh-token  as another identity
+//	go run ./internal/demo -shell                   leave the emulator running, and try
+//	                                                the program by hand
 package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"azdo-pat/internal/acceptance/harness"
@@ -26,12 +34,38 @@ import (
 )
 
 func main() {
+	name := flag.String("identity", string(emulator.AgentUser), "how the job signs in: "+names())
+	interactive := flag.Bool("shell", false, "leave the emulator running, and print the variables for the program")
+	flag.Parse()
+	id := emulator.Identity(*name)
+	if !slices.Contains(emulator.Identities, id) || flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "demo: -identity %s: allowed: %s\n", *name, names())
+		os.Exit(2)
+	}
 	start := time.Now()
-	if err := run(os.Stdout); err != nil {
+	do := run
+	if *interactive {
+		do = shell
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := do(ctx, os.Stdout, id); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
+	if *interactive {
+		return
+	}
 	fmt.Printf("\nAll checks passed, in %.1f s.\n", time.Since(start).Seconds())
+}
+
+// names lists the identities.
+func names() string {
+	var all []string
+	for _, id := range emulator.Identities {
+		all = append(all, string(id))
+	}
+	return strings.Join(all, ", ")
 }
 
 // demo is a run of the demonstration.
@@ -45,31 +79,41 @@ type demo struct {
 	raw    strings.Builder // all that the program wrote, unmasked
 }
 
-func run(out io.Writer) error {
+// start builds the program and starts the emulator. The caller calls stop.
+func start(out io.Writer) (d *demo, stop func(), err error) {
 	dir, err := os.MkdirTemp("", "azdo-pat-demo")
+	if err != nil {
+		return nil, nil, err
+	}
+	d = &demo{out: out, dir: dir}
+	d.title("Build azdo-pat")
+	if err = d.build(); err == nil {
+		d.Emulator, err = emulator.New(emulator.Options{})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	d.say("the emulator of GitHub, Entra ID and Azure DevOps listens on 127.0.0.1")
+	return d, func() {
+		d.Close()
+		os.RemoveAll(dir)
+	}, nil
+}
+
+func run(_ context.Context, out io.Writer, id emulator.Identity) error {
+	d, stop, err := start(out)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	d := &demo{out: out, dir: dir}
+	defer stop()
 
-	d.title("Build azdo-pat")
-	if err := d.build(); err != nil {
-		return err
-	}
-	if d.Emulator, err = emulator.New(emulator.Options{}); err != nil {
-		return err
-	}
-	defer d.Close()
-	d.say("the emulator of GitHub, Entra ID and Azure DevOps listens on 127.0.0.1")
-
-	d.env = d.Env(emulator.AgentUser)
+	d.env = d.Env(id)
 	d.env["INPUT_SCOPES"] = "vso.code vso.project"
 	d.env["INPUT_LIFETIME"] = "15m"
 	d.env["INPUT_NAME"] = "demo"
 
 	d.title("Step 1: azdo-pat (main)")
-	main, err := githubrunner.NewStep(dir)
+	main, err := githubrunner.NewStep(d.dir)
 	if err != nil {
 		return err
 	}
@@ -98,7 +142,7 @@ func run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	post, err := githubrunner.NewStep(dir)
+	post, err := githubrunner.NewStep(d.dir)
 	if err != nil {
 		return err
 	}

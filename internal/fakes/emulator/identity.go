@@ -9,11 +9,14 @@ type Identity string
 
 // The identities of azdo-pat.
 const (
-	AgentUser    Identity = "agent-user"
 	RefreshToken Identity = "refresh-token"
-	Password     Identity = "password"
+	AgentUser    Identity = "agent-user"
 	AccessToken  Identity = "access-token"
+	Password     Identity = "password"
 )
+
+// Identities lists them.
+var Identities = []Identity{RefreshToken, AgentUser, AccessToken, Password}
 
 // Settings are azdo-pat's settings for the identity, by their names, with the
 // addresses of the services and the scope vso.code. The tenant is among them;

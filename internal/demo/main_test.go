@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+func TestIdentities(t *testing.T) {
+	t.Parallel()
+	for _, id := range emulator.Identities {
+		t.Run(string(id), func(t *testing.T) {
+			t.Parallel()
+			if err := run(t.Context(), t.Output(), id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// With the variables of -shell, the program works against the emulator.
+func TestShell(t *testing.T) {
+	t.Parallel()
+	for _, id := range emulator.Identities {
+		t.Run(string(id), func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			read, write := io.Pipe()
+			done := make(chan error, 1)
+			go func() {
+				err := shell(ctx, write, id)
+				write.Close()
+				done <- err
+			}()
+			var file string
+			for lines := bufio.NewScanner(read); lines.Scan(); {
+				if line, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), ". "); ok {
+					file = line
+				}
+				if strings.Contains(lines.Text(), "Ctrl-C") {
+					break
+				}
+			}
+			go io.Copy(io.Discard, read) //nolint:errcheck // read to its end
+			out, err := exec.CommandContext(t.Context(), "bash", "-c", `set -eu
+. "$1"
+azdo-pat check
+id=$(azdo-pat mint --output json | sed 's/.*"authorization-id":"\([^"]*\)".*/\1/')
+azdo-pat revoke --authorization-id "$id"
+azdo-pat exec -- sh -c 'test -n "$AZURE_DEVOPS_EXT_PAT"'`, "bash", file).CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/fakes/emulator"
+)
+
+// assertionLife is how long the token file's content is good for in the emulator.
+const assertionLife = 5 * time.Minute
+
+// shell leaves the emulator running until ctx ends, with a file of variables by which
+// the program at a terminal finds it.
+func shell(ctx context.Context, out io.Writer, id emulator.Identity) error {
+	d, stop, err := start(out)
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	// As Entra does: a person tries more than one command with the same token file.
+	d.Change(func(w *emulator.State) { w.AllowReusedAssertions = true })
+	token := filepath.Join(d.dir, "token.jwt")
+	variables := map[string]string{"AZDO_PAT_FEDERATED_TOKEN_FILE": token}
+	for name, value := range d.Settings(id) {
+		variables[emulator.Variable(name)] = value
+	}
+	var env strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		fmt.Fprintf(&env, "export %s='%s'\n", name, variables[name])
+	}
+	file := filepath.Join(d.dir, "env")
+	path := fmt.Sprintf("PATH='%s':$PATH\n", d.dir)
+	if err := os.WriteFile(file, []byte(env.String()+path), 0o600); err != nil {
+		return err
+	}
+	d.title("Variables of the identity " + string(id))
+	d.say("%s", strings.ReplaceAll(strings.TrimSpace(env.String()), "\n", "\n   "))
+	d.title("Try it in another terminal")
+	d.say(". %s", file)
+	d.say("azdo-pat check")
+	d.say("azdo-pat mint --output json")
+	d.say(`azdo-pat exec -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" %s/%s/_apis/projects'`, d.URL(emulator.AzureDevOps), emulator.OrganizationName)
+	d.say("")
+	d.say("Press Ctrl-C here to stop the emulator.")
+	for {
+		if err := os.WriteFile(token, []byte(d.Assertion()), 0o600); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(assertionLife / 2):
+		}
+	}
+}
