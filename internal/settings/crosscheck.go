@@ -92,7 +92,7 @@ func (l *loader) gitHub(s *Settings) {
 
 // scopes are required to mint; for Check they are optional.
 func (l *loader) scopes(s *Settings) {
-	if !l.given("scopes") && (l.command == Mint || l.command == Exec) {
+	if !l.given("scopes") && slices.Contains(Describe("scopes").Required, l.command) {
 		l.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
 	}
 	if slices.Contains(s.Scopes, pat.FullAccess) && !s.AllowFullAccess {

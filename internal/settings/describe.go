@@ -14,10 +14,12 @@ type Description struct {
 	Name string
 	// Group is the heading under which help shows it.
 	Group string
-	// Text is its help: one line without a full stop, with the defaults.
-	Text string
+	// Meaning is one line without a full stop; Text is the same with the defaults.
+	Meaning, Text string
 	// For lists the commands that have a flag of that name.
 	For []Command
+	// Required lists the commands that cannot do without it.
+	Required []Command
 	// Values are those that it can have, where they can be listed.
 	Values []string
 	// AlsoRead lists the variables of other tools that it is read from too.
@@ -42,6 +44,9 @@ type Description struct {
 
 // Descriptions describes the settings in the order in which help shows them.
 var Descriptions = describe()
+
+// Commands lists the commands that have flags.
+func Commands() []Command { return slices.Clone(commands) }
 
 var commands = []Command{Mint, Revoke, Exec, Sweep, Check}
 
@@ -69,15 +74,24 @@ func describe() (all []*Description) {
 			if v, ok := f.Tag.Lookup("default-" + string(c)); ok {
 				d.defaults[c] = v
 			}
-			if of := f.Tag.Get("for"); of == "all" || slices.Contains(strings.Fields(of), string(c)) {
+			if listed(f.Tag.Get("for"), c) {
 				d.For = append(d.For, c)
+			}
+			if listed(f.Tag.Get("required"), c) {
+				d.Required = append(d.Required, c)
 			}
 		}
 		d.check = d.checkOf()
-		d.Text = f.Tag.Get("help") + d.defaultText()
+		d.Meaning = f.Tag.Get("help")
+		d.Text = d.Meaning + d.defaultText()
 		all = append(all, d)
 	}
 	return all
+}
+
+// listed reports whether a tag names a command.
+func listed(tag string, c Command) bool {
+	return tag == "all" || slices.Contains(strings.Fields(tag), string(c))
 }
 
 // checkOf is the validation of a setting's kind; nil: any text is right.
@@ -94,7 +108,7 @@ func (d *Description) checkOf() check {
 // defaultText is what the help says about the defaults.
 func (d *Description) defaultText() string {
 	if d.defaults[""] == "" {
-		return ""
+		return d.requiredText()
 	}
 	text := "default " + d.defaults[""]
 	for _, c := range commands {
@@ -103,6 +117,21 @@ func (d *Description) defaultText() string {
 		}
 	}
 	return " (" + text + ")"
+}
+
+// requiredText says which commands need the setting.
+func (d *Description) requiredText() string {
+	switch len(d.Required) {
+	case 0:
+		return ""
+	case len(commands):
+		return " (required)"
+	}
+	var all []string
+	for _, c := range d.Required {
+		all = append(all, string(c))
+	}
+	return " (required by " + strings.Join(all, ", ") + ")"
 }
 
 // Describe returns the description of a setting, or nil if there is none.

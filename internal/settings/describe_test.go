@@ -2,7 +2,6 @@ package settings
 
 import (
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -166,73 +165,6 @@ func TestNoInputs(t *testing.T) {
 			t.Errorf("%s: Input is %t", d.Name, d.Input)
 		}
 	}
-}
-
-// code is what stands between backticks.
-var code = regexp.MustCompile("`([^`]+)`")
-
-func codes(text string) (all []string) {
-	for _, m := range code.FindAllStringSubmatch(text, -1) {
-		all = append(all, m[1])
-	}
-	return all
-}
-
-// The table of the README names every setting once, with its defaults and its
-// variables, and the command if it belongs to a single one.
-func TestReadme(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, ok := strings.Cut(string(text), "\n| name | default |")
-	if !ok {
-		t.Fatal("no table of settings")
-	}
-	table, _, _ = strings.Cut(table, "\n\n")
-	told := map[string]int{}
-	for line := range strings.Lines(table) {
-		cells := strings.Split(strings.TrimSpace(line), " |")
-		if !strings.HasPrefix(line, "| `") || len(cells) < 5 {
-			continue
-		}
-		for _, name := range codes(cells[0]) {
-			told[name]++
-			d := Describe(name)
-			if d == nil {
-				if name != "command" {
-					t.Errorf("%s is no setting", name)
-				}
-				continue
-			}
-			want := strings.TrimSpace(strings.Join(append([]string{d.Default("")}, commandDefaults(d)...), " "))
-			if got := strings.Join(codes(cells[1]), " "); got != want && (want != "" || strings.HasPrefix(cells[1], " `")) {
-				t.Errorf("%s: the default is told as %q, want %q", name, cells[1], want)
-			}
-			if got := codes(cells[3]); !slices.Equal(got, d.AlsoRead) {
-				t.Errorf("%s: also read from %q, want %q", name, got, d.AlsoRead)
-			}
-			if len(d.For) == 1 && !strings.HasPrefix(cells[2], " `"+string(d.For[0])+"` only: ") {
-				t.Errorf("%s: %s is not named: %q", name, d.For[0], cells[2])
-			}
-		}
-	}
-	for _, d := range Descriptions {
-		if told[d.Name] != 1 {
-			t.Errorf("%s is in the table %d times", d.Name, told[d.Name])
-		}
-	}
-}
-
-// commandDefaults are the defaults that differ, as command and default in turn.
-func commandDefaults(d *Description) (all []string) {
-	for _, c := range commands {
-		if v := d.Default(c); v != d.Default("") {
-			all = append(all, string(c), v)
-		}
-	}
-	return all
 }
 
 // The help has one parenthesis for the default, which comes from the tags.

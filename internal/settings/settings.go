@@ -70,6 +70,7 @@ const (
 //	env            the name, with underscores; a [secret.Value] is a secret and has no flag
 //	also           further variables that it is read from
 //	for            the commands that have a flag of that name; all: every command
+//	required       the commands that need it; all: every command
 //	default        the default; default-COMMAND is that of one command
 //	kind           how its text is validated: see checks
 //	values         the values that it can have
@@ -80,11 +81,11 @@ const (
 //	flag           repeatable: the flag may be given several times
 //	help           one line without a full stop, to which the default is added
 type Settings struct {
-	_            struct{} `group:"Where"`
-	Organization string   `env:"ORGANIZATION" for:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+	_            struct{} `group:"Organization"`
+	Organization string   `env:"ORGANIZATION" for:"all" required:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
 
 	_               struct{}      `group:"What to mint"`
-	Scopes          []string      `env:"SCOPES" for:"mint exec check" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
+	Scopes          []string      `env:"SCOPES" for:"mint exec check" required:"mint exec" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
 	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
 	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one"`
 	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
