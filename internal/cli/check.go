@@ -13,7 +13,7 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-func (c *app) checkCommand() *cobra.Command {
+func checkCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Try every step up to the mint, and report what is missing and how to fix it",
@@ -36,77 +36,75 @@ ids and names, and no credential.`,
       command: check
       organization: contoso`,
 		Args: noArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			c.status = c.check(cmd.Context(), flags(cmd))
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runCheck(cmd.Context(), a, flags(cmd))
 		},
 	}
 }
 
-func (c *app) check(ctx context.Context, given map[string]string) int {
-	src := c.source(given, nil)
+func runCheck(ctx context.Context, a *app, given map[string]string) error {
+	src := a.source(given, nil)
 	// A CI system without an assertion has a row of its own in the report.
 	var unavailable error
 	if src.CI != nil {
 		unavailable, src.CI.Unavailable = src.CI.Unavailable, nil
 	}
-	s, err := c.load(settings.Check, src)
-	if s == nil || !s.AsksCI {
-		unavailable = nil
-	}
+	l, err := a.load(settings.Check, src)
 	wrong := (*settings.Problems)(nil)
 	if err != nil && !errors.As(err, &wrong) {
-		return c.failed("check", err)
+		return l.failed("check", err)
 	}
-	ctx, cancel := withTimeout(ctx, s.Timeout)
+	if !l.Settings.AsksCI {
+		unavailable = nil
+	}
+	ctx, cancel := settings.WithTimeout(ctx, l.Settings.Timeout)
 	defer cancel()
 	report := check.Run(ctx, check.Options{
-		Settings: s, Wrong: wrong, Unavailable: unavailable,
-		Platform: c.platform, SignIn: c.signin, HTTP: c.http,
+		Settings: l.Settings, Wrong: wrong, Unavailable: unavailable,
+		Platform: l.platform, SignIn: l.SignIn, HTTP: l.SignIn.HTTP,
 		Version: version, Commit: commit,
 	})
-	if err := c.writeReport(s, report); err != nil {
-		return c.failed("check", fmt.Errorf("write the report: %w", err))
+	if err := l.writeCheck(report); err != nil {
+		return l.failed("check", fmt.Errorf("write the report: %w", err))
 	}
 	first := report.FirstCross()
 	switch {
 	case wrong != nil:
 		// The report says which.
 		text := check.CountWrong(wrong) + ": see the report"
-		c.platform.Log().Error("azdo-pat check: wrong settings", errors.New(text))
-		c.fallbackToStderr("check: wrong settings: " + text)
-		return exitUsage
+		l.platform.Log().Error("azdo-pat check: wrong settings", errors.New(text))
+		l.fallbackToStderr("check: wrong settings: " + text)
+		return exitStatus(exitUsage)
 	case first == nil:
-		return exitOK
+		return nil
 	}
 	failed := fmt.Errorf("%s: %s", first.Name, first.Seen)
-	if c.platform.Info().CI { // on a terminal the report stands just above
+	if l.platform.Info().CI { // on a terminal the report stands just above
 		failed = hint.Add(failed, first.Fix)
 	}
-	c.failed("check", failed)
+	err = l.failed("check", failed)
 	if unavailable != nil {
-		return exitUsage
+		return exitStatus(exitUsage)
 	}
-	return exitFailure
+	return err
 }
 
-// writeReport writes the report to the log of a CI system and its summary, or to
+// writeCheck writes the report to the log of a CI system and its summary, or to
 // standard output.
-func (c *app) writeReport(s *settings.Settings, report *check.Report) error {
-	log := c.platform.Log()
+func (l *loaded) writeCheck(report *check.Report) error {
+	log := l.platform.Log()
 	report.Clean(log.Redact)
-	if err := c.platform.Summary(report.Markdown()); err != nil {
-		log.Warning("no summary", err.Error())
-	}
+	l.summary(report.Markdown())
 	switch {
-	case s.Output == settings.JSON:
+	case l.Settings.Output == settings.JSON:
 		line, err := report.JSON()
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(&c.out, "%s\n", line)
+		_, err = fmt.Fprintf(l.out, "%s\n", line)
 		return err
-	case !c.platform.Info().CI:
-		_, err := fmt.Fprint(&c.out, sanitize.NoCommands(report.Text()))
+	case !l.platform.Info().CI:
+		_, err := fmt.Fprint(l.out, sanitize.NoCommands(report.Text()))
 		return err
 	}
 	log.Infof("%s", report.Text())

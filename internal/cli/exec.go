@@ -11,18 +11,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/job"
+	"azdo-pat/internal/lease"
 	"azdo-pat/internal/process"
 	"azdo-pat/internal/redact"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
-func (c *app) execCommand() *cobra.Command {
+func execCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG…]",
 		Short: "Run a command with a PAT in its environment",
@@ -61,8 +65,8 @@ system, *** replaces the PAT in what COMMAND writes.`,
 			return nil
 		},
 		ValidArgsFunction: programs,
-		Run: func(cmd *cobra.Command, args []string) {
-			c.status = c.exec(cmd.Context(), flags(cmd), args)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runExec(cmd.Context(), a, flags(cmd), args)
 		},
 	}
 }
@@ -83,67 +87,88 @@ func programs(_ *cobra.Command, args []string, prefix string) (names []string, _
 	return names, cobra.ShellCompDirectiveDefault
 }
 
-func (c *app) exec(ctx context.Context, given map[string]string, command []string) int {
-	x := &execution{app: c, command: command, stdout: c.Stdout, stderr: c.Stderr}
-	if c.platform.Info().CI {
-		x.shared = process.NewLineInterleaver(c.Stdout)
-		c.Stdout = x.shared
-		c.platform = ci.Detect(c.options(false))
+func runExec(ctx context.Context, a *app, given map[string]string, command []string) error {
+	x := &execution{command: command, stdout: a.Stdout, stderr: a.Stderr}
+	if a.platform.Info().CI {
+		x.shared = process.NewLineInterleaver(a.Stdout)
+		a = a.writing(x.shared, false)
 	}
 	var err error
-	if x.s, err = c.load(settings.Exec, c.source(given, nil)); err != nil {
-		return c.failed("exec", err)
+	if x.loaded, err = a.load(settings.Exec, a.source(given, nil)); err != nil {
+		return x.failed("exec", err)
 	}
-	if x.program, err = process.Find(command, x.Environ()); err != nil {
-		return x.failed(fmt.Errorf("%w; nothing was minted", err))
-	}
-	if err = x.mint(ctx); err != nil {
-		return x.failed(err)
-	}
+	o := x.SignIn.Options
+	o.Mask, o.Log = x.maskFetched, x.quietLog()
+	x.SignIn = signin.New(o)
 	status, err := x.run(ctx)
+	if start := (*process.StartError)(nil); errors.As(err, &start) {
+		_ = x.failed("exec", err)
+		return exitStatus(start.Status)
+	}
 	if err != nil {
-		return x.failed(err)
+		return x.failed("exec", err)
 	}
-	return status
-}
-
-// failed logs an error and returns the exit status for it.
-func (x *execution) failed(err error) int {
-	status := x.app.failed("exec", err)
-	if e := (*process.StartError)(nil); errors.As(err, &e) {
-		return e.Status
-	}
-	return status
+	return exit(status)
 }
 
 // execution is one command that runs with a PAT.
 type execution struct {
-	*app
-	s              *settings.Settings
+	*loaded
+	held           *job.Held
 	command        []string
 	program        string                   // the command's path
 	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
 	stdout, stderr io.Writer                // of this process
-	execLease
+	// running: the command has started and has not ended. ran: it has started.
+	running, ran atomic.Bool
 }
 
-// run runs the command and returns its exit status, or an error if it was not
-// started.
+// run mints a PAT, runs the command with it and returns the command's exit status, or an
+// error if the command was not started.
 func (x *execution) run(ctx context.Context) (status int, err error) {
+	if x.program, err = process.Find(x.command, x.Environ()); err != nil {
+		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
+	}
+	if x.held, err = x.Hold(ctx, x.Random); err != nil {
+		return exitFailure, err
+	}
+	x.logMinted()
 	signals, giveBack := x.Catch()
 	defer giveBack()
 	if ctx.Err() != nil {
-		return exitFailure, x.leaseClient().Undo(ctx, x.lease, context.Cause(ctx))
+		return exitFailure, x.held.Undo(ctx, context.Cause(ctx))
 	}
 	command, output, err := x.start()
 	if err != nil {
-		return exitFailure, x.leaseClient().Undo(ctx, x.lease, err)
+		return exitFailure, x.held.Undo(ctx, err)
 	}
-	x.bound(0)
+	x.limit.set(0)
 	x.ran.Store(true)
-	x.started.Store(true)
-	x.startRenewing(ctx)
+	x.running.Store(true)
+	x.renew(ctx)
 	return x.supervise(ctx, command, output, signals), nil
+}
+
+func (x *execution) logMinted() {
+	end := "revoked when it ends"
+	if x.Settings.SkipRevoke {
+		end = "then valid until it expires (skip-revoke)"
+	}
+	t := x.held.Lease.Token
+	x.platform.Log().Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
+		x.shown(), t.ID, x.Settings.Organization, strings.Join(t.Scopes, " "), strings.Join(x.Settings.Env, " and "), stamp(t.ValidTo), end)
+}
+
+// renew renews the PAT until it is released. At a terminal, which the command has,
+// progress goes to the debug log.
+func (x *execution) renew(ctx context.Context) {
+	log := lease.Log(x.platform.Log())
+	if x.shared == nil {
+		log = x.quietLog()
+	}
+	x.held.Renew(ctx, log, x.After, func(err error) {
+		x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", x.held.Lease.Record.ID, err, x.shown()))
+	})
 }
 
 // supervise waits until the command has ended, its output is written and the PAT is
@@ -153,51 +178,115 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 	// Once this is cancelled, the release has its grace period, as in the post step.
 	releaseCtx, hurry := context.WithCancelCause(ctx)
 	defer hurry(nil)
-	ended, drained, released := make(chan int, 1), make(chan struct{}), make(chan func() int, 1)
-	go func() { ended <- command.Wait() }()
+	var (
+		exited   = result(command.Wait)
+		written  = make(chan struct{}) // closed when the command's output is written
+		draining <-chan struct{}       // written, once the command has ended
+		released <-chan error          // gets the report's error, once release was called
+		end      job.Ending            // set before released receives
+		stopped  error                 // the signal to stop
+	)
 	release := sync.OnceFunc(func() {
-		go func() { released <- sync.OnceValue(x.release(releaseCtx)) }()
+		x.ending.Store(true)
+		released = result(func() error {
+			end = x.held.Release(releaseCtx)
+			if !x.running.Load() { // report after the command's last output
+				<-written
+			}
+			return x.reportEnding(end)
+		})
 	})
-	var stopped error            // the signal to stop
-	var reportRelease func() int // logs how the release ended, once; nil until it has
-	for hasEnded := false; !hasEnded || reportRelease == nil || drained != nil; {
+	var failed error
+	for exited != nil || draining != nil || released != nil {
 		select {
 		case signal := <-signals:
 			command.Signal(signal)
 			if !slices.Contains(process.Stopping, signal) {
 				continue
 			}
-			x.ending.Store(true)
 			release()
 			if stopped == nil {
 				stopped = fmt.Errorf("stopped by a signal (%s)", signal)
 				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is no longer renewed", stopped, x.shown())
 			}
-			if hasEnded {
-				x.bound(ShutdownTimeout)
+			if exited == nil {
+				x.limit.set(ShutdownTimeout)
 				hurry(stopped)
 			}
-		case reportRelease = <-released:
-			if !hasEnded {
-				reportRelease()
-			}
-		case status = <-ended:
-			hasEnded = true
-			x.started.Store(false)
-			x.bound(x.s.Timeout + process.DrainTimeout + ShutdownTimeout)
+		case status = <-exited:
+			exited, draining = nil, written
+			x.running.Store(false)
+			x.limit.set(x.Settings.Timeout + process.DrainTimeout + ShutdownTimeout)
 			release()
 			if stopped != nil {
 				hurry(stopped)
 			}
-			go func() { x.drain(output); close(drained) }()
-		case <-drained:
-			drained = nil
+			go func() { x.drain(output); close(written) }()
+		case <-draining:
+			draining = nil
+		case failed = <-released:
+			released = nil
 		}
 	}
-	if reportRelease() != exitOK || x.revoked != nil && status == exitOK {
+	if failed != nil || end.Wider != nil && status == exitOK {
 		return exitFailure
 	}
 	return status
+}
+
+// result delivers what f returns.
+func result[T any](f func() T) <-chan T {
+	c := make(chan T, 1)
+	go func() { c <- f() }()
+	return c
+}
+
+// reportEnding logs how the lease ended.
+func (x *execution) reportEnding(e job.Ending) error {
+	log, r := x.platform.Log(), e.Record
+	if e.Err != nil {
+		return x.notRevoked("exec", e.Err)
+	}
+	if e.Expired {
+		log.Infof("the PAT %s expired by itself at %s", r.ID, stamp(r.ValidTo))
+		return nil
+	}
+	x.logRevoked(&e.Released)
+	if e.MayMint {
+		x.WarnOfAnother(r.Name)
+	}
+	if e.Left {
+		log.Infof("skip-revoke is set: the PAT %s stays valid until %s", r.ID, stamp(r.ValidTo))
+	}
+	return nil
+}
+
+// quietLog is the job's log. While the command runs, progress goes to the debug log, so
+// that it does not interrupt the command's output.
+type quietLog struct {
+	*ci.Log
+	quiet func() bool
+}
+
+// Infof implements [signin.Log].
+func (l quietLog) Infof(format string, args ...any) {
+	if l.quiet() {
+		l.Debugf(format, args...)
+		return
+	}
+	l.Log.Infof(format, args...)
+}
+
+func (x *execution) quietLog() quietLog { return quietLog{x.platform.Log(), x.running.Load} }
+
+// maskFetched keeps a credential that was received while signing in out of the log. Once
+// the command has been started, no mask is written: the command may have turned off
+// logging commands (stop-commands), and the mask would show the credential.
+func (x *execution) maskFetched(v secret.Value) error {
+	if x.ran.Load() {
+		return x.platform.Log().Hide(v)
+	}
+	return x.mask(v)
 }
 
 // shown is the command in the log, without arguments: they may hold credentials.
@@ -229,7 +318,7 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 		return nil
 	}
 	pipe := func(w io.Writer) (*os.File, error) {
-		redacted, err := redact.NewWriter(w, x.lease.Token.Secret)
+		redacted, err := redact.NewWriter(w, x.held.Lease.Token.Secret)
 		if err != nil {
 			return nil, err
 		}
@@ -265,10 +354,10 @@ func (x *execution) environment() []string {
 		isGiven := func(v secret.Value) bool {
 			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
 		}
-		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.s.Env, same) || slices.ContainsFunc(x.s.Credentials(), isGiven)
+		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
 	})
-	for _, name := range x.s.Env {
-		env = append(env, name+"="+x.lease.Token.Secret.Reveal())
+	for _, name := range x.Settings.Env {
+		env = append(env, name+"="+x.held.Lease.Token.Secret.Reveal())
 	}
 	return env
 }

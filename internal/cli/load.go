@@ -4,21 +4,33 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/job"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
 )
 
+// loaded is a command with its settings.
+type loaded struct {
+	*app // writes as the setting output asks for
+	*job.Job
+	// roots are the roots of trust that the post step will need. Nil: there is no post
+	// step.
+	roots *string
+}
+
 // source lists where the settings of this run are read from.
-func (c *app) source(given map[string]string, saved *settings.Saved) settings.Source {
-	s := settings.Source{Flags: given, LookupEnv: c.platform.LookupEnv, Environ: c.Environ, Saved: saved}
-	platform, provider := c.platform.Info(), c.platform.Provider()
+func (a *app) source(given map[string]string, saved *settings.Saved) settings.Source {
+	s := settings.Source{Flags: given, LookupEnv: a.platform.LookupEnv, Environ: a.Environ, Saved: saved}
+	platform, provider := a.platform.Info(), a.platform.Provider()
 	s.Action = platform.ActionInputs
-	s.Lease = platform.Cleanup == ci.RevokeStep && c.platform.Origin("").Derived
+	s.Lease = platform.Cleanup == ci.RevokeStep && a.platform.Origin("").Derived
 	if provider.Name != "" {
 		s.CI = &settings.CI{Offered: provider.Offered(), Unavailable: unavailable(provider), ServiceConnection: provider.ServiceConnection}
 	}
@@ -34,73 +46,83 @@ func unavailable(p assertion.Provider) error {
 	return p.Unavailable
 }
 
-// load reads the settings of a command and makes the HTTP client that they ask for.
-// It masks the credentials that came with them before it reports any problem.
-func (c *app) load(command settings.Command, src settings.Source) (*settings.Settings, error) {
+// load reads the settings of a command and makes what it signs in with. It masks the
+// credentials that came with them before it returns any problem. With an error too, the
+// result says where to report it; its Job is nil if no setting could be read.
+func (a *app) load(command settings.Command, src settings.Source) (*loaded, error) {
+	l := &loaded{app: a}
 	s, wrong := settings.Load(command, src)
+	var client *http.Client
 	if s != nil {
-		wrong = c.newClient(command, src, s, wrong)
+		client, l.roots, wrong = a.newClient(command, src, s, wrong)
 	}
 	if wrong == nil {
-		c.bound(s.Timeout + ShutdownTimeout)
+		a.limit.set(s.Timeout + ShutdownTimeout)
 	}
 	if s != nil && s.Output == settings.JSON {
-		c.platform = ci.Detect(c.options(true))
-	}
-	if err := c.maskGiven(s); err != nil {
-		return s, err
+		l.app = a.writing(a.Stdout, true)
 	}
 	if s != nil {
-		c.signin = c.newSignIn(command, s)
+		l.Job = &job.Job{Settings: s, Platform: l.platform, Now: a.Now}
+	}
+	if err := l.maskGiven(s); err != nil {
+		return l, err
+	}
+	if s != nil {
+		l.SignIn = signin.New(signin.Options{
+			Settings: s, HTTP: client,
+			Provider: l.platform.Provider(), ProviderFallback: command == settings.Post,
+			Mask: l.mask, Log: l.platform.Log(),
+			UserAgent: "azdo-pat/" + version, Now: a.Now,
+		})
 		for _, text := range s.Warnings {
-			c.platform.Log().Warning("azdo-pat settings", text)
+			l.platform.Log().Warning("azdo-pat settings", text)
 		}
 	}
-	return s, wrong
+	return l, wrong
 }
 
 // newClient makes the HTTP client. A wrong ca-file is reported with the other problems,
-// except in the post step, where the file may be gone and is then not used.
-func (c *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) error {
-	var kept string
+// except in the post step, where the file may be gone and is then not used. roots are
+// those that the post step will need; nil: there is none.
+func (a *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) (client *http.Client, roots *string, _ error) {
+	o := httpclient.Options{CAFile: s.CAFile}
 	if src.Saved != nil {
-		kept = src.Saved.Roots
+		o.KeptRoots = src.Saved.Roots
 	}
-	connections := 0 // the default
 	if command == settings.Sweep {
-		connections = 8 // a list and four revocations are sent at once
+		o.ConnsPerHost = 8 // a list and four revocations are sent at once
 	}
-	try := func(file string) (err error) {
-		c.http, err = httpclient.NewClient(httpclient.Options{CAFile: file, KeptRoots: kept, ConnsPerHost: connections})
-		if err == nil && command == settings.Mint && c.platform.Info().Cleanup == ci.PostStep {
-			var roots string
-			roots, err = httpclient.KeepRoots(file)
-			c.keptRoots = &roots
-		}
-		return err
+	client, err := httpclient.NewClient(o)
+	if err == nil && command == settings.Mint && a.platform.Info().Cleanup == ci.PostStep {
+		var kept string
+		kept, err = httpclient.KeepRoots(s.CAFile)
+		roots = &kept
 	}
-	err := try(s.CAFile)
 	if err == nil {
-		return wrong
+		return client, roots, wrong
 	}
 	reason := sanitize.Line(err.Error(), 200)
-	if command == settings.Post && try("") == nil {
-		s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" cannot be read, continuing without it: "+reason)
-		return wrong
+	if command == settings.Post {
+		o.CAFile = ""
+		if client, err := httpclient.NewClient(o); err == nil {
+			s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" cannot be read, continuing without it: "+reason)
+			return client, nil, wrong
+		}
 	}
-	return src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))
+	return client, roots, src.Wrong(s, wrong, "ca-file", s.CAFile, fmt.Sprintf("a PEM file of certificates (%s)", reason))
 }
 
 // maskGiven masks the secrets among the settings, and the job's own credentials.
-func (c *app) maskGiven(s *settings.Settings) error {
+func (a *app) maskGiven(s *settings.Settings) error {
 	var given []secret.Value
 	if s != nil {
 		given = s.Credentials()
 	}
-	given = append(given, c.platform.Credentials()...)
+	given = append(given, a.platform.Credentials()...)
 	for _, v := range given {
 		// A token of the job that cannot be masked is refused later, when it is needed.
-		if err := c.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
+		if err := a.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
 			return err
 		}
 	}

@@ -2,20 +2,13 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"azdo-pat/internal/ci"
-	"azdo-pat/internal/hint"
-	"azdo-pat/internal/httpclient"
-	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
 )
 
-func (c *app) revokeCommand() *cobra.Command {
+func revokeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke",
 		Short: "Revoke a PAT that mint handed over",
@@ -31,76 +24,37 @@ step of the same job minted with the same setting "name".`,
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"`,
 		Args: noArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			c.status = c.revoke(cmd.Context(), flags(cmd))
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runRevoke(cmd.Context(), a, flags(cmd))
 		},
 	}
 }
 
-func (c *app) revoke(ctx context.Context, given map[string]string) int {
-	c.ending.Store(true)
-	s, err := c.load(settings.Revoke, c.source(given, nil))
+func runRevoke(ctx context.Context, a *app, given map[string]string) error {
+	a.ending.Store(true)
+	l, err := a.load(settings.Revoke, a.source(given, nil))
 	if err != nil {
-		return c.failed("revoke", err)
+		return l.failed("revoke", err)
 	}
-	r := &revocation{releaser{app: c, command: "revoke", settings: s}}
-	if s.AuthorizationID == "" {
-		return r.revokeLease(ctx)
-	}
-	return r.finish(r.revokeID(ctx))
-}
-
-// revocation is one run of revoke.
-type revocation struct{ releaser }
-
-// revokeID revokes the PAT of the setting authorization-id, unless skip-revoke is set.
-func (r *revocation) revokeID(ctx context.Context) error {
-	log, s := r.platform.Log(), r.settings
-	skip := s.SkipRevoke
-	if r.platform.Info().Cleanup == ci.RevokeStep {
-		// An earlier step may have set the id, since it can set any variable.
-		line, _ := r.platform.Recorded(r.platform.Origin(s.Name))
-		record, err := lease.ParseRecord(line)
+	if l.Settings.AuthorizationID == "" {
+		released, err := l.RevokeMinted(ctx)
 		if err != nil {
-			record = lease.Record{}
+			return l.notRevoked("revoke", err)
 		}
-		if err := r.sameHosts(record.Settings); err != nil {
-			return notRevoked(err, s, lease.Record{ID: s.AuthorizationID})
+		if released != nil {
+			l.reportReleased(released)
 		}
-		if skip && !(record.Stage == lease.HandedOver && strings.EqualFold(record.ID, s.AuthorizationID)) {
-			log.Infof("the record does not say that a mint with skip-revoke handed over the PAT %s, so it is revoked", s.AuthorizationID)
-			skip = false
-		}
-	}
-	if skip {
-		log.Infof("skip-revoke is set: the PAT %s stays valid until it expires", s.AuthorizationID)
 		return nil
 	}
-	return r.releaseID(ctx)
-}
-
-// releaseID revokes a PAT of which only the id is known.
-func (r *revocation) releaseID(ctx context.Context) error {
-	log, s := r.platform.Log(), r.settings
-	ctx, enough := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
-	defer enough()
-	ctx, cancel := withTimeout(ctx, s.Timeout)
-	defer cancel()
-	session, err := r.signin.SignIn(ctx)
-	if err != nil {
-		return err
-	}
-	ended, err := r.leaseClient(session).ReleaseID(ctx, s.AuthorizationID)
-	switch {
-	case errors.Is(err, lease.ErrNoSuchPAT):
-		return hint.Add(fmt.Errorf("revoke PAT %s in %s: %w: the id is wrong, the PAT belongs to another identity, or it is already gone", s.AuthorizationID, s.Organization, err),
-			"give the id that mint printed, and the same identity settings; the identity's own PATs are listed on "+tokenPage(s.Organization))
+	revoked, err := l.RevokeID(ctx)
+	switch log := l.platform.Log(); {
 	case err != nil:
-		return notRevoked(err, s, lease.Record{ID: s.AuthorizationID})
-	case ended.Gone:
-		log.Infof("PAT %s had ended before: it is among the user's PATs that were revoked or have expired", ended.ID)
+		return l.notRevoked("revoke", err)
+	case revoked == nil: // the log says why
+	case revoked.Gone:
+		log.Infof("PAT %s had ended before: it is among the user's PATs that were revoked or have expired", revoked.ID)
 	default:
-		log.Infof("PAT %s is revoked", ended.ID)
+		log.Infof("PAT %s is revoked", revoked.ID)
 	}
 	return nil
 }

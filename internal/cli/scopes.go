@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-func (c *app) scopesCommand() *cobra.Command {
+func scopesCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "scopes",
 		Short: "List the PAT scopes",
@@ -20,8 +20,8 @@ and leaves the decision to the server.`,
 		Example: `  azdo-pat scopes
   azdo-pat scopes | grep packaging`,
 		Args: noArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+		RunE: func(*cobra.Command, []string) error {
+			w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "SCOPE\tINCLUDES")
 			for _, s := range pat.Known() {
 				note := strings.Join(s.Includes, " ")
@@ -30,7 +30,10 @@ and leaves the decision to the server.`,
 				}
 				fmt.Fprintf(w, "%s\t%s\n", s.Name, note)
 			}
-			c.printed("scopes", w.Flush())
+			if err := w.Flush(); err != nil {
+				return a.failed("scopes", err)
+			}
+			return nil
 		},
 	}
 }

@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"azdo-pat/internal/ci"
+	"azdo-pat/internal/job"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
-	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
 )
 
 // mintSummary is the table for the job's summary, without the PAT itself.
-func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
+func mintSummary(l *loaded, minted *lease.Lease) string {
 	var b strings.Builder
+	s, t, r := l.Settings, minted.Token, minted.Record
 	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
-	if c.platform.Info().Cleanup == ci.RevokeStep {
+	if l.platform.Info().Cleanup == ci.RevokeStep {
 		end = "revoked by the step that runs azdo-pat revoke"
 	}
 	if s.SkipRevoke {
@@ -26,36 +27,25 @@ func (c *app) mintSummary(s *settings.Settings, l *lease.Lease) string {
 	for _, row := range [][2]string{
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
-		{"Scopes", strings.Join(l.Token.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(l.Token.ValidTo.Sub(l.Record.ServerTime(c.Now()))), stamp(l.Token.ValidTo), end)},
-		{"Name", l.Record.Name},
-		{"Id", l.Token.ID},
+		{"Scopes", strings.Join(t.Scopes, " ")},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(t.ValidTo.Sub(r.ServerTime(l.app.Now()))), stamp(t.ValidTo), end)},
+		{"Name", r.Name},
+		{"Id", t.ID},
 	} {
 		fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
 	}
-	fmt.Fprintf(&b, "\n[The user's tokens](%s)\n", tokenPage(s.Organization))
+	fmt.Fprintf(&b, "\n[The user's tokens](%s)\n", job.TokenPage(s.Organization))
 	return b.String()
 }
 
-// revokeSummary lists the PATs that the post step revoked.
-func revokeSummary(s *settings.Settings, ended []lease.Revoked, server time.Time) string {
+// revokeSummary lists the PATs that were revoked.
+func revokeSummary(organization string, r *job.Released) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PAT revoked\n\n")
-	for _, e := range ended {
-		fmt.Fprintf(&b, "- %s in %s%s\n", code(e.ID), code(s.Organization), lived(e, server))
+	for _, p := range r.PATs {
+		fmt.Fprintf(&b, "- %s in %s%s\n", code(p.ID), code(organization), lifetimeNote(p, r))
 	}
 	return b.String()
-}
-
-// lived describes how long a PAT was valid; empty: unknown.
-func lived(e lease.Revoked, server time.Time) string {
-	switch {
-	case e.Gone:
-		return ": had ended before"
-	case e.ValidFrom.IsZero() || server.Before(e.ValidFrom):
-		return ""
-	}
-	return ": lived " + span(server.Sub(e.ValidFrom))
 }
 
 // minutes is a lifetime for people.

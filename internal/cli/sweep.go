@@ -14,7 +14,7 @@ import (
 	"azdo-pat/internal/sweep"
 )
 
-func (c *app) sweepCommand() *cobra.Command {
+func sweepCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "sweep",
 		Short: "Revoke the PATs that earlier jobs left behind",
@@ -32,60 +32,66 @@ in time.`,
   azdo-pat sweep --organization contoso … --repository contoso/widgets \
     --older-than 2h --timeout 1h --output json`,
 		Args: noArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			c.status = c.sweep(cmd.Context(), flags(cmd))
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runSweep(cmd.Context(), a, flags(cmd))
 		},
 	}
 }
 
-func (c *app) sweep(ctx context.Context, given map[string]string) int {
-	s, err := c.load(settings.Sweep, c.source(given, nil))
+func runSweep(ctx context.Context, a *app, given map[string]string) error {
+	l, err := a.load(settings.Sweep, a.source(given, nil))
 	if err != nil {
-		return c.failed("sweep", err)
+		return l.failed("sweep", err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, hint.Add(
-		fmt.Errorf("not done within %s", s.Timeout), "run it again: it continues with what is left; or give timeout a longer duration"))
+	timeout := l.Settings.Timeout
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, hint.Add(
+		fmt.Errorf("not done within %s", timeout), "run it again: it continues with what is left; or give timeout a longer duration"))
 	defer cancel()
-	log := c.platform.Log()
-	end := log.Group("azdo-pat sweep: " + s.Organization)
-	r := &sweepReport{app: c, settings: s}
-	counts, err := c.sweepAll(ctx, s, r)
+	r := newSweepReport(l)
+	end := l.platform.Log().Group("azdo-pat sweep: " + l.Settings.Organization)
+	counts, err := l.sweep(ctx, r)
 	end()
 	r.close(counts, err == nil)
 	if err != nil {
-		return c.failed("sweep", err)
+		return l.failed("sweep", err)
 	}
 	if r.writeErr != nil {
-		return c.failed("sweep", fmt.Errorf("write to standard output: %w", r.writeErr))
+		return l.failed("sweep", fmt.Errorf("write to standard output: %w", r.writeErr))
 	}
-	return exitOK
+	return nil
 }
 
-// sweepAll signs in and sweeps.
-func (c *app) sweepAll(ctx context.Context, s *settings.Settings, r *sweepReport) (sweep.Counts, error) {
-	log := c.platform.Log()
+// sweep signs in and sweeps.
+func (l *loaded) sweep(ctx context.Context, r *sweepReport) (sweep.Counts, error) {
+	s := l.Settings
 	sweeper := &sweep.Sweeper{
 		OlderThan: s.OlderThan, Repository: s.Repository, DryRun: s.DryRun,
-		Log: log, Report: r.add,
+		PATs: l.SignIn, Times: l.SignIn.Times, Ready: l.SignIn.Wait,
+		Log: l.platform.Log(), Report: r.add,
 	}
 	if !s.GitHubToken.IsZero() {
-		pacer := c.signin.Pacer()
-		pacer.Name(httpclient.HostOf(s.GitHubAPI), "GitHub", false)
-		pacer.Limit(httpclient.HostOf(s.GitHubAPI), sweep.MaxGitHubWait)
-		paced := &httpclient.Paced{Next: &httpclient.Traced{Next: c.http.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
-		sweeper.Runs = &githubapi.Client{
-			HTTP:    &http.Client{Transport: paced, CheckRedirect: c.http.CheckRedirect},
-			BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version,
-		}
+		sweeper.Runs = l.runs()
 	}
-	session, err := c.signin.SignIn(ctx)
+	session, err := l.SignIn.SignIn(ctx)
 	if err != nil {
 		return sweep.Counts{}, err
 	}
-	c.refreshTokenNotice(session)
-	sweeper.PATs, sweeper.Times, sweeper.Ready = c.signin, c.signin.Times, c.signin.Wait
+	l.RefreshTokenNotice(session)
 	r.begin()
 	counts, err := sweeper.Run(ctx)
 	r.conclude(counts)
 	return counts, err
+}
+
+// runs asks GitHub which runs have completed.
+func (l *loaded) runs() *githubapi.Client {
+	s, log, client := l.Settings, l.platform.Log(), l.SignIn.HTTP
+	host, pacer := httpclient.HostOf(s.GitHubAPI), l.SignIn.Pacer()
+	pacer.Name(host, "GitHub", false)
+	pacer.Limit(host, sweep.MaxGitHubWait)
+	paced := &httpclient.Paced{Next: &httpclient.Traced{Next: client.Transport, Debugf: log.Debugf}, Pacer: pacer, Log: log}
+	return &githubapi.Client{
+		HTTP:    &http.Client{Transport: paced, CheckRedirect: client.CheckRedirect},
+		BaseURL: s.GitHubAPI, Token: s.GitHubToken, UserAgent: "azdo-pat/" + version,
+	}
 }

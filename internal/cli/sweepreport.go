@@ -16,14 +16,30 @@ import (
 // sweepReport reports a sweep while it runs, as a table or as one JSON object. It
 // keeps only a few rows, for the job's summary.
 type sweepReport struct {
-	app      *app
 	settings *settings.Settings
+	log      *ci.Log
+	inLog    bool      // the table goes to the log, since standard output is the log
+	out      io.Writer // standard output
+	summary  func(markdown string)
 
 	begun       bool           // the sweep has signed in
 	hasHead     bool           // the head of the table was written
 	rows        int            // so far
 	summaryRows []sweep.Result // the first rows, for the summary
 	writeErr    error
+}
+
+// newSweepReport writes to standard output. A dry run only prints, so that a reader that
+// closes early is no error; what was revoked must be reported.
+func newSweepReport(l *loaded) *sweepReport {
+	r := &sweepReport{
+		settings: l.Settings, log: l.platform.Log(), inLog: l.platform.Info().CI,
+		out: l.Stdout, summary: l.app.summary,
+	}
+	if l.Settings.DryRun {
+		r.out = l.app.out
+	}
+	return r
 }
 
 // maxSummaryRows is how many leases a summary shows: it can have 1 MiB.
@@ -43,9 +59,8 @@ func (r *sweepReport) begin() {
 
 // add reports one lease.
 func (r *sweepReport) add(s sweep.Result) {
-	log := r.app.platform.Log()
 	if s.Outcome == sweep.Failed {
-		log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", log.Redact(s.Name), ci.Explain(s.Err)))
+		r.log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", r.log.Redact(s.Name), ci.Explain(s.Err)))
 	}
 	if len(r.summaryRows) < maxSummaryRows {
 		r.summaryRows = append(r.summaryRows, s)
@@ -66,24 +81,17 @@ func (r *sweepReport) add(s sweep.Result) {
 	r.line(fmt.Sprintf(row, s.Outcome, sanitize.Line(s.ID, 100), age(s), r.why(s), s.Name))
 }
 
-// line writes a line of the table. In a CI system standard output is the log.
+// line writes a line of the table.
 func (r *sweepReport) line(text string) {
-	log := r.app.platform.Log()
-	if !r.app.platform.Info().CI {
-		r.write(sanitize.NoCommands(log.Redact(text)) + "\n")
+	if r.inLog {
+		r.log.Infof("%s", text)
 		return
 	}
-	log.Infof("%s", text)
+	r.write(sanitize.NoCommands(r.log.Redact(text)) + "\n")
 }
 
-// write writes to standard output. A dry run only prints, so that a reader that
-// closes early is no error; what was revoked must be reported.
 func (r *sweepReport) write(text string) {
-	w := io.Writer(r.app.Stdout)
-	if r.settings.DryRun {
-		w = &r.app.out
-	}
-	if _, err := io.WriteString(w, text); err != nil && r.writeErr == nil {
+	if _, err := io.WriteString(r.out, text); err != nil && r.writeErr == nil {
 		r.writeErr = err
 	}
 }
@@ -98,23 +106,22 @@ func (r *sweepReport) object(s sweep.Result) string {
 		Reason          string `json:"reason"`
 		Error           string `json:"error,omitempty"`
 	}{
-		Outcome: slug(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.app.platform.Log().Redact(s.Name), Reason: slug(string(s.Reason)),
+		Outcome: hyphenated(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.log.Redact(s.Name), Reason: hyphenated(string(s.Reason)),
 	}
 	if !s.ValidFrom.IsZero() {
 		o.ValidFrom = stamp(s.ValidFrom)
 	}
 	if s.Err != nil {
-		o.Error = r.app.platform.Log().Redact(s.Err.Error())
+		o.Error = r.log.Redact(s.Err.Error())
 	}
 	return quoted(o)
 }
 
 // conclude logs the counts.
 func (r *sweepReport) conclude(t sweep.Counts) {
-	log := r.app.platform.Log()
-	log.Infof("%s", t)
-	if why := kept(t, r.settings); why != "" {
-		log.Infof("kept: %s", why)
+	r.log.Infof("%s", t)
+	if why := whyKept(t, r.settings); why != "" {
+		r.log.Infof("kept: %s", why)
 	}
 }
 
@@ -136,13 +143,11 @@ func (r *sweepReport) close(t sweep.Counts, complete bool) {
 		}{t.Revoked, t.WouldRevoke, t.HadEnded, t.Failed, t.NotReached, t.Kept(), t.Foreign, complete})
 		r.write("\n]," + string(counts[1:]) + "\n")
 	}
-	if err := r.app.platform.Summary(r.summary(t, complete)); err != nil {
-		r.app.platform.Log().Warning("no summary", err.Error())
-	}
+	r.summary(r.markdown(t, complete))
 }
 
-// summary is the Markdown for the job's summary.
-func (r *sweepReport) summary(t sweep.Counts, complete bool) string {
+// markdown is the report for the job's summary.
+func (r *sweepReport) markdown(t sweep.Counts, complete bool) string {
 	var b strings.Builder
 	title := "Azure DevOps PATs swept"
 	if r.settings.DryRun {
@@ -164,31 +169,27 @@ func (r *sweepReport) summary(t sweep.Counts, complete bool) string {
 	return b.String()
 }
 
-// kept tells how many leases were not revoked, and why.
-func kept(t sweep.Counts, s *settings.Settings) string {
-	age := brief(s.OlderThan)
-	var parts []string
-	for _, part := range []struct {
-		n   int
-		why string
-	}{
-		{t.Young, "younger than " + age},
-		{t.Running, "of runs that have not completed"},
-		{t.Hidden, "younger than " + age + ", of runs that GitHub does not show to this token"},
-		{t.Unanswered, "younger than " + age + ", of runs about which GitHub gave no answer"},
-		{t.OtherRepository, "not of " + s.Repository},
-		{t.UnknownAge, "of unknown age"},
-	} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.why))
+// whyKept says how many leases were not revoked, for each reason; empty: none.
+func whyKept(t sweep.Counts, s *settings.Settings) string {
+	younger := "younger than " + settings.FormatDuration(s.OlderThan)
+	var reasons []string
+	add := func(n int, reason string) {
+		if n > 0 {
+			reasons = append(reasons, fmt.Sprintf("%d %s", n, reason))
 		}
 	}
-	return strings.Join(parts, "; ")
+	add(t.Young, younger)
+	add(t.Running, "of runs that have not completed")
+	add(t.Hidden, younger+", of runs that GitHub does not show to this token")
+	add(t.Unanswered, younger+", of runs about which GitHub gave no answer")
+	add(t.OtherRepository, "not of "+s.Repository)
+	add(t.UnknownAge, "of unknown age")
+	return strings.Join(reasons, "; ")
 }
 
 func (r *sweepReport) why(s sweep.Result) string {
 	if s.Reason == sweep.TooOld {
-		return "older than " + brief(r.settings.OlderThan)
+		return "older than " + settings.FormatDuration(r.settings.OlderThan)
 	}
 	return string(s.Reason)
 }
@@ -198,23 +199,12 @@ func age(s sweep.Result) string {
 	if !s.AgeKnown {
 		return "unknown"
 	}
-	return brief(s.Age.Round(1e9))
+	return settings.FormatDuration(s.Age.Round(time.Second))
 }
 
-// brief is a duration without zeros at its end, such as 6h or 1h30m.
-func brief(d time.Duration) string {
-	text := d.String()
-	if before, ok := strings.CutSuffix(text, "m0s"); ok {
-		text = before + "m"
-	}
-	if before, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = before + "h"
-	}
-	return text
-}
-
-// slug is the JSON form of a word in the table.
-func slug(text string) string { return strings.ReplaceAll(text, " ", "-") }
+// hyphenated makes a value for JSON of a text in the table: "would revoke" becomes
+// "would-revoke".
+func hyphenated(text string) string { return strings.ReplaceAll(text, " ", "-") }
 
 // quoted is v in JSON, on one line without logging commands.
 func quoted(v any) string {

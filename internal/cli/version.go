@@ -13,7 +13,7 @@ var (
 	commit  = "unknown"
 )
 
-func (c *app) versionCommand() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
@@ -21,9 +21,11 @@ func (c *app) versionCommand() *cobra.Command {
 Go.`,
 		Example: "  azdo-pat version",
 		Args:    noArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "azdo-pat %s (commit %s, %s)\n", version, commit, runtime.Version())
-			c.printed("version", err)
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := fmt.Fprintf(a.out, "azdo-pat %s (commit %s, %s)\n", version, commit, runtime.Version()); err != nil {
+				return a.failed("version", err)
+			}
+			return nil
 		},
 	}
 }

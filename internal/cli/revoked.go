@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"errors"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/job"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/settings"
+)
+
+// reportReleased logs what became of a lease, for revoke and the post step.
+func (l *loaded) reportReleased(r *job.Released) {
+	log, name := l.platform.Log(), r.Record.Name
+	switch {
+	case len(r.PATs) == 0 && r.MayMint:
+		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later. If one is made, it can be revoked on %s", name, job.TokenPage(l.Settings.Organization))
+		return
+	case len(r.PATs) == 0:
+		log.Infof("there is no PAT named %q, so there is nothing to revoke", name)
+		return
+	}
+	l.logRevoked(r)
+	if r.MayMint {
+		log.Infof("another PAT named %q may still be made; the setting timeout leaves no time to wait for it", name)
+	}
+	l.summary(revokeSummary(l.Settings.Organization, r))
+}
+
+func (a *app) logRevoked(r *job.Released) {
+	for _, p := range r.PATs {
+		a.platform.Log().Infof("PAT %s is revoked%s", p.ID, lifetimeNote(p, r))
+	}
+}
+
+// lifetimeNote says how long a revoked PAT lived, as the end of a sentence; empty: unknown.
+func lifetimeNote(p lease.Revoked, r *job.Released) string {
+	if p.Gone {
+		return ": had ended before"
+	}
+	if p.ValidFrom.IsZero() || r.ServerTime.Before(p.ValidFrom) {
+		return ""
+	}
+	return ": lived " + span(r.ServerTime.Sub(p.ValidFrom))
+}
+
+// notRevoked reports a revocation that failed. The setting on-revoke-failure decides
+// whether that is an error.
+func (l *loaded) notRevoked(command string, err error) error {
+	if l.Job != nil && l.Settings.OnRevokeFailure == settings.Fail {
+		return l.failed(command, err)
+	}
+	title := "not revoked"
+	if errors.Is(err, lease.ErrNoSuchPAT) {
+		title = "no such PAT"
+	}
+	if wrong := (*settings.Problems)(nil); errors.As(err, &wrong) {
+		title = "wrong settings"
+	}
+	l.platform.Log().Warning("azdo-pat "+command+": "+title, ci.Explain(err))
+	l.fallbackToStderr(command + ": " + title + ": " + ci.Explain(err))
+	l.platform.SucceedWithIssues()
+	return nil
+}

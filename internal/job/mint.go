@@ -1,0 +1,169 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
+	"azdo-pat/internal/signin"
+)
+
+// MintAndHandOver mints a PAT and hands it over to the platform. If it fails, no PAT is
+// left. roots are the roots of trust that the post step will need; nil: there is no post
+// step.
+func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease, error) {
+	s, p := j.Settings, j.Platform
+	origin := p.Origin(s.Name)
+	if err := p.Prepare(origin); err != nil {
+		return nil, err
+	}
+	last := p.Info().Cleanup == ci.NoCleanup
+	client, minted, err := j.mint(ctx, mintOptions{
+		origin: origin, roots: roots, last: last,
+		record: func(r lease.Record) error { return p.Record(r.String()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if last || s.SkipRevoke { // no later process will look for a second PAT
+		if err := client.Settle(ctx, minted); err != nil {
+			return nil, client.Undo(ctx, minted, err)
+		}
+		if minted.Record.Unsettled > 0 {
+			j.WarnOfAnother(minted.Record.Name)
+		}
+	}
+	t := minted.Token
+	if err := p.HandOver(ci.Result{
+		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes,
+	}); err != nil {
+		return nil, client.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
+	}
+	if s.SkipRevoke {
+		// Without this the post step would revoke it as a PAT that was not handed over.
+		minted.Record.Stage = lease.HandedOver
+		if err := p.Record(minted.Record.String()); err != nil {
+			p.Log().Warning("skip-revoke", "that the PAT was handed over could not be recorded, so the post step will revoke it: "+err.Error())
+		}
+	}
+	return minted, nil
+}
+
+// mintOptions are how a command mints.
+type mintOptions struct {
+	origin displayname.Origin
+	record func(lease.Record) error // keeps a record for a later process
+	roots  *string                  // see [Job.MintAndHandOver]
+	last   bool                     // no later process looks for the PAT
+}
+
+// mint signs in and mints. If it fails, no PAT is left.
+func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Lease, error) {
+	log, s := j.Platform.Log(), j.Settings
+	for _, u := range pat.Unknown(s.Scopes) {
+		text := fmt.Sprintf("%s is not a scope that azdo-pat knows; Azure DevOps decides", u.Name)
+		if len(u.Nearest) > 0 {
+			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
+		}
+		log.Warning("unknown scope", text)
+	}
+	session, err := j.SignIn.SignIn(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	j.RefreshTokenNotice(session)
+	r := lease.Record{
+		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
+	}
+	if session.Tenant != "" { // saves the post step a request
+		r.Settings.Values["tenant-id"] = session.Tenant
+	}
+	r.Settings.Asked = j.assertionHost()
+	if o.roots != nil { // the file may be gone when the post step begins
+		r.Settings.Roots = *o.roots
+		delete(r.Settings.Values, "ca-file")
+	}
+	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
+	client := j.leaseClient(session)
+	client.Record, client.NoLaterProcess = o.record, o.last
+	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	if err != nil {
+		j.clockWarning(session.Clock.Skew().Estimate())
+		return nil, nil, err
+	}
+	j.clockWarning(minted.Record.Skew.Estimate())
+	j.credentialWarning(session, minted)
+	return client, minted, nil
+}
+
+// clockWarning warns of a clock that is off.
+func (j *Job) clockWarning(skew time.Duration) {
+	skew = skew.Truncate(time.Second)
+	if skew.Abs() <= signin.ClockTolerance {
+		return
+	}
+	direction := "ahead of"
+	if skew < 0 {
+		direction = "behind"
+	}
+	j.Platform.Log().Warning("clock is off", fmt.Sprintf(
+		"this runner's clock is %s %s the server's; the PAT's expiry is computed from the server's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
+}
+
+// credentialWarning warns of a PAT that may outlive the credential that revokes it.
+func (j *Job) credentialWarning(session *signin.Session, l *lease.Lease) {
+	s := j.Settings
+	if s.SkipRevoke {
+		return
+	}
+	provider := j.Platform.Provider()
+	credential, ends := provider.TokenName, assertion.Expiry(provider.Token) // zero: not known
+	long := provider.TokenLife > 0 && l.Token.ValidTo.Sub(l.Record.ServerTime(j.Now())) > provider.TokenLife
+	advice := "ask for a shorter lifetime, or revoke the PAT before then"
+	if s.FederatedTokenFile != "" { // may be renewed at any time
+		ends, long = time.Time{}, false
+	}
+	if s.Identity == settings.AccessToken {
+		credential, ends, long = "the access token", session.TokenEnds, false
+		advice = "ask for a shorter lifetime, or use a newer access token"
+	}
+	var until string
+	switch {
+	case !ends.IsZero() && ends.Add(httpclient.Tolerance).Before(l.Token.ValidTo):
+		until = "ends at " + stamp(ends)
+	case long:
+		until = fmt.Sprintf("is good for about %s after the job's start", settings.FormatDuration(provider.TokenLife))
+	default:
+		return
+	}
+	j.Platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
+		"%s %s, and the PAT at %s: between these times the job cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
+}
+
+// refreshTokenLife is how long a refresh token lives from its issue.
+const refreshTokenLife = 90 * 24 * time.Hour
+
+// RefreshTokenNotice says when the stored refresh token expires, if Entra returned
+// another one.
+func (j *Job) RefreshTokenNotice(session *signin.Session) {
+	if session.RefreshToken.IsZero() {
+		return
+	}
+	j.Platform.Log().Notice("refresh token", fmt.Sprintf(
+		"Entra gave a new refresh token, which is not stored. The stored one is valid for 90 days from its issue, so it expires on %s at the latest: sign in as the service account and store a new one before then",
+		session.ServerTime().Add(refreshTokenLife).UTC().Format(time.DateOnly)))
+}
+
+// WarnOfAnother warns of a request to mint that may still take effect where no later
+// process looks for the PAT.
+func (j *Job) WarnOfAnother(name string) {
+	j.Platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be created; it stays valid until it expires unless it is revoked", name))
+}

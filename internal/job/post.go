@@ -1,0 +1,138 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/settings"
+)
+
+// Recorded returns the record that mint left for the post step; nil: there is none that
+// can be trusted.
+func Recorded(p ci.Platform) *lease.Record {
+	if p.Info().Cleanup != ci.PostStep {
+		return nil
+	}
+	origin := p.Origin("")
+	text, ok := p.Recorded(origin)
+	if !ok || text == "" {
+		return nil
+	}
+	record, err := lease.ParseRecord(text)
+	if err != nil {
+		p.Log().Warning("saved state", "the saved state cannot be read, so that the inputs decide: "+err.Error())
+		return nil
+	}
+	if record.Stage == lease.Started || record.Stage == lease.Closed {
+		return &record
+	}
+	// If mint wrote no record, another step may have planted one in order to get
+	// another PAT of the user revoked.
+	name, ours := displayname.Parse(record.Name)
+	if !ours {
+		p.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
+		return nil
+	}
+	if own, known := displayname.Parse(origin.DisplayName()); known && otherRun(name, own) {
+		p.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
+		return nil
+	}
+	return &record
+}
+
+// otherRun reports whether a recorded name is that of another workflow run's PAT,
+// or of one that no workflow run minted.
+func otherRun(recorded, own displayname.Name) bool {
+	if own.RunID == "" || recorded.RunID == "" && recorded.Repository == own.Repository && strings.HasSuffix(recorded.Source, "…") {
+		return false // the run is unknown, or was truncated after a long repository name
+	}
+	return recorded.Repository != own.Repository || recorded.RunID != own.RunID || recorded.Attempt != own.Attempt
+}
+
+// Post revokes what mint recorded or, without a record, every PAT of the name that is
+// computed again from the inputs and the environment. The result is nil if there is
+// nothing to report but what the log says.
+func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, error) {
+	log, s := j.Platform.Log(), j.Settings
+	if s.SkipRevoke && recorded != nil && recorded.Stage == lease.HandedOver {
+		log.Infof("skip-revoke is set: the PAT stays valid until it expires")
+		return nil, nil
+	}
+	if s.SkipRevoke {
+		log.Infof("the record does not say that the PAT was handed over, so it is revoked despite skip-revoke")
+	}
+	origin := j.Platform.Origin(s.Name)
+	if recorded == nil {
+		if !origin.Derived {
+			return nil, hint.Add(
+				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be computed"),
+				"look for it in the user's token list, "+TokenPage(s.Organization))
+		}
+		unrecorded := lease.Unrecorded(origin.DisplayName(), j.Now())
+		recorded = &unrecorded
+	}
+	record := *recorded
+	moved := j.hostsDiffer(record.Settings)
+	end := log.Group("azdo-pat post: " + s.Organization)
+	r, err := j.releaseRecorded(ctx, record, origin)
+	end()
+	if err == nil && moved && !r.revokedOne() {
+		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", record.Settings.Values[tokenServiceURL], s.TokenServiceURL),
+			"give the input token-service-url of the step that mints, or none")
+	}
+	switch {
+	case err == nil:
+		return r, nil
+	case !moved && j.expired(record) && record.Unsettled == 0:
+		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
+		return nil, nil
+	}
+	return nil, j.NotRevoked(err, record, r.PATs...)
+}
+
+// lateTimeout is the time limit for revoking a PAT that has expired.
+const lateTimeout = 10 * time.Second
+
+// releaseRecorded revokes the recorded lease. If it seems to have expired, the time limit
+// is short, unless the servers' clocks show that this machine's is wrong.
+func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin displayname.Origin) (*Released, error) {
+	sought := record
+	if origin.Derived && record.Name != "" && record.Name != origin.DisplayName() {
+		// Another step may have planted the record, or in a nested composite action
+		// the input name is another step's: only the list tells whether the PAT of
+		// that id has that name.
+		sought.ID = ""
+	}
+	timeout := j.Settings.Timeout
+	if record.Expired(j.Now()) {
+		timeout = min(timeout, lateTimeout)
+	}
+	r, err := j.release(ctx, sought, timeout)
+	if err != nil && timeout < j.Settings.Timeout && !j.expired(record) {
+		return j.release(ctx, sought, j.Settings.Timeout-timeout)
+	}
+	return r, err
+}
+
+// tokenServiceURL is the setting that names the service that has the PAT.
+const tokenServiceURL = "token-service-url"
+
+// hostsDiffer reports whether the inputs name a different service from mint's settings.
+// If so, a PAT that the service does not list may still exist elsewhere. The inputs win,
+// because another step may have planted the record to have credentials sent to its host.
+func (j *Job) hostsDiffer(saved settings.Saved) (service bool) {
+	for name, host := range map[string]string{tokenServiceURL: j.Settings.TokenServiceURL, "authority-host": j.Settings.AuthorityHost} {
+		if recorded := saved.Values[name]; recorded != "" && recorded != host {
+			j.Platform.Log().Warning("another host on record", fmt.Sprintf("the record of the PAT names %s as %s; the input, %s, is used", recorded, name, host))
+			service = service || name == tokenServiceURL
+		}
+	}
+	return service
+}

@@ -1,0 +1,28 @@
+package settings
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/hint"
+)
+
+// WithTimeout ends ctx after the time that the setting timeout allows.
+func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, timeout, hint.Add(
+		fmt.Errorf("not done within %s", timeout), "if the services are just slow, give timeout a longer duration"))
+}
+
+// FormatDuration is a duration as one would write it in a setting, such as 6h or 1h30m.
+func FormatDuration(d time.Duration) string {
+	text := d.String()
+	if before, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = before + "m"
+	}
+	if before, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = before + "h"
+	}
+	return text
+}
