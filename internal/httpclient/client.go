@@ -91,8 +91,9 @@ func NewClient(o Options) (*http.Client, error) {
 		DisableCompression: true,
 	}
 	readTrust := sync.OnceFunc(func() { go trust.read() })
+	p := newPreconnector(transport, readTrust)
 	return &http.Client{
-		Transport:     &bounded{&noReplay{newPreconnector(transport, readTrust)}},
+		Transport:     &bounded{&noReplay{p}, p},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -113,7 +114,10 @@ func onProxyConnect(_ context.Context, _ *url.URL, _ *http.Request, resp *http.R
 }
 
 // bounded limits every request to RequestTimeout and every body to MaxBody.
-type bounded struct{ next http.RoundTripper }
+type bounded struct {
+	next         http.RoundTripper
+	preconnector *preconnector // the last of the transports, for [Preconnect]
+}
 
 func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), RequestTimeout)

@@ -253,11 +253,11 @@ func TestConnectionIsReused(t *testing.T) {
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	t.Parallel()
 	var idle idleCloser
-	(&http.Client{Transport: &bounded{&noReplay{&idle}}}).CloseIdleConnections()
+	(&http.Client{Transport: &bounded{next: &noReplay{&idle}}}).CloseIdleConnections()
 	if !idle {
 		t.Error("not closed")
 	}
-	(&http.Client{Transport: &bounded{roundTripper(nil)}}).CloseIdleConnections() // which has none
+	(&http.Client{Transport: &bounded{next: roundTripper(nil)}}).CloseIdleConnections() // which has none
 }
 
 type idleCloser bool
@@ -272,15 +272,18 @@ func overPipe(t *testing.T, serve func(net.Conn)) *http.Client {
 	t.Helper()
 	var served sync.WaitGroup
 	t.Cleanup(served.Wait)
-	c := newClient(t, "")
-	inside(c).dial = func(context.Context, string, string) (net.Conn, error) {
+	c, err := NewClient(Options{Dial: func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
 		served.Go(func() {
 			defer there.Close()
 			serve(there)
 		})
 		return here, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
 
@@ -396,7 +399,7 @@ func TestRequestClockIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, fails := range map[string]error{"answered": nil, "not answered": io.ErrUnexpectedEOF} {
 		var inner context.Context
-		b := &bounded{roundTripper(func(r *http.Request) (*http.Response, error) {
+		b := &bounded{next: roundTripper(func(r *http.Request) (*http.Response, error) {
 			inner = r.Context()
 			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, fails
 		})}

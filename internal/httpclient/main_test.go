@@ -55,7 +55,7 @@ func get(url, caFile string) outcome {
 	if pem, err := os.ReadFile(caFile); err == nil {
 		roots.AppendCertsFromPEM(pem)
 	}
-	pool := inside(client).next.TLSClientConfig.RootCAs
+	pool := inside(client).TLSClientConfig.RootCAs
 	o.Embedded, o.NoRoots = pool.Equal(roots), pool.Equal(x509.NewCertPool())
 	return o
 }
@@ -128,7 +128,7 @@ func write(t *testing.T, text string) string {
 
 // inside returns the preconnector of a client.
 func inside(c *http.Client) *preconnector {
-	return c.Transport.(*bounded).next.(*noReplay).next.(*preconnector)
+	return c.Transport.(*bounded).preconnector
 }
 
 func newClient(t *testing.T, caFile string) *http.Client {

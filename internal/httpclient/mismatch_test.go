@@ -131,9 +131,9 @@ func TestMismatch(t *testing.T) {
 			addr, root := tc.server(t)
 			c := newClient(t, root)
 			to := tc.scheme + "://" + addr + "/"
-			inside(c).next.Proxy = nil
+			inside(c).Proxy = nil
 			if tc.proxy {
-				inside(c).next.Proxy = http.ProxyURL(must(url.Parse(tc.scheme + "://user:pass-word@" + addr)))
+				inside(c).Proxy = http.ProxyURL(must(url.Parse(tc.scheme + "://user:pass-word@" + addr)))
 				to = "https://host.test/"
 			}
 			resp, err := c.Get(to)

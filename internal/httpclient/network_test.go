@@ -61,7 +61,7 @@ func (n *network) client() (c *http.Client, shut func()) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	inside(c).next.Proxy = nil
+	inside(c).Proxy = nil
 	return c, func() {
 		c.CloseIdleConnections()
 		n.mu.Lock()

@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -9,65 +10,49 @@ import (
 )
 
 // Preconnect starts opening a connection to the host of each URL, so that its
-// handshakes take place while something else is waited for. It does not wait for
-// them. The first request to the host uses the connection, and waits for it if it
-// is still being opened. A host that was requested or preconnected before is
-// skipped, and so is a URL that cannot be read.
+// handshakes take place while something else is waited for. The first request to the
+// host uses the connection, and waits for it if it is still being opened. A host that
+// was requested or preconnected before is skipped, and so is a URL that cannot be read.
 //
-// It reports no error: a request that finds no connection opens one itself, and
-// fails for the same reason.
+// It reports no error: a request that finds no connection opens one itself, and fails
+// for the same reason.
 //
-// The client is [NewClient]'s; [Traced], [Paced] and [Clock] may wrap its
-// transport. Two first calls for the same host must not overlap.
+// The client is [NewClient]'s. Two first calls for the same host must not overlap.
 func Preconnect(client *http.Client, urls ...string) {
-	next := client.Transport
-	for {
-		switch t := next.(type) {
-		case *Traced:
-			next = t.Next
-		case *Paced:
-			next = t.Next
-		case *Clock:
-			next = t.Next
-		case *bounded:
-			next = t.next
-		case *noReplay:
-			next = t.next
-		case *preconnector:
-			for _, u := range urls {
-				t.preconnect(u)
-			}
-			return
-		default:
-			return
+	if t, ok := client.Transport.(*bounded); ok {
+		for _, u := range urls {
+			t.preconnector.preconnect(u)
 		}
 	}
 }
 
-// preconnector opens connections before they are needed. It saves the two round
-// trips of a handshake for each host except the first.
+// preconnector opens connections before they are needed. It saves the two round trips
+// of a handshake for each host except the first.
 //
-// net/http has no call for that. But when a request is cancelled while a
-// connection is being opened for it, net/http finishes the connection and keeps it
-// for the next request. So preconnect makes a request and cancels it as soon as
-// dialling starts. MaxConnsPerHost makes the next request wait for that connection
-// instead of opening a second one.
+// net/http has no call for that. But when a request is cancelled while a connection is
+// being opened for it, net/http finishes the connection and keeps it for the next
+// request. So preconnect makes a request and cancels it as soon as dialling starts.
+// MaxConnsPerHost makes the next request wait for that connection instead of opening a
+// second one.
 type preconnector struct {
-	next    *http.Transport
-	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	prepare func() // called when a host needs TLS
-
-	hosts sync.Map // the hosts that were requested or preconnected
-}
-
-func newPreconnector(t *http.Transport, prepare func()) *preconnector {
-	p := &preconnector{next: t, dial: t.DialContext, prepare: prepare}
-	t.DialContext = p.dialContext
-	return p
+	*http.Transport
+	prepare func()   // called when a host needs TLS
+	hosts   sync.Map // the hosts that were requested or preconnected
 }
 
 // dialStartedKey is the context key of a func() to call when dialling starts.
 type dialStartedKey struct{}
+
+func newPreconnector(t *http.Transport, prepare func()) *preconnector {
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if started, ok := ctx.Value(dialStartedKey{}).(func()); ok {
+			started()
+		}
+		return dial(ctx, network, addr)
+	}
+	return &preconnector{Transport: t, prepare: prepare}
+}
 
 func (p *preconnector) preconnect(address string) {
 	u, err := url.Parse(address)
@@ -84,16 +69,13 @@ func (p *preconnector) preconnect(address string) {
 	})
 	// The Host is invalid, so that net/http could not send the request either.
 	r := &http.Request{Method: http.MethodHead, URL: &url.URL{Scheme: u.Scheme, Host: u.Host}, Host: "not sent", Header: http.Header{}}
-	_, _ = p.next.RoundTrip(r.WithContext(ctx))
+	_, _ = p.Transport.RoundTrip(r.WithContext(ctx))
 }
 
 // isNew reports whether a host is neither requested nor preconnected yet, and
 // remembers it.
 func (p *preconnector) isNew(u *url.URL) bool {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
+	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
 	_, known := p.hosts.LoadOrStore(u.Scheme+"://"+net.JoinHostPort(u.Hostname(), port), true)
 	if u.Scheme == "https" {
 		p.prepare()
@@ -104,16 +86,5 @@ func (p *preconnector) isNew(u *url.URL) bool {
 // RoundTrip implements [http.RoundTripper].
 func (p *preconnector) RoundTrip(r *http.Request) (*http.Response, error) {
 	p.isNew(r.URL)
-	return p.next.RoundTrip(r)
-}
-
-// CloseIdleConnections implements the interface of [http.Client.CloseIdleConnections].
-func (p *preconnector) CloseIdleConnections() { p.next.CloseIdleConnections() }
-
-// dialContext is the transport's DialContext.
-func (p *preconnector) dialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	if started, ok := ctx.Value(dialStartedKey{}).(func()); ok {
-		started()
-	}
-	return p.dial(ctx, network, addr)
+	return p.Transport.RoundTrip(r)
 }

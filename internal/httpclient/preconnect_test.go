@@ -151,7 +151,7 @@ func (n *network) opened(t *testing.T, ci, auth, pats int) {
 // proxy adds a proxy that requires a password and answers CONNECT with that status.
 func (n *network) proxy(c *http.Client, scheme string, status int) *server {
 	at := &url.URL{Scheme: scheme, Host: "proxy.example.com:3128", User: url.UserPassword("user", "pass-word")}
-	inside(c).next.Proxy = http.ProxyURL(at)
+	inside(c).Proxy = http.ProxyURL(at)
 	front := &proxyServer{status: status, dial: func(addr string) (net.Conn, error) {
 		return n.dialOver(context.Background(), addr, 0) // it is near the servers
 	}}
@@ -215,7 +215,7 @@ func TestConcurrentRequestsAfterPreconnect(t *testing.T) {
 				})
 				c, shut := n.client()
 				defer shut()
-				inside(c).next.MaxConnsPerHost = int(conns)
+				inside(c).MaxConnsPerHost = int(conns)
 				Preconnect(c, scheme(protocol)+patHost)
 				begin := time.Now()
 				var all sync.WaitGroup
@@ -266,7 +266,7 @@ func TestNothingToPreconnect(t *testing.T) {
 	})
 }
 
-// Preconnect finds the connections through wrapped transports.
+// Requests through wrapped transports use the early connection.
 func TestPreconnectWithWrappers(t *testing.T) {
 	t.Parallel()
 	n := newNetwork(t)
@@ -274,11 +274,15 @@ func TestPreconnectWithWrappers(t *testing.T) {
 		s := n.http(patHost+":80", "http", echo(new(atomic.Int32)))
 		c, shut := n.client()
 		defer shut()
-		watched := &http.Client{Transport: &Clock{Next: &Traced{Next: c.Transport}}}
-		Preconnect(watched, "http://"+patHost)
+		wrapped := &http.Client{Transport: &Paced{&Clock{Next: &Traced{c.Transport, t.Logf}, Now: time.Now}, &Pacer{}, nil}}
+		Preconnect(c, "http://"+patHost)
 		time.Sleep(n.rtt)
-		if s.dials.Load() != 1 {
-			t.Errorf("%d connections", s.dials.Load())
+		begin := time.Now()
+		if err := ask(wrapped, http.MethodPost, "http://"+patHost); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took != n.rtt || s.dials.Load() != 1 {
+			t.Errorf("%d connections, the request took %s", s.dials.Load(), took)
 		}
 	})
 }
@@ -480,7 +484,7 @@ func TestPreconnectFailsBeforeDialling(t *testing.T) {
 		defer shut()
 		wrong := errors.New("a proxy setting that is none")
 		var asked atomic.Int32
-		inside(c).next.Proxy = func(*http.Request) (*url.URL, error) {
+		inside(c).Proxy = func(*http.Request) (*url.URL, error) {
 			if asked.Add(1) < 3 {
 				return nil, wrong
 			}

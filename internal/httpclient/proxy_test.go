@@ -126,7 +126,7 @@ func TestProxyThatRefuses(t *testing.T) {
 			client := newClient(t, "")
 			at := must(url.Parse(front.URL))
 			at.User = url.UserPassword("user", "pass-word")
-			inside(client).next.Proxy = http.ProxyURL(at)
+			inside(client).Proxy = http.ProxyURL(at)
 			resp, err := client.Get("https://example.com/?secret=query")
 			if err == nil {
 				resp.Body.Close()

@@ -97,9 +97,9 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	tenantKnown := x.Tenant != ""
 	if _, isFile := x.Source.(*assertion.File); isFile {
 		// Reading the file takes no time, so connect only when it was read: it may be missing.
-		x.Source = &observedSource{Source: x.Source, then: func(secret.Value) { preconnect(client, s, tenantKnown) }}
+		x.Source = &observedSource{Source: x.Source, then: func(secret.Value) { preconnect(c.HTTP, s, tenantKnown) }}
 	} else {
-		preconnect(client, s, tenantKnown)
+		preconnect(c.HTTP, s, tenantKnown)
 	}
 	x.Source = &observedSource{Source: x.Source, then: onFirst(func(v secret.Value) {
 		from, note := c.AssertionFrom()
