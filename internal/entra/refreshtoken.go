@@ -2,8 +2,10 @@ package entra
 
 import (
 	"context"
+	"errors"
 	"net/url"
 
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
 )
 
@@ -19,3 +21,48 @@ func (r *RefreshToken) token(ctx context.Context, e *endpoint, assertion secret.
 	return e.ask(ctx, "redeem the refresh token", r.Client, assertion, azureDevOpsScope,
 		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.Token.Reveal()}})
 }
+
+// StoredRefreshToken is a [RefreshToken] in a store that the application can read. The
+// assertion gets two tokens: the application's own for the store, then the user's.
+type StoredRefreshToken struct {
+	Client string
+	// Store names the store for errors, as in "Azure Key Vault", and Scope is that of its
+	// access tokens.
+	Store, Scope string
+	// Read gets the refresh token, with the application's access token. Its error may be
+	// retryable.
+	Read func(ctx context.Context, access secret.Value) (secret.Value, error)
+
+	// access and stored are what an earlier attempt of the exchange has got.
+	access, stored secret.Value
+}
+
+func (r *StoredRefreshToken) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
+	if r.access.IsZero() {
+		own, err := e.ask(ctx, "get the application's token for "+r.Store, r.Client, assertion, r.Scope, url.Values{})
+		if err != nil {
+			return answer{}, r.unknownStore(err)
+		}
+		r.access = own.access
+	}
+	if r.stored.IsZero() {
+		var err error
+		if r.stored, err = r.Read(ctx, r.access); err != nil {
+			return answer{}, err
+		}
+	}
+	return (&RefreshToken{r.Client, r.stored}).token(ctx, e, assertion)
+}
+
+// unknownStore adds a hint to the error of a tenant that does not know the store. The
+// hint for the same code is about Azure DevOps otherwise.
+func (r *StoredRefreshToken) unknownStore(err error) error {
+	var refused *Error
+	if errors.As(err, &refused) && refused.is(codeNoResource) {
+		return hint.Add(err, r.Store+" is not known in this tenant: the vault must be in an Azure subscription of the tenant in which the application signs in (tenant-id)")
+	}
+	return err
+}
+
+// codeNoResource means that the tenant does not know the service of the scope.
+const codeNoResource = 500011

@@ -70,6 +70,25 @@ func (v Value) PasswordFault() string {
 	return ""
 }
 
+// Bare returns the part of a wrong value that may be a credential, or zero. A mask of it
+// hides the whole value too. Of several lines it is the longest.
+func (v Value) Bare() Value {
+	longest := ""
+	for _, line := range strings.FieldsFunc(strings.ToValidUTF8(v.Reveal(), "\n"), unicode.IsControl) {
+		line = strings.TrimFunc(line, func(r rune) bool { return sanitize.Invisible(r) || strings.ContainsRune(" \"'`", r) })
+		if len(line) > len("bearer ") && strings.EqualFold(line[:len("bearer ")], "bearer ") {
+			line = strings.TrimSpace(line[len("bearer "):])
+		}
+		if len(line) > len(longest) {
+			longest = line
+		}
+	}
+	if part := New(longest); !part.TooShort() {
+		return part
+	}
+	return Value{}
+}
+
 // Resembles reports whether a text that is not meant to be a credential looks like one
 // and so must not be repeated. It is a guess on the safe side: a word that is not a
 // GUID and is long, or has digits and letters of both cases.

@@ -197,7 +197,7 @@ func (l *loader) checked(d *Description, text string) (string, bool) {
 	}
 	if d.Secret {
 		l.problem(d.Name, l.as(d.Name)+": "+err.Error())
-		bare := bare(secret.New(text))
+		bare := secret.New(text).Bare()
 		return bare.Reveal(), !bare.IsZero()
 	}
 	l.wrong(d.Name, text, err.Error())

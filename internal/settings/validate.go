@@ -170,25 +170,6 @@ func Organization(text string) (string, error) {
 	return name, nil
 }
 
-// bare is what of a wrong credential may be a right one, for a mask of it hides
-// the whole too. Of several lines it is the longest.
-func bare(v secret.Value) secret.Value {
-	longest := ""
-	for _, line := range strings.FieldsFunc(strings.ToValidUTF8(v.Reveal(), "\n"), unicode.IsControl) {
-		line = strings.TrimFunc(line, func(r rune) bool { return sanitize.Invisible(r) || strings.ContainsRune(" \"'`", r) })
-		if len(line) > len("bearer ") && strings.EqualFold(line[:len("bearer ")], "bearer ") {
-			line = strings.TrimSpace(line[len("bearer "):])
-		}
-		if len(line) > len(longest) {
-			longest = line
-		}
-	}
-	if short := secret.New(longest); !short.TooShort() {
-		return short
-	}
-	return secret.Value{}
-}
-
 // BaseURL checks the base of a service's URLs: https, or http on 127.0.0.0/8,
 // ::1 or localhost; no user, query or fragment. It returns it without a slash
 // at the end.
