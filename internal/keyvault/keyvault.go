@@ -57,7 +57,6 @@ type Client struct {
 	// masked before anything else happens.
 	Mask      func(secret.Value) error
 	UserAgent string
-	Now       func() time.Time
 }
 
 // Secret is the newest version of the secret.
@@ -127,7 +126,7 @@ func (c *Client) Get(ctx context.Context) (Secret, error) {
 	_ = json.Unmarshal(answer.Attributes, &a) // what cannot be read is not known
 	if a.Created > 0 {
 		s.Created = time.Unix(a.Created, 0).UTC()
-		s.Age = max(1, c.serverTime(header).Sub(s.Created))
+		s.Age = max(1, serverTime(header).Sub(s.Created))
 	}
 	if a.Expires > 0 {
 		s.Expires = time.Unix(a.Expires, 0).UTC()
@@ -228,11 +227,11 @@ func (c *Client) unusable(what, fault string) error {
 }
 
 // serverTime is the vault's time when it sent an answer.
-func (c *Client) serverTime(h http.Header) time.Time {
+func serverTime(h http.Header) time.Time {
 	if at, err := http.ParseTime(h.Get("Date")); err == nil {
 		return at
 	}
-	return c.Now()
+	return time.Now()
 }
 
 // SecretName is the name of the secret in its vault.

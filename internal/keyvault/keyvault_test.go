@@ -41,7 +41,7 @@ func client(t *testing.T, h http.HandlerFunc) (*Client, *[]string) {
 	t.Cleanup(hc.CloseIdleConnections)
 	masked := new([]string)
 	return &Client{
-		HTTP: hc, URL: server.URL + "/secrets/azdo", Token: secret.New(token), UserAgent: "azdo-pat/test", Now: time.Now,
+		HTTP: hc, URL: server.URL + "/secrets/azdo", Token: secret.New(token), UserAgent: "azdo-pat/test",
 		Mask: func(v secret.Value) error { *masked = append(*masked, v.Reveal()); return nil },
 	}, masked
 }
