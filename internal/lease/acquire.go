@@ -96,40 +96,65 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	if misnamed {
 		err = otherNameError(token, a.r.Name)
 	}
-	var refused *pat.Error
-	unsettled := err != nil && !(errors.As(err, &refused) && refused.Settled())
-	// A request with an unreadable answer has been carried out or refused already; only
-	// one without an answer may still take effect.
-	unanswered := unsettled && (refused == nil || refused.Unanswered() || refused.Status >= 500)
-	if unsettled {
+	outcome := outcomeOf(err)
+	if outcome != settled {
 		// The request may have created a PAT, not necessarily the one in the answer.
 		a.r.Unsettled++
 		a.lastUnsettled = a.r.Intended
-		a.mayCommit = a.mayCommit || unanswered
+		a.mayCommit = a.mayCommit || outcome == pending
 	}
 	if e := a.Mask(token.Secret); e != nil {
 		err = httpclient.Permanent(joinErrors(e, err))
 	}
 	// Never revoke by an id from the answer if the PAT's name is not ours.
 	if token.ID != "" && displayname.Compare(token.DisplayName, a.r.Name) != displayname.Different {
-		a.answered = unsettled && (misnamed || !unanswered)
+		a.answered = misnamed || outcome == unreadable
 		return httpclient.Permanent(joinErrors(a.recordToken(token), err))
 	}
-	if !unsettled {
+	if outcome == settled {
 		return err
 	}
-	if e := a.Record(a.r); e != nil {
-		return httpclient.Permanent(joinErrors(fmt.Errorf("record that the request is unsettled: %w", e), err))
+	return a.search(ctx, err)
+}
+
+// outcome is what the answer to a create request tells about its PAT.
+type outcome int
+
+const (
+	settled    outcome = iota // it was minted or refused
+	unreadable                // it was minted or refused, but the answer does not tell which
+	pending                   // no conclusive answer: it may still be minted
+)
+
+func outcomeOf(err error) outcome {
+	var refused *pat.Error
+	switch {
+	case err == nil:
+		return settled
+	case !errors.As(err, &refused):
+		return pending
+	case refused.Settled():
+		return settled
+	case refused.Unanswered() || refused.Status >= 500:
+		return pending
+	}
+	return unreadable
+}
+
+// search looks for the PAT of the request that failed with cause before another request
+// is sent, and revokes it. The error is cause, together with what else failed.
+func (a *acquisition) search(ctx context.Context, cause error) error {
+	if err := a.Record(a.r); err != nil {
+		return httpclient.Permanent(joinErrors(fmt.Errorf("record that the request is unsettled: %w", err), cause))
 	}
 	if ctx.Err() != nil {
-		return err
+		return cause
 	}
-	// Look for its PAT before another request is sent.
-	a.Log.Infof("%v; looking for a PAT that the request may have made", err)
-	if e := a.revokeUnsettled(ctx); e != nil {
-		return httpclient.Permanent(joinErrors(err, e))
+	a.Log.Infof("%v; looking for a PAT that the request may have made", cause)
+	if err := a.revokeUnsettled(ctx); err != nil {
+		return httpclient.Permanent(joinErrors(cause, err))
 	}
-	return err
+	return cause
 }
 
 // recordIntent waits out any throttling, and records that a create request is about to
@@ -185,7 +210,7 @@ func (a *acquisition) revokeUnsettled(ctx context.Context) error {
 // waitForUnsettled waits, within the time limit, until no unsettled request can take
 // effect any more, and revokes the PATs that they create.
 func (a *acquisition) waitForUnsettled(ctx context.Context) error {
-	ended, open, err := a.revokeUntilSettled(ctx, a.r, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled, true)
+	ended, open, err := a.revokeUntilSettled(ctx, a.r, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled)
 	a.ended = append(a.ended, ended...)
 	a.r.Unsettled = open
 	return err

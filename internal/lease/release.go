@@ -32,11 +32,9 @@ var errNoName = errors.New("the record has neither the id nor the name of a PAT"
 // that may still take effect; mayMint reports that there was not enough time for that.
 // If one PAT cannot be revoked, the others still are.
 func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMint bool, err error) {
-	var failed error
 	if r.ID != "" {
 		var gone bool
-		gone, failed = l.revokeID(ctx, r.ID)
-		if failed == nil {
+		if gone, err = l.revokeID(ctx, r.ID); err == nil {
 			ended = append(ended, Revoked{r.ID, r.ValidFrom, gone})
 		}
 		if r.Unsettled <= 0 {
@@ -45,56 +43,64 @@ func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMin
 				named, _ := l.revokeNamed(ctx, r.Name, append(revokedIDs(ended), r.ID), 0)
 				ended = append(ended, named...)
 			}
-			return ended, false, failed
+			return ended, false, err
 		}
 	}
 	missing := r.Unsettled
 	if r.Stage == Intended {
 		missing = max(1, missing)
 	}
-	named, open, err := l.revokeUntilSettled(ctx, r, append(revokedIDs(ended), r.ID), missing, failed == nil)
-	return append(ended, named...), open > 0, joinErrors(failed, err)
+	except := append(revokedIDs(ended), r.ID)
+	if err != nil { // revoke what is there, without waiting for more
+		named, other := l.revokeNamed(ctx, r.Name, except, missing)
+		return append(ended, named...), true, joinErrors(err, other)
+	}
+	named, open, err := l.revokeUntilSettled(ctx, r, except, missing)
+	return append(ended, named...), open > 0, err
 }
 
 // revokeUntilSettled revokes the PATs of a record's name, except those whose ids are in
 // except. missing is the number of requests to mint that may have created a PAT, or
 // may still do so. The list is read until that many PATs were found, until no more can
-// come, or until the time is up; only once if wait is false. open is the number of
-// requests that there was no time to wait for.
-func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []string, missing int, wait bool) (ended []Revoked, open int, err error) {
+// come, or until the time is up. open is the number of requests that there was no time
+// to wait for.
+func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []string, missing int) (ended []Revoked, open int, err error) {
 	begin := l.Now()
 	left := commitWindow - l.sinceIntent(r)
 	maxWait := left
 	if deadline, ok := ctx.Deadline(); ok {
-		// Stopping early is not an error: usually no PAT appears.
 		maxWait = min(left, time.Until(deadline)-finalLookTime)
 	}
-	for first := true; ; first = false {
+	for reads := 1; ; reads++ {
 		passed := l.Now().Sub(begin) // by the clock before the list is read
 		named, err := l.revokeNamed(ctx, r.Name, append(revokedIDs(ended), except...), missing)
 		ended = append(ended, named...)
 		missing = max(0, missing-countRevoked(named))
-		if unread := (*listError)(nil); !first && errors.As(err, &unread) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return ended, missing, nil // an earlier read succeeded, and there is no time for another
+		if unread := (*listError)(nil); reads > 1 && errors.As(err, &unread) && timeIsUp(ctx) {
+			return ended, missing, nil // an earlier read succeeded
 		}
 		switch {
 		case missing == 0, passed >= left:
 			return ended, 0, err
-		case err != nil, !wait, passed >= maxWait:
+		case err != nil, passed >= maxWait:
 			return ended, missing, err
 		}
-		if first {
+		if reads == 1 {
 			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
 		}
 		httpclient.Sleep(ctx, max(0, min(pollInterval, maxWait-l.Now().Sub(begin))))
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return ended, missing, nil // see above
+		if timeIsUp(ctx) {
+			return ended, missing, nil
 		}
 		if err := contextError(ctx); err != nil {
 			return ended, missing, err
 		}
 	}
 }
+
+// timeIsUp reports whether the time limit has passed. That is no error while waiting for
+// a PAT that may still be created: usually none is.
+func timeIsUp(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 // sinceIntent is how much time has passed since the intent of a record. If this
 // machine's clock was set meanwhile, the server's gives another time: the shorter one
@@ -129,31 +135,53 @@ const maxListReads = 6
 // is not in except: the lease's own PAT, and revoked ones that the list may still show.
 // want is how many are expected. Those found are revoked even if the list cannot be
 // read to its end.
-func (l *Client) revokeNamed(ctx context.Context, name string, except []string, want int) ([]Revoked, error) {
+func (l *Client) revokeNamed(ctx context.Context, name string, except []string, want int) (ended []Revoked, err error) {
 	if name == "" {
 		return nil, errNoName
 	}
-	var found, unclear []pat.Token
-	keep := func(t pat.Token) {
-		into := &found
-		switch displayname.Compare(t.DisplayName, name) {
-		case displayname.Different:
-			return
-		case displayname.Unclear:
-			into = &unclear
+	found, unclear, err := l.find(ctx, name, except, want)
+	if err != nil && len(found) == 0 {
+		return nil, &listError{err}
+	}
+	for _, t := range found {
+		gone, e := l.revokeID(ctx, t.ID)
+		if e == nil {
+			ended = append(ended, Revoked{t.ID, t.ValidFrom, gone})
+			continue
 		}
-		its := func(id string) bool { return id != "" && strings.EqualFold(id, t.ID) }
-		if !slices.ContainsFunc(except, its) && !slices.ContainsFunc(*into, func(f pat.Token) bool { return its(f.ID) }) {
-			*into = append(*into, t)
+		if err = joinErrors(err, e); ctx.Err() != nil {
+			break
 		}
 	}
-	var failed error
+	if len(unclear) > 0 && countRevoked(ended) < want {
+		err = joinErrors(err, unclearNamesError(unclear))
+	}
+	return ended, err
+}
+
+// find lists the active PATs of that name, and those whose names are cut short so that it
+// is unclear. An error is about the rest of the list.
+func (l *Client) find(ctx context.Context, name string, except []string, want int) (found, unclear []pat.Token, err error) {
+	add := func(list *[]pat.Token, t pat.Token) {
+		known := slices.ContainsFunc(except, func(id string) bool { return strings.EqualFold(id, t.ID) }) ||
+			slices.ContainsFunc(*list, func(f pat.Token) bool { return strings.EqualFold(f.ID, t.ID) })
+		if !known || t.ID == "" {
+			*list = append(*list, t)
+		}
+	}
+	keep := func(t pat.Token) {
+		switch displayname.Compare(t.DisplayName, name) {
+		case displayname.Same:
+			add(&found, t)
+		case displayname.Unclear:
+			add(&unclear, t)
+		}
+	}
 	var before []byte
 	for range maxListReads {
-		var list []byte
-		var pages int
-		if list, pages, failed = l.readList(ctx, keep); failed != nil {
-			break
+		list, pages, err := l.readList(ctx, keep)
+		if err != nil {
+			return found, unclear, err
 		}
 		// Pages are not read at the same moment. When other jobs revoke their PATs
 		// meanwhile, as the jobs of a matrix do, later PATs move to a page that was
@@ -163,22 +191,7 @@ func (l *Client) revokeNamed(ctx context.Context, name string, except []string, 
 		}
 		before = list
 	}
-	if failed != nil && len(found) == 0 {
-		return nil, &listError{failed}
-	}
-	var ended []Revoked
-	for _, t := range found {
-		gone, err := l.revokeID(ctx, t.ID)
-		if err == nil {
-			ended = append(ended, Revoked{t.ID, t.ValidFrom, gone})
-		} else if failed = joinErrors(failed, err); ctx.Err() != nil {
-			break
-		}
-	}
-	if len(unclear) > 0 && countRevoked(ended) < want {
-		failed = joinErrors(failed, unclearNamesError(unclear))
-	}
-	return ended, failed
+	return found, unclear, nil
 }
 
 // listError is the error of a list that could not be read to its end and showed no PAT
