@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +17,6 @@ import (
 	"azdo-pat/internal/job"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/process"
-	"azdo-pat/internal/redact"
-	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
@@ -69,22 +65,6 @@ system, *** replaces the PAT in what COMMAND writes.`,
 			return runExec(cmd.Context(), a, flags(cmd), args)
 		},
 	}
-}
-
-// programs completes the name of a command, and leaves its arguments to the shell.
-func programs(_ *cobra.Command, args []string, prefix string) (names []string, _ cobra.ShellCompDirective) {
-	if len(args) > 0 || prefix == "" || strings.ContainsAny(prefix, `/\`) {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		found, _ := filepath.Glob(filepath.Join(dir, strings.NewReplacer("*", "", "?", "", "[", "").Replace(prefix)+"*"))
-		for _, path := range found {
-			if _, err := exec.LookPath(path); err == nil {
-				names = append(names, filepath.Base(path))
-			}
-		}
-	}
-	return names, cobra.ShellCompDirectiveDefault
 }
 
 func runExec(ctx context.Context, a *app, given map[string]string, command []string) error {
@@ -181,10 +161,10 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 	var (
 		exited   = result(command.Wait)
 		written  = make(chan struct{}) // closed when the command's output is written
-		draining <-chan struct{}       // written, once the command has ended
 		released <-chan error          // gets the report's error, once release was called
 		end      job.Ending            // set before released receives
 		stopped  error                 // the signal to stop
+		failed   error                 // the report's error
 	)
 	release := sync.OnceFunc(func() {
 		x.ending.Store(true)
@@ -196,8 +176,7 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 			return x.reportEnding(end)
 		})
 	})
-	var failed error
-	for exited != nil || draining != nil || released != nil {
+	for exited != nil || released != nil {
 		select {
 		case signal := <-signals:
 			command.Signal(signal)
@@ -214,7 +193,7 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 				hurry(stopped)
 			}
 		case status = <-exited:
-			exited, draining = nil, written
+			exited = nil
 			x.running.Store(false)
 			x.limit.set(x.Settings.Timeout + process.DrainTimeout + ShutdownTimeout)
 			release()
@@ -222,12 +201,11 @@ func (x *execution) supervise(ctx context.Context, command *process.Process, out
 				hurry(stopped)
 			}
 			go func() { x.drain(output); close(written) }()
-		case <-draining:
-			draining = nil
 		case failed = <-released:
 			released = nil
 		}
 	}
+	<-written
 	if failed != nil || end.Wider != nil && status == exitOK {
 		return exitFailure
 	}
@@ -288,80 +266,3 @@ func (x *execution) maskFetched(v secret.Value) error {
 	}
 	return x.mask(v)
 }
-
-// shown is the command in the log, without arguments: they may hold credentials.
-func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
-
-// start starts the command.
-func (x *execution) start() (*process.Process, *process.Output, error) {
-	cmd := &exec.Cmd{Path: x.program, Args: x.command, Env: x.environment(), Stdout: x.stdout, Stderr: x.stderr}
-	if x.Stdin != nil {
-		cmd.Stdin = x.Stdin
-	}
-	out := new(process.Output)
-	defer out.CloseCommandEnds()
-	err := x.redactOutput(cmd, out)
-	var command *process.Process
-	if err == nil {
-		command, err = process.Start(cmd)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("start %s: %w", x.shown(), err)
-	}
-	return command, out, nil
-}
-
-// redactOutput connects the command's output to pipes and redacts it. At a terminal it
-// does nothing, since the command writes to the terminal directly.
-func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
-	if x.shared == nil {
-		return nil
-	}
-	pipe := func(w io.Writer) (*os.File, error) {
-		redacted, err := redact.NewWriter(w, x.held.Lease.Token.Secret)
-		if err != nil {
-			return nil, err
-		}
-		return out.Pipe(redacted)
-	}
-	stdout, err := pipe(x.shared.Command())
-	if err != nil {
-		return err
-	}
-	cmd.Stdout, cmd.Stderr = stdout, stdout
-	if process.SameFile(x.stdout, x.stderr) { // with two pipes the order of lines is lost
-		return nil
-	}
-	cmd.Stderr, err = pipe(x.stderr)
-	return err
-}
-
-// drain waits for the rest of the command's output.
-func (x *execution) drain(out *process.Output) {
-	if more := out.Drain(); more {
-		x.platform.Log().Infof("%s has ended; a process that it started still has its output open; azdo-pat does not wait for it", x.shown())
-	}
-}
-
-// environment is the caller's, without azdo-pat's own credentials and with the PAT. A
-// copy of the job's token under another name stays: the caller made it for another
-// program.
-func (x *execution) environment() []string {
-	ours := append(settings.SecretVariables(), platformVariables...)
-	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
-		name, value, _ := strings.Cut(entry, "=")
-		same := func(other string) bool { return process.SameVariable(name, other) }
-		isGiven := func(v secret.Value) bool {
-			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
-		}
-		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
-	})
-	for _, name := range x.Settings.Env {
-		env = append(env, name+"="+x.held.Lease.Token.Secret.Reveal())
-	}
-	return env
-}
-
-// platformVariables hold the credentials that a CI system gives to a job and, on
-// GitHub, the URL to use them at.
-var platformVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"}

@@ -29,13 +29,7 @@ func runPost(ctx context.Context, a *app, args []string) error {
 		return l.notRevoked("post", wrongPostSettings(l, recorded, err))
 	}
 	released, err := l.Post(ctx, recorded)
-	if err != nil {
-		return l.notRevoked("post", err)
-	}
-	if released != nil {
-		l.reportReleased(released)
-	}
-	return nil
+	return l.reportReleased("post", released, err)
 }
 
 // nothingMinted says why there is nothing to revoke; empty: there may be a PAT.

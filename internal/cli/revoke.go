@@ -36,16 +36,14 @@ func runRevoke(ctx context.Context, a *app, given map[string]string) error {
 	if err != nil {
 		return l.failed("revoke", err)
 	}
-	if l.Settings.AuthorizationID == "" {
-		released, err := l.RevokeMinted(ctx)
-		if err != nil {
-			return l.notRevoked("revoke", err)
-		}
-		if released != nil {
-			l.reportReleased(released)
-		}
-		return nil
+	if l.Settings.AuthorizationID != "" {
+		return revokeID(ctx, l)
 	}
+	released, err := l.RevokeMinted(ctx)
+	return l.reportReleased("revoke", released, err)
+}
+
+func revokeID(ctx context.Context, l *loaded) error {
 	revoked, err := l.RevokeID(ctx)
 	switch log := l.platform.Log(); {
 	case err != nil:

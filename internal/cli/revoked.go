@@ -9,22 +9,29 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// reportReleased logs what became of a lease, for revoke and the post step.
-func (l *loaded) reportReleased(r *job.Released) {
+// reportReleased logs what became of a lease. r is nil if the log says it already.
+func (l *loaded) reportReleased(command string, r *job.Released, err error) error {
+	if err != nil {
+		return l.notRevoked(command, err)
+	}
+	if r == nil {
+		return nil
+	}
 	log, name := l.platform.Log(), r.Record.Name
 	switch {
 	case len(r.PATs) == 0 && r.MayMint:
 		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later. If one is made, it can be revoked on %s", name, job.TokenPage(l.Settings.Organization))
-		return
+		return nil
 	case len(r.PATs) == 0:
 		log.Infof("there is no PAT named %q, so there is nothing to revoke", name)
-		return
+		return nil
 	}
 	l.logRevoked(r)
 	if r.MayMint {
 		log.Infof("another PAT named %q may still be made; the setting timeout leaves no time to wait for it", name)
 	}
 	l.summary(revokeSummary(l.Settings.Organization, r))
+	return nil
 }
 
 func (a *app) logRevoked(r *job.Released) {

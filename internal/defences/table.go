@@ -143,13 +143,13 @@ var table = []row{
 		`if r.revokedOne() || minter == "" ||`, `if r.revokedOne() || minter != "?" ||`, "post-other-user"},
 
 	// The command that exec runs.
-	{"find the other credentials in its environment", "internal/cli/exec.go",
+	{"find the other credentials in its environment", "internal/cli/exec_command.go",
 		`slices.ContainsFunc(ours, same)`, `slices.ContainsFunc(ours[:0], same)`, "exec-environment"},
-	{"find the other credentials in its environment", "internal/cli/exec.go",
+	{"find the other credentials in its environment", "internal/cli/exec_command.go",
 		`slices.ContainsFunc(x.Settings.Credentials(), isGiven)`, `slices.ContainsFunc(x.Settings.Credentials()[:0], isGiven)`, "exec-environment"},
-	{"find the other credentials in its environment", "internal/cli/exec.go",
+	{"find the other credentials in its environment", "internal/cli/exec_command.go",
 		`append(settings.SecretVariables(), platformVariables...)`, `append(settings.SecretVariables(), platformVariables[:0]...)`, "exec-environment"},
-	{"print the PAT in a CI system", "internal/cli/exec.go",
+	{"print the PAT in a CI system", "internal/cli/exec_command.go",
 		`redact.NewWriter(w, x.held.Lease.Token.Secret)`, `redact.NewWriter(w, secret.New("another"))`, "exec-output"},
 	{"print the PAT in a CI system", "internal/redact/writer.go",
 		`base64.StdEncoding.EncodeToString([]byte(":" + text)),`, ``, "TestWriter"},
