@@ -241,10 +241,10 @@ func TestServiceConnectionMustBeNamed(t *testing.T) {
 	}
 }
 
-// The pipeline in the README uses no template.
+// The pipeline in the guide uses no template.
 func TestReadmePipeline(t *testing.T) {
 	t.Parallel()
 	e := emulator.Start(t)
-	checkSteps(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, "README.md", "yaml", "azdo-pat revoke"), "azdo-pat"),
+	checkSteps(t, harness.PlayPipeline(t, e, harness.CodeBlock(t, "docs/azure-pipelines.md", "yaml", "azdo-pat revoke"), "azdo-pat"),
 		"Mint: Succeeded, 1", "Use: Succeeded, 1", "Revoke: Succeeded, 0")
 }
