@@ -223,7 +223,7 @@ func result[T any](f func() T) <-chan T {
 func (x *execution) reportEnding(e job.Ending) error {
 	log, r := x.platform.Log(), e.Record
 	if e.Err != nil {
-		return x.notRevoked("exec", e.Err)
+		return x.revokeFailed("exec", e.Err)
 	}
 	if e.Expired {
 		log.Infof("the PAT %s expired by itself at %s", r.ID, stamp(r.ValidTo))

@@ -26,7 +26,7 @@ func runPost(ctx context.Context, a *app, args []string) error {
 	}
 	l, err := a.load(settings.Post, a.source(nil, saved))
 	if err != nil {
-		return l.notRevoked("post", wrongPostSettings(l, recorded, err))
+		return l.revokeFailed("post", wrongPostSettings(l, recorded, err))
 	}
 	released, err := l.Post(ctx, recorded)
 	return l.reportReleased("post", released, err)

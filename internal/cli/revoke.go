@@ -47,7 +47,7 @@ func revokeID(ctx context.Context, l *loaded) error {
 	revoked, err := l.RevokeID(ctx)
 	switch log := l.platform.Log(); {
 	case err != nil:
-		return l.notRevoked("revoke", err)
+		return l.revokeFailed("revoke", err)
 	case revoked == nil: // the log says why
 	case revoked.Gone:
 		log.Infof("PAT %s had ended before: it is among the user's PATs that were revoked or have expired", revoked.ID)

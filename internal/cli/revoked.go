@@ -12,7 +12,7 @@ import (
 // reportReleased logs what became of a lease. r is nil if the log says it already.
 func (l *loaded) reportReleased(command string, r *job.Released, err error) error {
 	if err != nil {
-		return l.notRevoked(command, err)
+		return l.revokeFailed(command, err)
 	}
 	if r == nil {
 		return nil
@@ -51,9 +51,9 @@ func lifetimeNote(p lease.Revoked, r *job.Released) string {
 	return ": lived " + span(r.ServerTime.Sub(p.ValidFrom))
 }
 
-// notRevoked reports a revocation that failed. The setting on-revoke-failure decides
+// revokeFailed reports a revocation that failed. The setting on-revoke-failure decides
 // whether that is an error.
-func (l *loaded) notRevoked(command string, err error) error {
+func (l *loaded) revokeFailed(command string, err error) error {
 	if l.Job != nil && l.Settings.OnRevokeFailure == settings.Fail {
 		return l.failed(command, err)
 	}
