@@ -153,7 +153,7 @@ func (k *preflight) takeSteps(ctx context.Context) {
 	client := *k.HTTP
 	k.client = &client
 	k.headers = &headerRecorder{next: k.HTTP.Transport, last: map[string]http.Header{}}
-	k.clock = &httpclient.Clock{Next: k.headers, Now: time.Now}
+	k.clock = &httpclient.Clock{Next: k.headers}
 	k.client.Transport = &httpclient.Paced{
 		Next:  &httpclient.Traced{Next: k.clock, Debugf: k.Platform.Log().Debugf},
 		Pacer: k.SignIn.Pacer(), Log: k.Platform.Log(),

@@ -30,7 +30,7 @@ type app struct {
 }
 
 func newApp(ctx context.Context, w System) *app {
-	a := &app{System: w, told: ctx.Done(), out: &printer{Writer: w.Stdout}, limit: &timeLimit{bound: w.Bound}, ending: new(atomic.Bool)}
+	a := &app{System: w, told: ctx.Done(), out: &printer{Writer: w.Stdout}, limit: &timeLimit{exit: w.Exit}, ending: new(atomic.Bool)}
 	return a.writing(w.Stdout, false)
 }
 
@@ -82,20 +82,20 @@ func (a *app) summary(markdown string) {
 	}
 }
 
-// timeLimit exits the process when its time has passed; see [System.Bound].
+// timeLimit exits the process when its time has passed; see [System.Exit].
 type timeLimit struct {
-	bound func(time.Duration) (stop func())
-	stop  func() // nil: there is no limit
+	exit  func(why string)
+	timer *time.Timer // nil: there is no limit
 }
 
 // set limits how long the program may still run. Zero removes the limit.
 func (l *timeLimit) set(d time.Duration) {
-	if l.stop != nil {
-		l.stop()
-		l.stop = nil
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
 	}
 	if d > 0 {
-		l.stop = l.bound(d)
+		l.timer = time.AfterFunc(d, func() { l.exit("its time limit has passed") })
 	}
 }
 

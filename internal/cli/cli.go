@@ -19,7 +19,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,8 +44,7 @@ const (
 // or its time is up. Cleaning up and its last log lines are included.
 const ShutdownTimeout = lease.Cleanup - 100*time.Millisecond
 
-// System is every side effect of the program, except the network and the files that
-// the settings name.
+// System is every side effect of the program, except the files that the settings name.
 type System struct {
 	Args      []string // Args[0] is the program's name, as in [os.Args]
 	LookupEnv func(string) (string, bool)
@@ -52,15 +53,23 @@ type System struct {
 	Stdout    io.Writer
 	Stderr    io.Writer
 	Random    io.Reader
-	Now       func() time.Time
-	After     func(time.Duration) <-chan time.Time // as [time.After] does
-	Host      string                               // this machine's name
-	// Bound exits the process after the given time unless stop is called first: a
-	// write to a standard output that is not read would block forever.
-	Bound func(time.Duration) (stop func())
+	Host      string // this machine's name
+	// Dial opens a network connection; nil: as [net.Dialer.DialContext] does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Start starts a command, as [process.Start] does.
+	Start func(*exec.Cmd) (Process, error)
+	// Exit exits at once, even if the program is blocked: a write to a standard output
+	// that is not read would block forever.
+	Exit func(why string)
 	// Catch delivers the signals that would stop the run, and [process.Forwarded], to
 	// the returned channel until giveBack is called.
 	Catch func() (signals <-chan os.Signal, giveBack func())
+}
+
+// Process is a command that was started; see [process.Process].
+type Process interface {
+	Wait() (status int)
+	Signal(os.Signal)
 }
 
 // Run runs the command that the arguments name and returns the exit status. It stops

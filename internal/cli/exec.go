@@ -146,7 +146,7 @@ func (x *execution) renew(ctx context.Context) {
 	if x.shared == nil {
 		log = x.quietLog()
 	}
-	x.held.Renew(ctx, log, x.After, func(err error) {
+	x.held.Renew(ctx, log, func(err error) {
 		x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", x.held.Lease.Record.ID, err, x.shown()))
 	})
 }
@@ -154,7 +154,7 @@ func (x *execution) renew(ctx context.Context) {
 // supervise waits until the command has ended, its output is written and the PAT is
 // released, and returns the exit status. On a signal to stop, it releases the PAT even
 // if the command still runs.
-func (x *execution) supervise(ctx context.Context, command *process.Process, output *process.Output, signals <-chan os.Signal) (status int) {
+func (x *execution) supervise(ctx context.Context, command Process, output *process.Output, signals <-chan os.Signal) (status int) {
 	// Once this is cancelled, the release has its grace period, as in the post step.
 	releaseCtx, hurry := context.WithCancelCause(ctx)
 	defer hurry(nil)

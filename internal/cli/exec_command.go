@@ -22,7 +22,7 @@ import (
 func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
 
 // start starts the command.
-func (x *execution) start() (*process.Process, *process.Output, error) {
+func (x *execution) start() (Process, *process.Output, error) {
 	cmd := &exec.Cmd{Path: x.program, Args: x.command, Env: x.environment(), Stdout: x.stdout, Stderr: x.stderr}
 	if x.Stdin != nil {
 		cmd.Stdin = x.Stdin
@@ -30,9 +30,9 @@ func (x *execution) start() (*process.Process, *process.Output, error) {
 	out := new(process.Output)
 	defer out.CloseCommandEnds()
 	err := x.redactOutput(cmd, out)
-	var command *process.Process
+	var command Process
 	if err == nil {
-		command, err = process.Start(cmd)
+		command, err = x.Start(cmd)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("start %s: %w", x.shown(), err)

@@ -63,7 +63,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 		l.app = a.writing(a.Stdout, true)
 	}
 	if s != nil {
-		l.Job = &job.Job{Settings: s, Platform: l.platform, Now: a.Now}
+		l.Job = &job.Job{Settings: s, Platform: l.platform}
 	}
 	if err := l.maskGiven(s); err != nil {
 		return l, err
@@ -73,7 +73,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 			Settings: s, HTTP: client,
 			Provider: l.platform.Provider(), ProviderFallback: command == settings.Post,
 			Mask: l.mask, Log: l.platform.Log(),
-			UserAgent: "azdo-pat/" + version, Now: a.Now,
+			UserAgent: "azdo-pat/" + version,
 		})
 		for _, text := range s.Warnings {
 			l.platform.Log().Warning("azdo-pat settings", text)
@@ -86,7 +86,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 // except in the post step, where the file may be gone and is then not used. roots are
 // those that the post step will need; nil: there is none.
 func (a *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) (client *http.Client, roots *string, _ error) {
-	o := httpclient.Options{CAFile: s.CAFile}
+	o := httpclient.Options{CAFile: s.CAFile, Dial: a.Dial}
 	if src.Saved != nil {
 		o.KeptRoots = src.Saved.Roots
 	}

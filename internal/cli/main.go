@@ -7,6 +7,7 @@ import (
 	"io"
 	stdlog "log"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime/debug"
 	"sync"
@@ -37,12 +38,9 @@ func run() int {
 	return Run(ctx, System{
 		Args: os.Args, LookupEnv: os.LookupEnv, Environ: os.Environ,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Random: rand.Reader, Now: time.Now, After: time.After, Host: host,
-		Bound: func(d time.Duration) func() {
-			timer := time.AfterFunc(d, func() { exitNow("its time limit has passed") })
-			return func() { timer.Stop() }
-		},
-		Catch: listen(stop),
+		Random: rand.Reader, Host: host,
+		Start: func(cmd *exec.Cmd) (Process, error) { return process.Start(cmd) },
+		Exit:  exitNow, Catch: listen(stop),
 	})
 }
 

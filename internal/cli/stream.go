@@ -19,7 +19,7 @@ import (
 //   - A write may block until the time limit of the program. After a signal to stop, and
 //     while only revoking is left to do, it fails after [writeTimeout], as do all later
 //     ones, and the program continues without its log.
-//   - [System.Bound] and [ShutdownTimeout] exit the process even while it is blocked.
+//   - [System.Exit], called after a time limit or [ShutdownTimeout], exits the process even while it is blocked.
 //   - The output of exec's command is copied for at most [process.DrainTimeout] after the
 //     command has ended.
 type stream struct {

@@ -28,7 +28,7 @@ func mintSummary(l *loaded, minted *lease.Lease) string {
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
 		{"Scopes", strings.Join(t.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(t.ValidTo.Sub(r.ServerTime(l.app.Now()))), stamp(t.ValidTo), end)},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(t.ValidTo.Sub(r.ServerTime(time.Now()))), stamp(t.ValidTo), end)},
 		{"Name", r.Name},
 		{"Id", t.ID},
 	} {

@@ -61,7 +61,6 @@ func (s Skew) overlap(t Skew) (Skew, bool) {
 // used only if other evidence does not contradict it; see [Clock.Confine].
 type Clock struct {
 	Next http.RoundTripper
-	Now  func() time.Time
 	// Host is the server whose clock is used, as in [net/url.URL.Host]. Until it
 	// has answered, another server's clock is used.
 	Host string
@@ -74,13 +73,13 @@ type Clock struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (c *Clock) RoundTrip(r *http.Request) (*http.Response, error) {
-	sent := c.Now()
+	sent := time.Now()
 	resp, err := c.Next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		c.observe(strings.ToLower(r.URL.Host), MeasureSkew(sent, c.Now(), date, date.Add(time.Second)))
+		c.observe(strings.ToLower(r.URL.Host), MeasureSkew(sent, time.Now(), date, date.Add(time.Second)))
 	}
 	return resp, nil
 }
@@ -103,7 +102,7 @@ func (c *Clock) observe(host string, skew Skew) {
 // Confine records that the servers' time is now between from and until, by other
 // evidence than a Date, such as a token that is valid now.
 func (c *Clock) Confine(from, until time.Time) {
-	now := c.Now()
+	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bound := MeasureSkew(now, now, from, until)
@@ -134,7 +133,7 @@ func (c *Clock) Skew() Skew { return c.Skews()[0] }
 
 // After reports whether t is past by the clock of every server that sent a Date.
 func (c *Clock) After(t time.Time) bool {
-	now := c.Now().Round(0)
+	now := time.Now().Round(0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, skew := range c.skews {

@@ -274,7 +274,7 @@ func TestPreconnectWithWrappers(t *testing.T) {
 		s := n.http(patHost+":80", "http", echo(new(atomic.Int32)))
 		c, shut := n.client()
 		defer shut()
-		wrapped := &http.Client{Transport: &Paced{&Clock{Next: &Traced{c.Transport, t.Logf}, Now: time.Now}, &Pacer{}, nil}}
+		wrapped := &http.Client{Transport: &Paced{&Clock{Next: &Traced{c.Transport, t.Logf}}, &Pacer{}, nil}}
 		Preconnect(c, "http://"+patHost)
 		time.Sleep(n.rtt)
 		begin := time.Now()

@@ -72,12 +72,12 @@ func (h *Held) use(ctx context.Context, f func(*lease.Client) error) error {
 
 // Renew renews the PAT in the background until [Held.Release]. From then on, progress goes
 // to log. onRevoked is called if the PAT had to be revoked: see [lease.ErrWider].
-func (h *Held) Renew(ctx context.Context, log lease.Log, after func(time.Duration) <-chan time.Time, onRevoked func(error)) {
+func (h *Held) Renew(ctx context.Context, log lease.Log, onRevoked func(error)) {
 	ctx, h.stopRenewing = context.WithCancel(context.WithoutCancel(ctx))
 	h.log, h.renewed = log, make(chan struct{})
 	renewer := &lease.Renewer{
 		Lease: h.Lease, Want: lease.Want{Scopes: h.Settings.Scopes, Lifetime: h.Settings.Lifetime},
-		Timeout: h.Settings.Timeout, Use: h.use, Log: log, Now: h.Now, After: after,
+		Timeout: h.Settings.Timeout, Use: h.use, Log: log, Now: time.Now, After: time.After,
 	}
 	go func() {
 		defer close(h.renewed)
@@ -142,7 +142,7 @@ func (h *Held) revoke(ctx context.Context, e *Ending) {
 	e.ServerTime = h.serverTime(e.Record)
 	switch {
 	case err == nil:
-	case h.Lease.Expired(h.Now()) && h.SignIn.Clock().After(e.Record.ValidTo) && e.Record.Unsettled == 0:
+	case h.Lease.Expired(time.Now()) && h.SignIn.Clock().After(e.Record.ValidTo) && e.Record.Unsettled == 0:
 		e.Expired = true
 	default:
 		sought.ValidTo = e.Record.ValidTo

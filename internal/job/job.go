@@ -23,7 +23,6 @@ type Job struct {
 	Settings *settings.Settings
 	Platform ci.Platform
 	SignIn   *signin.Client
-	Now      func() time.Time
 }
 
 // leaseClient mints and revokes as the signed-in user.
@@ -33,7 +32,7 @@ func (j *Job) leaseClient(session *signin.Session) *lease.Client {
 		Record: func(r lease.Record) error { return j.Platform.Record(r.String()) },
 		Mask:   func(v secret.Value) error { return ci.MaskPAT(j.Platform, v) },
 		Log:    j.Platform.Log(),
-		Now:    j.Now, Server: session.ServerTime, Ready: session.Wait,
+		Now:    time.Now, Server: session.ServerTime, Ready: session.Wait,
 	}
 }
 

@@ -126,7 +126,7 @@ func (j *Job) credentialWarning(session *signin.Session, l *lease.Lease) {
 	}
 	provider := j.Platform.Provider()
 	credential, ends := provider.TokenName, assertion.Expiry(provider.Token) // zero: not known
-	long := provider.TokenLife > 0 && l.Token.ValidTo.Sub(l.Record.ServerTime(j.Now())) > provider.TokenLife
+	long := provider.TokenLife > 0 && l.Token.ValidTo.Sub(l.Record.ServerTime(time.Now())) > provider.TokenLife
 	advice := "ask for a shorter lifetime, or revoke the PAT before then"
 	if s.FederatedTokenFile != "" { // may be renewed at any time
 		ends, long = time.Time{}, false

@@ -75,7 +75,7 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be computed"),
 				"look for it in the user's token list, "+TokenPage(s.Organization))
 		}
-		unrecorded := lease.Unrecorded(origin.DisplayName(), j.Now())
+		unrecorded := lease.Unrecorded(origin.DisplayName(), time.Now())
 		recorded = &unrecorded
 	}
 	record := *recorded
@@ -111,7 +111,7 @@ func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin d
 		sought.ID = ""
 	}
 	timeout := j.Settings.Timeout
-	if record.Expired(j.Now()) {
+	if record.Expired(time.Now()) {
 		timeout = min(timeout, lateTimeout)
 	}
 	r, err := j.release(ctx, sought, timeout)

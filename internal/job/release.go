@@ -90,7 +90,7 @@ func (j *Job) NotRevoked(err error, r lease.Record, revoked ...lease.Revoked) er
 // machine's clock may have been set, and a Date header may be wrong.
 func (j *Job) expired(record lease.Record) bool {
 	clock := j.SignIn.Clock()
-	return record.Expired(j.Now()) && (clock == nil || clock.After(record.ValidTo))
+	return record.Expired(time.Now()) && (clock == nil || clock.After(record.ValidTo))
 }
 
 // serverTime is the time by Azure DevOps' clock as it was measured at the mint. It
@@ -99,9 +99,9 @@ func (j *Job) serverTime(record lease.Record) time.Time {
 	clock := j.SignIn.Clock()
 	switch {
 	case clock == nil || clock.Skew().Agrees(record.Skew):
-		return record.ServerTime(j.Now())
+		return record.ServerTime(time.Now())
 	case record.ValidFrom.IsZero(): // it was not measured
-		return j.Now().Add(-clock.Skew().Estimate())
+		return time.Now().Add(-clock.Skew().Estimate())
 	}
 	return time.Time{}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/displayname"
@@ -125,12 +126,12 @@ func (j *Job) sameHosts(minted settings.Saved) error {
 func (j *Job) closeRecord(origin displayname.Origin, closed lease.Record) (record lease.Record, minted settings.Saved, known bool) {
 	text, known := j.Platform.Close(origin, closed.String())
 	if !known {
-		return lease.Unrecorded(closed.Name, j.Now()), settings.Saved{}, false
+		return lease.Unrecorded(closed.Name, time.Now()), settings.Saved{}, false
 	}
 	record, err := lease.ParseRecord(text)
 	if err != nil || record.Name != closed.Name {
 		// A truncated record, or not azdo-pat's: a request may be in flight.
-		return lease.Record{Stage: lease.Intended, Name: closed.Name, Intended: j.Now()}, settings.Saved{}, false
+		return lease.Record{Stage: lease.Intended, Name: closed.Name, Intended: time.Now()}, settings.Saved{}, false
 	}
 	return lease.Record{Stage: record.Stage, Name: closed.Name, Intended: record.Intended, Unsettled: record.Unsettled, User: record.User, Skew: record.Skew}, record.Settings, true
 }

@@ -60,7 +60,7 @@ func (c *Client) replaceSession(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.session, c.since, c.worked = session, c.Now(), false
+	c.session, c.since, c.worked = session, time.Now(), false
 	return session, nil
 }
 
@@ -84,7 +84,7 @@ const ClockTolerance = time.Minute
 func (c *Client) Interrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.Now()
+	now := time.Now()
 	step := now.Round(0).Sub(c.since.Round(0)) - now.Sub(c.since)
 	return step.Abs() >= ClockTolerance
 }
@@ -128,7 +128,7 @@ func (c *Client) ServerTime() time.Time { return c.Session().ServerTime() }
 
 // Times are what the server's clock may show, the most likely first.
 func (c *Client) Times() (times []time.Time) {
-	now := c.Now()
+	now := time.Now()
 	for _, skew := range c.Session().Clock.Skews() {
 		times = append(times, now.Add(-skew.Estimate()))
 	}

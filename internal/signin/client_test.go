@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/fakes/emulator"
@@ -49,7 +48,7 @@ func newClient(t *testing.T, e *emulator.Emulator, id emulator.Identity, with fu
 	}
 	l := &log{}
 	o := signin.Options{
-		Settings: s, HTTP: client, Provider: provider, Log: l, Now: time.Now,
+		Settings: s, HTTP: client, Provider: provider, Log: l,
 		Mask: func(secret.Value) error { return nil },
 	}
 	if with != nil {

@@ -32,7 +32,6 @@ type Options struct {
 	Mask      func(secret.Value) error
 	Log       Log
 	UserAgent string
-	Now       func() time.Time
 }
 
 // Log is the log of the job.
@@ -58,12 +57,11 @@ type Session struct {
 	// Clock is the server's: Entra's until Azure DevOps has answered.
 	Clock *httpclient.Clock
 
-	now  func() time.Time
 	wait func(context.Context) error
 }
 
 // ServerTime is the time by the server's clock, as far as it is known.
-func (s *Session) ServerTime() time.Time { return s.now().Add(-s.Clock.Skew().Estimate()) }
+func (s *Session) ServerTime() time.Time { return time.Now().Add(-s.Clock.Skew().Estimate()) }
 
 // Wait waits for as long as Azure DevOps has asked for.
 func (s *Session) Wait(ctx context.Context) error { return s.wait(ctx) }
@@ -76,12 +74,12 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 		logIdentity = c.Log.Debugf
 	}
 	azureDevOps := httpclient.HostOf(s.TokenServiceURL)
-	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.HTTP.Transport, Debugf: c.Log.Debugf}, Now: c.Now, Host: azureDevOps}
+	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.HTTP.Transport, Debugf: c.Log.Debugf}, Host: azureDevOps}
 	c.clock.Store(clock)
 	// Pacing is outermost, so that the clock does not count the time spent waiting.
 	client := &http.Client{Transport: &httpclient.Paced{Next: clock, Pacer: c.Pacer(), Log: c.Log}, CheckRedirect: c.HTTP.CheckRedirect}
 	session := &Session{
-		Tenant: s.TenantID, Clock: clock, now: c.Now,
+		Tenant: s.TenantID, Clock: clock,
 		wait: func(ctx context.Context) error { return c.Pacer().Wait(ctx, azureDevOps, c.Log) },
 	}
 	logIdentity("identity: %s", Describe(s))

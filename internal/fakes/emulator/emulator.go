@@ -32,6 +32,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"azdo-pat/internal/fakes/memnet"
 )
 
 // A Service is one of the three parties, each with a listener of its own.
@@ -55,6 +57,9 @@ type Options struct {
 	// TLS serves https (HTTP/1.1 and HTTP/2) with certificates of an own
 	// authority, whose PEM file is [Emulator.CAFile].
 	TLS bool
+	// Network, if not nil, is where the services listen instead of on 127.0.0.1. A
+	// test in a synctest bubble needs it.
+	Network *memnet.Network
 	// SDKs answers the additional requests of Microsoft's own SDKs, and accepts
 	// what they add to others. azdo-pat needs neither, so both are refused
 	// unless this is set.
@@ -188,7 +193,7 @@ func (e *Emulator) listen() (_ map[Service]net.Listener, err error) {
 	}
 	var hosts []string
 	for _, s := range services {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := e.options.listen()
 		if err != nil {
 			return nil, fmt.Errorf("listening for %s: %w", s, err)
 		}
@@ -212,6 +217,13 @@ func (e *Emulator) listen() (_ map[Service]net.Listener, err error) {
 		}
 	}
 	return listeners, nil
+}
+
+func (o Options) listen() (net.Listener, error) {
+	if o.Network != nil {
+		return o.Network.Listen(), nil
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 // serve starts the services. From here on only mu protects what it guards.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"sync"
 	"syscall"
-	"testing"
 )
 
 // Network is a set of listeners and what connects to them. The zero Network is ready to
@@ -61,7 +60,7 @@ func (n *Network) DialContext(ctx context.Context, network, address string) (net
 }
 
 // Serve starts an HTTP server for the length of a test and returns its base URL.
-func (n *Network) Serve(t testing.TB, h http.Handler) string {
+func (n *Network) Serve(t interface{ Cleanup(func()) }, h http.Handler) string {
 	l := n.Listen()
 	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	go server.Serve(l) //nolint:errcheck // it returns when the test closes it
