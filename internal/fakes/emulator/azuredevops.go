@@ -34,6 +34,8 @@ func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
 		return OpLocations, e.locations
 	case strings.EqualFold(rest, "_apis/resourceAreas") && a.Method == http.MethodGet && e.options.SDKs:
 		return OpResourceAreas, e.resourceAreas
+	case isEntitlement(rest):
+		return entitlementOperation(e, a.Method, rest)
 	case rest == "_apis/projects":
 		return OpProjects, e.projects
 	case strings.EqualFold(rest, "_apis/connectionData"):
@@ -112,18 +114,10 @@ func (e *Emulator) callerLocked(w http.ResponseWriter, r *http.Request, o *Organ
 		e.signInLocked(w, r, o, "no bearer token")
 		return ""
 	}
-	t, err := parse(raw)
+	t, why := e.entraTokenLocked(raw, o)
 	switch {
-	case err != nil:
-		e.signInLocked(w, r, o, "the token is no JWT")
-	case !t.signedBy(entraKey):
-		e.signInLocked(w, r, o, "the token is not signed by Entra")
-	case t.Issuer != accessTokenIssuer(o.Tenant) || t.text("tid") != o.Tenant:
-		e.signInLocked(w, r, o, "the token is of another tenant")
-	case !slices.Equal(t.Audience, []string{AzureDevOpsResource}):
-		e.signInLocked(w, r, o, "the token is for another resource")
-	case !t.inForce(e.Now(AzureDevOps)):
-		e.signInLocked(w, r, o, "the token is not in force")
+	case why != "":
+		e.signInLocked(w, r, o, why)
 	case t.text("idtyp") == "app":
 		vssError{
 			Message: "Service principals are not allowed to perform this action.",
@@ -139,6 +133,25 @@ func (e *Emulator) callerLocked(w http.ResponseWriter, r *http.Request, o *Organ
 		return t.text("oid")
 	}
 	return ""
+}
+
+// entraTokenLocked is a token of Entra for this organization, or why it is not taken: it
+// must be signed by Entra, for Azure DevOps, of the organization's tenant, and in force.
+func (e *Emulator) entraTokenLocked(raw string, o *Organization) (t *token, why string) {
+	t, err := parse(raw)
+	switch {
+	case err != nil:
+		return nil, "the token is no JWT"
+	case !t.signedBy(entraKey):
+		return nil, "the token is not signed by Entra"
+	case t.Issuer != accessTokenIssuer(o.Tenant) || t.text("tid") != o.Tenant:
+		return nil, "the token is of another tenant"
+	case !slices.Equal(t.Audience, []string{AzureDevOpsResource}):
+		return nil, "the token is for another resource"
+	case !t.inForce(e.Now(AzureDevOps)):
+		return nil, "the token is not in force"
+	}
+	return t, ""
 }
 
 // hasScopes reports whether a scp claim has all the scopes.

@@ -1,11 +1,14 @@
 package emulator_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,15 +25,44 @@ const (
 // start is an emulator whose clock stands at noon until it is advanced.
 func start(t *testing.T) *client {
 	t.Helper()
+	return startWith(t, emulator.Options{})
+}
+
+// startWith is start with options.
+func startWith(t *testing.T, o emulator.Options) *client {
+	t.Helper()
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	return &client{t, emulator.StartWith(t, emulator.Options{Now: func() time.Time { return noon }})}
+	o.Now = func() time.Time { return noon }
+	e := emulator.StartWith(t, o)
+	c := &client{t, e, noRedirects}
+	if file, err := e.CAFile(); err != nil {
+		t.Fatal(err)
+	} else if file != "" {
+		c.http = trusting(t, file)
+	}
+	return c
+}
+
+// trusting is noRedirects for an emulator with TLS.
+func trusting(t *testing.T, file string) *http.Client {
+	t.Helper()
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, CheckRedirect: noRedirects.CheckRedirect}
 }
 
 // A client speaks to an emulator by hand, so that a test says exactly what is
 // sent.
 type client struct {
 	*testing.T
-	e *emulator.Emulator
+	e    *emulator.Emulator
+	http *http.Client
 }
 
 type answer struct {
@@ -63,7 +95,7 @@ func (c *client) try(method, target, body string, header ...string) (a answer, e
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
-	w, err := noRedirects.Do(r)
+	w, err := c.http.Do(r)
 	if err != nil {
 		return a, err
 	}

@@ -1,8 +1,10 @@
 // Package emulator plays, on 127.0.0.1, the services that azdo-pat talks to:
 // GitHub's and Azure Pipelines' OIDC endpoints, Entra ID's token endpoint, and
 // Azure DevOps with its PAT Lifecycle API, a little REST and a git repository
-// over smart HTTP. It is for tests and for the demo and is never linked into
-// the shipped binary.
+// over smart HTTP; and those that the scripts of its command setup talk to:
+// Microsoft Graph, Azure DevOps' member entitlements and service connections,
+// and Azure Resource Manager. It is for tests and for the demo and is never
+// linked into the shipped binary.
 //
 // A test needs three lines:
 //
@@ -36,7 +38,7 @@ import (
 	"azdo-pat/internal/fakes/memnet"
 )
 
-// A Service is one of the three parties, each with a listener of its own.
+// A Service is one of the parties, each with a listener of its own.
 type Service string
 
 // The services. Azure Pipelines' OIDC endpoint belongs to AzureDevOps.
@@ -44,14 +46,16 @@ const (
 	GitHub      Service = "github"
 	Entra       Service = "entra"
 	AzureDevOps Service = "azdo"
+	Graph       Service = "graph" // Microsoft Graph
+	ARM         Service = "arm"   // Azure Resource Manager
 )
 
-var services = []Service{GitHub, Entra, AzureDevOps}
+var services = []Service{GitHub, Entra, AzureDevOps, Graph, ARM}
 
 // Options are the choices made once, at the start. The zero value is plain
 // http, the system's clock and the default [World].
 type Options struct {
-	// Now is the clock of all three services, [time.Now] if nil. It is called
+	// Now is the clock of all services, [time.Now] if nil. It is called
 	// from several goroutines at once.
 	Now func() time.Time
 	// TLS serves https (HTTP/1.1 and HTTP/2) with certificates of an own
@@ -60,6 +64,12 @@ type Options struct {
 	// Network, if not nil, is where the services listen instead of on 127.0.0.1. A
 	// test in a synctest bubble needs it.
 	Network *memnet.Network
+	// Proxy starts an HTTP proxy, [Emulator.ProxyURL], through which a program
+	// reaches the services under their real names, such as
+	// https://graph.microsoft.com. It implies TLS, the issuer of the GitHub jobs'
+	// assertions is GitHub's, and Entra answers the requests for metadata that
+	// MSAL makes.
+	Proxy bool
 	// SDKs answers the additional requests of Microsoft's own SDKs, and accepts
 	// what they add to others. azdo-pat needs neither, so both are refused
 	// unless this is set.
@@ -84,7 +94,7 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// An Emulator is the three running services. Its methods may be called from
+// An Emulator is the running services. Its methods may be called from
 // several goroutines at once.
 type Emulator struct {
 	options     Options
@@ -93,6 +103,7 @@ type Emulator struct {
 	authority   *authority // nil without TLS
 	clock       clock
 	gitHubToken string
+	proxy       *proxy // nil without [Options.Proxy]
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -115,7 +126,8 @@ type Emulator struct {
 	pipelinesJobs map[string]PipelinesJob // by access token
 	pipelines     PipelinesJob
 	pats          []*PAT
-	directory     string // temporary, made on first use
+	unreplicated  map[string]int // reads by which a new object is not found yet, by object id
+	directory     string         // temporary, made on first use
 
 	gitOnce sync.Once
 	gitErr  error
@@ -142,11 +154,12 @@ func StartWith(t TB, o Options) *Emulator {
 	return e
 }
 
-// New starts the three services on free loopback ports. The caller closes it.
+// New starts the services on free loopback ports. The caller closes it.
 func New(o Options) (*Emulator, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.TLS = o.TLS || o.Proxy
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Emulator{
 		options: o, ctx: ctx, stop: stop,
@@ -159,9 +172,13 @@ func New(o Options) (*Emulator, error) {
 		secretForms:   map[int]map[string]bool{},
 		jobs:          map[string]Job{},
 		pipelinesJobs: map[string]PipelinesJob{},
+		unreplicated:  map[string]int{},
 		gitHubToken:   "ghs_" + random(36),
 	}
 	listeners, err := e.listen()
+	if err == nil && o.Proxy {
+		e.proxy, err = e.startProxy()
+	}
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -265,6 +282,9 @@ func (e *Emulator) Close() error {
 	e.mu.Unlock()
 	e.stop()
 	var errs []error
+	if e.proxy != nil {
+		errs = append(errs, e.proxy.close())
+	}
 	for _, s := range e.servers {
 		errs = append(errs, s.Close())
 	}

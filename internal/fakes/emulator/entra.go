@@ -55,12 +55,17 @@ func (e *Emulator) routeEntra(a arrival) (string, http.HandlerFunc) {
 	form := a.form
 	if e.options.SDKs {
 		form = withoutMSAL(form)
-		if endpoint == openIDEndpoint {
-			return OpOpenID, e.openID
+	}
+	if e.options.SDKs || e.options.Proxy {
+		if op, h := e.routeEntraMetadata(a); h != nil {
+			return op, h
 		}
 	}
 	if endpoint != "oauth2/v2.0/token" {
 		return string(Entra) + other, notFound
+	}
+	if form.Get("client_id") == AzureCLI {
+		return OpCLIToken, func(w http.ResponseWriter, r *http.Request) { e.cliToken(w, r, a.form) }
 	}
 	op, g := e.grantOf(form)
 	return op, func(w http.ResponseWriter, r *http.Request) { e.token(w, r, form, g) }
@@ -155,6 +160,9 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 	id := x.form.Get("client_id")
 	if x.client = x.world.App(id); x.client == nil {
 		return refusal(700016, "Application with identifier '%s' was not found in the directory '%s'.", id, x.world.TenantDomain)
+	}
+	if x.client.PrincipalID == "" {
+		return refusal(7000229, "The client application %s is missing service principal in the tenant %s.", id, x.world.TenantID)
 	}
 	var claims map[string]any
 	if x.form.Has("claims") && json.Unmarshal([]byte(x.form.Get("claims")), &claims) != nil {

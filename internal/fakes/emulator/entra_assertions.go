@@ -32,6 +32,12 @@ func (x *exchange) federated() *entraError {
 		match := 0
 		switch {
 		case c.Issuer != assertion.Issuer:
+		case c.Expression != "" && !expressionMatches(c.Expression, assertion):
+			match = 1
+		case c.Expression != "" && assertion.Audience.Contains(c.Audience):
+			match = 4
+		case c.Expression != "":
+			match = 3
 		case !strings.EqualFold(c.Subject, assertion.Subject):
 			match = 1
 		case c.Subject != assertion.Subject:

@@ -33,7 +33,7 @@ func (x *entraError) oauth() (status int, name, suberror string) {
 	switch x.code {
 	case 700211, 700212, 700213, 7002138, 70021, 700024, 700027, 70025, 700025, 7000218, 50013, 50027, 700229, codeReused:
 		return http.StatusUnauthorized, "invalid_client", ""
-	case 700016, 82001:
+	case 700016, 7000229, 82001:
 		return http.StatusBadRequest, "unauthorized_client", ""
 	case 70003:
 		return http.StatusBadRequest, "unsupported_grant_type", ""

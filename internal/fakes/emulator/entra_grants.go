@@ -153,8 +153,8 @@ func (x *exchange) appOnly() (map[string]any, *entraError) {
 	}
 	claims := x.accessClaimsLocked(x.client)
 	claims["idtyp"] = "app"
-	claims["oid"] = x.client.ClientID // the service principal's, which the world does not tell apart
-	claims["sub"] = x.client.ClientID
+	claims["oid"] = x.client.PrincipalID
+	claims["sub"] = x.client.PrincipalID
 	return x.answer(claims), nil
 }
 
@@ -189,7 +189,7 @@ func (x *exchange) userToken(u *User) (map[string]any, *entraError) {
 		return nil, refusal(50076, "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '%s'.", AzureDevOpsResource)
 	case u.BlockedByPolicy:
 		return nil, refusal(53003, "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.")
-	case len(x.client.Consented) == 0:
+	case len(x.consentedLocked(x.client, u)) == 0:
 		return nil, refusal(65001, "The user or administrator has not consented to use the application with ID '%s'. Send an interactive authorization request for this user and resource.", x.client.ClientID)
 	}
 	claims := x.userClaimsLocked(u, x.client)
@@ -197,8 +197,8 @@ func (x *exchange) userToken(u *User) (map[string]any, *entraError) {
 		claims[claimsMet] = demanded
 	}
 	answer := x.answer(claims)
-	scopes := make([]string, 0, len(x.client.Consented)+1)
-	for _, s := range append([]string{".default"}, x.client.Consented...) {
+	var scopes []string
+	for _, s := range append([]string{".default"}, x.consentedLocked(x.client, u)...) {
 		scopes = append(scopes, AzureDevOpsResource+"/"+s)
 	}
 	answer["scope"] = strings.Join(scopes, " ")

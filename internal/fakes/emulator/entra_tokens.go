@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,8 +61,25 @@ func (e *Emulator) userClaimsLocked(u *User, client *App) map[string]any {
 	claims["sub"] = compactGUID(u.ID)
 	claims["upn"] = u.UPN
 	claims["unique_name"] = u.UPN
-	claims["scp"] = strings.Join(client.Consented, " ")
+	claims["scp"] = strings.Join(e.consentedLocked(client, u), " ")
 	return claims
+}
+
+// consentedLocked are the permissions to Azure DevOps that an application has for a
+// user: those of the world and those of the grants.
+func (e *Emulator) consentedLocked(client *App, u *User) []string {
+	scopes := slices.Clone(client.Consented)
+	for _, g := range e.world.Grants {
+		if g.Client != client.PrincipalID || g.Resource != AzureDevOpsPrincipalID || g.Principal != "" && g.Principal != u.ID {
+			continue
+		}
+		for _, s := range strings.Fields(g.Scope) {
+			if !slices.Contains(scopes, s) {
+				scopes = append(scopes, s)
+			}
+		}
+	}
+	return scopes
 }
 
 // AccessToken makes a delegated access token for Azure DevOps without being

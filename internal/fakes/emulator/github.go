@@ -83,7 +83,12 @@ func (j Job) Subject() string {
 }
 
 // GitHubIssuer is the issuer of the GitHub jobs' assertions.
-func (e *Emulator) GitHubIssuer() string { return e.urls[GitHub] }
+func (e *Emulator) GitHubIssuer() string {
+	if e.options.Proxy {
+		return "https://token.actions.githubusercontent.com"
+	}
+	return e.urls[GitHub]
+}
 
 // StartJob starts a job with a request token of its own.
 func (e *Emulator) StartJob(j Job) Job {

@@ -133,7 +133,7 @@ func (e *Emulator) PipelinesJobEnv(j PipelinesJob, id Identity) map[string]strin
 		"SYSTEM_PLANID":         j.PlanID,
 		"SYSTEM_STAGEATTEMPT":   j.StageAttempt,
 		"SYSTEM_TEAMPROJECT":    Project,
-		"SYSTEM_TEAMPROJECTID":  projectID,
+		"SYSTEM_TEAMPROJECTID":  ProjectID,
 	}
 	settings := e.Settings(id)
 	settings["service-connection-id"] = ServiceConnectionID

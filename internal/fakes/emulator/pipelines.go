@@ -33,8 +33,8 @@ type PipelinesJob struct {
 	AccessToken    string
 }
 
-// projectID is the project's GUID in the request URI.
-const projectID = "f1f1f1f1-0000-4000-8000-000000000007"
+// ProjectID is the GUID of [Project].
+const ProjectID = "f1f1f1f1-0000-4000-8000-000000000007"
 
 // StartPipelinesJob starts a job with an access token of its own.
 func (e *Emulator) StartPipelinesJob(j PipelinesJob) PipelinesJob {
@@ -51,7 +51,7 @@ func (e *Emulator) startPipelinesJobLocked(j PipelinesJob) PipelinesJob {
 	j.StageAttempt = cmp.Or(j.StageAttempt, "1")
 	j.BuildID = cmp.Or(j.BuildID, "4711")
 	j.OIDCRequestURI = fmt.Sprintf("%s/%s/%s/_apis/distributedtask/hubs/build/plans/%s/jobs/%s/oidctoken",
-		e.urls[AzureDevOps], OrganizationName, projectID, j.PlanID, j.JobID)
+		e.urls[AzureDevOps], OrganizationName, ProjectID, j.PlanID, j.JobID)
 	now := e.Now(AzureDevOps)
 	j.AccessToken = e.keepLocked(pipelinesKey.sign(map[string]any{
 		"iss": "app.vstoken.visualstudio.com", "aud": "app.vstoken.visualstudio.com|vso:" + OrganizationID,

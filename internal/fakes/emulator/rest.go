@@ -97,7 +97,7 @@ func (e *Emulator) projects(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": []any{map[string]any{
-		"id": projectID, "name": Project, "state": "wellFormed", "visibility": "private",
+		"id": ProjectID, "name": Project, "state": "wellFormed", "visibility": "private",
 	}}})
 }
 

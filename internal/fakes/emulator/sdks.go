@@ -34,7 +34,11 @@ func (e *Emulator) openID(w http.ResponseWriter, r *http.Request) {
 		refused.write(w, e.Now(Entra))
 		return
 	}
-	tenant := e.urls[Entra] + "/" + e.world.TenantID
+	host := e.urls[Entra]
+	if publicName(r) {
+		host = "https://login.microsoftonline.com"
+	}
+	tenant := host + "/" + e.world.TenantID
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                e.entraIssuerLocked(),
 		"authorization_endpoint":                tenant + "/oauth2/v2.0/authorize",

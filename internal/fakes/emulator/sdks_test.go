@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"azdo-pat/internal/fakes/emulator"
 )
@@ -19,8 +18,7 @@ import (
 // startForSDKs is start, for a client that Microsoft's SDKs are part of.
 func startForSDKs(t *testing.T) *client {
 	t.Helper()
-	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	return &client{t, emulator.StartWith(t, emulator.Options{SDKs: true, Now: func() time.Time { return noon }})}
+	return startWith(t, emulator.Options{SDKs: true})
 }
 
 // msal is what MSAL for Go adds to a token request.
@@ -199,7 +197,7 @@ func TestFront(t *testing.T) {
 			return string(s) + ".example:443", nil
 		},
 	})
-	if len(behind) != 3 || e.URL(emulator.Entra) != "https://entra.example:443" || e.GitHubIssuer() != "https://github.example:443" {
+	if len(behind) != 5 || e.URL(emulator.Entra) != "https://entra.example:443" || e.GitHubIssuer() != "https://github.example:443" {
 		t.Errorf("behind %q: Entra is %s, GitHub's issuer %s", behind, e.URL(emulator.Entra), e.GitHubIssuer())
 	}
 	for name, value := range e.Env(emulator.AgentUser) {

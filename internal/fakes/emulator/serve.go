@@ -61,6 +61,10 @@ func (e *Emulator) route(s Service, a arrival) (op string, h http.HandlerFunc) {
 		return e.routeGitHub(a)
 	case Entra:
 		return e.routeEntra(a)
+	case Graph:
+		return e.routeGraph(a)
+	case ARM:
+		return e.routeARM(a)
 	default:
 		return e.routeAzureDevOps(a)
 	}

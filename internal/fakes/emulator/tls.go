@@ -8,8 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -20,8 +22,8 @@ type authority struct {
 	leaf tls.Certificate
 }
 
-// newAuthority makes an authority and a certificate for 127.0.0.1, localhost and
-// the hosts. Both are valid by the machine's clock, not the emulator's: the
+// newAuthority makes an authority and a certificate for 127.0.0.1, localhost, the
+// services' real names and the hosts. Both are valid by the machine's clock, not the emulator's: the
 // client's TLS library looks at that one.
 func newAuthority(hosts []string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -53,7 +55,7 @@ func newAuthority(hosts []string) (*authority, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-		DNSNames:     []string{"localhost"},
+		DNSNames:     append([]string{"localhost"}, slices.Sorted(maps.Keys(publicNames))...),
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {

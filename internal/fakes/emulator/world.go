@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -17,8 +18,12 @@ const (
 	AgentUserUPN = "azdo-agent@contoso.onmicrosoft.com"
 
 	AppID          = "c1c1c1c1-0000-4000-8000-000000000004" // client id of the app registration
+	AppPrincipalID = "c2c2c2c2-0000-4000-8000-000000000008" // object id of its service principal
 	ServiceUserID  = "d1d1d1d1-0000-4000-8000-000000000005" // object id of the service account
 	ServiceUserUPN = "svc-azdo@contoso.onmicrosoft.com"
+
+	AdminID  = "d2d2d2d2-0000-4000-8000-000000000009" // object id of the administrator
+	AdminUPN = "admin@contoso.onmicrosoft.com"
 
 	OrganizationName = "contoso"
 	OrganizationID   = "38aaa865-2c70-4bf7-a308-0c6539c38c1a" // the id in a PAT's targetAccounts
@@ -30,6 +35,9 @@ const (
 	// AzureDevOpsResource is Azure DevOps' application id, the same in every
 	// tenant, and the audience of the tokens that it accepts.
 	AzureDevOpsResource = "499b84ac-1321-427f-aa17-267ca6975798"
+	// AzureDevOpsPrincipalID is the object id of Azure DevOps' service principal,
+	// which each tenant has one of its own of.
+	AzureDevOpsPrincipalID = "e2e2e2e2-0000-4000-8000-00000000000a"
 	// NoTenant is what Azure DevOps answers for an organization that is not
 	// connected to Entra.
 	NoTenant = "00000000-0000-0000-0000-000000000000"
@@ -48,9 +56,20 @@ type State struct {
 	// its application is unknown (AADSTS500011).
 	NoAzureDevOps bool
 
-	Apps          []*App
-	Users         []*User
-	RefreshTokens []*IssuedRefreshToken
+	Apps  []*App
+	Users []*User
+	// Grants are the consents given through Microsoft Graph, in addition to
+	// [App.Consented].
+	Grants []*Grant
+	// Deleted are the objects that Microsoft Graph has deleted and could restore.
+	Deleted []*DeletedObject
+	// ReplicationReads is how often an object that was created through Microsoft
+	// Graph is not found before it is; what is created with it is refused as long.
+	ReplicationReads int
+	// KeepUniqueNames leaves the uniqueName of a deleted application taken until
+	// the application is deleted for good. Microsoft does not document it.
+	KeepUniqueNames bool
+	RefreshTokens   []*IssuedRefreshToken
 
 	// AccessTokenLife is how long access tokens live, T1 and T2 among them.
 	AccessTokenLife time.Duration
@@ -60,6 +79,9 @@ type State struct {
 	// AllowReusedAssertions lets an assertion of the CI system be used again,
 	// as Entra does. For token files, of which there is no fresh one.
 	AllowReusedAssertions bool
+
+	AzureVaults     []*AzureVault
+	RoleAssignments []*RoleAssignment
 
 	Organizations      []*Organization
 	ServiceConnections []*ServiceConnection
@@ -96,6 +118,24 @@ func (w *State) Organization(name string) *Organization {
 	return nil
 }
 
+// complete gives an app the ids that a test left out.
+func (a *App) complete() {
+	for i := range a.Credentials {
+		if c := &a.Credentials[i]; c.ID == "" {
+			c.ID = guid()
+			c.Name = cmp.Or(c.Name, c.ID)
+		}
+	}
+	if a.madeByAPI {
+		return
+	}
+	if a.Kind != AgentIdentity {
+		a.ObjectID = cmp.Or(a.ObjectID, guid())
+	}
+	a.PrincipalID = cmp.Or(a.PrincipalID, guid())
+	a.DisplayName = cmp.Or(a.DisplayName, a.ClientID)
+}
+
 // AppKind is what an application may do at the token endpoint.
 type AppKind int
 
@@ -110,10 +150,21 @@ const (
 	AgentIdentity
 )
 
-// An App is an application in the tenant.
+// An App is an application in the tenant, together with its service principal.
 type App struct {
 	ClientID string
 	Kind     AppKind
+	// ObjectID is the application's own, "" for an agent identity, which has no
+	// application. PrincipalID is the service principal's, "" if there is none.
+	// An app that a test adds gets both.
+	ObjectID    string
+	PrincipalID string
+	DisplayName string
+	UniqueName  string // alternate key, never changed
+	// MultiTenant is signInAudience AzureADMultipleOrgs.
+	MultiTenant bool
+	Owners      []string // object ids of users
+	Sponsors    []string // object ids of users; agents only
 	// Blueprint is the client id of an agent identity's blueprint.
 	Blueprint string
 	// Public clients may present no assertion (AADSTS700025).
@@ -124,10 +175,41 @@ type App struct {
 	// granted, such as vso.pats; without any, users' tokens are refused
 	// (AADSTS65001).
 	Consented []string
+
+	created    time.Time
+	madeByAPI  bool           // through Microsoft Graph: what it lacks, it lacks
+	properties map[string]any // of the application, which have no field of their own
 }
 
-// A FederatedCredential is the trust in one subject of one issuer.
-type FederatedCredential struct{ Issuer, Subject, Audience string }
+// A FederatedCredential is the trust in one subject of one issuer, or, with an
+// Expression, in the subjects that it matches.
+type FederatedCredential struct {
+	Issuer, Subject, Audience string
+
+	ID          string // GUID
+	Name        string // immutable
+	Description string
+	Expression  string // claimsMatchingExpression; then there is no Subject
+}
+
+// A Grant is a consent to delegated permissions (oAuth2PermissionGrant).
+type Grant struct {
+	ID        string
+	Client    string // object id of the client's service principal
+	Principal string // object id of the user; "" for all users (AllPrincipals)
+	Resource  string // object id of the resource's service principal
+	Scope     string // as it was given, words separated by spaces
+}
+
+// A DeletedObject is one in Entra's recycle bin.
+type DeletedObject struct {
+	Type       string // application, servicePrincipal or user
+	ID         string // object id
+	UniqueName string // of an application
+	Deleted    time.Time
+
+	object map[string]any // as Microsoft Graph showed it
+}
 
 // A User is a user account. The conditions apply to every grant in the user's
 // name, if not said otherwise.
@@ -137,7 +219,14 @@ type User struct {
 	// Agent is the client id of the agent identity whose user account this is.
 	Agent string
 	// Password is "" for accounts that have none, such as agents'.
-	Password string
+	Password    string
+	DisplayName string
+	// Roles are the Entra directory roles, such as "Agent ID Administrator".
+	Roles []string
+
+	created      time.Time
+	mailNickname string
+	parent       string // object id of the agent identity
 
 	Disabled        bool // AADSTS50057
 	Locked          bool // AADSTS50053, grant password
@@ -163,8 +252,18 @@ type Organization struct {
 	// Tenant is the Entra tenant that the organization is connected to,
 	// [NoTenant] if none.
 	Tenant string
-	// Members are the object ids of the users in it.
-	Members  []string
+	// Members are the object ids of the users in it
+	// and of the service principals.
+	Members []string
+	// Administrators are the object ids of the Project Collection Administrators.
+	Administrators []string
+	// Licenses are the access levels (accountLicenseType) of members, by object id;
+	// express, which is Basic, for those that are not in it.
+	Licenses map[string]string
+	// RefuseAgentUsers refuses to make agent users members, RefuseKnownMembers to add a
+	// member again. Microsoft documents neither.
+	RefuseAgentUsers, RefuseKnownMembers bool
+
 	Policies Policies
 	// Revoked is the answer to the revocation of a PAT that does not exist.
 	Revoked GoneAnswer
@@ -230,9 +329,9 @@ type ServiceConnection struct {
 func (e *Emulator) defaultWorld() *State {
 	trust := func() []FederatedCredential {
 		return []FederatedCredential{
-			{e.GitHubIssuer(), Job{}.withDefaults().Subject(), Audience},
-			{PipelinesIssuer, PipelinesSubject, Audience},
-			{GitLabIssuer, GitLabSubject, Audience},
+			{Name: "github", Issuer: e.GitHubIssuer(), Subject: Job{}.withDefaults().Subject(), Audience: Audience},
+			{Name: "pipelines", Issuer: PipelinesIssuer, Subject: PipelinesSubject, Audience: Audience},
+			{Name: "gitlab", Issuer: GitLabIssuer, Subject: GitLabSubject, Audience: Audience},
 		}
 	}
 	consented := func() []string { return []string{"vso.pats", "vso.pats_manage"} }
@@ -242,21 +341,26 @@ func (e *Emulator) defaultWorld() *State {
 		Apps: []*App{
 			{ClientID: BlueprintID, Kind: Blueprint, Credentials: trust()},
 			{ClientID: AgentID, Kind: AgentIdentity, Blueprint: BlueprintID, Consented: consented()},
-			{ClientID: AppID, Kind: AppRegistration, Credentials: trust(), Consented: consented()},
+			{ClientID: AppID, PrincipalID: AppPrincipalID, Kind: AppRegistration, DisplayName: "azdo-pat", Credentials: trust(), Consented: consented()},
 		},
 		Users: []*User{
 			{ID: AgentUserID, UPN: AgentUserUPN, Agent: AgentID},
 			{ID: ServiceUserID, UPN: ServiceUserUPN, Password: "Pa55-" + random(24)},
+			{ID: AdminID, UPN: AdminUPN, Password: "Pa55-" + random(24), Roles: []string{
+				"Agent ID Administrator", "Cloud Application Administrator", "User Administrator",
+			}},
 		},
 		RefreshTokens: []*IssuedRefreshToken{{
 			Value: newRefreshToken(), ClientID: AppID, UserID: ServiceUserID,
 			Expires: e.Now(Entra).Add(refreshTokenLife),
 		}},
 		AccessTokenLife: time.Hour,
+		RoleAssignments: []*RoleAssignment{{Name: guid(), Scope: "/subscriptions/" + SubscriptionID, Role: "Owner", Principal: AdminID}},
 		Organizations: []*Organization{{
 			Name: OrganizationName, ID: OrganizationID, Tenant: TenantID,
-			Members:  []string{AgentUserID, ServiceUserID},
-			PageSize: 20,
+			Members:        []string{AgentUserID, ServiceUserID, AdminID},
+			Administrators: []string{AdminID},
+			PageSize:       20,
 		}},
 		ServiceConnections: []*ServiceConnection{{ID: ServiceConnectionID, Subject: PipelinesSubject}},
 	}
@@ -270,6 +374,9 @@ func (e *Emulator) keepWorld() {
 }
 
 func (e *Emulator) keepWorldLocked() {
+	for _, a := range e.world.Apps {
+		a.complete()
+	}
 	for _, u := range e.world.Users {
 		e.keepLocked(u.Password)
 	}
