@@ -126,8 +126,11 @@ type Emulator struct {
 	pipelinesJobs map[string]PipelinesJob // by access token
 	pipelines     PipelinesJob
 	pats          []*PAT
-	unreplicated  map[string]int // reads by which a new object is not found yet, by object id
-	directory     string         // temporary, made on first use
+	unreplicated  map[string]int                // reads by which a new object is not found yet, by object id
+	flows         map[string]*flow              // sign-ins at the page, by the id in its forms
+	codes         map[string]*authorizationCode // by their text
+	browsers      map[string]string             // users who are signed in, by cookie
+	directory     string                        // temporary, made on first use
 
 	gitOnce sync.Once
 	gitErr  error
@@ -173,6 +176,9 @@ func New(o Options) (*Emulator, error) {
 		jobs:          map[string]Job{},
 		pipelinesJobs: map[string]PipelinesJob{},
 		unreplicated:  map[string]int{},
+		flows:         map[string]*flow{},
+		codes:         map[string]*authorizationCode{},
+		browsers:      map[string]string{},
 		gitHubToken:   "ghs_" + random(36),
 	}
 	listeners, err := e.listen()

@@ -45,7 +45,10 @@ type exchange struct {
 	form   url.Values
 	client *App
 	now    time.Time
-	reused bool // the assertion has been presented before
+	path   string // of the request
+	reused bool   // the assertion has been presented before
+	// secondFactor: the user gave one, when signing in.
+	secondFactor bool
 }
 
 // routeEntra tells the grants apart by what the client seems to mean; whether
@@ -61,7 +64,13 @@ func (e *Emulator) routeEntra(a arrival) (string, http.HandlerFunc) {
 			return op, h
 		}
 	}
-	if endpoint != "oauth2/v2.0/token" {
+	switch endpoint {
+	case "oauth2/v2.0/token":
+	case "oauth2/v2.0/authorize":
+		return OpAuthorize, e.authorize
+	case signInPath:
+		return OpSignIn, func(w http.ResponseWriter, r *http.Request) { e.signInForm(w, r, form) }
+	default:
 		return string(Entra) + other, notFound
 	}
 	if form.Get("client_id") == AzureCLI {
@@ -88,6 +97,8 @@ func (e *Emulator) grantOf(form url.Values) (string, grant) {
 		return OpUserFIC, grant{[]string{"user_federated_identity_credential", "username", "user_id", "requested_token_use", "claims"}, (*exchange).userFIC}
 	case "refresh_token":
 		return OpRefreshToken, grant{[]string{"refresh_token", "claims"}, (*exchange).refreshToken}
+	case "authorization_code":
+		return OpAuthorizationCode, grant{[]string{"code", "redirect_uri", "code_verifier", "claims"}, (*exchange).authorizationCode}
 	case "password":
 		return OpPassword, grant{[]string{"username", "password", "claims"}, (*exchange).password}
 	}
@@ -105,7 +116,7 @@ func (e *Emulator) isAgentIdentity(clientID string) bool {
 func (e *Emulator) token(w http.ResponseWriter, r *http.Request, form url.Values, g grant) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	x := &exchange{Emulator: e, form: form, now: e.Now(Entra), reused: assertionReused(r)}
+	x := &exchange{Emulator: e, form: form, path: r.URL.Path, now: e.Now(Entra), reused: assertionReused(r)}
 	refusal := x.check(r, g.parameters)
 	var answer map[string]any
 	if refusal == nil {
@@ -136,6 +147,9 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 	}
 	if err := x.tenantLocked(r); err != nil {
 		return err
+	}
+	if r.Header.Get("Origin") != "" {
+		return refusal(9002326, "Cross-origin token redemption is permitted only for the 'Single-Page Application' client-type.")
 	}
 	if r.Header.Get("Authorization") != "" || r.URL.RawQuery != "" {
 		return refusal(90100, "The emulator takes parameters and credentials in the body alone.")

@@ -16,8 +16,11 @@ func (x *exchange) federatedForUser() *entraError {
 
 // federated verifies the CI system's assertion against the client's federated
 // credentials. The order is Entra's: which record, then the signature, then
-// the lifetime.
+// the lifetime. An assertion that a certificate signed goes another way.
 func (x *exchange) federated() *entraError {
+	if byCertificate(x.form.Get("client_assertion")) {
+		return x.certificate()
+	}
 	assertion, parseErr := parse(x.form.Get("client_assertion"))
 	if parseErr != nil {
 		return refusal(50027, "JWT token is invalid or malformed: %v.", parseErr)

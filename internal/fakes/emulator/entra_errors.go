@@ -31,7 +31,7 @@ func (x *entraError) name() string { return "AADSTS" + strconv.Itoa(x.code) }
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes.
 func (x *entraError) oauth() (status int, name, suberror string) {
 	switch x.code {
-	case 700211, 700212, 700213, 7002138, 70021, 700024, 700027, 70025, 700025, 7000218, 50013, 50027, 700229, codeReused:
+	case 700211, 700212, 700213, 7002138, 70021, 700024, 700027, 70025, 700025, 7000218, 50013, 50027, 700229, 700023, 700021, 1000502, 7000214, codeReused:
 		return http.StatusUnauthorized, "invalid_client", ""
 	case 700016, 7000229, 82001:
 		return http.StatusBadRequest, "unauthorized_client", ""
@@ -41,13 +41,19 @@ func (x *entraError) oauth() (status int, name, suberror string) {
 		return http.StatusBadRequest, "invalid_scope", ""
 	case 500011:
 		return http.StatusBadRequest, "invalid_resource", ""
+	case 65004, 90094:
+		return http.StatusBadRequest, "access_denied", ""
+	case 50058:
+		return http.StatusBadRequest, "login_required", ""
+	case 700051:
+		return http.StatusBadRequest, "unsupported_response_type", ""
 	case 65001:
 		return http.StatusBadRequest, "invalid_grant", "consent_required"
 	case 50076, 50079, 50074, 50158:
 		return http.StatusBadRequest, "invalid_grant", "basic_action"
 	case 53003, 530032:
 		return http.StatusBadRequest, "invalid_grant", "message_only"
-	case 50034, 50126, 50055, 50053, 50057, 50173, 700082, 70008, 70043, 70000:
+	case 50034, 50126, 50055, 50053, 50057, 50173, 700082, 70008, 70043, 70000, 54005, 501481, 700005:
 		return http.StatusBadRequest, "invalid_grant", ""
 	case 90033, 90024, 50033, 90055:
 		return http.StatusServiceUnavailable, "temporarily_unavailable", ""

@@ -101,11 +101,10 @@ func (x *exchange) refreshToken() (map[string]any, *entraError) {
 	if user.SignInTooOld {
 		return nil, refusal(70043, "The refresh token has expired or is invalid due to sign-in frequency checks by conditional access.")
 	}
+	x.secondFactor = found.MFA
 	answer, err := x.userToken(user)
 	if err == nil && x.world.RotateRefreshTokens {
-		next := &IssuedRefreshToken{Value: newRefreshToken(), ClientID: found.ClientID, UserID: found.UserID, Expires: x.now.Add(refreshTokenLife)}
-		x.world.RefreshTokens = append(x.world.RefreshTokens, next)
-		answer["refresh_token"] = x.keepLocked(next.Value)
+		answer["refresh_token"] = x.newRefreshToken(user, found.MFA)
 	}
 	return answer, err
 }
@@ -165,6 +164,9 @@ func (x *exchange) unsupported() (map[string]any, *entraError) {
 // azureDevOps checks that the scope is Azure DevOps' .default.
 func (x *exchange) azureDevOps() *entraError {
 	scope := x.form.Get("scope")
+	if x.form.Get("grant_type") == "authorization_code" { // the only grant for which the client asks for more
+		scope, _ = splitScope(scope)
+	}
 	switch {
 	case scope == azureDevOpsScope && !x.world.NoAzureDevOps:
 		return nil
@@ -185,7 +187,7 @@ func (x *exchange) userToken(u *User) (map[string]any, *entraError) {
 	switch {
 	case u.Disabled:
 		return nil, refusal(50057, "The user account is disabled.")
-	case u.MFARequired && interactive:
+	case u.MFARequired && interactive && !x.secondFactor:
 		return nil, refusal(50076, "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '%s'.", AzureDevOpsResource)
 	case u.BlockedByPolicy:
 		return nil, refusal(53003, "Access has been blocked by Conditional Access policies. The access policy does not allow token issuance.")

@@ -98,3 +98,13 @@ func (e *Emulator) AccessToken(edits ...func(claims map[string]any)) string {
 
 // newRefreshToken makes a refresh token in the form of Entra's.
 func newRefreshToken() string { return "1.A" + random(60) + "." + random(400) }
+
+// newRefreshToken issues a refresh token to the client of the request.
+func (x *exchange) newRefreshToken(u *User, secondFactor bool) string {
+	next := &IssuedRefreshToken{
+		Value: newRefreshToken(), ClientID: x.client.ClientID, UserID: u.ID,
+		Expires: x.now.Add(refreshTokenLife), MFA: secondFactor,
+	}
+	x.world.RefreshTokens = append(x.world.RefreshTokens, next)
+	return x.keepLocked(next.Value)
+}

@@ -75,8 +75,10 @@ type token struct {
 }
 
 // parse reads a JWT without verifying its signature. Only RS256 is taken.
-func parse(raw string) (*token, error) {
-	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{jose.RS256})
+func parse(raw string) (*token, error) { return parseSigned(raw, jose.RS256) }
+
+func parseSigned(raw string, algorithm jose.SignatureAlgorithm) (*token, error) {
+	parsed, err := jwt.ParseSigned(raw, []jose.SignatureAlgorithm{algorithm})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // A Request is one that a service has received.
@@ -128,6 +130,9 @@ func (e *Emulator) begin(q *Request) (reused bool) {
 func (e *Emulator) reusedLocked(q *Request) bool {
 	raw := q.Form.Get("client_assertion")
 	assertion, err := parse(raw)
+	if err != nil { // perhaps made by the client with its certificate
+		assertion, err = parseSigned(raw, jose.PS256)
+	}
 	if err != nil || assertion.Issuer == e.entraIssuerLocked() || e.world.AllowReusedAssertions {
 		return false
 	}

@@ -23,7 +23,10 @@ const (
 	OpRefreshToken      = "entra.refresh_token"
 	OpPassword          = "entra.password"
 	OpClientCredentials = "entra.client_credentials"
-	OpTenant            = "azdo.tenant" // the unauthenticated GET /{organization}
+	OpAuthorize         = "entra.authorize"          // the page for signing in
+	OpSignIn            = "entra.sign_in"            // a form that one of its pages sends
+	OpAuthorizationCode = "entra.authorization_code" // the code of that page
+	OpTenant            = "azdo.tenant"              // the unauthenticated GET /{organization}
 	OpCreate            = "azdo.create"
 	OpGet               = "azdo.get"
 	OpList              = "azdo.list"

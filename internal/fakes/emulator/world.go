@@ -76,6 +76,8 @@ type State struct {
 	// RotateRefreshTokens adds a replacement to the answer of the grant
 	// refresh_token. The old one stays valid.
 	RotateRefreshTokens bool
+	// CredentialDelay is how long a new certificate of an application is unknown.
+	CredentialDelay time.Duration
 	// AllowReusedAssertions lets an assertion of the CI system be used again,
 	// as Entra does. For token files, of which there is no fresh one.
 	AllowReusedAssertions bool
@@ -179,6 +181,21 @@ type App struct {
 	created    time.Time
 	madeByAPI  bool           // through Microsoft Graph: what it lacks, it lacks
 	properties map[string]any // of the application, which have no field of their own
+	// The rest is for signing in at the page.
+
+	Redirects []Redirect
+	// Keys are the certificates with which the application may authenticate.
+	Keys []*KeyCredential
+	// Permissions are those that the consent page asks for, and grants.
+	Permissions []string
+	// AdminConsent means that users may not consent by themselves (AADSTS90094).
+	AdminConsent bool
+	// NoOfflineAccess means that offline_access is not granted: no refresh token.
+	NoOfflineAccess bool
+	// AssignmentRequired lets only the users in Assigned sign in, by object id
+	// (AADSTS50105).
+	AssignmentRequired bool
+	Assigned           []string
 }
 
 // A FederatedCredential is the trust in one subject of one issuer, or, with an
@@ -231,10 +248,13 @@ type User struct {
 	Disabled        bool // AADSTS50057
 	Locked          bool // AADSTS50053, grant password
 	PasswordExpired bool // AADSTS50055, grant password
-	MFARequired     bool // AADSTS50076, grants password and refresh_token
+	MFARequired     bool // AADSTS50076, grants password and refresh_token; a second page when signing in
 	BlockedByPolicy bool // AADSTS53003, Conditional Access
 	SignInTooOld    bool // AADSTS70043, grant refresh_token: sign-in frequency
 }
+
+// MFACode is what the second page of the sign-in takes.
+const MFACode = "123456"
 
 // An IssuedRefreshToken is one that a user has got through an application.
 type IssuedRefreshToken struct {
@@ -243,6 +263,8 @@ type IssuedRefreshToken struct {
 	UserID   string
 	Expires  time.Time
 	Revoked  bool // AADSTS50173
+	// MFA: the user gave a second factor when it was issued.
+	MFA bool
 }
 
 // An Organization is an Azure DevOps organization.
@@ -342,6 +364,10 @@ func (e *Emulator) defaultWorld() *State {
 			{ClientID: BlueprintID, Kind: Blueprint, Credentials: trust()},
 			{ClientID: AgentID, Kind: AgentIdentity, Blueprint: BlueprintID, Consented: consented()},
 			{ClientID: AppID, PrincipalID: AppPrincipalID, Kind: AppRegistration, DisplayName: "azdo-pat", Credentials: trust(), Consented: consented()},
+			{
+				ClientID: AppID, Kind: AppRegistration, Credentials: trust(), Consented: consented(),
+				Permissions: consented(), Redirects: []Redirect{{"http://localhost", Web}},
+			},
 		},
 		Users: []*User{
 			{ID: AgentUserID, UPN: AgentUserUPN, Agent: AgentID},
