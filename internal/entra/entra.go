@@ -3,7 +3,8 @@
 // platform, {authority-host}/{tenant}/oauth2/v2.0/token:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 //
-// Each identity has a file: agentuser.go, refreshtoken.go, password.go. The requests
+// Each identity has a file: agentuser.go, refreshtoken.go, password.go; so has the sign-in
+// of a person, authorizationcode.go. The requests
 // are made by golang.org/x/oauth2/clientcredentials, which sends nothing else.
 package entra
 
@@ -53,6 +54,11 @@ type Token struct {
 	// Refresh is the refresh token that replaces the one that was sent, which stays
 	// valid for its own 90 days. Zero: none.
 	Refresh secret.Value
+	// ID is the id_token, which tells who signed in. Only a [Code] has one. It came from
+	// the token endpoint over TLS, so that its signature need not be verified.
+	ID secret.Value
+	// Scope lists what was granted, as Entra says it. Empty: it does not say.
+	Scope string
 }
 
 // Credentials is an identity: it exchanges an assertion for the user's token.
@@ -114,7 +120,7 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 		}
 		return Token{}, err
 	}
-	return Token{Access: got.access, Refresh: got.refresh}, nil
+	return Token{Access: got.access, Refresh: got.refresh, ID: got.id, Scope: got.scope}, nil
 }
 
 // fetchAssertion gets the assertion and, if it is unknown, the tenant.
@@ -150,8 +156,11 @@ func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 // endpoint is the token endpoint during one attempt.
 type endpoint struct{ *Exchange }
 
-// answer has the tokens of one answer. refresh may be zero.
-type answer struct{ access, refresh secret.Value }
+// answer has the tokens of one answer. All but access may be zero.
+type answer struct {
+	access, refresh, id secret.Value
+	scope               string
+}
 
 // ask makes one request for a token with scope. step describes it for errors, client
 // is the client id, and params has the parameters of the grant.
@@ -183,10 +192,13 @@ func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Valu
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
 	}
-	if got.access.TooShort() || got.refresh.TooShort() {
+	got.scope, _ = token.Extra("scope").(string)
+	id, _ := token.Extra("id_token").(string)
+	got.id = secret.New(id)
+	if got.access.TooShort() || got.refresh.TooShort() || got.id.TooShort() {
 		return answer{}, e.failed(step, client, params, seen, errTooShort)
 	}
-	for _, v := range []secret.Value{got.access, got.refresh} {
+	for _, v := range []secret.Value{got.access, got.refresh, got.id} {
 		if err := e.Mask(v); err != nil {
 			return answer{}, err
 		}

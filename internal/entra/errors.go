@@ -26,6 +26,7 @@ type Error struct {
 	Step   string // what was requested, as in "redeem the refresh token"
 	Client string // the client id of the request
 	Host   string
+	// Status is that of the answer. Zero: the answer came by way of the browser.
 	Status int
 	// OAuth is the error of RFC 6749, section 5.2, such as invalid_grant.
 	OAuth string
@@ -47,7 +48,10 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s for client %s: %s answered %d", e.Step, e.Client, e.Host, e.Status)
+	text := fmt.Sprintf("%s for client %s: %s answered", e.Step, e.Client, e.Host)
+	if e.Status != 0 {
+		text += fmt.Sprintf(" %d", e.Status)
+	}
 	for _, part := range []string{e.OAuth, e.Description} {
 		if part != "" {
 			text += ": " + part
@@ -111,6 +115,17 @@ const (
 func (e *Error) CredentialMismatch() bool {
 	return e.is(700211, 700212, 700213, 7002138, 70021, 70025, 700223) ||
 		len(e.Codes) == 0 && strings.Contains(strings.ToLower(e.Description), "federated identity")
+}
+
+// UnknownCertificate reports whether Entra does not know the certificate that signed the
+// assertion, or not yet.
+func (e *Error) UnknownCertificate() bool { return e.is(700027) }
+
+// BadApplication reports whether Entra refused the application itself: it is not there,
+// or its credential is wrong. With any other refusal the credential was accepted.
+func (e *Error) BadApplication() bool {
+	return e.OAuth == "invalid_client" || e.OAuth == "unauthorized_client" || e.Retryable() ||
+		e.is(90002, 900023, 700016, 500011, 7000112, 70001)
 }
 
 // errTooShort is the error of an answer whose token is too short to be masked.
@@ -183,7 +198,7 @@ func withoutIDs(support string, said ...string) string {
 // credentialsIn returns the credentials in the parameters of a request.
 func credentialsIn(params url.Values) []secret.Value {
 	var list []secret.Value
-	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password"} {
+	for _, name := range []string{"client_assertion", "user_federated_identity_credential", "refresh_token", "password", "code", "code_verifier"} {
 		if v := params.Get(name); v != "" {
 			list = append(list, secret.New(v))
 		}

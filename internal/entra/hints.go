@@ -34,7 +34,15 @@ func (e *Error) Hint() string {
 var otherHints = map[string]func(*Error) string{
 	"basic_action": factor, "additional_action": factor, "interaction_required": factor, "login_required": factor,
 	"message_only": access, "protection_policy_required": access, "device_authentication_failed": device,
-	"consent_required": consent, "user_password_expired": signIn, "bad_token": reseed, "token_expired": reseed,
+	"consent_required": consent, "access_denied": declined, "user_password_expired": signIn, "bad_token": reseed, "token_expired": reseed,
+}
+
+var declined = say("the person declined the consent, or canceled: sign in again and accept it, or let an administrator grant it")
+
+// adminConsent gives the command by which an administrator consents for one user.
+func (e *Error) adminConsent() string {
+	return fmt.Sprintf(`only an administrator may consent in this tenant: az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 `+
+		`--scope "vso.pats vso.pats_manage" --consent-type Principal --principal-id USER_OBJECT_ID`, sanitize.Line(e.Client, 200))
 }
 
 func say(text string) func(*Error) string { return func(*Error) string { return text } }
@@ -53,7 +61,12 @@ var (
 	agents        = say("an agent identity cannot be used with this grant: client-id must be the blueprint, agent-id the agent identity, agent-user its user account")
 	cloud         = say("the application belongs to another cloud: check authority-host, tenant-id and client-id")
 	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as an agent user")
-	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no)")
+	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no); for azdo-pat login, register http://localhost under the platform Web and not under \"Mobile and desktop applications\"")
+	redirect      = say("register the redirect URI http://localhost under the platform Web, without a path (Authentication, Add a platform)")
+	again         = say("the code of a sign-in works once and for ten minutes: sign in again")
+	ours          = say("this is a fault of azdo-pat: please report it")
+	account       = say("the account is not of this tenant: sign in with the service account's user name, and check tenant-id")
+	temporary     = say("the certificate has ended or was revoked, or this machine's clock is wrong: run azdo-pat login again")
 )
 
 // hints are the hints by AADSTS code.
@@ -102,8 +115,17 @@ var hints = map[int]func(*Error) string{
 	53004: risk, 53010: risk, 53011: risk,
 	530034: say("the account is a delegated administrator whose home tenant considers it at risk: use an account of this tenant"),
 	530035: say("the tenant's security defaults block the sign-in with a password: use another identity, such as an agent user or a refresh token"),
-	65004:  say("the person declined the consent: sign in again and accept it, or let an administrator grant it"),
-	50135:  renew, 50144: renew,
+	65004:  declined,
+	50011:  redirect, 70004: redirect, 900971: redirect, 500113: redirect,
+	9002327: say("http://localhost is registered as a single-page application: move it to the platform Web (Authentication)"),
+	90094:   (*Error).adminConsent, 90095: (*Error).adminConsent,
+	16000:  account,
+	700005: say("the code was given by another tenant: set tenant-id, and sign in again"),
+	54005:  again,
+	501481: ours, 50147: ours, 501491: ours,
+	50058:   say("nobody is signed in: sign in in the browser"),
+	1000502: temporary, 7000214: temporary,
+	50135: renew, 50144: renew,
 	50194: say("the application is registered for a single tenant: set tenant-id to that tenant"),
 	50196: say("Entra stopped a client that asked too often in a short time: let fewer jobs run at once, and try again later"),
 	70003: say("this grant is not supported for the client: client-id must be the blueprint, agent-id the agent identity, agent-user its user account"),

@@ -1,0 +1,68 @@
+package login
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"azdo-pat/internal/settings"
+)
+
+// showCertificate prints the command that adds the certificate to the application.
+func (r *run) showCertificate() error {
+	if err := r.certificate.write(); err != nil {
+		return err
+	}
+	r.Log.Infof("the application authenticates with a temporary certificate. Its key exists in this process alone, and it expires in %s.", settings.FormatDuration(certificateLife))
+	r.Log.Infof("run this command in another terminal, as an owner of the application or an application administrator. Keep --append: without it every other credential is deleted.")
+	r.Copy(r.addCommand())
+	return nil
+}
+
+// removeCertificate removes the file of the certificate and prints the command that
+// removes the certificate from the application.
+func (r *run) removeCertificate() {
+	if err := r.certificate.remove(); err != nil {
+		r.Log.Warning("temporary file", fmt.Sprintf("the file with the public certificate is left: %v", err))
+	}
+	r.Log.Infof("if you added the temporary certificate, remove it from the application:")
+	r.Copy(r.removeCommand())
+}
+
+// addCommand adds the certificate and leaves every other credential alone.
+func (r *run) addCommand() string {
+	return fmt.Sprintf("az ad app credential reset --id %s --cert %s --append --display-name %s",
+		r.quote(r.Settings.ClientID), r.quote("@"+r.certificate.file), displayName)
+}
+
+// removeCommand removes every certificate of that name, also of an earlier sign-in.
+func (r *run) removeCommand() string {
+	id := r.quote(r.Settings.ClientID)
+	list := fmt.Sprintf(`az ad app credential list --id %s --cert --query "[?displayName=='%s'].keyId" -o tsv`, id, displayName)
+	if r.Windows {
+		return list + fmt.Sprintf(" | ForEach-Object { az ad app credential delete --id %s --key-id $_ --cert }", id)
+	}
+	return list + fmt.Sprintf(" | xargs -I KEY az ad app credential delete --id %s --key-id KEY --cert", id)
+}
+
+// grantCommand grants the permissions to the application for one user.
+func (r *run) grantCommand(principal string) string {
+	return fmt.Sprintf(`az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 --scope "%s" --consent-type Principal --principal-id %s`,
+		r.quote(r.Settings.ClientID), strings.Join(needed, " "), principal)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// quote quotes a word for PowerShell or for a POSIX shell.
+func (r *run) quote(word string) string {
+	switch {
+	case r.Windows && (strings.HasPrefix(word, "@") || !plainWord.MatchString(word)):
+		for _, mark := range []string{"'", "‘", "’", "‚", "‛"} { // PowerShell takes all of them for quotes
+			word = strings.ReplaceAll(word, mark, mark+mark)
+		}
+		return "'" + word + "'"
+	case plainWord.MatchString(word):
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,184 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/entra"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+// finish redeems the code, checks the token and stores the refresh token.
+func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callback) (Result, error) {
+	if answer.refused != "" {
+		return Result{}, a.Refused(r.Settings.AuthorityHost, answer.refused, answer.description)
+	}
+	ctx, cancel := r.withTimeout(ctx)
+	defer cancel()
+	if err := r.Mask(answer.code); err != nil {
+		return Result{}, err
+	}
+	token, err := r.redeem(ctx, &entra.Code{Authorization: a, Code: answer.code})
+	if err != nil {
+		return Result{}, err
+	}
+	user, err := r.checkUser(token)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.checkToken(token, user); err != nil {
+		return Result{}, fmt.Errorf("signed in as %s, but %w", user, err)
+	}
+	if err := r.askOrganization(ctx, token.Access); err != nil {
+		return Result{}, fmt.Errorf("signed in as %s, but the organization %s does not answer: %w", user, r.Settings.Organization, err)
+	}
+	stored, err := r.store(ctx, token.Refresh)
+	if err != nil {
+		return Result{}, fmt.Errorf("signed in as %s, but the refresh token could not be stored: %w", user, err)
+	}
+	return Result{Username: user.name, ObjectID: user.id, Stored: stored}, nil
+}
+
+// knownPause and knownAttempts are for a certificate that only some of Entra's servers
+// know.
+const (
+	knownPause    = 5 * time.Second
+	knownAttempts = 6
+)
+
+// redeem redeems the code.
+func (r *run) redeem(ctx context.Context, code *entra.Code) (entra.Token, error) {
+	for attempt := 1; ; attempt++ {
+		token, err := r.exchange(ctx, code)
+		if !r.unknownCertificate(err) || attempt == knownAttempts {
+			return token, err
+		}
+		r.Log.Infof("this server of Entra's does not know the certificate yet: another attempt in %s", knownPause)
+		select {
+		case <-ctx.Done():
+			return entra.Token{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-r.After(knownPause):
+		}
+	}
+}
+
+// person is who signed in.
+type person struct{ name, id string }
+
+// String implements [fmt.Stringer]. The object id tells whom a name belongs to.
+func (p person) String() string {
+	switch {
+	case p.name == "" && p.id == "":
+		return "a user whom Entra does not name"
+	case p.name == "":
+		return "the user with object id " + p.id
+	case p.id == "":
+		return p.name
+	}
+	return p.name + " (object id " + p.id + ")"
+}
+
+// longestName limits, in characters, a user's name.
+const longestName = 255
+
+// checkUser reads from the id_token who signed in, who must be username if that is set.
+// https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
+func (r *run) checkUser(token entra.Token) (person, error) {
+	var claims struct {
+		Name any `json:"preferred_username"`
+		ID   any `json:"oid"`
+	}
+	err := assertion.Decode(token.ID, &claims)
+	p := person{name: sanitize.Line(assertion.Text(claims.Name), longestName)}
+	if id := assertion.Text(claims.ID); settings.IsGUID(id) {
+		p.id = strings.ToLower(id)
+	}
+	want := r.Settings.Username
+	switch {
+	case want == "" || err == nil && strings.EqualFold(assertion.Text(claims.Name), want):
+		return p, nil
+	case err != nil:
+		return p, fmt.Errorf("Entra's answer does not tell who signed in: the id_token is %w", err)
+	}
+	return p, hint.Add(fmt.Errorf("signed in as %s and not as %s", p, want),
+		"run azdo-pat login again and choose the account "+want+" in the browser; a private window has no other account")
+}
+
+// needed are the delegated permissions for Azure DevOps' PAT API. The older
+// user_impersonation includes them.
+var needed = []string{"vso.pats", "vso.pats_manage"}
+
+// checkToken checks that there is a refresh token and that the permissions were granted.
+func (r *run) checkToken(token entra.Token, user person) error {
+	if token.Refresh.IsZero() {
+		return hint.Add(errors.New("Entra gave no refresh token"),
+			"grant the permission offline_access of Microsoft Graph to the application, and register the redirect URI http://localhost under the platform Web alone")
+	}
+	if fault := token.Refresh.Fault(); fault != "" {
+		return errors.New("Entra's refresh token " + fault)
+	}
+	granted := grantedScopes(token)
+	if len(granted) == 0 || slices.Contains(granted, "user_impersonation") {
+		return nil
+	}
+	missing := slices.DeleteFunc(slices.Clone(needed), func(s string) bool { return slices.Contains(granted, s) })
+	if len(missing) == 0 {
+		return nil
+	}
+	principal := user.id
+	if principal == "" {
+		principal = "USER_OBJECT_ID"
+	}
+	return hint.Add(fmt.Errorf("the token lacks the permission %s", strings.Join(missing, " and ")),
+		"an administrator must grant it, then sign in again: "+r.grantCommand(principal))
+}
+
+// grantedScopes are the permissions of a token, as far as Entra says them: in the answer
+// and in the access token, which is opaque by contract. Empty: it says nothing.
+func grantedScopes(token entra.Token) (granted []string) {
+	var claims struct {
+		Scopes any `json:"scp"`
+	}
+	_ = assertion.Decode(token.Access, &claims) // not an error: see above
+	for _, scope := range strings.Fields(token.Scope + " " + assertion.Text(claims.Scopes)) {
+		scope = scope[strings.LastIndex(scope, "/")+1:]
+		if scope != ".default" && !slices.Contains([]string{"openid", "profile", "email", "offline_access"}, scope) {
+			granted = append(granted, scope)
+		}
+	}
+	return granted
+}
+
+// askOrganization asks for the first page of the user's PATs, which Azure DevOps shows
+// only to a member who may manage them.
+func (r *run) askOrganization(ctx context.Context, access secret.Value) error {
+	pats := pat.New(pat.Options{
+		HTTP: r.client, BaseURL: r.Settings.TokenServiceURL, Organization: r.Settings.Organization,
+		Token: access, UserAgent: r.UserAgent,
+	})
+	return httpclient.Retry(ctx, r.Log, "the list of PATs", func(ctx context.Context) error {
+		_, err := pats.Next(ctx, pat.NewCursor(pat.Filter{}))
+		return err
+	})
+}
+
+// store hands the refresh token over, and says where it is.
+func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", context.Cause(ctx)
+	}
+	if _, err := fmt.Fprintf(r.Out, "%s\n", refresh.Reveal()); err != nil {
+		return "", fmt.Errorf("write to standard output: %w", err)
+	}
+	return "with the program that reads standard output", nil
+}
