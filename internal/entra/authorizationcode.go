@@ -26,8 +26,8 @@ type Authorization struct {
 	// Username is filled in on Entra's page. Empty: nothing is.
 	Username string
 
-	// State must come back with the code. It is secret: who knows it could end the
-	// sign-in with an answer of their own.
+	// State must come back with the code. A process that knows it can end the sign-in
+	// with an answer of its own.
 	State    secret.Value
 	verifier secret.Value
 }

@@ -3,9 +3,9 @@
 // platform, {authority-host}/{tenant}/oauth2/v2.0/token:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 //
-// Each identity has a file: agentuser.go, refreshtoken.go, password.go; so has the sign-in
-// of a person, authorizationcode.go. The requests
-// are made by golang.org/x/oauth2/clientcredentials, which sends nothing else.
+// Each identity has a file: agentuser.go, refreshtoken.go, password.go. A person signs in
+// by authorizationcode.go. The requests are made by
+// golang.org/x/oauth2/clientcredentials, which sends nothing else.
 package entra
 
 import (

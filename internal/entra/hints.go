@@ -123,7 +123,7 @@ var hints = map[int]func(*Error) string{
 	700005: say("the code was given by another tenant: set tenant-id, and sign in again"),
 	54005:  again,
 	501481: ours, 50147: ours, 501491: ours,
-	50058:   say("nobody is signed in: sign in in the browser"),
+	50058:   say("no user is signed in: sign in in the browser"),
 	1000502: temporary, 7000214: temporary,
 	50135: renew, 50144: renew,
 	50194: say("the application is registered for a single tenant: set tenant-id to that tenant"),

@@ -210,7 +210,7 @@ func (r *run) signIn(ctx context.Context, server *server) (Result, error) {
 	case <-ctx.Done():
 		return Result{}, context.Cause(ctx)
 	case <-r.After(SignInWait):
-		return Result{}, hint.Add(fmt.Errorf("nobody signed in within %s", settings.FormatDuration(SignInWait)), r.timeoutHint(server))
+		return Result{}, hint.Add(fmt.Errorf("no answer from the browser within %s", settings.FormatDuration(SignInWait)), r.timeoutHint(server))
 	case answer = <-server.answers:
 	}
 	result, err := r.finish(ctx, a, answer)

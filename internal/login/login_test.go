@@ -258,7 +258,7 @@ func TestFailures(t *testing.T) {
 }
 
 // Some faults are shown in the browser alone.
-func TestNobodySignsIn(t *testing.T) {
+func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*emulator.State){
 		"AADSTS50011:": func(w *emulator.State) { w.App(emulator.AppID).Redirects[0].URI = "http://localhost/callback" },
@@ -281,7 +281,7 @@ func TestNobodySignsIn(t *testing.T) {
 				t.Fatalf("got %s, %v", page, err)
 			}
 			over <- time.Time{}
-			f.failed("nobody signed in within 5m", name, "AADSTS700016:", "platform Web")
+			f.failed("no answer from the browser within 5m", name, "AADSTS700016:", "platform Web")
 		})
 	}
 }

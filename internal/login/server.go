@@ -35,8 +35,8 @@ const (
 )
 
 // server takes Entra's answer from the browser. It listens on the loopback addresses
-// alone: a browser may resolve localhost to either, and nobody else must be able to
-// listen on the other one.
+// alone, on both: a browser may resolve localhost to either, and no other process must
+// be able to listen on the other one.
 type server struct {
 	listeners []net.Listener
 	host      string // localhost:PORT, the only Host header that counts
@@ -167,7 +167,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // read reads the answer from a request, or says why it is none. What it says is for
-// whoever asked, so it holds nothing of this sign-in.
+// the client of the request, so it contains nothing of this sign-in.
 func (s *server) read(w http.ResponseWriter, r *http.Request) (*callback, *page) {
 	switch {
 	case !strings.EqualFold(r.Host, s.host): // a name that was made to point here

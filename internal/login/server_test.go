@@ -136,7 +136,7 @@ func TestWindowIsClosed(t *testing.T) {
 	}
 }
 
-// Nobody else can have the port of one of the two addresses. No parallel test: it
+// No other process can have the port on one of the two addresses. No parallel test: it
 // replaces a variable.
 func TestPortIsTaken(t *testing.T) {
 	if !hasIPv6() {

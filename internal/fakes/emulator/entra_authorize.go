@@ -26,8 +26,8 @@ type Redirect struct {
 	Platform Platform
 }
 
-// A flow is one sign-in at the page. It is only known once the client and its
-// redirect URI are right: until then there is nobody to answer but the person.
+// A flow is one sign-in at the page. Until the client and its redirect URI have been
+// checked, errors are shown to the person alone.
 type flow struct {
 	app          *App
 	query        url.Values
