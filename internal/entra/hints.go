@@ -41,7 +41,7 @@ var declined = say("the person declined the consent, or canceled: sign in again 
 
 // adminConsent gives the command by which an administrator consents for one user.
 func (e *Error) adminConsent() string {
-	return fmt.Sprintf(`only an administrator may consent in this tenant: az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 `+
+	return fmt.Sprintf(`only an administrator may consent in this tenant (the command replaces the application's other grants for Azure DevOps): az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 `+
 		`--scope "vso.pats vso.pats_manage" --consent-type Principal --principal-id USER_OBJECT_ID`, sanitize.Line(e.Client, 200))
 }
 

@@ -49,7 +49,7 @@ func TestHints(t *testing.T) {
 		"declined the consent":                                 {65004},
 		"redirect URI http://localhost under the platform Web": {50011, 70004, 900971, 500113},
 		"as a single-page application: move it":                {9002327},
-		"only an administrator may consent in this tenant: az ad app permission grant --id " + blueprint: {90094, 90095},
+		"grants for Azure DevOps): az ad app permission grant --id " + blueprint: {90094, 90095},
 		"not of this tenant":             {16000},
 		"set tenant-id, and sign in":     {700005},
 		"works once":                     {54005},

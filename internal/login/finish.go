@@ -140,7 +140,7 @@ func (r *run) checkToken(token entra.Token, user person) error {
 		principal = "USER_OBJECT_ID"
 	}
 	return hint.Add(fmt.Errorf("the token lacks the permission %s", strings.Join(missing, " and ")),
-		"an administrator must grant it, then sign in again: "+r.grantCommand(principal))
+		"an administrator must grant it, then sign in again (the command replaces the application's other grants for Azure DevOps): "+r.grantCommand(principal))
 }
 
 // grantedScopes are the permissions of a token, as far as Entra says them: in the answer

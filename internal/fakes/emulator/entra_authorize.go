@@ -92,7 +92,7 @@ func (e *Emulator) authorizeClient(r *http.Request, f *flow) *entraError {
 		return refusal(700016, "Application with identifier '%s' was not found in the directory '%s'.", id, e.world.TenantDomain)
 	case f.app.Kind != AppRegistration:
 		return refusal(82001, "Agentic application '%s' is not permitted to sign users in.", id)
-	case len(f.app.Redirects) == 0:
+	case len(f.app.redirects()) == 0:
 		return refusal(500113, "No reply address is registered for the application.")
 	case !f.query.Has("redirect_uri"):
 		return refusal(900971, "No reply address provided.")
@@ -102,6 +102,19 @@ func (e *Emulator) authorizeClient(r *http.Request, f *flow) *entraError {
 		return refusal(50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", f.query.Get("redirect_uri"), id)
 	}
 	return nil
+}
+
+// redirects are those of an application, also those that it got through Microsoft Graph.
+func (a *App) redirects() []Redirect {
+	all := slices.Clone(a.Redirects)
+	for _, p := range []Platform{Web, Native, SPA} {
+		platform, _ := a.properties[string(p)].(map[string]any)
+		uris, _ := platform["redirectUris"].([]any)
+		for _, uri := range uris {
+			all = append(all, Redirect{stringOf(uri), p})
+		}
+	}
+	return all
 }
 
 // platformOf matches a redirect URI: the port of localhost is ignored, and everything
@@ -115,7 +128,7 @@ func (a *App) platformOf(uri string) (found Platform, ok bool) {
 	if err != nil || asked.User != nil || asked.RawQuery != "" || asked.Fragment != "" {
 		return "", false
 	}
-	for _, r := range a.Redirects {
+	for _, r := range a.redirects() {
 		registered, err := url.Parse(r.URI)
 		if err != nil || asked.Scheme != registered.Scheme || !strings.EqualFold(asked.Hostname(), registered.Hostname()) || asked.Path != registered.Path {
 			continue

@@ -66,6 +66,21 @@ func (e *Emulator) RemoveCertificate(clientID, keyID string) (removed bool) {
 	return removed
 }
 
+// keys are the certificates of an application, also those that it got through Microsoft
+// Graph.
+func (a *App) keys() []*KeyCredential {
+	all := slices.Clone(a.Keys)
+	stored, _ := a.properties["keyCredentials"].([]any)
+	for _, s := range stored {
+		k, _ := s.(map[string]any)
+		der, _ := base64.StdEncoding.DecodeString(stringOf(k["key"]))
+		if certificate, err := x509.ParseCertificate(der); err == nil {
+			all = append(all, &KeyCredential{KeyID: stringOf(k["keyId"]), DisplayName: stringOf(k["displayName"]), Certificate: certificate})
+		}
+	}
+	return all
+}
+
 // thumbprintHeader names the certificate in the header of an assertion:
 // https://learn.microsoft.com/entra/identity-platform/certificate-credentials
 const thumbprintHeader = "x5t#S256"
@@ -88,7 +103,8 @@ func (x *exchange) certificate() *entraError {
 	if typ, _ := header["typ"].(string); typ != "JWT" || thumbprint == "" {
 		return refusal(50027, "JWT token is invalid or malformed: its header has no typ JWT or no %s.", thumbprintHeader)
 	}
-	i := slices.IndexFunc(x.client.Keys, func(k *KeyCredential) bool {
+	keys := x.client.keys()
+	i := slices.IndexFunc(keys, func(k *KeyCredential) bool {
 		sum := sha256.Sum256(k.Certificate.Raw)
 		return base64.RawURLEncoding.EncodeToString(sum[:]) == thumbprint && !x.now.Before(k.KnownFrom)
 	})
@@ -96,7 +112,7 @@ func (x *exchange) certificate() *entraError {
 	if i < 0 {
 		return refusal(700027, unknown, "The key was not found.", thumbprint)
 	}
-	key := x.client.Keys[i]
+	key := keys[i]
 	endpoint := x.urls[Entra] + x.path
 	switch {
 	case key.Revoked:

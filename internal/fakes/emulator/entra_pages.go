@@ -81,7 +81,7 @@ func (e *Emulator) password(w http.ResponseWriter, r *http.Request, id string, f
 
 // proceed shows the next page, or answers the client with a code.
 func (e *Emulator) proceed(w http.ResponseWriter, r *http.Request, id string, f *flow) {
-	consent := len(f.app.Consented) == 0 || f.query.Get("prompt") == "consent"
+	consent := len(e.consentedLocked(f.app, f.user)) == 0 || f.query.Get("prompt") == "consent"
 	switch {
 	case f.user.MFARequired && !f.secondFactor:
 		e.mfaPage(w, id, f, "")

@@ -184,7 +184,8 @@ type App struct {
 	// The rest is for signing in at the page.
 
 	Redirects []Redirect
-	// Keys are the certificates with which the application may authenticate.
+	// Keys are certificates with which the application may authenticate, beside those
+	// that it got through Microsoft Graph.
 	Keys []*KeyCredential
 	// Permissions are those that the consent page asks for, and grants.
 	Permissions []string
@@ -363,9 +364,8 @@ func (e *Emulator) defaultWorld() *State {
 		Apps: []*App{
 			{ClientID: BlueprintID, Kind: Blueprint, Credentials: trust()},
 			{ClientID: AgentID, Kind: AgentIdentity, Blueprint: BlueprintID, Consented: consented()},
-			{ClientID: AppID, PrincipalID: AppPrincipalID, Kind: AppRegistration, DisplayName: "azdo-pat", Credentials: trust(), Consented: consented()},
 			{
-				ClientID: AppID, Kind: AppRegistration, Credentials: trust(), Consented: consented(),
+				ClientID: AppID, PrincipalID: AppPrincipalID, Kind: AppRegistration, DisplayName: "azdo-pat", Credentials: trust(), Consented: consented(),
 				Permissions: consented(), Redirects: []Redirect{{"http://localhost", Web}},
 			},
 		},
