@@ -3,7 +3,6 @@ package job
 import (
 	"context"
 	"io"
-	"time"
 
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
@@ -77,7 +76,7 @@ func (h *Held) Renew(ctx context.Context, log lease.Log, onRevoked func(error)) 
 	h.log, h.renewed = log, make(chan struct{})
 	renewer := &lease.Renewer{
 		Lease: h.Lease, Want: lease.Want{Scopes: h.Settings.Scopes, Lifetime: h.Settings.Lifetime},
-		Timeout: h.Settings.Timeout, Use: h.use, Log: log, Now: time.Now, After: time.After,
+		Timeout: h.Settings.Timeout, Use: h.use, Log: log,
 	}
 	go func() {
 		defer close(h.renewed)
@@ -142,7 +141,7 @@ func (h *Held) revoke(ctx context.Context, e *Ending) {
 	e.ServerTime = h.serverTime(e.Record)
 	switch {
 	case err == nil:
-	case h.Lease.Expired(time.Now()) && h.SignIn.Clock().After(e.Record.ValidTo) && e.Record.Unsettled == 0:
+	case h.Lease.Expired() && h.SignIn.Clock().After(e.Record.ValidTo) && e.Record.Unsettled == 0:
 		e.Expired = true
 	default:
 		sought.ValidTo = e.Record.ValidTo

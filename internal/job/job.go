@@ -32,7 +32,7 @@ func (j *Job) leaseClient(session *signin.Session) *lease.Client {
 		Record: func(r lease.Record) error { return j.Platform.Record(r.String()) },
 		Mask:   func(v secret.Value) error { return ci.MaskPAT(j.Platform, v) },
 		Log:    j.Platform.Log(),
-		Now:    time.Now, Server: session.ServerTime, Ready: session.Wait,
+		Server: session.ServerTime, Ready: session.Wait,
 	}
 }
 

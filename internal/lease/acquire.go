@@ -41,7 +41,7 @@ func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	if err != nil {
 		return nil, a.undo(ctx, err)
 	}
-	return &Lease{Token: a.token, Record: a.r, sent: a.sent, received: a.received}, nil
+	return &Lease{Token: a.token, Record: a.r, sent: a.sent, received: a.received, wall: wallClock}, nil
 }
 
 // Undo revokes a lease that could not be handed over because of cause. The error is
@@ -89,9 +89,9 @@ func (a *acquisition) attempt(ctx context.Context) error {
 		DisplayName: a.r.Name, Scopes: a.want.Scopes,
 		ValidTo: a.clock().Add(a.want.Lifetime).Truncate(time.Second),
 	}
-	a.sent = a.Now()
+	a.sent = time.Now()
 	token, err := a.create(ctx)
-	a.received = a.Now()
+	a.received = time.Now()
 	misnamed := err == nil && token.DisplayName != a.r.Name
 	if misnamed {
 		err = otherNameError(token, a.r.Name)
@@ -164,7 +164,7 @@ func (a *acquisition) recordIntent(ctx context.Context) error {
 	if err := a.ready(ctx); err != nil {
 		return fmt.Errorf("mint a PAT: %w", err)
 	}
-	a.r.Intended = a.Now()
+	a.r.Intended = time.Now()
 	sent := a.r
 	sent.Unsettled++ // until the answer is known
 	if err := a.Record(sent); err != nil {
@@ -196,7 +196,7 @@ func (a *acquisition) revokeUnsettled(ctx context.Context) error {
 	if lost.IsZero() {
 		lost = a.r.Intended
 	}
-	late := a.Now().Sub(lost) >= commitWindow
+	late := time.Since(lost) >= commitWindow
 	ended, err := a.revokeNamed(ctx, a.r.Name, append(revokedIDs(a.ended), a.r.ID), a.r.Unsettled)
 	a.ended = append(a.ended, ended...)
 	a.r.Unsettled = max(0, a.r.Unsettled-countRevoked(ended))
@@ -263,12 +263,12 @@ func (a *acquisition) betterClock(err error) func() time.Time {
 			since := now.Sub(begin)
 			return since >= -httpclient.Tolerance && since <= took+httpclient.Tolerance
 		}
-		if off(begin) && (confirmed(a.Server()) || confirmed(a.Now())) {
+		if off(begin) && (confirmed(a.Server()) || confirmed(time.Now())) {
 			received := a.received
-			return func() time.Time { return begin.Add(a.Now().Sub(received)) }
+			return func() time.Time { return begin.Add(time.Since(received)) }
 		}
 	case endRefused(err):
-		for _, clock := range []func() time.Time{a.Server, a.Now} {
+		for _, clock := range []func() time.Time{a.Server, time.Now} {
 			if off(clock()) {
 				return clock
 			}

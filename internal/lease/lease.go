@@ -66,8 +66,8 @@ type Client struct {
 	// Mask masks a PAT in the logs. It is called before the PAT is used.
 	Mask func(secret.Value) error
 	Log  Log
-	// Now is this machine's clock, Server the best estimate of Azure DevOps'.
-	Now, Server func() time.Time
+	// Server is the best estimate of Azure DevOps' clock.
+	Server func() time.Time
 	// Ready waits while Azure DevOps throttles this user (Retry-After); nil: no wait.
 	Ready func(context.Context) error
 	// NoLaterProcess: no post step will revoke a PAT that is left, so this process waits
@@ -98,7 +98,14 @@ type Lease struct {
 	// sent and received bound the time at which the PAT was created, by this machine's
 	// clock.
 	sent, received time.Time
+	// wall is [wallClock], except in a test of a machine that sleeps: its wall clock
+	// goes on while its timers and its monotonic clock stop. In a synctest bubble they
+	// all go together.
+	wall func() time.Time
 }
+
+// wallClock is the time without its monotonic reading.
+func wallClock() time.Time { return time.Now().Round(0) }
 
 func joinLines(lines ...string) string {
 	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "\n")

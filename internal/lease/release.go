@@ -65,14 +65,14 @@ func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMin
 // come, or until the time is up. open is the number of requests that there was no time
 // to wait for.
 func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []string, missing int) (ended []Revoked, open int, err error) {
-	begin := l.Now()
+	begin := time.Now()
 	left := commitWindow - l.sinceIntent(r)
 	maxWait := left
 	if deadline, ok := ctx.Deadline(); ok {
 		maxWait = min(left, time.Until(deadline)-finalLookTime)
 	}
 	for reads := 1; ; reads++ {
-		passed := l.Now().Sub(begin) // by the clock before the list is read
+		passed := time.Since(begin) // by the clock before the list is read
 		named, err := l.revokeNamed(ctx, r.Name, append(revokedIDs(ended), except...), missing)
 		ended = append(ended, named...)
 		missing = max(0, missing-countRevoked(named))
@@ -88,7 +88,7 @@ func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []stri
 		if reads == 1 {
 			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
 		}
-		httpclient.Sleep(ctx, max(0, min(pollInterval, maxWait-l.Now().Sub(begin))))
+		httpclient.Sleep(ctx, max(0, min(pollInterval, maxWait-time.Since(begin))))
 		if timeIsUp(ctx) {
 			return ended, missing, nil
 		}
@@ -106,7 +106,7 @@ func timeIsUp(ctx context.Context) bool { return errors.Is(ctx.Err(), context.De
 // machine's clock was set meanwhile, the server's gives another time: the shorter one
 // counts, and zero if the intent seems to lie in the future.
 func (l *Client) sinceIntent(r Record) time.Duration {
-	return max(0, min(l.Now().Sub(r.Intended), l.Server().Sub(r.ServerTime(r.Intended))))
+	return max(0, min(time.Since(r.Intended), l.Server().Sub(r.ServerTime(r.Intended))))
 }
 
 // revokedIDs are the ids of PATs.

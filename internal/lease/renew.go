@@ -39,7 +39,7 @@ func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 	}
 	lease.Token.ValidTo, lease.possibleEnd = t.ValidTo, time.Time{}
 	lease.Record.ValidTo = t.ValidTo
-	_, latest := lease.serverTimeBounds(l.Now())
+	_, latest := lease.serverTimeBounds()
 	if err := wider(t, want.Scopes, until, t.ValidTo.Sub(latest)-want.Lifetime); err != nil {
 		return l.revokeWider(ctx, lease, err)
 	}
@@ -49,19 +49,19 @@ func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 // serverTimeBounds are the bounds of Azure DevOps' clock: the PAT's validFrom plus the
 // time that has passed here since. After this machine was suspended, or its clock was
 // set, that time is not known exactly.
-func (l *Lease) serverTimeBounds(now time.Time) (earliest, latest time.Time) {
-	r := l.Record
+func (l *Lease) serverTimeBounds() (earliest, latest time.Time) {
+	r, wall := l.Record, l.wall()
 	if r.ValidFrom.IsZero() {
-		return now.Add(-r.Skew.Max), now.Add(-r.Skew.Min)
+		return wall.Add(-r.Skew.Max), wall.Add(-r.Skew.Min)
 	}
-	passed := max(now.Sub(l.sent), now.Round(0).Sub(l.sent.Round(0)))
-	return r.ValidFrom.Add(now.Sub(l.received)), r.ValidFrom.Add(passed)
+	passed := max(time.Since(l.sent), wall.Sub(l.sent.Round(0)))
+	return r.ValidFrom.Add(time.Since(l.received)), r.ValidFrom.Add(passed)
 }
 
 // serverTime is the time by Azure DevOps' clock. A Date header that contradicts the
 // PAT's validFrom is ignored.
 func (l *Lease) serverTime(c *Client) time.Time {
-	earliest, latest := l.serverTimeBounds(c.Now())
+	earliest, latest := l.serverTimeBounds()
 	if l.Record.ValidFrom.IsZero() {
 		return c.Server()
 	}
@@ -76,8 +76,8 @@ func (l *Lease) serverTime(c *Client) time.Time {
 }
 
 // Expired reports whether the PAT has certainly expired.
-func (l *Lease) Expired(now time.Time) bool {
-	earliest, _ := l.serverTimeBounds(now)
+func (l *Lease) Expired() bool {
+	earliest, _ := l.serverTimeBounds()
 	return earliest.After(l.Ends())
 }
 
@@ -121,9 +121,6 @@ type Renewer struct {
 	// Use calls a function with a signed-in Client.
 	Use func(context.Context, func(*Client) error) error
 	Log Log
-	// Now is this machine's clock; After is [time.After].
-	Now   func() time.Time
-	After func(time.Duration) <-chan time.Time
 }
 
 // Run renews the lease each time two thirds of its remaining time have passed, until
@@ -185,24 +182,20 @@ func (k *Renewer) renew(ctx context.Context) error {
 
 // remaining is how long the PAT is certain to be valid.
 func (k *Renewer) remaining() time.Duration {
-	_, latest := k.Lease.serverTimeBounds(k.Now())
+	_, latest := k.Lease.serverTimeBounds()
 	return k.Lease.Record.ValidTo.Sub(latest)
 }
 
 // wait waits for d, and returns false if ctx ends first. It compares both the monotonic
 // and the wall clock, since one of them may stop or be set while the machine sleeps.
 func (k *Renewer) wait(ctx context.Context, d time.Duration) bool {
-	start := k.Now()
-	for {
-		now := k.Now()
-		left := d - max(now.Sub(start), now.Round(0).Sub(start.Round(0)))
+	start, wall := time.Now(), k.Lease.wall()
+	for ctx.Err() == nil {
+		left := d - max(time.Since(start), k.Lease.wall().Sub(wall))
 		if left <= 0 {
-			return ctx.Err() == nil
+			return true
 		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-k.After(min(left, sleepCheck)):
-		}
+		httpclient.Sleep(ctx, min(left, sleepCheck))
 	}
+	return false
 }

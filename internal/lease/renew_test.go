@@ -40,7 +40,7 @@ func newRenewer(w *world) *Renewer {
 	return &Renewer{
 		Lease: l, Want: Want{Scopes: wanted.Scopes, Lifetime: quarter}, Timeout: 2 * time.Minute,
 		Use: func(_ context.Context, f func(*Client) error) error { return f(p.client()) },
-		Log: p, Now: time.Now, After: time.After,
+		Log: p,
 	}
 }
 
@@ -294,6 +294,17 @@ func TestRenewerStops(t *testing.T) {
 	})
 }
 
+// jumpingWall is a wall clock that jumps after a minute.
+func jumpingWall(by time.Duration) func() time.Time {
+	start := time.Now()
+	return func() time.Time {
+		if time.Since(start) > time.Minute {
+			return wallClock().Add(by)
+		}
+		return wallClock()
+	}
+}
+
 // A machine that sleeps stops timers but not its clock. A due renewal follows soon after
 // it wakes, and an expired PAT is reported once.
 func TestRenewerAfterSleep(t *testing.T) {
@@ -311,19 +322,13 @@ func TestRenewerAfterSleep(t *testing.T) {
 				w := &world{T: t}
 				k := newRenewer(w)
 				start := time.Now()
-				k.Now = func() time.Time {
-					now := time.Now().Round(0)
-					if now.Sub(start) > time.Minute {
-						now = now.Add(tc.slept)
-					}
-					return now
-				}
+				k.Lease.wall = jumpingWall(tc.slept)
 				var asked time.Duration
 				k.Use = func(_ context.Context, f func(*Client) error) error {
 					asked = time.Since(start)
 					w.skew = -tc.slept // the server has not slept
 					l := w.process().client()
-					l.Now, l.Server = k.Now, k.Now
+					l.Server = k.Lease.wall
 					return f(l)
 				}
 				if err := w.during(3*time.Minute, k); err != nil {
@@ -338,6 +343,27 @@ func TestRenewerAfterSleep(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A wall clock that is set back delays no renewal.
+func TestRenewerAfterClockIsSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t}
+		k := newRenewer(w)
+		k.Lease.wall = jumpingWall(-8 * time.Hour)
+		k.Use = func(_ context.Context, f func(*Client) error) error {
+			l := w.process().client()
+			l.Server = k.Lease.wall
+			return f(l)
+		}
+		if err := w.during(25*time.Minute, k); err != nil || len(w.warnings) > 0 {
+			t.Errorf("%v, warned %q", err, w.warnings)
+		}
+		if got, want := w.updatesSent(), []string{"update #1 until 00:25:00", "update #1 until 00:35:00"}; !slices.Equal(got, want) {
+			t.Errorf("sent %q, want %q", got, want)
+		}
+	})
 }
 
 // If the record cannot be written, there is an error.

@@ -83,7 +83,7 @@ func (w *world) process() *process { return &process{w, make(chan struct{})} }
 // client is a Client of the process.
 func (p *process) client() *Client {
 	return &Client{
-		PATs: p, Record: p.record, Mask: p.mask, Log: p, Now: time.Now,
+		PATs: p, Record: p.record, Mask: p.mask, Log: p,
 		Server: func() time.Time { return time.Now().Add(-p.believed()) },
 	}
 }

@@ -25,8 +25,9 @@ type Client struct {
 
 	mu      sync.Mutex
 	session *Session
-	since   time.Time
-	worked  bool // a request of session succeeded
+	// since and sinceWall are when it was made, with and without the monotonic reading.
+	since, sinceWall time.Time
+	worked           bool // a request of session succeeded
 
 	// listConfirmed: when Azure DevOps answered once that a PAT is gone, the list
 	// confirmed it.
@@ -60,7 +61,8 @@ func (c *Client) replaceSession(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.session, c.since, c.worked = session, time.Now(), false
+	now := time.Now()
+	c.session, c.since, c.sinceWall, c.worked = session, now, now.Round(0), false
 	return session, nil
 }
 
@@ -84,8 +86,7 @@ const ClockTolerance = time.Minute
 func (c *Client) Interrupted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
-	step := now.Round(0).Sub(c.since.Round(0)) - now.Sub(c.since)
+	step := time.Since(c.sinceWall) - time.Since(c.since)
 	return step.Abs() >= ClockTolerance
 }
 
