@@ -47,7 +47,7 @@ var azureRoles = map[string]string{
 	"Role Based Access Control Administrator": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
 	"Key Vault Administrator":                 "00482a5a-887f-4fb3-b363-3b7fe8e74483",
 	"Key Vault Secrets Officer":               "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-	"Key Vault Secrets User":                  "4633458b-17de-408a-874b-0445c86b69e6",
+	"Key Vault Secrets User":                  "4633458b-17de-408a-b874-0445c86b69e6",
 }
 
 // An armCall is one request to Azure Resource Manager by a user.

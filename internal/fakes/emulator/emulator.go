@@ -1,7 +1,7 @@
 // Package emulator plays, on 127.0.0.1, the services that azdo-pat talks to:
 // GitHub's and Azure Pipelines' OIDC endpoints, Entra ID's token endpoint, and
 // Azure DevOps with its PAT Lifecycle API, a little REST and a git repository
-// over smart HTTP; and those that the scripts of its command setup talk to:
+// over smart HTTP, and an Azure Key Vault; and those that the scripts of its command setup talk to:
 // Microsoft Graph, Azure DevOps' member entitlements and service connections,
 // and Azure Resource Manager. It is for tests and for the demo and is never
 // linked into the shipped binary.
@@ -46,11 +46,12 @@ const (
 	GitHub      Service = "github"
 	Entra       Service = "entra"
 	AzureDevOps Service = "azdo"
+	KeyVault    Service = "keyvault"
 	Graph       Service = "graph" // Microsoft Graph
 	ARM         Service = "arm"   // Azure Resource Manager
 )
 
-var services = []Service{GitHub, Entra, AzureDevOps, Graph, ARM}
+var services = []Service{GitHub, Entra, AzureDevOps, KeyVault, Graph, ARM}
 
 // Options are the choices made once, at the start. The zero value is plain
 // http, the system's clock and the default [World].
@@ -117,7 +118,7 @@ type Emulator struct {
 	violations    []Violation
 	opened        map[Service]int
 	greetings     map[Service]func()
-	presented     map[string]bool // CI assertions seen, by issuer and jti
+	presented     map[string]bool // CI assertions seen, by issuer, jti and scope
 	secrets       []string
 	isSecret      map[string]bool
 	secretForms   map[int]map[string]bool // as they are and as in a URL, by length

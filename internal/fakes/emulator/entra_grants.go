@@ -144,13 +144,17 @@ func (x *exchange) appOnly() (map[string]any, *entraError) {
 	default:
 		err = x.federated()
 	}
-	if err == nil {
+	claims := x.accessClaimsLocked(x.client)
+	switch {
+	case err != nil:
+	case x.form.Get("scope") == vaultScope && !x.world.NoKeyVault:
+		claims["aud"] = VaultResource
+	default:
 		err = x.azureDevOps()
 	}
 	if err != nil {
 		return nil, err
 	}
-	claims := x.accessClaimsLocked(x.client)
 	claims["idtyp"] = "app"
 	claims["oid"] = x.client.PrincipalID
 	claims["sub"] = x.client.PrincipalID

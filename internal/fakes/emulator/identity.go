@@ -10,13 +10,14 @@ type Identity string
 // The identities of azdo-pat.
 const (
 	RefreshToken Identity = "refresh-token"
+	VaultToken   Identity = "refresh-token-vault" // a refresh token in Key Vault
 	AgentUser    Identity = "agent-user"
 	AccessToken  Identity = "access-token"
 	Password     Identity = "password"
 )
 
 // Identities lists them.
-var Identities = []Identity{RefreshToken, AgentUser, AccessToken, Password}
+var Identities = []Identity{RefreshToken, VaultToken, AgentUser, AccessToken, Password}
 
 // Settings are azdo-pat's settings for the identity, by their names, with the
 // addresses of the services and the scope vso.code. The tenant is among them;
@@ -46,6 +47,9 @@ func (e *Emulator) Settings(id Identity) map[string]string {
 		case RefreshToken:
 			settings["client-id"] = AppID
 			settings["refresh-token"] = w.RefreshTokens[0].Value
+		case VaultToken:
+			settings["client-id"] = AppID
+			settings["refresh-token-vault"] = e.SecretURL()
 		case Password:
 			settings["client-id"] = AppID
 			settings["username"] = ServiceUserUPN

@@ -20,6 +20,7 @@ func TestSettings(t *testing.T) {
 	for id, want := range map[emulator.Identity]string{
 		emulator.AgentUser:    common + " agent-id agent-user client-id tenant-id",
 		emulator.RefreshToken: common + " client-id refresh-token tenant-id",
+		emulator.VaultToken:   common + " client-id refresh-token-vault tenant-id",
 		emulator.Password:     common + " client-id password tenant-id username",
 		emulator.AccessToken:  common + " access-token",
 	} {

@@ -89,10 +89,16 @@ func load(t *testing.T, file, base string) api {
 func (a api) check(t *testing.T, r *http.Request, body string, got answer) {
 	t.Helper()
 	described := r.Clone(context.Background())
-	described.Body = io.NopCloser(strings.NewReader(body))
 	if r.Method == "GET" && !r.URL.Query().Has("authorizationId") {
 		described.URL.Path += "/list"
 	}
+	a.validate(t, described, r, body, got)
+}
+
+// validate is check for a request under the URL that the description has for it.
+func (a api) validate(t *testing.T, described, r *http.Request, body string, got answer) {
+	t.Helper()
+	described.Body = io.NopCloser(strings.NewReader(body))
 	route, parameters, err := a.router.FindRoute(described)
 	if err != nil {
 		t.Fatal(err)

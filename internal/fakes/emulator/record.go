@@ -125,8 +125,9 @@ func (e *Emulator) begin(q *Request) (reused bool) {
 	return e.reusedLocked(q)
 }
 
-// reusedLocked remembers the CI system's assertion in a request. Entra's own
-// (T1, T2) may be presented again.
+// reusedLocked remembers the CI system's assertion in a request. It may be presented
+// once for each scope: one assertion gets the tokens for the vault and for Azure
+// DevOps. Entra's own (T1, T2) may be presented again.
 func (e *Emulator) reusedLocked(q *Request) bool {
 	raw := q.Form.Get("client_assertion")
 	assertion, err := parse(raw)
@@ -140,6 +141,7 @@ func (e *Emulator) reusedLocked(q *Request) bool {
 	if assertion.ID != "" {
 		key = assertion.Issuer + " " + assertion.ID
 	}
+	key += " " + q.Form.Get("scope")
 	if !e.presented[key] {
 		e.presented[key] = true
 		return false

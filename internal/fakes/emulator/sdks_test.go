@@ -197,7 +197,7 @@ func TestFront(t *testing.T) {
 			return string(s) + ".example:443", nil
 		},
 	})
-	if len(behind) != 5 || e.URL(emulator.Entra) != "https://entra.example:443" || e.GitHubIssuer() != "https://github.example:443" {
+	if len(behind) != 6 || e.URL(emulator.Entra) != "https://entra.example:443" || e.GitHubIssuer() != "https://github.example:443" {
 		t.Errorf("behind %q: Entra is %s, GitHub's issuer %s", behind, e.URL(emulator.Entra), e.GitHubIssuer())
 	}
 	for name, value := range e.Env(emulator.AgentUser) {
@@ -215,8 +215,8 @@ func TestFront(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
-	for i, host := range []string{"github.example", "entra.example", "azdo.example", "127.0.0.1"} {
-		conn, err := tls.Dial("tcp", behind[i%3], &tls.Config{RootCAs: roots, ServerName: host})
+	for i, host := range []string{"github.example", "entra.example", "azdo.example", "keyvault.example", "127.0.0.1"} {
+		conn, err := tls.Dial("tcp", behind[i%len(behind)], &tls.Config{RootCAs: roots, ServerName: host})
 		if err != nil {
 			t.Errorf("%s: %v", host, err)
 			continue

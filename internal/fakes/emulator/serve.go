@@ -32,6 +32,8 @@ const (
 	OpList              = "azdo.list"
 	OpUpdate            = "azdo.update"
 	OpRevoke            = "azdo.revoke"
+	OpGetSecret         = "keyvault.get"
+	OpSetSecret         = "keyvault.set"
 	OpProjects          = "azdo.projects"
 	OpConnectionData    = "azdo.connectionData"
 	OpGit               = "azdo.git"
@@ -64,6 +66,8 @@ func (e *Emulator) route(s Service, a arrival) (op string, h http.HandlerFunc) {
 		return e.routeGitHub(a)
 	case Entra:
 		return e.routeEntra(a)
+	case KeyVault:
+		return e.routeKeyVault(a)
 	case Graph:
 		return e.routeGraph(a)
 	case ARM:

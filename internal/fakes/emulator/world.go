@@ -56,6 +56,9 @@ type State struct {
 	// its application is unknown (AADSTS500011).
 	NoAzureDevOps bool
 
+	// NoKeyVault means that the tenant does not know Azure Key Vault (AADSTS500011).
+	NoKeyVault bool
+
 	Apps  []*App
 	Users []*User
 	// Grants are the consents given through Microsoft Graph, in addition to
@@ -88,6 +91,7 @@ type State struct {
 	Organizations      []*Organization
 	ServiceConnections []*ServiceConnection
 	Runs               []*Run
+	Vault              *Vault
 }
 
 // App finds an application by its client id, or nil.
@@ -346,7 +350,8 @@ type ServiceConnection struct {
 }
 
 // defaultWorld is a tenant in which every identity works: an agent user below
-// a blueprint, and a service account that an app registration acts for. Both
+// a blueprint, and a service account that an app registration acts for, with its refresh
+// token in a vault. Both
 // applications trust the default GitHub job, the default service connection
 // and the GitLab-like issuer.
 func (e *Emulator) defaultWorld() *State {
@@ -358,6 +363,7 @@ func (e *Emulator) defaultWorld() *State {
 		}
 	}
 	consented := func() []string { return []string{"vso.pats", "vso.pats_manage"} }
+	refreshToken := newRefreshToken()
 	return &State{
 		TenantID:     TenantID,
 		TenantDomain: TenantDomain,
@@ -377,7 +383,7 @@ func (e *Emulator) defaultWorld() *State {
 			}},
 		},
 		RefreshTokens: []*IssuedRefreshToken{{
-			Value: newRefreshToken(), ClientID: AppID, UserID: ServiceUserID,
+			Value: refreshToken, ClientID: AppID, UserID: ServiceUserID,
 			Expires: e.Now(Entra).Add(refreshTokenLife),
 		}},
 		AccessTokenLife: time.Hour,
@@ -389,6 +395,7 @@ func (e *Emulator) defaultWorld() *State {
 			PageSize:       20,
 		}},
 		ServiceConnections: []*ServiceConnection{{ID: ServiceConnectionID, Subject: PipelinesSubject}},
+		Vault:              e.defaultVault(refreshToken),
 	}
 }
 
@@ -408,5 +415,10 @@ func (e *Emulator) keepWorldLocked() {
 	}
 	for _, t := range e.world.RefreshTokens {
 		e.keepLocked(t.Value)
+	}
+	for _, s := range e.world.Vault.Secrets {
+		for _, v := range s.Versions {
+			e.keepLocked(v.Value)
+		}
 	}
 }
