@@ -184,7 +184,7 @@ func (v *vaultCall) authenticate() bool {
 	case t.Issuer != accessTokenIssuer(v.vault.Tenant):
 		return unauthorized("AKV10032: Invalid issuer. Expected one of %s, found %s.", accessTokenIssuer(v.vault.Tenant), t.Issuer)
 	case !t.inForce(v.Now(KeyVault)) || t.text("oid") == "":
-		return unauthorized("The emulator: the token is not in force, or is nobody's.")
+		return unauthorized("The emulator: the token is not in force, or has no object id.")
 	}
 	return true
 }
