@@ -4,7 +4,7 @@ package main
 var table = []row{
 	// Another step of the same job.
 	{"put a state for the post step into `GITHUB_ENV`", "internal/cli/mint.go",
-		`recorded := a.platform.Record(lease.Record{Stage: lease.Started}.String())`, `var recorded error`, "post-state"},
+		`recorded := a.platform.Record(lease.Record{Stage: lease.Started}.String())`, `_, recorded := lease.Started, error(nil)`, "post-state"},
 	{"hosts given as inputs win over it", "internal/settings/load.go",
 		`case d.InputWins && `, `case false && `, "TestHostsGivenAsInputsWin"},
 	{"hosts given as inputs win over it", "internal/job/post.go",
