@@ -135,7 +135,7 @@ func visible(text string) bool { return !strings.ContainsFunc(text, sanitize.Inv
 // duration takes a Go duration or whole days.
 func duration(least, most time.Duration, allowed string) check {
 	return func(text string) (string, error) {
-		d, err := parseDuration(text)
+		d, err := ParseDuration(text)
 		if err != nil || d < least || d > most {
 			return "", errors.New(allowed)
 		}
@@ -199,8 +199,8 @@ func SafeURL(text string) bool {
 // day is that of a duration such as "30d", which has nothing to do with a calendar.
 const day = 24 * time.Hour
 
-// parseDuration reads a Go duration, or whole days.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration reads a Go duration, or whole days.
+func ParseDuration(text string) (time.Duration, error) {
 	digits, ok := strings.CutSuffix(text, "d")
 	if !ok {
 		return time.ParseDuration(text)
