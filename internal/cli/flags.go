@@ -30,7 +30,9 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 		}
 	}
 	cmd.Flags().SortFlags = false
-	cmd.SetUsageFunc(usage(command))
+	if slices.Contains(settings.Commands(), command) {
+		cmd.SetUsageFunc(usage(command))
+	}
 	if cmd.ValidArgsFunction == nil {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}

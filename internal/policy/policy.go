@@ -88,9 +88,6 @@ type ClaimRule struct {
 // ask for. A PAT that is rotated can live longer; that must be allowed explicitly.
 const defaultMaxLifetime = settings.LongestLifetime
 
-// longestLifetime is the longest that any command can ask for.
-const longestLifetime = 365 * 24 * time.Hour
-
 // String names the rule by its number and its name.
 func (r *Rule) String() string {
 	if r.Name == "" {
@@ -134,17 +131,11 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// brief is a duration without zero parts, as a policy is written: 24h, 1h30m.
+// brief is a duration as a policy says it, such as 1h30m or 30d.
 func brief(d time.Duration) string {
-	if d > 0 && d%(24*time.Hour) == 0 && d > 24*time.Hour {
-		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	const day = 24 * time.Hour
+	if d > day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
 	}
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return settings.FormatDuration(d)
 }

@@ -216,14 +216,13 @@ func (c *compiler) pattern(n *yaml.Node) string {
 }
 
 func (c *compiler) organization(n *yaml.Node) string {
-	const allowed = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
-	text := c.text(n, allowed)
+	text := c.text(n, organizationForms)
 	if text == "" {
 		return ""
 	}
 	name, err := settings.Organization(text)
 	if err != nil {
-		c.wrong(n, kindOf(n), allowed)
+		c.wrong(n, kindOf(n), organizationForms)
 	}
 	return name
 }
@@ -250,12 +249,13 @@ func (c *compiler) scope(n *yaml.Node) string {
 }
 
 func (c *compiler) lifetime(n *yaml.Node) time.Duration {
-	const allowed = "a duration from 5m to 365d, such as 30m, 1h30m or 7d"
+	text := ""
 	if n.Kind == yaml.ScalarNode {
-		if d, err := settings.ParseDuration(n.Value); err == nil && d >= settings.ShortestLifetime && d <= longestLifetime {
-			return d
-		}
+		text = n.Value
 	}
-	c.wrong(n, kindOf(n), allowed)
-	return 0
+	d, err := lifetime(text)
+	if err != nil {
+		c.wrong(n, kindOf(n), err.Error())
+	}
+	return d
 }

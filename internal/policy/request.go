@@ -1,0 +1,59 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
+)
+
+// Asked are the parts of a request as texts, in the form of the settings of these names.
+type Asked struct{ Organization, Scopes, Lifetime, TokenType string }
+
+// Request reads the texts. An Entra token needs no scopes. The error lists everything
+// that is wrong, each with the flag of that name.
+func (a Asked) Request() (Request, error) {
+	r := Request{TokenType: a.TokenType}
+	var wrong []error
+	problem := func(name, found, allowed string) {
+		found = "found " + quote(found)
+		if found == `found ""` {
+			found = "not set"
+		}
+		wrong = append(wrong, fmt.Errorf("--%s: %s; allowed: %s", name, found, allowed))
+	}
+	var err error
+	if r.Organization, err = settings.Organization(a.Organization); err != nil {
+		problem("organization", a.Organization, organizationForms)
+	}
+	if !slices.Contains(tokenTypes, r.TokenType) {
+		problem("token-type", r.TokenType, strings.Join(tokenTypes, " or "))
+	}
+	if r.TokenType != Entra || strings.TrimSpace(a.Scopes) != "" {
+		if r.Scopes, err = pat.ParseScopes(a.Scopes); err != nil {
+			problem("scopes", strings.TrimSpace(a.Scopes), "PAT scopes, such as vso.code, separated by white space or commas")
+		}
+	}
+	if r.Lifetime, err = lifetime(a.Lifetime); err != nil {
+		problem("lifetime", a.Lifetime, err.Error())
+	}
+	return r, errors.Join(wrong...)
+}
+
+const organizationForms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
+
+// longestLifetime is the longest that any command can ask for.
+const longestLifetime = 365 * 24 * time.Hour
+
+// lifetime reads a duration as the setting lifetime does. The error says what is allowed.
+func lifetime(text string) (time.Duration, error) {
+	d, err := settings.ParseDuration(text)
+	if err != nil || d < settings.ShortestLifetime || d > longestLifetime {
+		return 0, errors.New("a duration from 5m to 365d, such as 30m, 1h30m or 7d")
+	}
+	return d, nil
+}
