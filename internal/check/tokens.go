@@ -14,6 +14,7 @@ import (
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/setup"
 	"azdo-pat/internal/signin"
 )
 
@@ -245,8 +246,8 @@ func (k *preflight) reportToken(token secret.Value) {
 	switch {
 	case claim("idtyp") == "app":
 		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
-	case !slices.Contains([]string{AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
-		row.Fail("get the token for the scope "+AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
+	case !slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
+		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
 	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
 		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
 	case expires && !end.After(k.serverTime()):

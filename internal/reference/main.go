@@ -172,8 +172,17 @@ func command(b *strings.Builder, c *cobra.Command) {
 func anchor(c *cobra.Command) string { return "azdo-pat-" + c.Name() }
 
 func commands(d *settings.Description) string {
-	if len(d.For) == len(settings.Commands()) {
+	var others []settings.Command
+	for _, c := range settings.Commands() {
+		if !slices.Contains(d.For, c) {
+			others = append(others, c)
+		}
+	}
+	switch len(others) {
+	case 0:
 		return "all"
+	case 1:
+		return "all except " + names(others)
 	}
 	return names(d.For)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,6 +141,11 @@ func TestSourceDate(t *testing.T) {
 	}
 }
 
+// built reports whether the program is built from a file.
+func built(name string) bool {
+	return slices.Contains([]string{".go", ".sh", ".ps1"}, filepath.Ext(name)) || strings.HasPrefix(name, "go.")
+}
+
 // copyTree copies what the program is built from, as another checkout would have
 // it: with other times and other modes.
 func copyTree(t *testing.T, to string) string {
@@ -151,7 +157,7 @@ func copyTree(t *testing.T, to string) string {
 		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && name != "." {
 			return fs.SkipDir
 		}
-		if !entry.Type().IsRegular() || filepath.Ext(name) != ".go" && !strings.HasPrefix(name, "go.") {
+		if !entry.Type().IsRegular() || !built(name) {
 			return nil
 		}
 		content, err := os.ReadFile(filepath.Join(tree, name))

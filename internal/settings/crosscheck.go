@@ -30,6 +30,10 @@ func (l *loader) validate(s *Settings) {
 		l.need("organization", organizationForms)
 	}
 	l.unknown(s)
+	if l.command == Setup {
+		l.setup(s)
+		return
+	}
 	l.environment(s)
 	l.tokenFile(s)
 	application := l.identity(s)

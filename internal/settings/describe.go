@@ -48,7 +48,7 @@ var Descriptions = describe()
 // Commands lists the commands that have flags.
 func Commands() []Command { return slices.Clone(commands) }
 
-var commands = []Command{Mint, Revoke, Exec, Sweep, Check}
+var commands = []Command{Mint, Revoke, Exec, Sweep, Check, Setup}
 
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {
@@ -91,8 +91,17 @@ func describe() (all []*Description) {
 
 // listed reports whether a tag names a command.
 func listed(tag string, c Command) bool {
-	return tag == "all" || slices.Contains(strings.Fields(tag), string(c))
+	names := strings.Fields(tag)
+	return slices.Contains(names, string(c)) || slices.Contains(names, "all") && c.signsIn()
 }
+
+// general reports whether every command that signs in has the setting.
+func (d *Description) general() bool {
+	return !slices.ContainsFunc(commands, func(c Command) bool { return c.signsIn() && !slices.Contains(d.For, c) })
+}
+
+// signsIn reports whether a command acts as one of the identities.
+func (c Command) signsIn() bool { return c != Setup }
 
 // checkOf is the validation of a setting's kind; nil: any text is right.
 func (d *Description) checkOf() check {
@@ -164,11 +173,11 @@ func (d *Description) ownVariable() string   { return variablePrefix + d.key }
 func (d *Description) inputVariable() string { return "INPUT_" + strings.ToUpper(d.Name) }
 
 // readBy reports whether a command looks at the setting. What is saved is
-// validated by all of them; the post step reads what revoke does, if a workflow
+// validated by all that sign in; the post step reads what revoke does, if a workflow
 // can set it.
 func (d *Description) readBy(c Command) bool {
 	if c == Post {
 		return d.Saved || d.Input && slices.Contains(d.For, Revoke)
 	}
-	return d.Saved || slices.Contains(d.For, c)
+	return d.Saved && c.signsIn() || slices.Contains(d.For, c)
 }

@@ -12,7 +12,7 @@ var normal = map[string]string{
 	"lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
 	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
 	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
-	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false",
+	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false",
 }
 
 func TestDescriptions(t *testing.T) {
@@ -56,9 +56,13 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 	t.Parallel()
 	of := map[string][]Command{
 		"scopes": {Mint, Exec, Check}, "lifetime": {Mint, Exec, Check}, "allow-full-access": {Mint, Exec, Check},
-		"name": {Mint, Revoke, Exec}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
+		"name": {Mint, Revoke, Exec, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
 		"authorization-id": {Revoke}, "env": {Exec}, "output": {Mint, Sweep, Check},
-		"older-than": {Sweep}, "repository": {Sweep}, "dry-run": {Sweep}, "github-token": {Sweep},
+		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
+		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup},
+	}
+	for _, name := range []string{"organization", "tenant-id", "client-id", "agent-id", "agent-user", "username", "audience"} {
+		of[name] = []Command{Mint, Revoke, Exec, Sweep, Check, Setup}
 	}
 	for _, d := range Descriptions {
 		want := of[d.Name]
@@ -160,7 +164,7 @@ func TestActionInputs(t *testing.T) {
 func TestNoInputs(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {
-		not := slices.Contains([]string{"authorization-id", "output", "env", "service-connection-id"}, d.Name)
+		not := slices.Contains([]string{"authorization-id", "output", "env", "service-connection-id", "identity", "format", "undo", "issuer", "subject"}, d.Name)
 		if d.Input == not {
 			t.Errorf("%s: Input is %t", d.Name, d.Input)
 		}

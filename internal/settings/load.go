@@ -109,7 +109,7 @@ func (l *loader) all() *Problems {
 		switch {
 		case i < 0:
 			return 2 * len(Descriptions)
-		case len(Descriptions[i].For) < len(commands):
+		case !Descriptions[i].general():
 			return len(Descriptions) + i
 		}
 		return i

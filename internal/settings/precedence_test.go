@@ -47,6 +47,11 @@ var everySetting = []struct {
 	{name: "repository", a: "contoso/widgets", b: "a-b/c.d_e", base: byAgent, get: func(s *Settings) string { return s.Repository }, command: Sweep},
 	{name: "dry-run", a: "true", b: "false", base: byAgent, get: func(s *Settings) string { return fmt.Sprint(s.DryRun) }, normal: "false", command: Sweep},
 	{name: "github-token", a: "ghs_1", b: "ghs_2", base: byAgent, get: func(s *Settings) string { return s.GitHubToken.Reveal() }, command: Sweep},
+	{name: "identity", a: "service-principal", b: "agent-user", base: bySetup, get: func(s *Settings) string { return s.SetupIdentity }, command: Setup},
+	{name: "issuer", a: "https://a.example/x/", b: "https://b.example", base: bySubject, get: func(s *Settings) string { return s.Issuer }, command: Setup},
+	{name: "subject", a: "repo:o/r:ref:refs/heads/'$(id)'", b: "b c", base: bySubject, get: func(s *Settings) string { return s.Subject }, command: Setup},
+	{name: "format", a: "powershell", b: "bash", base: bySetup, get: func(s *Settings) string { return s.Format }, normal: "bash", command: Setup},
+	{name: "undo", a: "true", b: "false", base: bySetup, get: func(s *Settings) string { return fmt.Sprint(s.Undo) }, normal: "false", command: Setup},
 	{name: "output", a: "json", b: "text", base: byAgent, get: func(s *Settings) string { return s.Output }, normal: "text"},
 }
 

@@ -38,6 +38,8 @@ const (
 	Exec  Command = "exec"
 	Sweep Command = "sweep"
 	Check Command = "check"
+	// Setup prints a script: it has no identity of its own and sends nothing.
+	Setup Command = "setup"
 )
 
 // Identity is how the program signs in as the Entra user who gets the PAT.
@@ -69,8 +71,8 @@ const (
 //
 //	env            the name, with underscores; a [secret.Value] is a secret and has no flag
 //	also           further variables that it is read from
-//	for            the commands that have a flag of that name; all: every command
-//	required       the commands that need it; all: every command
+//	for            the commands that have a flag of that name; all: those that sign in
+//	required       the commands that need it, in the same way
 //	default        the default; default-COMMAND is that of one command
 //	kind           how its text is validated: see checks
 //	values         the values that it can have
@@ -82,12 +84,19 @@ const (
 //	help           one line without a full stop, to which the default is added
 type Settings struct {
 	_            struct{} `group:"Organization"`
-	Organization string   `env:"ORGANIZATION" for:"all" required:"all" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+	Organization string   `env:"ORGANIZATION" for:"all setup" required:"all setup" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+
+	_             struct{} `group:"What to set up"`
+	SetupIdentity string   `env:"IDENTITY" for:"setup" required:"setup" values:"agent-user service-account service-principal" input:"no" help:"whose credentials the jobs will get: agent-user, service-account or service-principal"`
+	Issuer        string   `env:"ISSUER" for:"setup" kind:"issuer" input:"no" help:"issuer of the OIDC tokens of the jobs to trust, instead of repository"`
+	Subject       string   `env:"SUBJECT" for:"setup" kind:"subject" input:"no" help:"subject of the OIDC tokens of the jobs to trust, with issuer"`
+	Format        string   `env:"FORMAT" for:"setup" values:"bash powershell" input:"no" help:"language of the script: bash with the Azure CLI, or powershell with Microsoft Graph, the only one for agent-user"`
+	Undo          bool     `env:"UNDO" for:"setup" default:"false" input:"no" help:"print the script that removes what the other created"`
 
 	_               struct{}      `group:"What to mint"`
 	Scopes          []string      `env:"SCOPES" for:"mint exec check" required:"mint exec" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
 	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
-	Name            string        `env:"NAME" for:"mint revoke exec" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one"`
+	Name            string        `env:"NAME" for:"mint revoke exec setup" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one; setup: display name of what it creates, azdo-pat-ORGANIZATION if not set"`
 	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
 
 	_               struct{} `group:"Which PAT to revoke"`
@@ -95,24 +104,24 @@ type Settings struct {
 
 	_           struct{}      `group:"Which PATs to sweep"`
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
-	Repository  string        `env:"REPOSITORY" for:"sweep" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)"`
+	Repository  string        `env:"REPOSITORY" for:"sweep setup" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all); setup: the repository whose jobs on the default branch are trusted"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
 
 	_            struct{}     `group:"Application and user: exactly one identity"`
-	TenantID     string       `env:"TENANT_ID" for:"all" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
-	ClientID     string       `env:"CLIENT_ID" for:"all" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
+	TenantID     string       `env:"TENANT_ID" for:"all setup" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
+	ClientID     string       `env:"CLIENT_ID" for:"all setup" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
 	RefreshToken secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
-	AgentID      string       `env:"AGENT_ID" for:"all" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
-	AgentUser    string       `env:"AGENT_USER" for:"all" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
+	AgentID      string       `env:"AGENT_ID" for:"all setup" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
+	AgentUser    string       `env:"AGENT_USER" for:"all setup" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
 	AccessToken  secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
-	Username     string       `env:"USERNAME" for:"all" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
+	Username     string       `env:"USERNAME" for:"all setup" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
 	Password     secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
 
 	_                  struct{} `group:"The job's own identity (the assertion)"`
 	FederatedTokenFile string   `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
 	ServiceConnection  string   `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
-	Audience           string   `env:"AUDIENCE" for:"all" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
+	Audience           string   `env:"AUDIENCE" for:"all setup" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
 
 	_               struct{} `group:"How the PAT is handed over and revoked"`
 	Env             []string `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`

@@ -45,6 +45,8 @@ var (
 	byAgent    = common.with("AZDO_PAT_AGENT_ID", otherGUID, "AZDO_PAT_AGENT_USER", "agent@contoso.com")
 	byRefresh  = common.with("AZDO_PAT_REFRESH_TOKEN", someRefresh)
 	byPassword = common.with("AZDO_PAT_USERNAME", "svc@contoso.com", "AZDO_PAT_PASSWORD", somePassword)
+	bySetup    = env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_IDENTITY": "service-principal", "AZDO_PAT_REPOSITORY": "contoso/widgets"}
+	bySubject  = bySetup.with("AZDO_PAT_REPOSITORY", "", "AZDO_PAT_ISSUER", "https://a.example", "AZDO_PAT_SUBJECT", "a")
 	byAccess   = env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_SCOPES": "vso.code", "AZDO_PAT_ACCESS_TOKEN": someAccess}
 )
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
@@ -48,6 +49,8 @@ var checks = map[string]check{
 	"authorization-id":   matching("the GUID that mint handed over as authorization-id", IsGUID),
 	"service-connection": matching("the id (a GUID) of a service connection, which is in the address of its page", IsGUID),
 	"audience":           matching("the audience of the federated credential, without white space", func(text string) bool { return !strings.ContainsFunc(text, hidden) }),
+	"issuer":             checkIssuer,
+	"subject":            matching("the subject as the job's token has it: up to 600 characters, no control characters", isSubject),
 	"path":               matching("the path of a file", isPath),
 	"url":                BaseURL,
 	"token":              checkToken,
@@ -128,6 +131,21 @@ func credential(text, fault string) (string, error) {
 
 func isPath(text string) bool {
 	return !isToken(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) })
+}
+
+// checkIssuer takes a URL as it is: Entra compares it to the last character.
+func checkIssuer(text string) (string, error) {
+	if _, err := BaseURL(text); err != nil || len(text) > longestTrust {
+		return "", errors.New("the issuer as the job's token has it: an https URL of up to 600 characters without user, query and fragment")
+	}
+	return text, nil
+}
+
+// longestTrust is the length of the longest issuer and subject of a federated credential.
+const longestTrust = 600
+
+func isSubject(text string) bool {
+	return utf8.ValidString(text) && utf8.RuneCountInString(text) <= longestTrust && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 func visible(text string) bool { return !strings.ContainsFunc(text, sanitize.Invisible) }

@@ -59,7 +59,7 @@ func (t text) bound(values map[variable]string) text {
 
 // bash returns the text as one word of a shell.
 func (t text) bash() string {
-	if literal := t.with(nil); len(t.variables()) == 0 && (!strings.Contains(literal, "'") || strings.Contains(literal, "!") || sanitize.NeedsEscape(literal)) {
+	if literal := t.with(nil); len(t.variables()) == 0 && (!strings.Contains(literal, "'") || strings.ContainsAny(literal, "!$") || sanitize.NeedsEscape(literal)) {
 		return quote.Shell(literal)
 	}
 	return `"` + t.expanded(quote.DoubleQuoted, "[") + `"`
@@ -116,8 +116,8 @@ type (
 	raw  variable
 )
 
-// json returns a value as JSON. Variables are written by name.
-func json(v any, name func(variable) string) string {
+// jsonOf returns a value as JSON. Variables are written by name.
+func jsonOf(v any, name func(variable) string) string {
 	var parts []string
 	switch v := v.(type) {
 	case bool:
@@ -131,7 +131,8 @@ func json(v any, name func(variable) string) string {
 		for _, part := range v {
 			switch part := part.(type) {
 			case string:
-				b.WriteString(strings.Trim(quote.JSON(part), `"`))
+				s := quote.JSON(part)
+				b.WriteString(s[1 : len(s)-1])
 			case variable:
 				b.WriteString(name(part))
 			}
@@ -139,12 +140,12 @@ func json(v any, name func(variable) string) string {
 		return `"` + b.String() + `"`
 	case list:
 		for _, item := range v {
-			parts = append(parts, json(item, name))
+			parts = append(parts, jsonOf(item, name))
 		}
 		return "[" + strings.Join(parts, ",") + "]"
 	case object:
 		for _, f := range v {
-			parts = append(parts, quote.JSON(f.name)+":"+json(f.value, name))
+			parts = append(parts, quote.JSON(f.name)+":"+jsonOf(f.value, name))
 		}
 		return "{" + strings.Join(parts, ",") + "}"
 	}
@@ -262,7 +263,7 @@ func (t text) joined() (out text) {
 func jsonText(v any) text {
 	// A mark that no JSON of the package has keeps the variables apart.
 	const mark = "\x00"
-	marked := json(v, func(name variable) string { return mark + string(name) + mark })
+	marked := jsonOf(v, func(name variable) string { return mark + string(name) + mark })
 	var t text
 	for i, part := range strings.Split(marked, mark) {
 		if i%2 == 0 {
@@ -294,7 +295,7 @@ func (r request) powerShell() string {
 	switch {
 	case r.body == nil:
 	case len(variablesOf(r.body)) == 0:
-		out += " -ContentType application/json -Body " + quote.PowerShell(json(r.body, nil))
+		out += " -ContentType application/json -Body " + quote.PowerShell(jsonOf(r.body, nil))
 	default:
 		out += " -ContentType application/json -Body (" + powerShellValue(r.body) + " | ConvertTo-Json -Depth 5)"
 	}

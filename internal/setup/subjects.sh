@@ -24,7 +24,7 @@ find_subjects() {
 	case $full$owner$number$branch in
 	*[!A-Za-z0-9._/-]*) stop "the repository or its branch has unusual characters: give the subject with --issuer and --subject" ;;
 	esac
-	local plain="repo:$full" ids="repo:${full%%/*}@$owner/${full##*/}@$number"
+	local plain="repo:$full" ids="repo:${full%/*}@$owner/${full#*/}@$number"
 	if [ -z "$owner" ] || [ -z "$number" ]; then ids=''; fi
 	# What GitHub says decides. Where it says nothing, or contradicts itself, both forms
 	# are safe: no other repository can have either.
