@@ -141,8 +141,8 @@ func TestSourceDate(t *testing.T) {
 	}
 }
 
-// built reports whether the program is built from a file.
-func built(name string) bool {
+// buildsFrom reports whether the program is built from a file.
+func buildsFrom(name string) bool {
 	return slices.Contains([]string{".go", ".sh", ".ps1"}, filepath.Ext(name)) || strings.HasPrefix(name, "go.")
 }
 
@@ -157,7 +157,7 @@ func copyTree(t *testing.T, to string) string {
 		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && name != "." {
 			return fs.SkipDir
 		}
-		if !entry.Type().IsRegular() || !built(name) {
+		if !entry.Type().IsRegular() || !buildsFrom(name) {
 			return nil
 		}
 		content, err := os.ReadFile(filepath.Join(tree, name))
