@@ -15,9 +15,9 @@ import (
 // minting are the requests of a mint, in order.
 var minting = []string{emulator.OpGitHubOIDC, emulator.OpT1, emulator.OpT2, emulator.OpUserFIC, emulator.OpCreate}
 
-// goodbye is how long mint may take to end: the five seconds that it promises,
-// and docker's own. The runner waits longer after its first signal.
-const goodbye = 7 * time.Second
+// shutdownLimit is how long mint may take to end: the five seconds that it promises, and
+// two for Docker. The runner waits longer after its first signal.
+const shutdownLimit = 7 * time.Second
 
 // Whenever a job is cancelled or its container is killed, the post step, a new
 // container with the state and the inputs, leaves no PAT.
@@ -31,7 +31,7 @@ func TestDockerCancelledAtEveryRequest(t *testing.T) {
 				if last := main.cancel(); last != syscall.SIGINT {
 					t.Errorf("it took %v to end the step", last)
 				}
-				if took := time.Since(told); took > goodbye {
+				if took := time.Since(told); took > shutdownLimit {
 					t.Errorf("mint took %s to end", took)
 				}
 				main.ends(1)

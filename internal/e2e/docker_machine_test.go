@@ -52,7 +52,7 @@ func TestDockerNoNetwork(t *testing.T) {
 	w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 	w.network = "none"
 	main := w.main().ends(1)
-	if took := time.Since(main.began); took > shortTimeout+goodbye {
+	if took := time.Since(main.began); took > shortTimeout+shutdownLimit {
 		t.Errorf("mint took %s", took)
 	}
 	if errors := main.annotations("error"); len(errors) != 1 || !strings.Contains(errors[0], "network is unreachable") {
@@ -85,7 +85,7 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 
 			w.network = "none"
 			post := w.post(main).ends(tt.status)
-			if took := time.Since(post.began); took > shortTimeout+goodbye {
+			if took := time.Since(post.began); took > shortTimeout+shutdownLimit {
 				t.Errorf("post took %s", took)
 			}
 			w.left(1)
@@ -119,7 +119,7 @@ func TestDockerNetworkLost(t *testing.T) {
 			engine(t, "network", "disconnect", "--force", w.network, main.name)
 			open()
 			main.ends(1)
-			if took := time.Since(main.began); took > timeout+2*goodbye {
+			if took := time.Since(main.began); took > timeout+2*shutdownLimit {
 				t.Errorf("mint took %s", took)
 			}
 			w.postEndsAll(main)

@@ -132,7 +132,7 @@ func TestDockerProxyRefuses(t *testing.T) {
 			}
 			w.env["HTTPS_PROXY"] = "http://" + strings.TrimPrefix(tt.given+"@", "@") + p.url
 			main := w.main().ends(1)
-			if took := time.Since(main.began); took > goodbye {
+			if took := time.Since(main.began); took > shutdownLimit {
 				t.Errorf("the error took %s", took)
 			}
 			if errors := strings.Join(main.annotations("error"), "\n"); !strings.Contains(errors, tt.want) {

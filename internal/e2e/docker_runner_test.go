@@ -260,7 +260,7 @@ func (c *container) pid() int {
 // found before, without docker's help.
 func (c *container) gone() {
 	c.j.t.Helper()
-	for began := time.Now(); time.Since(began) < goodbye; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < shutdownLimit; time.Sleep(5 * time.Millisecond) {
 		if !alive(c.process) {
 			return
 		}

@@ -44,114 +44,140 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	if len(args) == 0 {
 		return errors.New("which command? binaries, image, push, action, notes or man")
 	}
-	name := args[0]
-	fs := flag.NewFlagSet("release "+name, flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	var o origin
-	stamped := func() {
-		fs.StringVar(&o.Version, "version", "dev", "version to stamp, such as v1.2.3")
-		fs.StringVar(&o.Commit, "commit", "unknown", "commit to stamp, 40 hex digits")
-		fs.StringVar(&o.Source, "source", "", "URL of the repository")
+	command, ok := map[string]func(context.Context, *call) error{
+		"binaries": runBinaries, "image": runImage, "push": runPush,
+		"action": runAction, "notes": runNotes, "man": runMan,
+	}[args[0]]
+	if !ok {
+		return fmt.Errorf("there is no command %q: binaries, image, push, action, notes or man", args[0])
 	}
-	tree := fs.String("C", ".", "directory of the source")
-	parse := func() error {
-		if err := fs.Parse(args[1:]); err != nil {
-			return err
-		}
-		if fs.NArg() > 0 {
-			return fmt.Errorf("%s takes no arguments, found %q", name, fs.Args())
-		}
-		var err error
-		if o.Time, err = sourceDate(env); err != nil {
-			return err
-		}
-		return o.check()
+	c := &call{
+		FlagSet: flag.NewFlagSet("release "+args[0], flag.ContinueOnError),
+		name:    args[0], args: args[1:], env: env, stdout: stdout, stderr: stderr,
 	}
-	// A trial build may use any version of Go.
-	released := func() error {
-		if o.Version == "dev" {
-			return nil
-		}
-		return checkToolchain(ctx, *tree)
+	c.SetOutput(stderr)
+	c.StringVar(&c.tree, "C", ".", "directory of the source")
+	return command(ctx, c)
+}
+
+// call is one call of a command. The command adds its flags, and then parses them.
+type call struct {
+	*flag.FlagSet
+	name           string
+	args           []string
+	env            func(string) (string, bool)
+	stdout, stderr io.Writer
+
+	tree   string // the directory of the source
+	origin origin
+}
+
+// addOriginFlags adds the flags that say where the source comes from.
+func (c *call) addOriginFlags() {
+	c.StringVar(&c.origin.Version, "version", "dev", "version to stamp, such as v1.2.3")
+	c.StringVar(&c.origin.Commit, "commit", "unknown", "commit to stamp, 40 hex digits")
+	c.StringVar(&c.origin.Source, "source", "", "URL of the repository")
+}
+
+// parse parses the arguments.
+func (c *call) parse() (err error) {
+	if err := c.Parse(c.args); err != nil {
+		return err
 	}
-
-	switch name {
-	case "binaries":
-		stamped()
-		out := fs.String("out", "dist", "directory to write to")
-		if err := parse(); err != nil {
-			return err
-		}
-		if err := released(); err != nil {
-			return err
-		}
-		return writeBinaries(ctx, *tree, *out, o, stderr)
-
-	case "image":
-		stamped()
-		out := fs.String("out", "", "directory to write the OCI layout to; empty: the digest alone is wanted")
-		if err := parse(); err != nil {
-			return err
-		}
-		if err := released(); err != nil {
-			return err
-		}
-		index, err := buildIndex(ctx, *tree, o)
-		if err != nil {
-			return err
-		}
-		if *out != "" {
-			if err := writeLayout(*out, index); err != nil {
-				return err
-			}
-		}
-		return printDigest(stdout, index)
-
-	case "push":
-		from := fs.String("layout", "", "OCI layout that image wrote")
-		to := fs.String("to", "", "where to: REGISTRY/NAME:TAG")
-		if err := parse(); err != nil {
-			return err
-		}
-		index, err := readLayout(*from)
-		if err != nil {
-			return err
-		}
-		if err := push(ctx, index, *to, credentials(env)); err != nil {
-			return err
-		}
-		return printDigest(stdout, index)
-
-	case "action":
-		image := fs.String("image", "", "the image to pin: REGISTRY/NAME@sha256:…")
-		in := fs.String("in", "action.yml", "the action.yml to read")
-		out := fs.String("out", "", "file to write to")
-		if err := parse(); err != nil {
-			return err
-		}
-		return rewrite(*in, *out, func(text []byte) ([]byte, error) { return pinImage(text, *image) })
-
-	case "notes":
-		stamped()
-		in := fs.String("in", "CHANGELOG.md", "the changelog to read")
-		out := fs.String("out", "", "file to write to")
-		if err := parse(); err != nil {
-			return err
-		}
-		return rewrite(*in, *out, func(text []byte) ([]byte, error) { return notes(text, o.Version) })
-
-	case "man":
-		stamped()
-		out := fs.String("out", "", "file to write to")
-		if err := parse(); err != nil {
-			return err
-		}
-		if *out == "" {
-			return errNoOut
-		}
-		return os.WriteFile(*out, manual(o), 0o644)
+	if c.NArg() > 0 {
+		return fmt.Errorf("%s takes no arguments, found %q", c.name, c.FlagSet.Args())
 	}
-	return fmt.Errorf("there is no command %q: binaries, image, push, action, notes or man", name)
+	if c.origin.Time, err = sourceDate(c.env); err != nil {
+		return err
+	}
+	return c.origin.check()
+}
+
+// parseForBuild parses the arguments, and checks the version of Go if a release is
+// built. A trial build may use any.
+func (c *call) parseForBuild(ctx context.Context) error {
+	if err := c.parse(); err != nil {
+		return err
+	}
+	if c.origin.Version == "dev" {
+		return nil
+	}
+	return checkToolchain(ctx, c.tree)
+}
+
+func runBinaries(ctx context.Context, c *call) error {
+	c.addOriginFlags()
+	out := c.String("out", "dist", "directory to write to")
+	if err := c.parseForBuild(ctx); err != nil {
+		return err
+	}
+	return writeBinaries(ctx, c.tree, *out, c.origin, c.stderr)
+}
+
+func runImage(ctx context.Context, c *call) error {
+	c.addOriginFlags()
+	out := c.String("out", "", "directory to write the OCI layout to; empty: only print the digest")
+	if err := c.parseForBuild(ctx); err != nil {
+		return err
+	}
+	index, err := buildIndex(ctx, c.tree, c.origin)
+	if err != nil {
+		return err
+	}
+	if *out != "" {
+		if err := writeLayout(*out, index); err != nil {
+			return err
+		}
+	}
+	return printDigest(c.stdout, index)
+}
+
+func runPush(ctx context.Context, c *call) error {
+	from := c.String("layout", "", "OCI layout that image wrote")
+	to := c.String("to", "", "where to: REGISTRY/NAME:TAG")
+	if err := c.parse(); err != nil {
+		return err
+	}
+	index, err := readLayout(*from)
+	if err != nil {
+		return err
+	}
+	if err := push(ctx, index, *to, credentials(c.env)); err != nil {
+		return err
+	}
+	return printDigest(c.stdout, index)
+}
+
+func runAction(_ context.Context, c *call) error {
+	image := c.String("image", "", "the image to pin: REGISTRY/NAME@sha256:…")
+	in := c.String("in", "action.yml", "the action.yml to read")
+	out := c.String("out", "", "file to write to")
+	if err := c.parse(); err != nil {
+		return err
+	}
+	return rewrite(*in, *out, func(text []byte) ([]byte, error) { return pinImage(text, *image) })
+}
+
+func runNotes(_ context.Context, c *call) error {
+	c.addOriginFlags()
+	in := c.String("in", "CHANGELOG.md", "the changelog to read")
+	out := c.String("out", "", "file to write to")
+	if err := c.parse(); err != nil {
+		return err
+	}
+	return rewrite(*in, *out, func(text []byte) ([]byte, error) { return notes(text, c.origin.Version) })
+}
+
+func runMan(_ context.Context, c *call) error {
+	c.addOriginFlags()
+	out := c.String("out", "", "file to write to")
+	if err := c.parse(); err != nil {
+		return err
+	}
+	if *out == "" {
+		return errNoOut
+	}
+	return os.WriteFile(*out, manual(c.origin), 0o644)
 }
 
 // sourceDate is the moment that everything is dated to.

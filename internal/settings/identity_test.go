@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// ways are the four identities, as a caller sets them.
-var ways = []struct {
+// identitySettings are the settings of each identity.
+var identitySettings = []struct {
 	identity Identity
 	names    []string
 	values   []string
@@ -19,8 +19,8 @@ var ways = []struct {
 	{Password, []string{"username", "password"}, []string{"svc@contoso.com", somePassword}},
 }
 
-// one is what an error offers, each as it would be written in a workflow.
-const one = "refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
+// identityChoices are the identities as an error offers them in a workflow.
+const identityChoices = "refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
 	"access-token (given access token), username with password (service account by password)"
 
 func inputs(base env, names, values []string) Source {
@@ -32,12 +32,12 @@ func inputs(base env, names, values []string) Source {
 
 func TestOneIdentity(t *testing.T) {
 	t.Parallel()
-	for _, way := range ways {
+	for _, given := range identitySettings {
 		for _, command := range []Command{Mint, Revoke, Post} {
-			t.Run(fmt.Sprint(way.identity, "/", command), func(t *testing.T) {
+			t.Run(fmt.Sprint(given.identity, "/", command), func(t *testing.T) {
 				t.Parallel()
-				if s := loaded(t, command, inputs(common, way.names, way.values)); s.Identity != way.identity {
-					t.Errorf("identity %q, want %q", s.Identity, way.identity)
+				if s := loaded(t, command, inputs(common, given.names, given.values)); s.Identity != given.identity {
+					t.Errorf("identity %q, want %q", s.Identity, given.identity)
 				}
 			})
 		}
@@ -47,7 +47,7 @@ func TestOneIdentity(t *testing.T) {
 func TestNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, command := range []Command{Mint, Revoke, Post} {
-		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+one+"; "+secretsWithheld)
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
 		// Elsewhere the same are flags, and variables for what is secret.
 		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
 			"AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with --agent-user (agent user), "+
@@ -60,13 +60,13 @@ func TestNoIdentity(t *testing.T) {
 func TestNoIdentityIsOneProblem(t *testing.T) {
 	t.Parallel()
 	e := env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_SCOPES": "vso.code"}
-	only(t, problems(t, Mint, Source{LookupEnv: e.lookup, Action: true}), "no identity is set; set one of "+one+"; "+secretsWithheld)
+	only(t, problems(t, Mint, Source{LookupEnv: e.lookup, Action: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
 }
 
 func TestTwoIdentities(t *testing.T) {
 	t.Parallel()
-	for i, a := range ways {
-		for _, b := range ways[i+1:] {
+	for i, a := range identitySettings {
+		for _, b := range identitySettings[i+1:] {
 			// All of both, and the first half of each.
 			for n := range 2 {
 				names := append(append([]string{}, a.names[:max(1, n*len(a.names))]...), b.names[:max(1, n*len(b.names))]...)
@@ -76,14 +76,14 @@ func TestTwoIdentities(t *testing.T) {
 					src := inputs(common, names, values)
 					by := strings.Join(names[:max(1, n*len(a.names))], " with ") + " and by " + strings.Join(names[max(1, n*len(a.names)):], " with ")
 					got := problems(t, Mint, src)
-					// The other half of each that is begun is asked for as well.
-					only(t, got[len(got)-1:], "2 identities are set, by "+by+"; set exactly one of "+one)
-					for _, way := range []struct{ names []string }{{a.names}, {b.names}} {
+					// If only half of an identity is set, the other half is asked for as well.
+					only(t, got[len(got)-1:], "2 identities are set, by "+by+"; set exactly one of "+identityChoices)
+					for _, names := range [][]string{a.names, b.names} {
 						asked := slices.ContainsFunc(got, func(p string) bool {
-							return strings.HasPrefix(p, way.names[len(way.names)-1]+": not set; the identity")
+							return strings.HasPrefix(p, names[len(names)-1]+": not set; the identity")
 						})
-						if asked != (n == 0 && len(way.names) == 2) {
-							t.Errorf("%v: the other half is asked for: %v, in %q", way.names, asked, got)
+						if asked != (n == 0 && len(names) == 2) {
+							t.Errorf("%v: the other half is asked for: %v, in %q", names, asked, got)
 						}
 					}
 					if s, _ := Load(Mint, src); s.Identity != "" {

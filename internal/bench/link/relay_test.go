@@ -21,8 +21,9 @@ import (
 
 const rtt = 40 * time.Millisecond
 
-// over is a connection by way of a relay, on a clock that only waiting moves.
-func over(t *testing.T) (client, server net.Conn, clock func() time.Duration) {
+// relayed returns the ends of a connection through a relay, and the time since its start.
+// It must be called in a synctest bubble.
+func relayed(t *testing.T) (client, server net.Conn, clock func() time.Duration) {
 	t.Helper()
 	client, near := net.Pipe()
 	far, server := net.Pipe()
@@ -40,70 +41,70 @@ func over(t *testing.T) (client, server net.Conn, clock func() time.Duration) {
 	return client, server, func() time.Duration { return time.Since(start) }
 }
 
-// say writes, and does not wait until it is read.
-func say(c net.Conn, text string) { go io.WriteString(c, text) }
+// send writes without waiting for a reader.
+func send(c net.Conn, text string) { go io.WriteString(c, text) }
 
-// heard reads what has arrived, and says when.
-func heard(t *testing.T, c net.Conn, want string, at time.Duration, clock func() time.Duration) {
+// arrives checks that want is the next to be read, and when it can be.
+func arrives(t *testing.T, c net.Conn, want string, at time.Duration, clock func() time.Duration) {
 	t.Helper()
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
-		t.Errorf("heard %q, %v, want %q", got, err, want)
+		t.Errorf("read %q, %v, want %q", got, err, want)
 	}
 	if now := clock(); now != at {
-		t.Errorf("heard %q at %s, want %s", want, now, at)
+		t.Errorf("read %q at %s, want %s", want, now, at)
 	}
 }
 
 func TestFirstBytesWaitForTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, server, clock := over(t)
-		say(client, "hello")
-		heard(t, server, "hello", rtt+rtt/2, clock)
-		say(server, "good day")
-		heard(t, client, "good day", 2*rtt, clock)
-		say(client, "and?")
-		heard(t, server, "and?", 2*rtt+rtt/2, clock)
+		client, server, clock := relayed(t)
+		send(client, "hello")
+		arrives(t, server, "hello", rtt+rtt/2, clock)
+		send(server, "good day")
+		arrives(t, client, "good day", 2*rtt, clock)
+		send(client, "and?")
+		arrives(t, server, "and?", 2*rtt+rtt/2, clock)
 	})
 }
 
-// A client that takes its time after connecting does not wait again.
+// Data that is sent long after the connection was opened is delayed by half a round trip.
 func TestLateBytesDoNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, server, clock := over(t)
+		client, server, clock := relayed(t)
 		time.Sleep(5 * rtt)
-		say(client, "hello")
-		heard(t, server, "hello", 5*rtt+rtt/2, clock)
+		send(client, "hello")
+		arrives(t, server, "hello", 5*rtt+rtt/2, clock)
 	})
 }
 
-// The way is long, not narrow.
+// A relay delays data but does not limit how much is in flight.
 func TestBytesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, server, clock := over(t)
+		client, server, clock := relayed(t)
 		time.Sleep(rtt)
 		for range 3 {
-			say(client, "x")
+			send(client, "x")
 			time.Sleep(time.Millisecond)
 		}
 		for i := range 3 {
-			heard(t, server, "x", rtt+rtt/2+time.Duration(i)*time.Millisecond, clock)
+			arrives(t, server, "x", rtt+rtt/2+time.Duration(i)*time.Millisecond, clock)
 		}
 	})
 }
 
-func TestTheEndTravelsToo(t *testing.T) {
+func TestEndIsDelayedToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, server, clock := over(t)
+		client, server, clock := relayed(t)
 		time.Sleep(rtt)
-		say(server, "bye")
+		send(server, "bye")
 		time.Sleep(time.Millisecond)
 		server.Close()
-		heard(t, client, "bye", rtt+rtt/2, clock)
+		arrives(t, client, "bye", rtt+rtt/2, clock)
 		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
 		}
@@ -113,16 +114,16 @@ func TestTheEndTravelsToo(t *testing.T) {
 	})
 }
 
-// Data for a closed end is neither sent nor kept.
-func TestAFarEndThatIsGone(t *testing.T) {
+// Once the server has closed the connection, the client's writes fail.
+func TestClosedServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		client, server, _ := over(t)
+		client, server, _ := relayed(t)
 		server.Close()
-		say(client, "anybody?")
+		send(client, "anybody?")
 		time.Sleep(10 * rtt)
 		if _, err := client.Write([]byte("?")); err == nil {
-			t.Error("still spoken to")
+			t.Error("a write succeeds after the server has closed the connection")
 		}
 	})
 }
@@ -134,7 +135,7 @@ func TestRoundTripsOfARequest(t *testing.T) {
 	cert, roots := certificate(t)
 	for _, http2 := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			client, server, clock := over(t)
+			client, server, clock := relayed(t)
 			served := make(chan error, 1)
 			l := &oneConn{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 			l.conns <- server
@@ -174,7 +175,7 @@ func TestRoundTripsOfARequest(t *testing.T) {
 	}
 }
 
-// Over real sockets: what comes in goes out, and the end is passed on.
+// With real sockets, data and the end of the stream are passed on.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	target, err := net.Listen("tcp", "127.0.0.1:0")
