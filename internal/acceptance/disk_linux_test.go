@@ -156,7 +156,7 @@ func TestDiskFillsUp(t *testing.T) {
 					if text := harness.Output(mint); !strings.Contains(text, file) || !strings.Contains(text, "file too large") {
 						t.Errorf("the log does not say why:\n%s", text)
 					}
-				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 5:
+				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 6:
 					t.Errorf("status %d, %d PATs, outputs %v", status, len(active), outputs)
 				}
 				post := harness.Command(t, harness.PostEnv(env, state, modes[room/125%3]), harness.NewStep(t), "post", "mint")

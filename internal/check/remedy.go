@@ -23,7 +23,11 @@ type Job struct {
 	Client       string // the application that trusts the assertion
 	Agent        string // the agent identity; empty: the identity is no agent user
 	User         string // user principal name or object id
-	TokenFile    string
+	// ServicePrincipal: no user but the application itself signs in. Principal is the
+	// object id of its service principal.
+	ServicePrincipal bool
+	Principal        string
+	TokenFile        string
 }
 
 // Remedy returns what to do about an error on the way to a PAT: its hint and, if
@@ -115,14 +119,28 @@ func (j Job) Scopes(missing ...string) string {
 	return strings.Join(append(lines, j.grant(setup.AdviseScopes(j.Agent, missing...))...), "\n")
 }
 
-// membership is how to add the user to the organization.
+// membership is how to add the user or service principal to the organization.
 func (j Job) membership() []string {
+	if j.ServicePrincipal {
+		return j.principalMembership()
+	}
 	a := setup.AdviseMembership(j.Organization, j.user())
 	lines := []string{"as " + a.Role + ":", "", a.Bash}
 	if j.Agent != "" {
 		lines = append(lines, "", "(no documentation says whether Azure DevOps takes an agent user as a member)")
 	}
 	return lines
+}
+
+// principalMembership is how to add the service principal, by its object id: that of the
+// application is another one. A failure is answered with 200 and isSuccess false.
+func (j Job) principalMembership() []string {
+	a := setup.AdvisePrincipalMembership(j.Organization)
+	client := quote.Shell(j.Principal)
+	if j.Principal == "" {
+		client = "$(az ad sp show --id " + quote.Shell(j.Client) + " --query id --output tsv)"
+	}
+	return []string{"in a shell, as " + a.Role + " (isSuccess must be true in the answer):", "", "client=" + client, a.Bash}
 }
 
 // user is the user's name for a command; a placeholder if it is unknown.

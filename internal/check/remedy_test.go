@@ -14,11 +14,15 @@ import (
 const (
 	client = "c1c1c1c1-0000-4000-8000-000000000004"
 	agent  = "a1a1a1a1-0000-4000-8000-000000000002"
+
+	principalID = "c2c2c2c2-0000-4000-8000-000000000008"
 )
 
 var (
 	service = Job{Organization: "contoso", Tenant: "contoso.onmicrosoft.com", Client: client, User: "svc@contoso.com", TokenFile: "/run/token"}
 	agents  = Job{Organization: "contoso", Tenant: "contoso.onmicrosoft.com", Client: client, Agent: agent, User: "agent@contoso.com"}
+
+	principal = Job{Organization: "contoso", Tenant: "contoso.onmicrosoft.com", Client: client, ServicePrincipal: true, Principal: principalID}
 )
 
 func refused(code int, by string, p assertion.Claims) error {
@@ -58,6 +62,11 @@ func TestRemedy(t *testing.T) {
 		{"another refusal", service, refused(50076, client, main), []string{"second factor"}, "az "},
 		{"no member", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813"}, []string{"add the user", "az devops user add --email-id svc@contoso.com --license-type express --organization https://dev.azure.com/contoso"}, "agent user"},
 		{"never a member", agents, &pat.Error{Op: "list", Status: 401, Code: "TF401444"}, []string{"is not yet a user of this organization", "az devops user add --email-id agent@contoso.com"}, ""},
+		{"a service principal", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF401444"}, []string{"the service principal is not a member", "client=" + principalID,
+			"https://vsaex.dev.azure.com/contoso/_apis/serviceprincipalentitlements?api-version=7.1", `\"originId\":\"$client\"`}, "az devops user"},
+		{"a service principal without access", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF400813", Message: "TF400813: The user 'x' is not authorized to access this resource."}, []string{"the service principal is not a member", "client=" + principalID}, "az devops user"},
+		{"an unknown service principal", Job{Organization: "contoso", Client: client, ServicePrincipal: true}, &pat.Error{Op: "caller", Status: 401, Code: "TF401444"},
+			[]string{"the service principal is not a member", "client=$(az ad sp show --id " + client + " --query id --output tsv)"}, "client=" + principalID},
 		{"anonymous", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813", Message: "TF400813: The user '' is not authorized to access this resource."}, []string{"did not accept the Entra token"}, "az "},
 		{"a policy", service, &pat.Error{Op: "list", Status: 403, Code: "VS403463"}, []string{"a Conditional Access policy"}, "az "},
 		{"another answer", service, &pat.Error{Op: "list", Status: 404}, []string{"check `organization`"}, "az "},

@@ -1,5 +1,5 @@
 // Package check is what azdo-pat check reports: a row for each step on the way
-// to a PAT, and for the first that failed what to do about it.
+// to a PAT or an Entra token, and for the first that failed what to do about it.
 //
 // A report can be sent to support: it contains ids and names, which it warns
 // about, but no credential.

@@ -36,7 +36,8 @@ type Options struct {
 	Version, Commit string
 }
 
-// Run takes every step up to the mint and reports on each.
+// Run takes every step up to the mint and reports on each. With token-type entra it gets
+// the token, which it does not hand over.
 func Run(ctx context.Context, o Options) *Report {
 	k := newPreflight(o)
 	k.reportSettings()
@@ -93,16 +94,22 @@ func newPreflight(o Options) *preflight {
 	k.hosts = append(k.hosts, &host{add("host-azure-devops"), s.TokenServiceURL})
 	k.row.clock, k.row.tenant, k.row.assertion = add("clock"), add("tenant"), add("assertion")
 	for _, name := range map[settings.Identity][]string{
-		settings.AgentUser:    {"exchange-blueprint", "exchange-agent", "exchange-user"},
-		settings.RefreshToken: {"exchange-refresh-token"},
-		settings.Password:     {"exchange-password"},
+		settings.AgentUser:        {"exchange-blueprint", "exchange-agent", "exchange-user"},
+		settings.RefreshToken:     {"exchange-refresh-token"},
+		settings.Password:         {"exchange-password"},
+		settings.ServicePrincipal: {"exchange-service-principal"},
 	}[s.Identity] {
 		k.exchanges = append(k.exchanges, add(name))
 	}
-	k.row.user, k.row.list, k.row.scopes = add("user-token"), add("azure-devops"), add("scopes")
+	if s.TokenType == settings.EntraToken {
+		k.row.user, k.row.list = add("entra-token"), add("azure-devops")
+	} else {
+		k.row.user, k.row.list, k.row.scopes = add("user-token"), add("azure-devops"), add("scopes")
+	}
 	k.job = Job{
 		Organization: s.Organization, Tenant: s.TenantID, Client: s.ClientID,
 		Agent: s.AgentID, User: cmp.Or(s.AgentUser, s.Username), TokenFile: s.FederatedTokenFile,
+		ServicePrincipal: s.Identity == settings.ServicePrincipal,
 	}
 	return k
 }
@@ -163,6 +170,11 @@ func (k *preflight) takeSteps(ctx context.Context) {
 	k.askTenant(ctx)
 	token := k.userToken(ctx)
 	k.reportClock()
+	if k.Settings.TokenType == settings.EntraToken {
+		k.reportEntraToken(token)
+		k.askCaller(ctx, token)
+		return
+	}
 	k.askList(ctx, token)
 	k.reportToken(token)
 	k.reportScopes()

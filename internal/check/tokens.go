@@ -246,7 +246,7 @@ func (k *preflight) reportToken(token secret.Value) {
 	switch {
 	case claim("idtyp") == "app":
 		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
-	case !slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/")):
+	case !isForAzureDevOps(aud):
 		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
 	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
 		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
@@ -258,6 +258,12 @@ func (k *preflight) reportToken(token secret.Value) {
 	default:
 		row.Pass("%s", seen)
 	}
+}
+
+// isForAzureDevOps reports whether the audience of a token is Azure DevOps, which has two
+// names.
+func isForAzureDevOps(aud string) bool {
+	return slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/"))
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

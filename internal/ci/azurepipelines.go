@@ -189,7 +189,7 @@ func (p *AzurePipelines) Closed(line string) { _ = p.record.replace(line) }
 
 // variables are the names of the outputs.
 var variables = map[string]string{
-	"token": "token", "authorization-id": "authorizationId", "expires-at": "expiresAt", "display-name": "displayName", "scopes": "scopes",
+	"token": "token", "authorization-id": "authorizationId", "expires-at": "expiresAt", "display-name": "displayName", "scopes": "scopes", "token-type": "tokenType",
 }
 
 // macroStart begins a macro, $(NAME). When the next step begins, the agent replaces

@@ -124,6 +124,7 @@ func TestPipelinesOutputs(t *testing.T) {
 ##vso[task.setvariable variable=expiresAt;isoutput=true]2026-11-02T13:00:00Z
 ##vso[task.setvariable variable=displayName;isoutput=true]azdo-pat 100%AZP25 ;a]b 0123456789abcdef
 ##vso[task.setvariable variable=scopes;isoutput=true]vso.code vso.packaging_write
+##vso[task.setvariable variable=tokenType;isoutput=true]pat
 ##vso[task.setvariable variable=token;issecret=true;isoutput=true]` + newPAT + "\n"
 	s := newPipelineStep(t, false)
 	if err := errors.Join(s.Prepare(s.Origin("")), s.HandOver(r)); err != nil || s.stdout.String() != want {
@@ -134,7 +135,7 @@ func TestPipelinesOutputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	job.Read("pat", s.stdout.String())
-	if got := job.Outputs("pat"); len(got) != 5 || got["token"] != newPAT || got["displayName"] != r.DisplayName {
+	if got := job.Outputs("pat"); len(got) != 6 || got["token"] != newPAT || got["displayName"] != r.DisplayName {
 		t.Errorf("the agent read %q", got)
 	}
 	// In JSON the outputs go where the log goes, and standard output is the object.
@@ -242,11 +243,11 @@ func FuzzPipelinesOutputs(f *testing.F) {
 		}
 		job.SetSecret("System.AccessToken", "j0b-t0ken")
 		record := job.Read("pat", s.stdout.String())
-		if len(record.Commands) != 5 || len(record.Issues) > 0 {
+		if len(record.Commands) != 6 || len(record.Issues) > 0 {
 			t.Fatalf("%q: %+v", label, record)
 		}
 		got := job.Outputs("pat")
-		if _, secret, _ := job.Variable("pat.displayName"); secret || got["displayName"] != r.DisplayName || got["token"] != newPAT || len(got) != 5 {
+		if _, secret, _ := job.Variable("pat.displayName"); secret || got["displayName"] != r.DisplayName || got["token"] != newPAT || len(got) != 6 {
 			t.Errorf("%q: the agent read %q, want the name %q", label, got, r.DisplayName)
 		}
 	})

@@ -28,26 +28,30 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Result is what mint hands over.
+// Result is what mint hands over: a PAT, or an Entra token, which has no id, name and
+// scopes.
 type Result struct {
 	Token           secret.Value
 	AuthorizationID string
 	ExpiresAt       time.Time
 	DisplayName     string
 	Scopes          []string
+	Type            string // a value of the setting token-type
 }
 
 // field is a value under its name.
 type field struct{ name, value string }
 
-// fields lists the outputs. The PAT is the last, so that it stays here if another one
-// cannot be written.
+// fields lists the outputs, the empty ones too: in Azure Pipelines the macro of a
+// variable that is not set stays as it is. The token is the last, so that it stays here
+// if another one cannot be written.
 func (r Result) fields() []field {
 	return []field{
 		{"authorization-id", r.AuthorizationID},
 		{"expires-at", r.ExpiresAt.UTC().Format(time.RFC3339)},
 		{"display-name", r.DisplayName},
 		{"scopes", strings.Join(r.Scopes, " ")},
+		{"token-type", r.Type},
 		{"token", r.Token.Reveal()},
 	}
 }
@@ -84,7 +88,7 @@ func unmaskable(v secret.Value) error {
 	return nil
 }
 
-// MaskPAT masks a PAT together with the two forms in which it travels in an
+// MaskPAT masks a PAT, or an Entra token in its place, together with the two forms in which it travels in an
 // Authorization header: base64(PAT) and base64(":"+PAT).
 func MaskPAT(p Platform, pat secret.Value) error {
 	if pat.IsZero() {

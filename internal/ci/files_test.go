@@ -30,6 +30,7 @@ var minted = Result{
 	ExpiresAt:       time.Date(2026, 11, 2, 14, 0, 0, 320e6, time.FixedZone("CET", 3600)),
 	DisplayName:     "azdo-pat octo/tools run 4711.1 build 0123456789abcdef",
 	Scopes:          []string{"vso.code", "vso.packaging_write"},
+	Type:            "pat",
 }
 
 func TestOutputs(t *testing.T) {
@@ -44,6 +45,7 @@ func TestOutputs(t *testing.T) {
 		{"expires-at", "2026-11-02T13:00:00Z"},
 		{"display-name", "azdo-pat octo/tools run 4711.1 build 0123456789abcdef"},
 		{"scopes", "vso.code vso.packaging_write"},
+		{"token-type", "pat"},
 		{"token", newPAT},
 	}
 	if err != nil || !slices.Equal(got, want) {
@@ -211,7 +213,7 @@ func FuzzOutputs(f *testing.F) {
 			if errors.Is(err, ErrMultiline) != multiline || errors.Is(err, ErrInvalidText) == utf8.ValidString(name) && !multiline {
 				t.Fatalf("HandOver(%q): %v", name, err)
 			}
-		} else if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 5 || got[2] != (pair{"display-name", name}) || got[4].value != newPAT {
+		} else if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 6 || got[2] != (pair{"display-name", name}) || got[5].value != newPAT {
 			t.Errorf("%q was read back as %q, %v", name, got, err)
 		}
 		if err := s.Record(record); err == nil {

@@ -2,13 +2,16 @@ package ci
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/fakes/pipelinesagent"
 	"azdo-pat/internal/secret"
 )
 
@@ -16,6 +19,7 @@ import (
 var asJSON = map[string]string{
 	"token": newPAT, "authorization-id": "4ab5764f-4193-4f1d-b995-64144880b7d7", "expires-at": "2026-11-02T13:00:00Z",
 	"display-name": "azdo-pat octo/tools run 4711.1 build 0123456789abcdef", "scopes": "vso.code vso.packaging_write",
+	"token-type": "pat",
 }
 
 // On a terminal standard output is the PAT and a line feed: whatever the log
@@ -53,7 +57,7 @@ func TestGitHubJSON(t *testing.T) {
 	if len(all) < 6 || all[0].Name != "add-mask" || all[0].Data != newPAT || all[1].Name != "add-mask" || all[2].Name != "add-mask" {
 		t.Errorf("standard error %q", s.stderr.String())
 	}
-	if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 5 || got[4] != (pair{"token", newPAT}) {
+	if got, err := pairs(s.file(t, outputFile)); err != nil || len(got) != 6 || got[5] != (pair{"token", newPAT}) {
 		t.Errorf("outputs %q, %v", got, err)
 	}
 }
@@ -133,4 +137,76 @@ func TestHandOverThatCannotBeWritten(t *testing.T) {
 	if err := g.HandOver(minted); err == nil || strings.Contains(err.Error(), newPAT) {
 		t.Errorf("GitHub, JSON: %v", err)
 	}
+}
+
+// entraToken is as long as real ones get.
+var entraToken = Result{
+	Token: secret.New("eyJ0eXAiOiJKV1Qi." + strings.Repeat("q1W2e3R4_-", 240) + ".c2lnbmF0dXJl"), ExpiresAt: minted.ExpiresAt, Type: "entra",
+}
+
+// An Entra token is handed over like a PAT. What it does not have is empty: in Azure
+// Pipelines the macro of a variable that is not set would stay as it is.
+func TestHandOverEntraToken(t *testing.T) {
+	t.Parallel()
+	value := entraToken.Token.Reveal()
+	forms := []string{value, base64.StdEncoding.EncodeToString([]byte(value)), base64.StdEncoding.EncodeToString([]byte(":" + value))}
+	want := map[string]string{"token": value, "expires-at": "2026-11-02T13:00:00Z", "token-type": "entra", "authorization-id": "", "display-name": "", "scopes": ""}
+
+	t.Run("GitHub", func(t *testing.T) {
+		t.Parallel()
+		s := newStep(t, false)
+		if err := errors.Join(MaskPAT(s, entraToken.Token), s.HandOver(entraToken)); err != nil {
+			t.Fatal(err)
+		}
+		var masked []string
+		for _, c := range commands(s.stdout.String()) {
+			masked = append(masked, c.Data)
+		}
+		if !slices.Equal(masked, forms) {
+			t.Errorf("masked %.80q", masked)
+		}
+		got, err := pairs(s.file(t, outputFile))
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("outputs %.200q, %v", got, err)
+		}
+		for _, p := range got {
+			if p.value != want[p.name] {
+				t.Errorf("output %s is %.80q", p.name, p.value)
+			}
+		}
+	})
+	t.Run("Azure Pipelines", func(t *testing.T) {
+		t.Parallel()
+		s := newPipelineStep(t, false)
+		if err := errors.Join(MaskPAT(s, entraToken.Token), s.HandOver(entraToken)); err != nil {
+			t.Fatal(err)
+		}
+		job, err := pipelinesagent.NewJob(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if record := job.Read("pat", s.stdout.String()); len(record.Issues) > 0 || !job.Masked(forms[0]) || !job.Masked(forms[1]) || !job.Masked(forms[2]) {
+			t.Errorf("the agent has %v, or does not mask the token", record.Issues)
+		}
+		got := job.Outputs("pat")
+		if len(got) != len(want) {
+			t.Errorf("outputs %.200q", got)
+		}
+		for name, value := range want {
+			if v, ok := got[variables[name]]; !ok || v != value {
+				t.Errorf("output %s is %.80q", variables[name], v)
+			}
+		}
+	})
+	t.Run("terminal", func(t *testing.T) {
+		t.Parallel()
+		p, stdout, _ := newTerminal(true, nil)
+		if err := p.HandOver(entraToken); err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]string
+		if err := json.Unmarshal(stdout.Bytes(), &got); err != nil || !maps.Equal(got, want) {
+			t.Errorf("%.200q, %v", got, err)
+		}
+	})
 }

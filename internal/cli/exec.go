@@ -37,6 +37,10 @@ started; in both cases nothing was minted (outside Linux a file in a wrong forma
 found only when it is started: the PAT is revoked, and the status is 1). It is 1 if
 no PAT could be minted.
 
+With token-type entra COMMAND gets an Entra access token of the service principal
+client-id instead, which is neither renewed nor revoked: a warning says when it ends
+before COMMAND does.
+
 The credentials of azdo-pat itself are removed from COMMAND's environment. In a CI
 system, *** replaces the PAT in what COMMAND writes.`,
 		Example: `  azdo-pat exec --organization contoso --client-id BLUEPRINT --agent-id AGENT \
@@ -94,7 +98,7 @@ func runExec(ctx context.Context, a *app, given map[string]string, command []str
 // execution is one command that runs with a PAT.
 type execution struct {
 	*loaded
-	held           *job.Held
+	held           held
 	command        []string
 	program        string                   // the command's path
 	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
@@ -103,16 +107,37 @@ type execution struct {
 	running, ran atomic.Bool
 }
 
+// held is the token that the command uses: [job.Held] is a PAT, [job.HeldEntraToken] an
+// Entra token.
+type held interface {
+	Secret() secret.Value
+	// Undo ends the token, which cause kept the command from using. It returns cause.
+	Undo(ctx context.Context, cause error) error
+	Release(ctx context.Context) job.Ending
+}
+
+// get gets the token.
+func (x *execution) get(ctx context.Context) error {
+	if x.Settings.TokenType == settings.EntraToken {
+		t, err := x.HoldEntraToken(ctx)
+		x.held = t
+		return err
+	}
+	pat, err := x.Hold(ctx, x.Random)
+	x.held = pat
+	return err
+}
+
 // run mints a PAT, runs the command with it and returns the command's exit status, or an
 // error if the command was not started.
 func (x *execution) run(ctx context.Context) (status int, err error) {
 	if x.program, err = process.Find(x.command, x.Environ()); err != nil {
 		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
 	}
-	if x.held, err = x.Hold(ctx, x.Random); err != nil {
+	if err := x.get(ctx); err != nil {
 		return exitFailure, err
 	}
-	x.logMinted()
+	x.logHeld()
 	signals, giveBack := x.Catch()
 	defer giveBack()
 	if ctx.Err() != nil {
@@ -125,30 +150,46 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	x.limit.set(0)
 	x.ran.Store(true)
 	x.running.Store(true)
-	x.renew(ctx)
+	x.watch(ctx)
 	return x.supervise(ctx, command, output, signals), nil
 }
 
-func (x *execution) logMinted() {
-	end := "revoked when it ends"
-	if x.Settings.SkipRevoke {
-		end = "then valid until it expires (skip-revoke)"
+// logHeld says what the command gets, and what becomes of it.
+func (x *execution) logHeld() {
+	log, in := x.platform.Log(), strings.Join(x.Settings.Env, " and ")
+	switch h := x.held.(type) {
+	case *job.HeldEntraToken:
+		log.Infof("running %s with an Entra token of the %s for %s in %s: not scoped, not renewed, cannot be revoked, ends at %s",
+			x.shown(), signin.Describe(x.Settings), x.Settings.Organization, in, stamp(h.Token.Ends))
+	case *job.Held:
+		end := "revoked when it ends"
+		if x.Settings.SkipRevoke {
+			end = "then valid until it expires (skip-revoke)"
+		}
+		t := h.Lease.Token
+		log.Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
+			x.shown(), t.ID, x.Settings.Organization, strings.Join(t.Scopes, " "), in, stamp(t.ValidTo), end)
 	}
-	t := x.held.Lease.Token
-	x.platform.Log().Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
-		x.shown(), t.ID, x.Settings.Organization, strings.Join(t.Scopes, " "), strings.Join(x.Settings.Env, " and "), stamp(t.ValidTo), end)
 }
 
-// renew renews the PAT until it is released. At a terminal, which the command has,
-// progress goes to the debug log.
-func (x *execution) renew(ctx context.Context) {
-	log := lease.Log(x.platform.Log())
-	if x.shared == nil {
-		log = x.quietLog()
+// watch renews a PAT until it is released, and warns when an Entra token ends. At a
+// terminal, which the command has, progress goes to the debug log.
+func (x *execution) watch(ctx context.Context) {
+	switch h := x.held.(type) {
+	case *job.HeldEntraToken:
+		h.Watch(func() {
+			x.platform.Log().Warning("azdo-pat exec: token ended", fmt.Sprintf("the Entra token ended at %s, and %s keeps running with a token that is no longer valid\n"+
+				"split the work into commands of less than an hour, or use a PAT, which exec renews", stamp(h.Token.Ends), x.shown()))
+		})
+	case *job.Held:
+		log := lease.Log(x.platform.Log())
+		if x.shared == nil {
+			log = x.quietLog()
+		}
+		h.Renew(ctx, log, func(err error) {
+			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", h.Lease.Record.ID, err, x.shown()))
+		})
 	}
-	x.held.Renew(ctx, log, func(err error) {
-		x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", x.held.Lease.Record.ID, err, x.shown()))
-	})
 }
 
 // supervise waits until the command has ended, its output is written and the PAT is
@@ -186,7 +227,7 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 			release()
 			if stopped == nil {
 				stopped = fmt.Errorf("stopped by a signal (%s)", signal)
-				x.platform.Log().Infof("%v, which is passed on to %s; the PAT is no longer renewed", stopped, x.shown())
+				x.logStopped(stopped)
 			}
 			if exited == nil {
 				x.limit.set(ShutdownTimeout)
@@ -212,6 +253,14 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 	return status
 }
 
+func (x *execution) logStopped(signal error) {
+	then := ""
+	if _, ok := x.held.(*job.Held); ok {
+		then = "; the PAT is no longer renewed"
+	}
+	x.platform.Log().Infof("%v, which is passed on to %s%s", signal, x.shown(), then)
+}
+
 // result delivers what f returns.
 func result[T any](f func() T) <-chan T {
 	c := make(chan T, 1)
@@ -224,6 +273,10 @@ func (x *execution) reportEnding(e job.Ending) error {
 	log, r := x.platform.Log(), e.Record
 	if e.Err != nil {
 		return x.revokeFailed("exec", e.Err)
+	}
+	if !e.EntraEnds.IsZero() {
+		log.Infof("the Entra token cannot be revoked, and ends at %s", stamp(e.EntraEnds))
+		return nil
 	}
 	if e.Expired {
 		log.Infof("the PAT %s expired by itself at %s", r.ID, stamp(r.ValidTo))

@@ -47,7 +47,7 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 		return nil
 	}
 	pipe := func(w io.Writer) (*os.File, error) {
-		redacted, err := redact.NewWriter(w, x.held.Lease.Token.Secret)
+		redacted, err := redact.NewWriter(w, x.held.Secret())
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func (x *execution) environment() []string {
 		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
 	})
 	for _, name := range x.Settings.Env {
-		env = append(env, name+"="+x.held.Lease.Token.Secret.Reveal())
+		env = append(env, name+"="+x.held.Secret().Reveal())
 	}
 	return env
 }

@@ -27,10 +27,11 @@ import (
 type execSession struct {
 	*testing.T
 	*emulator.Emulator
-	output  transcript
-	signals chan os.Signal // to exec
-	command *fakeCommand
-	status  chan int // gets the exit status of exec
+	identity emulator.Identity
+	output   transcript
+	signals  chan os.Signal // to exec
+	command  *fakeCommand
+	status   chan int // gets the exit status of exec
 }
 
 // transcript is what was written to standard output and standard error.
@@ -86,15 +87,15 @@ func withExecOf(t *testing.T, platform, writes string, prepare, test func(*execS
 	synctest.Test(t, func(t *testing.T) {
 		var network memnet.Network
 		s := &execSession{
-			T: t, Emulator: emulator.StartWith(t, emulator.Options{Network: &network}),
+			T: t, Emulator: emulator.StartWith(t, emulator.Options{Network: &network}), identity: emulator.AgentUser,
 			signals: make(chan os.Signal), status: make(chan int, 1),
 			command: &fakeCommand{writes: writes, ended: make(chan int, 1), signaled: make(chan os.Signal, 1)},
 		}
-		env := s.Env(emulator.AgentUser)
+		prepare(s)
+		env := s.Env(s.identity)
 		if platform == "terminal" {
 			env = s.terminal()
 		}
-		prepare(s)
 		var environ []string
 		for name, value := range env {
 			environ = append(environ, name+"="+value)
@@ -119,7 +120,7 @@ func withExecOf(t *testing.T, platform, writes string, prepare, test func(*execS
 // terminal is the environment of a terminal with a token file that is not replaced.
 func (s *execSession) terminal() map[string]string {
 	env := map[string]string{}
-	for name, value := range s.Settings(emulator.AgentUser) {
+	for name, value := range s.Settings(s.identity) {
 		env["AZDO_PAT_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))] = value
 	}
 	// Entra accepts an assertion more than once, until it expires.
@@ -367,14 +368,48 @@ func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 func TestExecWithAnEndlessPAT(t *testing.T) {
 	t.Parallel()
 	lengthen := func(s *execSession) {
-		s.Intercept(emulator.OpCreate, emulator.RewritePAT(func(pat map[string]any) { pat["token"] = strings.Repeat("x", 2000) }))
+		s.Intercept(emulator.OpCreate, emulator.RewritePAT(func(pat map[string]any) { pat["token"] = strings.Repeat("x", 20000) }))
 	}
 	withExecOf(t, "GitHub", "", lengthen, func(s *execSession) {
 		if status := <-s.status; status != 1 || len(s.Active()) != 0 || s.command.started {
 			t.Errorf("status %d, %d PATs, command started: %t", status, len(s.Active()), s.command.started)
 		}
-		s.counted(map[string]int{"start sh: the PAT is longer than any PAT; the PAT was revoked": 1})
+		s.counted(map[string]int{"start sh: the token is longer than any PAT or Entra token; the PAT was revoked": 1})
 	})
+}
+
+// An Entra token is not renewed. A warning says when it ends before the command does.
+func TestExecOutlivesEntraToken(t *testing.T) {
+	t.Parallel()
+	asServicePrincipal := func(s *execSession) { s.identity = emulator.ServicePrincipal }
+	for _, platform := range []string{"GitHub", "terminal"} {
+		for _, outlives := range []bool{true, false} {
+			t.Run(fmt.Sprint(platform, " ", outlives), func(t *testing.T) {
+				t.Parallel()
+				withExecOf(t, platform, "", asServicePrincipal, func(s *execSession) {
+					const warning = "and sh keeps running with a token that is no longer valid"
+					s.pass(59 * time.Minute)
+					s.counted(map[string]int{warning: 0, "not scoped, not renewed, cannot be revoked, ends at ": 1})
+					if outlives {
+						s.pass(time.Minute)
+						s.counted(map[string]int{warning: 1})
+					}
+					s.command.ended <- 0
+					if status := <-s.status; status != 0 {
+						t.Errorf("status %d", status)
+					}
+					want := map[string]int{warning: 0, "the Entra token cannot be revoked, and ends at ": 1}
+					if outlives {
+						want[warning] = 1
+					}
+					s.counted(want)
+					if n := len(s.Requests(emulator.OpClientCredentials)); n != 1 || s.Connections(emulator.AzureDevOps) != 0 {
+						t.Errorf("%d tokens were requested, and %d connections to Azure DevOps opened", n, s.Connections(emulator.AzureDevOps))
+					}
+				})
+			})
+		}
+	}
 }
 
 // After a signal to stop, exec does not wait for a renewal.

@@ -30,7 +30,8 @@ func (a *app) source(given map[string]string, saved *settings.Saved) settings.So
 	s := settings.Source{Flags: given, LookupEnv: a.platform.LookupEnv, Environ: a.Environ, Saved: saved}
 	platform, provider := a.platform.Info(), a.platform.Provider()
 	s.Action = platform.ActionInputs
-	s.Lease = platform.Cleanup == ci.RevokeStep && a.platform.Origin("").Derived
+	s.RevokeStep = platform.Cleanup == ci.RevokeStep
+	s.Lease = s.RevokeStep && a.platform.Origin("").Derived
 	if provider.Name != "" {
 		s.CI = &settings.CI{Offered: provider.Offered(), Unavailable: unavailable(provider), ServiceConnection: provider.ServiceConnection}
 	}

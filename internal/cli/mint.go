@@ -22,8 +22,15 @@ standard output elsewhere.
 
 On GitHub the action's post step revokes it. In Azure Pipelines the last step of
 the job must run azdo-pat revoke, with condition: always(). Elsewhere run azdo-pat
-revoke with the id that --output json prints.`,
-		Example: `  # As an agent user, with the token file of a CI system:
+revoke with the id that --output json prints.
+
+With token-type entra it hands over an Entra access token of the service principal
+client-id instead: no user, scopes and lifetime are set, and nothing revokes it.`,
+		Example: `  # An Entra token of an application, where a tool takes one in place of a PAT:
+  TOKEN=$(azdo-pat mint --token-type entra --organization contoso \
+    --client-id APPLICATION --federated-token-file "$TOKEN_FILE")
+
+  # As an agent user, with the token file of a CI system:
   azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
     --scopes "vso.code vso.packaging" --lifetime 30m --output json
@@ -58,6 +65,9 @@ func runMint(ctx context.Context, a *app, given map[string]string) error {
 	defer cancel()
 	log, organization := l.platform.Log(), l.Settings.Organization
 	end := log.Group("azdo-pat mint: " + organization)
+	if l.Settings.TokenType == settings.EntraToken {
+		return l.handOverEntraToken(ctx, end)
+	}
 	minted, err := l.MintAndHandOver(ctx, l.roots)
 	if err == nil {
 		l.summary(mintSummary(l, minted))

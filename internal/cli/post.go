@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/job"
@@ -16,6 +17,10 @@ import (
 func runPost(ctx context.Context, a *app, args []string) error {
 	a.ending.Store(true)
 	recorded := job.Recorded(a.platform)
+	if ends, ok := job.EntraTokenEnds(recorded); ok {
+		a.platform.Log().Infof("%s", entraTokenStays(ends))
+		return nil
+	}
 	if why := nothingMinted(recorded, args); why != "" {
 		a.platform.Log().Infof("%s, so there is nothing to revoke", why)
 		return nil
@@ -25,6 +30,10 @@ func runPost(ctx context.Context, a *app, args []string) error {
 		saved = &recorded.Settings
 	}
 	l, err := a.load(settings.Post, a.source(nil, saved))
+	if recorded == nil && l.Job != nil && l.Settings.TokenType == settings.EntraToken { // whatever else is wrong
+		a.platform.Log().Infof("token-type is entra: %s", entraTokenStays(time.Time{}))
+		return nil
+	}
 	if err != nil {
 		return l.revokeFailed("post", wrongPostSettings(l, recorded, err))
 	}

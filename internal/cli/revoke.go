@@ -18,7 +18,8 @@ user's PATs is a failure. A PAT cannot revoke itself: revoke needs the same
 identity as mint.
 
 In Azure Pipelines it needs no id: without one it revokes the PAT that an earlier
-step of the same job minted with the same setting "name".`,
+step of the same job minted with the same setting "name". With token-type entra it
+says there that nothing can be revoked; elsewhere it refuses that setting.`,
 		Example: `  # With the same settings as mint:
   azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id BLUEPRINT --agent-id AGENT \
@@ -35,6 +36,9 @@ func runRevoke(ctx context.Context, a *app, given map[string]string) error {
 	l, err := a.load(settings.Revoke, a.source(given, nil))
 	if err != nil {
 		return l.failed("revoke", err)
+	}
+	if l.Settings.TokenType == settings.EntraToken {
+		return l.revokeEntraToken()
 	}
 	if l.Settings.AuthorizationID != "" {
 		return revokeID(ctx, l)

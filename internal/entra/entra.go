@@ -1,10 +1,10 @@
 // Package entra exchanges the assertion of a CI job for an access token of a
-// Microsoft Entra user, at the token endpoint of the Microsoft identity
+// Microsoft Entra user or service principal, at the token endpoint of the Microsoft identity
 // platform, {authority-host}/{tenant}/oauth2/v2.0/token:
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
 //
-// Each identity has a file: agentuser.go, refreshtoken.go, password.go. A person signs in
-// by authorizationcode.go. The requests are made by
+// Each identity has a file, such as agentuser.go. A person signs in by
+// authorizationcode.go. The requests are made by
 // golang.org/x/oauth2/clientcredentials, which sends nothing else.
 package entra
 
@@ -48,9 +48,13 @@ type tooLarge struct{}
 func (tooLarge) Error() string        { return "the answer is larger than 256 KiB" }
 func (tooLarge) Is(target error) bool { return target == httpclient.ErrTooLarge }
 
-// Token is a delegated access token for Azure DevOps.
+// Token is an access token for Azure DevOps: delegated by a user, or a service
+// principal's own.
 type Token struct {
 	Access secret.Value
+	// Lifetime is how long it was valid when Entra answered (expires_in). Zero: the
+	// answer does not say.
+	Lifetime time.Duration
 	// Refresh is the refresh token that replaces the one that was sent, which stays
 	// valid for its own 90 days. Zero: none.
 	Refresh secret.Value
@@ -120,7 +124,7 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 		}
 		return Token{}, err
 	}
-	return Token{Access: got.access, Refresh: got.refresh, ID: got.id, Scope: got.scope}, nil
+	return Token{Access: got.access, Lifetime: got.lifetime, Refresh: got.refresh, ID: got.id, Scope: got.scope}, nil
 }
 
 // fetchAssertion gets the assertion and, if it is unknown, the tenant.
@@ -160,6 +164,7 @@ type endpoint struct{ *Exchange }
 type answer struct {
 	access, refresh, id secret.Value
 	scope               string
+	lifetime            time.Duration
 }
 
 // ask makes one request for a token with scope. step describes it for errors, client
@@ -187,7 +192,7 @@ func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Valu
 	if err != nil {
 		return answer{}, e.failed(step, client, params, seen, err)
 	}
-	got := answer{access: secret.New(token.AccessToken)}
+	got := answer{access: secret.New(token.AccessToken), lifetime: lifetime(token.Extra("expires_in"))}
 	// The library returns the refresh token that was sent if the answer has none.
 	if token.RefreshToken != params.Get("refresh_token") {
 		got.refresh = secret.New(token.RefreshToken)
@@ -207,6 +212,19 @@ func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Valu
 		return answer{}, e.failed(step, client, params, seen, errUnusable)
 	}
 	return got, nil
+}
+
+// lifetime is expires_in: seconds, as a number or as a text of one.
+func lifetime(expiresIn any) time.Duration {
+	seconds, ok := expiresIn.(float64)
+	if text, is := expiresIn.(string); is {
+		n, err := strconv.ParseInt(text, 10, 64)
+		seconds, ok = float64(n), err == nil
+	}
+	if !ok {
+		return 0
+	}
+	return time.Duration(max(0, min(seconds, math.MaxInt32))) * time.Second
 }
 
 // printable reports whether a token can be sent in a header: ASCII without spaces.

@@ -40,11 +40,14 @@ var (
 	identityRefresh  = &RefreshToken{Client: blueprint, Token: secret.New(refresh)}
 	identityPassword = &Password{Client: blueprint, Username: service, Password: secret.New(password)}
 
+	identityServicePrincipal = &ServicePrincipal{Client: blueprint}
+
 	identities = map[string]struct {
 		credentials Credentials
 		requests    int
 	}{
 		"agent user": {identityAgent, 3}, "refresh token": {identityRefresh, 1}, "password": {identityPassword, 1},
+		"service principal": {identityServicePrincipal, 1},
 	}
 )
 

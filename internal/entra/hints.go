@@ -58,7 +58,6 @@ var (
 	device        = say("a Conditional Access policy demands a managed device, which a job does not have: let an administrator of the tenant exclude this account or application from the policy")
 	risk          = say("Entra considers the account or its sign-in at risk: an administrator of the tenant must review and clear the risk")
 	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")
-	agents        = say("an agent identity cannot be used with this grant: client-id must be the blueprint, agent-id the agent identity, agent-user its user account")
 	cloud         = say("the application belongs to another cloud: check authority-host, tenant-id and client-id")
 	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as an agent user")
 	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no); for azdo-pat login, register http://localhost under the platform Web and not under \"Mobile and desktop applications\"")
@@ -128,7 +127,15 @@ var hints = map[int]func(*Error) string{
 	50135: renew, 50144: renew,
 	50194: say("the application is registered for a single tenant: set tenant-id to that tenant"),
 	50196: say("Entra stopped a client that asked too often in a short time: let fewer jobs run at once, and try again later"),
-	70003: say("this grant is not supported for the client: client-id must be the blueprint, agent-id the agent identity, agent-user its user account"),
+	70003: agents,
+}
+
+// agents is the hint for an agent identity, or its blueprint, that may not use a grant.
+func agents(e *Error) string {
+	if e.Step == servicePrincipalStep {
+		return "an agent identity or its blueprint gets no token of its own for Azure DevOps: for token-type entra, client-id must be an app registration"
+	}
+	return "an agent identity cannot be used with this grant: client-id must be the blueprint, agent-id the agent identity, agent-user its user account"
 }
 
 func (e *Error) noMatch() string {

@@ -125,3 +125,15 @@ func TestCodesThatPass(t *testing.T) {
 		}
 	}
 }
+
+// What an agent identity may not do is said in the terms of the identity that is set.
+func TestHintForServicePrincipal(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{82001, 70003} {
+		x, _ := newExchange(t, identityServicePrincipal, func(int, asked) reply { return aadsts(code) })
+		_, err := x.Token(t.Context())
+		if got := hint.Of(err); !strings.Contains(got, "client-id must be an app registration") || strings.Contains(got, "agent-user") {
+			t.Errorf("AADSTS%d: %q", code, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"azdo-pat/internal/httpclient"
 )
@@ -60,6 +62,10 @@ func TestRequests(t *testing.T) {
 		}}},
 		{"password", identityPassword, []map[string]string{{
 			"grant_type": "password", "client_id": blueprint, "scope": devOps, "username": service, "password": password,
+			"client_assertion_type": assertionT, "client_assertion": jwt(1),
+		}}},
+		{"service principal", identityServicePrincipal, []map[string]string{{
+			"grant_type": "client_credentials", "client_id": blueprint, "scope": devOps,
 			"client_assertion_type": assertionT, "client_assertion": jwt(1),
 		}}},
 	} {
@@ -265,6 +271,29 @@ func TestEveryCredentialOfAnAnswerIsKept(t *testing.T) {
 	for _, v := range []string{"not one\ntoken", "0.AXoA-another"} {
 		if !slices.Contains(server.kept, v) {
 			t.Errorf("%q was not kept", v)
+		}
+	}
+}
+
+// The lifetime of the token is what the answer says, in whole seconds.
+func TestLifetime(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answered any
+		want     time.Duration
+	}{
+		"not said": {nil, 0}, "a number": {3599, 3599 * time.Second}, "a text": {"3599", 3599 * time.Second},
+		"with a fraction": {json.RawMessage("3599.0"), 3599 * time.Second}, "negative": {-1, 0}, "zero": {0, 0},
+	} {
+		x, _ := newExchange(t, identityServicePrincipal, func(n int, _ asked) reply {
+			r := token(n)
+			if r.body.(map[string]any)["expires_in"] = tc.answered; tc.answered == nil {
+				delete(r.body.(map[string]any), "expires_in")
+			}
+			return r
+		})
+		if got, err := x.Token(t.Context()); err != nil || got.Lifetime != tc.want {
+			t.Errorf("%s: %s, %v; want %s", name, got.Lifetime, err, tc.want)
 		}
 	}
 }

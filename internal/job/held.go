@@ -3,10 +3,12 @@ package job
 import (
 	"context"
 	"io"
+	"time"
 
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
+	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
 )
@@ -46,6 +48,9 @@ func unrecorded(lease.Record) error { return nil }
 func (h *Held) Undo(ctx context.Context, cause error) error {
 	return h.leaseClient().Undo(ctx, h.Lease, cause)
 }
+
+// Secret is the PAT.
+func (h *Held) Secret() secret.Value { return h.Lease.Token.Secret }
 
 // leaseClient uses the current session.
 func (h *Held) leaseClient() *lease.Client {
@@ -95,6 +100,8 @@ type Ending struct {
 	Expired bool
 	// Left: skip-revoke is set, so the PAT stays valid until Record.ValidTo.
 	Left bool
+	// EntraEnds is when an Entra token ends, which cannot be revoked. Zero: it was a PAT.
+	EntraEnds time.Time
 	// Err: a PAT may be left.
 	Err error
 }

@@ -43,7 +43,7 @@ func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease,
 	}
 	t := minted.Token
 	if err := p.HandOver(ci.Result{
-		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes,
+		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes, Type: settings.PATToken,
 	}); err != nil {
 		return nil, client.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
 	}

@@ -30,6 +30,7 @@ package pat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -200,6 +201,8 @@ type call struct {
 	query  url.Values
 	body   any // sent as JSON; nil: no body
 	limit  int // of the answer, in bytes; 0: maxBody
+	// endpoint is the URL without a query; empty: that of the collection of PATs.
+	endpoint string
 }
 
 // byID returns the query that names a PAT.
@@ -209,7 +212,7 @@ func byID(id string) url.Values { return url.Values{"authorizationId": {id}} }
 // and every other status is an error. An error is returned together with the part of
 // the body that was read.
 func (c *Client) send(ctx context.Context, r call) (status int, body []byte, header http.Header, err error) {
-	if r.method != http.MethodPost && r.op != "list" && !isID(r.id) {
+	if r.method != http.MethodPost && r.op != "list" && r.op != opCaller && !isID(r.id) {
 		return 0, nil, nil, c.withCall(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
 	}
 	query := url.Values{"api-version": {apiVersion}}
@@ -228,7 +231,7 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		return 0, nil, nil, c.withCall(r, e)
 	}
 	ctx, unsent := sentTracer(ctx)
-	req, err := c.sdk.CreateRequestMessage(ctx, r.method, c.endpoint+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
+	req, err := c.sdk.CreateRequestMessage(ctx, r.method, cmp.Or(r.endpoint, c.endpoint)+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
 	if err != nil {
 		e := c.transportError(ctx, err)
 		e.Unsent, e.Err = true, errRequest

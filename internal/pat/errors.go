@@ -20,7 +20,7 @@ import (
 // Its text is one line: what was being done, to which PAT, and what came back.
 // [Error.Hint] is what to change. Neither ever holds a credential.
 type Error struct {
-	// Op is what was being done: create, get, list, update or revoke.
+	// Op is what was being done: create, get, list, update, revoke or caller.
 	Op string
 	// ID is the authorizationId of the PAT; empty for create and list.
 	ID string
@@ -78,6 +78,8 @@ func (e *Error) Error() string {
 	switch e.Op {
 	case "list":
 		b.WriteString("list PATs")
+	case opCaller:
+		b.WriteString("ask whose token it is")
 	default:
 		b.WriteString(e.Op + " PAT")
 	}

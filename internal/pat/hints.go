@@ -14,8 +14,8 @@ import (
 // Texts that several hints share.
 const (
 	usersOnly = "Azure DevOps mints PATs for users only, never for a service principal or a managed identity, whatever its permissions: " +
-		"configure an agent user or a service account; or, where the consumer takes a bearer token (git, REST, feeds), " +
-		"give it the service principal's own Entra token instead of a PAT"
+		"configure an agent user or a service account; or, where the consumer takes an Entra token (git, REST and feeds do), " +
+		"set `token-type` to entra, and get the service principal's own token instead of a PAT"
 	signIn = "the Entra token must be a user's, for Azure DevOps (499b84ac-1321-427f-aa17-267ca6975798), from the tenant that the organization is connected to, " +
 		"and its application or agent identity needs consent to both vso.pats and vso.pats_manage"
 	notTaken   = "Azure DevOps did not accept the Entra token: it is empty, has ended, was revoked, or was sent to the wrong host; " + signIn
@@ -27,6 +27,9 @@ const (
 
 // Hint returns what the user can change, or "".
 func (e *Error) Hint() string {
+	if e.Op == opCaller && e.callerHint() != "" {
+		return e.callerHint()
+	}
 	switch s := e.Status; {
 	case e.Challenge != nil:
 		return e.Challenge.Hint()

@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// Writer copies a command's output, with "***" in place of a PAT.
+// Writer copies a command's output, with "***" in place of a PAT or an Entra token.
 //
 // The result does not depend on how the text is split into writes. All other text is
 // passed on unchanged and at once, so that a prompt is seen: only the end of a write
@@ -26,16 +26,17 @@ type Writer struct {
 	out    []byte
 }
 
-// ErrTooLong is the error for a credential that is longer than any PAT.
-var ErrTooLong = errors.New("the PAT is longer than any PAT")
+// ErrTooLong is the error for a credential that is longer than any PAT or Entra token.
+var ErrTooLong = errors.New("the token is longer than any PAT or Entra token")
 
-// maxPAT is twelve times the length of a PAT, in bytes. It bounds the time for a write.
-const maxPAT = 1 << 10
+// maxToken is several times the length of an Entra token, in bytes, which has about 2
+// KiB; a PAT has 84 bytes. It bounds the time for a write.
+const maxToken = 16 << 10
 
 // NewWriter returns a Writer that writes to w.
-func NewWriter(w io.Writer, pat secret.Value) (*Writer, error) {
-	text := pat.Reveal()
-	if text == "" || len(text) > maxPAT {
+func NewWriter(w io.Writer, token secret.Value) (*Writer, error) {
+	text := token.Reveal()
+	if text == "" || len(text) > maxToken {
 		return nil, ErrTooLong
 	}
 	writer := &Writer{w: w}

@@ -137,10 +137,33 @@ func TestWriterThatCannotWrite(t *testing.T) {
 	if err := f.Close(); err == nil {
 		t.Error("Close without an error")
 	}
-	for _, pat := range []string{"", strings.Repeat("x", maxPAT+1)} {
+	for _, pat := range []string{"", strings.Repeat("x", maxToken+1)} {
 		if _, err := NewWriter(io.Discard, secret.New(pat)); !errors.Is(err, ErrTooLong) {
 			t.Errorf("a PAT of %d characters: %v", len(pat), err)
 		}
+	}
+}
+
+// An Entra token is much longer than a PAT.
+func TestWriterWithEntraToken(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	part := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[random.IntN(64)]
+		}
+		return string(b)
+	}
+	token := "eyJ0eXAi" + part(100) + "." + part(2000) + "." + part(342)
+	in := "token " + token + " basic " + b64(token) + " " + b64(":"+token) + " hex " + hex.EncodeToString([]byte(token)) + " part " + token[1000:1050] + " end\n"
+	for name, split := range map[string]func(int) int{"whole": whole, "in blocks": func(int) int { return 100 }} {
+		if got := through(t, token, in, split); got != "token *** basic *** *** hex *** part *** end\n" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if got := through(t, token, "token "+token+"\n", bytewise); got != "token ***\n" {
+		t.Errorf("byte by byte: %q", got)
 	}
 }
 

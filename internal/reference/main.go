@@ -153,13 +153,16 @@ const outputs = `
 
 | GitHub output, key of --output json | Azure Pipelines output variable | value |
 |---|---|---|
-| ` + "`token` | `token` (secret) | the PAT" + ` |
+| ` + "`token` | `token` (secret) | the PAT, or the Entra token" + ` |
 | ` + "`authorization-id` | `authorizationId` | the PAT's id, in the API and in the audit log" + ` |
 | ` + "`expires-at` | `expiresAt` | when it ends if it is not revoked, as the server granted it (RFC 3339, UTC)" + ` |
 | ` + "`display-name` | `displayName` | its name in the user's list of tokens" + ` |
 | ` + "`scopes` | `scopes` | the granted scopes, separated by spaces" + ` |
+| ` + "`token-type` | `tokenType` | `pat` or `entra`" + ` |
 
-At a terminal standard output is the PAT and a newline, or with ` + "`--output json`" + ` one object.
+With ` + "`token-type: entra`" + ` the id, the name and the scopes are empty.
+
+At a terminal standard output is the token and a newline, or with ` + "`--output json`" + ` one object.
 `
 
 // command writes the section of a command.

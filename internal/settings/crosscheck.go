@@ -40,7 +40,7 @@ func (l *loader) validate(s *Settings) {
 	l.assertion(s, application)
 	l.scopes(s)
 	l.gitHub(s)
-	if l.command == Revoke && !l.given("authorization-id") && !l.src.Lease {
+	if l.command == Revoke && s.TokenType != EntraToken && !l.given("authorization-id") && !l.src.Lease {
 		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
 	}
 }
@@ -94,8 +94,11 @@ func (l *loader) gitHub(s *Settings) {
 	}
 }
 
-// scopes are required to mint; for Check they are optional.
+// scopes are required to mint a PAT; for Check they are optional.
 func (l *loader) scopes(s *Settings) {
+	if s.TokenType != PATToken {
+		return
+	}
 	if !l.given("scopes") && slices.Contains(Describe("scopes").Required, l.command) {
 		l.need("scopes", "the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them")
 	}
@@ -122,7 +125,16 @@ func (l *loader) tokenFile(s *Settings) {
 // is partly configured it reports what is missing, so that the caller can fix everything
 // at once. It returns whether the identity needs an application and an assertion.
 func (l *loader) identity(s *Settings) (application bool) {
+	if s.TokenType == EntraToken && l.planted() {
+		s.TokenType = PATToken
+	}
+	if s.TokenType == EntraToken && l.src.Saved == nil {
+		return l.servicePrincipal(s)
+	}
 	var all, given []string
+	if l.takesEntraToken() {
+		all = append(all, fmt.Sprintf("%s (%s)", l.entraToken(), ServicePrincipal))
+	}
 	for _, identity := range identities() {
 		var names, set, missing []string
 		for _, d := range Descriptions {
@@ -151,6 +163,7 @@ func (l *loader) identity(s *Settings) (application bool) {
 	switch {
 	case l.src.Saved != nil && len(given) == 0:
 		l.problem("", "saved identity: found "+show("", string(l.src.Saved.Identity))+"; allowed: one that mint recorded")
+	case len(given) == 0 && s.TokenType == "": // a wrong token-type; it may stand for entra
 	case len(given) == 0:
 		l.problem("", "no identity is set; set one of "+strings.Join(all, ", ")+l.withheld())
 	case len(given) > 1:

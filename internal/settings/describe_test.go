@@ -9,7 +9,7 @@ import (
 
 // normal is the defaults, as descriptions name them.
 var normal = map[string]string{
-	"lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
+	"token-type": "pat", "lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
 	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
 	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
 	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false",

@@ -20,7 +20,7 @@ var identitySettings = []struct {
 }
 
 // identityChoices are the identities as an error offers them in a workflow.
-const identityChoices = "refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
+const identityChoices = "token-type: entra (service principal), refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
 	"access-token (given access token), username with password (service account by password)"
 
 func inputs(base env, names, values []string) Source {
@@ -47,10 +47,10 @@ func TestOneIdentity(t *testing.T) {
 func TestNoIdentity(t *testing.T) {
 	t.Parallel()
 	for _, command := range []Command{Mint, Revoke, Post} {
-		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true, RevokeStep: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
 		// Elsewhere the same are flags, and variables for what is secret.
-		only(t, problems(t, command, Source{LookupEnv: common.lookup}), "no identity is set; set one of "+
-			"AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with --agent-user (agent user), "+
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, RevokeStep: true}), "no identity is set; set one of "+
+			"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with --agent-user (agent user), "+
 			"AZDO_PAT_ACCESS_TOKEN (given access token), --username with AZDO_PAT_PASSWORD (service account by password)")
 	}
 }
@@ -101,7 +101,7 @@ func TestFourIdentities(t *testing.T) {
 	got := problems(t, Mint, Source{LookupEnv: e.with("INPUT_ACCESS-TOKEN", someAccess).lookup, Flags: map[string]string{"agent-id": someGUID}})
 	only(t, got, "4 identities are set, by AZDO_PAT_REFRESH_TOKEN and by --agent-id with agent-user and by "+
 		"access-token and by AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD; set exactly one of "+
-		"AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with agent-user (agent user), "+
+		"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with agent-user (agent user), "+
 		"access-token (given access token), AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password)")
 }
 

@@ -35,6 +35,8 @@ type Source struct {
 	CI *CI
 	// Lease: the lease of this job can be found without its id.
 	Lease bool
+	// RevokeStep: a step of the job runs revoke, since there is no post step.
+	RevokeStep bool
 }
 
 // CI is what a CI system offers for an assertion.
@@ -52,7 +54,7 @@ type CI struct {
 // Load reads the settings of command and validates those that it reads. What is
 // wrong comes back as [*Problems], with the settings that could be read.
 func Load(command Command, src Source) (*Settings, error) {
-	l := &loader{src: src, command: command, origins: map[string]string{}}
+	l := &loader{src: src, command: command, origins: map[string]string{}, found: map[string]string{}}
 	s := &Settings{Origins: l.origins}
 	if err := envconfig.ProcessWith(context.Background(), &envconfig.Config{Target: s, Lookuper: l.lookuper()}); err != nil {
 		return nil, err // a mistake in the tags
@@ -93,8 +95,9 @@ func (src Source) Wrong(s *Settings, err error, name, found, allowed string) err
 type loader struct {
 	src     Source
 	command Command
-	// origins tells under which name each setting was found.
+	// origins tells under which name each setting was found, and found is its text there.
 	origins  map[string]string
+	found    map[string]string
 	problems []problem
 }
 
@@ -174,7 +177,7 @@ func (l *loader) at(origin string, d *Description, value string) envconfig.Looku
 			value = trimmed
 		}
 		if value != "" {
-			l.origins[d.Name] = origin
+			l.origins[d.Name], l.found[d.Name] = origin, value
 		}
 		return value, value != ""
 	})

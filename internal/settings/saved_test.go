@@ -27,7 +27,7 @@ var lies = env{
 	"INPUT_USERNAME": "evil@evil.com", "INPUT_FEDERATED-TOKEN-FILE": "/evil", "INPUT_SCOPES": "x", "INPUT_LIFETIME": "x",
 	"INPUT_NAME": "evil", "INPUT_SKIP-REVOKE": "maybe", "INPUT_ON-REVOKE-FAILURE": "x", "INPUT_ALLOW-FULL-ACCESS": "x",
 	"INPUT_AUDIENCE": "e v i l", "AZDO_PAT_AUTHORITY_HOST": "http://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL": "http://evil.com",
-	"INPUT_CA-FILE": "/evil", "INPUT_TIMEOUT": "x", "INPUT_AUTHORIZATION-ID": "x", "INPUT_OUTPUT": "x",
+	"INPUT_TOKEN-TYPE": "entra", "INPUT_CA-FILE": "/evil", "INPUT_TIMEOUT": "x", "INPUT_AUTHORIZATION-ID": "x", "INPUT_OUTPUT": "x",
 	"AZURE_TENANT_ID": "x", "AZURE_CLIENT_ID": "a b", "AZURE_FEDERATED_TOKEN_FILE": "/evil", "AZURE_AUTHORITY_HOST": "http://evil.com",
 }
 

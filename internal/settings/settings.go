@@ -42,15 +42,25 @@ const (
 	Setup Command = "setup"
 )
 
-// Identity is how the program signs in as the Entra user who gets the PAT.
+// Identity is how the program signs in: as the Entra user who gets the PAT, or as the
+// service principal whose own token is handed over.
 type Identity string
 
 // The identities. What is proven best comes first, here and in every list.
 const (
+	// ServicePrincipal is that of token-type entra; the others are for PATs.
+	ServicePrincipal Identity = "service principal"
+
 	RefreshToken Identity = "service account by refresh token"
 	AgentUser    Identity = "agent user"
 	AccessToken  Identity = "given access token"
 	Password     Identity = "service account by password"
+)
+
+// The values of token-type.
+const (
+	PATToken   = "pat"
+	EntraToken = "entra"
 )
 
 // The values of on-revoke-failure.
@@ -108,7 +118,8 @@ type Settings struct {
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
 
-	_            struct{}     `group:"Application and user: exactly one identity"`
+	_            struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
+	TokenType    string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
 	TenantID     string       `env:"TENANT_ID" for:"all setup" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
 	ClientID     string       `env:"CLIENT_ID" for:"all setup" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
 	RefreshToken secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`

@@ -76,3 +76,10 @@ func AdviseMembership(organization, name string) Advice {
 	t := userMember(organization, words(name), newUser)
 	return t.advice(nil)
 }
+
+// AdvisePrincipalMembership makes the service principal with the object id $client a
+// member of the organization.
+func AdvisePrincipalMembership(organization string) Advice {
+	t := principalMember(organization)
+	return t.advice(nil)
+}

@@ -38,7 +38,7 @@ func newClient(t *testing.T, e *emulator.Emulator, id emulator.Identity, with fu
 	maps.Copy(env, extra)
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	provider := ci.Detect(ci.Options{LookupEnv: lookup, Stdout: t.Output(), Stderr: t.Output()}).Provider()
-	s, err := settings.Load(settings.Sweep, settings.Source{LookupEnv: lookup, CI: &settings.CI{Offered: provider.Offered()}})
+	s, err := settings.Load(settings.Check, settings.Source{LookupEnv: lookup, CI: &settings.CI{Offered: provider.Offered()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ func credentials(s *settings.Settings) entra.Credentials {
 	switch s.Identity {
 	case settings.AgentUser:
 		return &entra.AgentUser{Blueprint: s.ClientID, Agent: s.AgentID, User: s.AgentUser}
+	case settings.ServicePrincipal:
+		return &entra.ServicePrincipal{Client: s.ClientID}
 	case settings.RefreshToken:
 		return &entra.RefreshToken{Client: s.ClientID, Token: s.RefreshToken}
 	default:
@@ -32,6 +34,8 @@ func Describe(s *settings.Settings) string {
 		return fmt.Sprintf("%s %s of agent %s, by way of blueprint %s", s.Identity, s.AgentUser, s.AgentID, s.ClientID)
 	case settings.Password:
 		return fmt.Sprintf("%s %s, by way of application %s", s.Identity, s.Username, s.ClientID)
+	case settings.ServicePrincipal:
+		return fmt.Sprintf("%s of application %s", s.Identity, s.ClientID)
 	case settings.RefreshToken:
 		return fmt.Sprintf("%s, by way of application %s", s.Identity, s.ClientID)
 	}

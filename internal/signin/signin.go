@@ -1,6 +1,7 @@
 // Package signin goes from the settings of a job to a client for the user's PATs:
 // an assertion from the CI system or a file, an access token from Microsoft Entra
-// in exchange for it, and requests to Azure DevOps with that token.
+// in exchange for it, and requests to Azure DevOps with that token. With token-type
+// entra it stops at the access token.
 package signin
 
 import (
@@ -69,15 +70,9 @@ func (s *Session) Wait(ctx context.Context) error { return s.wait(ctx) }
 // signIn makes one sign-in.
 func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	s := c.Settings
-	logIdentity := c.Log.Infof
-	if c.announced.Swap(true) {
-		logIdentity = c.Log.Debugf
-	}
 	azureDevOps := httpclient.HostOf(s.TokenServiceURL)
-	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.HTTP.Transport, Debugf: c.Log.Debugf}, Host: azureDevOps}
-	c.clock.Store(clock)
-	// Pacing is outermost, so that the clock does not count the time spent waiting.
-	client := &http.Client{Transport: &httpclient.Paced{Next: clock, Pacer: c.Pacer(), Log: c.Log}, CheckRedirect: c.HTTP.CheckRedirect}
+	logIdentity := c.identityLog()
+	client, clock := c.measured(azureDevOps)
 	session := &Session{
 		Tenant: s.TenantID, Clock: clock,
 		wait: func(ctx context.Context) error { return c.Pacer().Wait(ctx, azureDevOps, c.Log) },
@@ -92,20 +87,9 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	if c.session != nil { // the first sign-in has looked it up
 		x.Tenant = c.session.Tenant
 	}
-	tenantKnown := x.Tenant != ""
-	if _, isFile := x.Source.(*assertion.File); isFile {
-		// Reading the file takes no time, so connect only when it was read: it may be missing.
-		x.Source = &observedSource{Source: x.Source, then: func(secret.Value) { preconnect(c.HTTP, s, tenantKnown) }}
-	} else {
-		preconnect(c.HTTP, s, tenantKnown)
-	}
-	x.Source = &observedSource{Source: x.Source, then: onFirst(func(v secret.Value) {
-		from, note := c.AssertionFrom()
-		logIdentity("assertion: from %s, issuer %s%s", from, issuer(v), note)
-	})}
-	token, err := x.Token(ctx)
+	token, err := c.exchange(ctx, x, logIdentity)
 	if err != nil {
-		return nil, addPresented(err, c.Log.Redact)
+		return nil, err
 	}
 	session.Tenant, session.RefreshToken = x.Tenant, token.Refresh
 	session.readToken(token.Access)
@@ -114,6 +98,43 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	}}
 	session.PATs = c.PATs(&http.Client{Transport: renewing, CheckRedirect: client.CheckRedirect}, token.Access)
 	return session, nil
+}
+
+// identityLog is where the identity and its assertion are logged: for people the first
+// time, later in the debug log.
+func (c *Client) identityLog() func(format string, args ...any) {
+	if c.announced.Swap(true) {
+		return c.Log.Debugf
+	}
+	return c.Log.Infof
+}
+
+// measured is the HTTP client of one sign-in, and the clock that it measures: that of a
+// host, as soon as it has answered.
+func (c *Client) measured(host string) (*http.Client, *httpclient.Clock) {
+	clock := &httpclient.Clock{Next: &httpclient.Traced{Next: c.HTTP.Transport, Debugf: c.Log.Debugf}, Host: host}
+	c.clock.Store(clock)
+	// Pacing is outermost, so that the clock does not count the time spent waiting.
+	return &http.Client{Transport: &httpclient.Paced{Next: clock, Pacer: c.Pacer(), Log: c.Log}, CheckRedirect: c.HTTP.CheckRedirect}, clock
+}
+
+// exchange gets the assertion and, in exchange for it, the token. Meanwhile it opens the
+// connections that are needed next.
+func (c *Client) exchange(ctx context.Context, x *entra.Exchange, logIdentity func(string, ...any)) (entra.Token, error) {
+	tenantKnown := x.Tenant != ""
+	connect := func() { preconnect(c.HTTP, c.Settings, tenantKnown) }
+	if _, isFile := x.Source.(*assertion.File); isFile {
+		// Reading the file takes no time, so connect only when it was read: it may be missing.
+		x.Source = &observedSource{Source: x.Source, then: func(secret.Value) { connect() }}
+	} else {
+		connect()
+	}
+	x.Source = &observedSource{Source: x.Source, then: onFirst(func(v secret.Value) {
+		from, note := c.AssertionFrom()
+		logIdentity("assertion: from %s, issuer %s%s", from, issuer(v), note)
+	})}
+	token, err := x.Token(ctx)
+	return token, addPresented(err, c.Log.Redact)
 }
 
 // challengeTimeout limits how long a request waits for the token that the service
@@ -182,6 +203,9 @@ func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 // preconnect starts opening the connections that are needed after the assertion.
 func preconnect(client *http.Client, s *settings.Settings, tenantKnown bool) {
 	httpclient.Preconnect(client, s.AuthorityHost)
+	if s.TokenType == settings.EntraToken { // it is not sent to Azure DevOps
+		return
+	}
 	if tenantKnown { // otherwise a request to Azure DevOps for the tenant is already opening one
 		httpclient.Preconnect(client, s.TokenServiceURL)
 	}

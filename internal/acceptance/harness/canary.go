@@ -52,6 +52,9 @@ func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 	for _, p := range w.PATs() {
 		pats[p.Token] = true
 	}
+	for _, token := range w.AppTokens() { // handed over in place of a PAT
+		pats[token] = true
+	}
 	for _, s := range w.Secrets() {
 		forms := encodings(s)
 		if containsAny(said.String(), forms) {

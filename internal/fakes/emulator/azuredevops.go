@@ -154,6 +154,25 @@ func (e *Emulator) entraTokenLocked(raw string, o *Organization) (t *token, why 
 	return t, ""
 }
 
+// notAMember is why the valid token of a service principal is not taken.
+const notAMember = "the service principal is not a member"
+
+// servicePrincipalLocked is the object id of the service principal whose own token it
+// is, or why the token is not taken. Azure DevOps takes it wherever it takes a PAT,
+// except for the PAT API, if the service principal is a member.
+func (e *Emulator) servicePrincipalLocked(raw string, o *Organization) (objectID, why string) {
+	t, why := e.entraTokenLocked(raw, o)
+	switch {
+	case why != "":
+		return "", why
+	case t.text("idtyp") != "app" || t.text("scp") != "" || t.text("oid") == "":
+		return "", "the token is no service principal's"
+	case !slices.Contains(o.Members, t.text("oid")):
+		return t.text("oid"), notAMember
+	}
+	return t.text("oid"), ""
+}
+
 // hasScopes reports whether a scp claim has all the scopes.
 func hasScopes(scp string, want ...string) bool {
 	have := strings.Fields(scp)

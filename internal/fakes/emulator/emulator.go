@@ -120,6 +120,7 @@ type Emulator struct {
 	greetings     map[Service]func()
 	presented     map[string]bool // CI assertions seen, by issuer, jti and scope
 	secrets       []string
+	appTokens     []string // app-only tokens, which the program hands over
 	isSecret      map[string]bool
 	secretForms   map[int]map[string]bool // as they are and as in a URL, by length
 	jobs          map[string]Job          // by request token

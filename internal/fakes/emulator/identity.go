@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// An Identity is one of the ways in which a job gets a user's token.
+// An Identity is one of the ways in which a job gets a token of Entra.
 type Identity string
 
 // The identities of azdo-pat.
@@ -14,13 +14,15 @@ const (
 	AgentUser    Identity = "agent-user"
 	AccessToken  Identity = "access-token"
 	Password     Identity = "password"
+	// ServicePrincipal is that of token-type entra.
+	ServicePrincipal Identity = "service-principal"
 )
 
-// Identities lists them.
+// Identities lists those that mint PATs.
 var Identities = []Identity{RefreshToken, VaultToken, AgentUser, AccessToken, Password}
 
 // Settings are azdo-pat's settings for the identity, by their names, with the
-// addresses of the services and the scope vso.code. The tenant is among them;
+// addresses of the services and, for a PAT, the scope vso.code. The tenant is among them;
 // delete it to have it looked up from Azure DevOps. Each call for the identity
 // AccessToken makes a fresh token.
 func (e *Emulator) Settings(id Identity) map[string]string {
@@ -54,6 +56,10 @@ func (e *Emulator) Settings(id Identity) map[string]string {
 			settings["client-id"] = AppID
 			settings["username"] = ServiceUserUPN
 			settings["password"] = w.User(ServiceUserID).Password
+		case ServicePrincipal:
+			settings["client-id"] = AppID
+			settings["token-type"] = "entra"
+			delete(settings, "scopes")
 		}
 	})
 	return settings

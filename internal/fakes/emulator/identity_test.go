@@ -18,11 +18,12 @@ func TestSettings(t *testing.T) {
 	c := start(t)
 	const common = "authority-host organization scopes token-service-url"
 	for id, want := range map[emulator.Identity]string{
-		emulator.AgentUser:    common + " agent-id agent-user client-id tenant-id",
-		emulator.RefreshToken: common + " client-id refresh-token tenant-id",
-		emulator.VaultToken:   common + " client-id refresh-token-vault tenant-id",
-		emulator.Password:     common + " client-id password tenant-id username",
-		emulator.AccessToken:  common + " access-token",
+		emulator.AgentUser:        common + " agent-id agent-user client-id tenant-id",
+		emulator.RefreshToken:     common + " client-id refresh-token tenant-id",
+		emulator.VaultToken:       common + " client-id refresh-token-vault tenant-id",
+		emulator.Password:         common + " client-id password tenant-id username",
+		emulator.AccessToken:      common + " access-token",
+		emulator.ServicePrincipal: "authority-host organization token-service-url client-id tenant-id token-type",
 	} {
 		settings := c.e.Settings(id)
 		names := strings.Fields(want)

@@ -76,6 +76,14 @@ func (e *Emulator) Secrets() []string {
 	return slices.Clone(e.secrets)
 }
 
+// AppTokens returns the app-only access tokens that were issued. They are among
+// [Emulator.Secrets] too; a program hands one over with token-type entra.
+func (e *Emulator) AppTokens() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.appTokens)
+}
+
 func (e *Emulator) keep(secret string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -1,13 +1,27 @@
 package emulator
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
-// patOwnerLocked is the PAT that a request presents, by HTTP Basic with any
-// user name and the token as password, or why it is not taken.
+// patLocked is the PAT that a request presents, by HTTP Basic with any user name and the
+// token as password, or why it is not taken. A service principal's own token of Entra,
+// which is also taken as Bearer, counts as a PAT with full access.
 func (e *Emulator) patLocked(r *http.Request, o *Organization) (*PAT, string) {
 	_, given, ok := r.BasicAuth()
+	if raw := bearer(r); raw != "" {
+		given, ok = raw, true
+	}
 	if !ok {
 		return nil, "no PAT"
+	}
+	if bearer(r) != "" || strings.Count(given, ".") == 2 {
+		owner, why := e.servicePrincipalLocked(given, o)
+		if why != "" {
+			return nil, why
+		}
+		return &PAT{Owner: owner, Scope: fullAccess}, ""
 	}
 	for _, p := range e.pats {
 		if p.Token != given {
@@ -79,6 +93,15 @@ func (e *Emulator) restLocked(w http.ResponseWriter, r *http.Request, want strin
 // anyoneLocked is the user in whose name a request is made with a PAT of any scope
 // or with a token of Entra. If there is none, the request has been answered.
 func (e *Emulator) anyoneLocked(w http.ResponseWriter, r *http.Request, o *Organization) (owner string) {
+	if raw := bearer(r); raw != "" {
+		switch owner, why := e.servicePrincipalLocked(raw, o); why {
+		case "":
+			return owner
+		case notAMember:
+			notMember(w, r, o.Tenant, owner)
+			return ""
+		}
+	}
 	if _, _, basic := r.BasicAuth(); !basic {
 		return e.callerLocked(w, r, o)
 	}

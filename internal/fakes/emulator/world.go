@@ -351,7 +351,7 @@ type ServiceConnection struct {
 
 // defaultWorld is a tenant in which every identity works: an agent user below
 // a blueprint, and a service account that an app registration acts for, with its refresh
-// token in a vault. Both
+// token in a vault. The service principal of that registration is a member itself. Both
 // applications trust the default GitHub job, the default service connection
 // and the GitLab-like issuer.
 func (e *Emulator) defaultWorld() *State {
@@ -390,7 +390,7 @@ func (e *Emulator) defaultWorld() *State {
 		RoleAssignments: []*RoleAssignment{{Name: guid(), Scope: "/subscriptions/" + SubscriptionID, Role: "Owner", Principal: AdminID}},
 		Organizations: []*Organization{{
 			Name: OrganizationName, ID: OrganizationID, Tenant: TenantID,
-			Members:        []string{AgentUserID, ServiceUserID, AdminID},
+			Members:        []string{AgentUserID, ServiceUserID, AppPrincipalID, AdminID},
 			Administrators: []string{AdminID},
 			PageSize:       20,
 		}},

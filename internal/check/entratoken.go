@@ -1,0 +1,85 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/pat"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/settings"
+)
+
+// notScoped is what a service principal's own token lacks.
+const notScoped = "not scoped, and cannot be revoked"
+
+// reportEntraToken reports what the token is, whose, and when it ends. Access tokens are
+// opaque to clients, so one that cannot be parsed is not a failure.
+func (k *preflight) reportEntraToken(token secret.Value) {
+	row := k.row.user
+	if token.IsZero() {
+		row.Skip("not tried: there is no token")
+		return
+	}
+	var claims tokenClaims
+	if err := assertion.Decode(token, &claims); err != nil {
+		row.Pass("a token that only Azure DevOps is meant to read; %s", notScoped)
+		return
+	}
+	claim := claims.text
+	k.job.Principal = claim("oid")
+	tid, aud := claim("tid"), claim("aud")
+	var parts []string
+	for _, p := range [][2]string{
+		{"idtyp", claim("idtyp")}, {"application", claim("appid", "azp")}, {"service principal", claim("oid")}, {"tid", tid}, {"aud", aud},
+	} {
+		parts = append(parts, p[0]+" "+cmp.Or(sanitize.Exact(p[1]), "not given"))
+	}
+	seen := strings.Join(parts, ", ") + ", " + k.until(claims) + "; " + notScoped
+	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
+	switch {
+	case !isForAzureDevOps(aud):
+		row.Fail("check authority-host: Entra gave a token for another service than it was asked for", "not for Azure DevOps: %s", seen)
+	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
+		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
+	default:
+		row.Pass("%s", seen)
+	}
+}
+
+// askCaller asks the organization whether it takes the token. What the service principal
+// may do there depends on its permissions.
+func (k *preflight) askCaller(ctx context.Context, token secret.Value) {
+	row := k.row.list
+	if b := k.failed("host-azure-devops"); b != nil {
+		row.Skip("not tried: %s failed", b.Name)
+		return
+	}
+	if token.IsZero() {
+		row.Skip("not tried: there is no token")
+		return
+	}
+	start := time.Now()
+	client := k.SignIn.PATs(k.client, token)
+	var caller string
+	err := httpclient.Retry(ctx, k.Platform.Log(), "the organization", func(ctx context.Context) (err error) {
+		caller, err = client.Caller(ctx)
+		return err
+	})
+	row.Took = time.Since(start)
+	support := k.headers.support(k.Settings.TokenServiceURL, err)
+	switch refused := (*pat.Error)(nil); {
+	case err == nil:
+		row.Pass("the organization takes the token, as %s; what it may do there, the service principal's permissions decide%s", caller, support)
+	case errors.As(err, &refused) && refused.Status == http.StatusNotFound: // not every host of Azure DevOps answers this
+		row.Skip("the organization does not tell: %v%s", err, support)
+	default:
+		row.Fail(k.job.Remedy(err), "%v%s", err, support)
+	}
+}
