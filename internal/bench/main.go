@@ -41,6 +41,7 @@ var subjects = []subject{
 	{"azdo-pat, refresh token", azdoPAT, emulator.RefreshToken, 5},
 	{"azdo-pat, password", azdoPAT, emulator.Password, 5},
 	{"azdo-pat, access token", azdoPAT, emulator.AccessToken, 3},
+	{"azdo-pat, Entra token", azdoPAT, emulator.ServicePrincipal, 4},
 }
 
 // The programs, by the names of their files.

@@ -95,7 +95,7 @@ func connections(e *emulator.Emulator) int {
 }
 
 // mint starts a program as GitHub's runner does, as a job's step, and checks
-// that it has handed over a PAT.
+// that it has handed over a token.
 func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m measure, err error) {
 	dir, err := os.MkdirTemp(b.dir, "run")
 	if err != nil {
@@ -107,7 +107,9 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	}
 	var args []string
 	env := e.JobEnv(e.StartJob(emulator.Job{}), s.identity)
-	env["INPUT_LIFETIME"] = "15m"
+	if s.identity != emulator.ServicePrincipal {
+		env["INPUT_LIFETIME"] = "15m"
+	}
 	env["RUNNER_TEMP"] = dir
 	// No roots of trust but the test's own. A file that is none would be refused.
 	if env["INPUT_CA-FILE"] != "" {
@@ -124,8 +126,9 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	if err != nil {
 		return m, err
 	}
-	if !slices.ContainsFunc(e.Active(), func(p emulator.PAT) bool { return p.Token == outputs["token"] }) {
-		return m, errors.New("it has handed over no PAT")
+	isPAT := slices.ContainsFunc(e.Active(), func(p emulator.PAT) bool { return p.Token == outputs["token"] })
+	if !isPAT && !slices.Contains(e.AppTokens(), outputs["token"]) {
+		return m, errors.New("it has handed over no token")
 	}
 	return m, nil
 }
