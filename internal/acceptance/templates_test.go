@@ -47,6 +47,20 @@ func TestStepsTemplate(t *testing.T) {
 	}
 }
 
+// With an Entra token the template takes the same steps, and the last one sends nothing.
+func TestStepsTemplateWithEntraToken(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	played := harness.PlayPipeline(t, e, harness.CodeBlock(t, templatesReadme, "yaml", "tokenType: entra"))
+	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 0", "Use it: Succeeded, 0", "Revoke the Azure DevOps PAT: Succeeded, 0")
+	if text := played[len(played)-1].Record.Text(); !strings.Contains(text, "there is nothing to revoke: an Entra token cannot be revoked") {
+		t.Error(text)
+	}
+	if n := len(e.Requests()); n != 3 || len(e.Requests(emulator.OpProjects)) != 1 {
+		t.Errorf("%d requests, want one for the assertion, one for the token and one with it", n)
+	}
+}
+
 // In the example of the jobs template, each job has its own PAT, and one takes the
 // program from an image.
 func TestJobsTemplate(t *testing.T) {
@@ -101,6 +115,7 @@ func TestStepsTemplateIgnoresSetVariables(t *testing.T) {
 		{"azdo_pat_program", "/bin/true", "Succeeded", 0},
 		{"AZDO_PAT_NAME", "other", "Succeeded", 0},
 		{"AZDO_PAT_ORGANIZATION", "other", "Succeeded", 0},
+		{"AZDO_PAT_TOKEN_TYPE", "entra", "Succeeded", 0},
 		{"AZDO_PAT_AUTHORIZATION_ID", "11111111-2222-4333-8444-555555555555", "Succeeded", 0},
 		{"AZDO_PAT_SKIP_REVOKE", "true", "Succeeded", 0},
 		{"AZDO_PAT_AUTHORITY_HOST", "https://127.0.0.1:9", "Failed", 1},

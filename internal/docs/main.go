@@ -1,5 +1,5 @@
-// Command docs writes the complete workflows of the documentation into a folder, a file
-// each, so that actionlint can check them:
+// Command docs writes the complete workflows of the documentation and the examples into a
+// folder, a file each, so that actionlint can check them:
 //
 //	go run ./internal/docs FOLDER
 //
@@ -55,13 +55,14 @@ func run(args []string) error {
 	return nil
 }
 
-// document is a Markdown file.
+// document is a Markdown file, or an example workflow.
 type document struct {
 	path string // from the root of the repository
 	text string
 }
 
-// documents reads the Markdown files of the checkout at root, sorted by path.
+// documents reads the Markdown files and the example workflows of the checkout at root,
+// sorted by path.
 func documents(root string) (all []document, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -70,14 +71,11 @@ func documents(root string) (all []document, err error) {
 		if name := entry.Name(); entry.IsDir() && (name == ".git" || name == "testdata" || name == "node_modules") {
 			return fs.SkipDir
 		}
-		if filepath.Ext(path) != ".md" {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
+		relative, err := filepath.Rel(root, path)
+		if err != nil || filepath.Ext(path) != ".md" && filepath.ToSlash(filepath.Dir(relative)) != "examples/github" {
 			return err
 		}
-		relative, err := filepath.Rel(root, path)
+		text, err := os.ReadFile(path)
 		all = append(all, document{filepath.ToSlash(relative), string(text)})
 		return err
 	})
@@ -93,7 +91,11 @@ type block struct {
 // fence matches a code block, which can be indented as part of a list.
 var fence = regexp.MustCompile("(?ms)^([ \t]*)```([a-z]*)[^\n]*\n(.*?)^[ \t]*```[ \t]*$")
 
+// blocks are the code blocks. An example is one as a whole.
 func (d document) blocks() (all []block) {
+	if !strings.HasSuffix(d.path, ".md") {
+		return []block{{"yaml", d.text, 1}}
+	}
 	for _, m := range fence.FindAllStringSubmatchIndex(d.text, -1) {
 		indent, text := d.text[m[2]:m[3]], d.text[m[6]:m[7]]
 		lines := strings.SplitAfter(text, "\n")
@@ -107,6 +109,9 @@ func (d document) blocks() (all []block) {
 
 // prose is the document without code blocks and code.
 func (d document) prose() string {
+	if !strings.HasSuffix(d.path, ".md") {
+		return ""
+	}
 	text := fence.ReplaceAllStringFunc(d.text, func(block string) string { return strings.Repeat("\n", strings.Count(block, "\n")) })
 	return regexp.MustCompile("`[^`\n]+`").ReplaceAllString(text, "``")
 }

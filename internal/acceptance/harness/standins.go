@@ -40,6 +40,7 @@ func curl(args []string) (status int) {
 	}
 	out := os.Stdout
 	var user *url.Userinfo
+	bearer := ""
 	for i := 0; i < len(args); i++ {
 		switch args[i] {
 		case "--fail", "--silent", "--show-error", "--location":
@@ -54,13 +55,23 @@ func curl(args []string) (status int) {
 			i++
 			before, after, _ := strings.Cut(args[i], ":")
 			user = url.UserPassword(before, after)
+		case "--oauth2-bearer":
+			i++
+			bearer = args[i]
 		default:
 			u, err := url.Parse(args[i])
 			if err != nil || strings.HasPrefix(args[i], "-") || u.Hostname() != "127.0.0.1" {
 				return fail(2, fmt.Errorf("not supported: %q", args[i]))
 			}
 			u.User = user
-			resp, err := http.Get(u.String())
+			req, err := http.NewRequest(http.MethodGet, u.String(), nil)
+			if err != nil {
+				return fail(2, err)
+			}
+			if bearer != "" {
+				req.Header.Set("Authorization", "Bearer "+bearer)
+			}
+			resp, err := http.DefaultClient.Do(req)
 			if err != nil {
 				return fail(7, err)
 			}
