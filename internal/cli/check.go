@@ -20,7 +20,8 @@ func checkCommand(a *app) *cobra.Command {
 		Long: `check takes every step that mint takes, except the mint itself: settings, platform,
 hosts, the assertion, each request of the exchange, the user's token, and a list of
 the user's PATs. It reports a tick or a cross for each and, for the first cross,
-what to do, with the commands for it.
+what to do, with the commands for it. With token-type entra it asks whether the
+organization takes the token, instead of listing PATs.
 
 The report goes to standard output and, on GitHub, to the step's summary. It has
 ids and names, and no credential.`,

@@ -104,7 +104,7 @@ type Settings struct {
 	Undo          bool     `env:"UNDO" for:"setup" default:"false" input:"no" help:"print the script that removes what the other created"`
 
 	_               struct{}      `group:"What to mint"`
-	Scopes          []string      `env:"SCOPES" for:"mint exec check" required:"mint exec" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes)"`
+	Scopes          []string      `env:"SCOPES" for:"mint exec check" required:"mint exec" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes); not with token-type entra"`
 	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
 	Name            string        `env:"NAME" for:"mint revoke exec setup" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one; setup: display name of what it creates, azdo-pat-ORGANIZATION if not set"`
 	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
