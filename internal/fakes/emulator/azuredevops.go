@@ -36,6 +36,8 @@ func (e *Emulator) routeAzureDevOps(a arrival) (string, http.HandlerFunc) {
 		return OpResourceAreas, e.resourceAreas
 	case isEntitlement(rest):
 		return entitlementOperation(e, a.Method, rest)
+	case strings.Contains(strings.ToLower(rest), "_apis/serviceendpoint/endpoints"):
+		return OpServiceConnections, e.serviceConnections
 	case rest == "_apis/projects":
 		return OpProjects, e.projects
 	case strings.EqualFold(rest, "_apis/connectionData"):

@@ -22,8 +22,12 @@ const (
 	refreshTokenLife = 90 * 24 * time.Hour
 )
 
-// entraIssuerLocked is the issuer of T1 and T2.
+// entraIssuerLocked is the issuer of T1 and T2, and of the assertions of newer service
+// connections.
 func (e *Emulator) entraIssuerLocked() string {
+	if e.options.Proxy {
+		return "https://login.microsoftonline.com/" + e.world.TenantID + "/v2.0"
+	}
 	return e.urls[Entra] + "/" + e.world.TenantID + "/v2.0"
 }
 

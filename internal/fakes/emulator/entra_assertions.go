@@ -63,6 +63,9 @@ func (x *exchange) federated() *entraError {
 	case 3:
 		return refusal(700212, "No matching federated identity record found for presented assertion audience '%s'. %s", strings.Join(assertion.Audience, ", "), look)
 	}
+	if assertion.Issuer == x.entraIssuerLocked() && x.client.MultiTenant {
+		return refusal(70052, "The identity must be a managed identity, a single tenant app, or a service account.")
+	}
 	if !assertion.signedBy(x.issuerKeyLocked(assertion.Issuer)) {
 		return refusal(700027, "The certificate with identifier used to sign the client assertion is not registered on application, or the signature is invalid.")
 	}

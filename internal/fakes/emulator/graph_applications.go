@@ -219,7 +219,8 @@ func (c *graphCall) uniqueNameTaken(app *App) *graphError {
 // or by @odata.type. Without OData-Version: 4.0 Graph ignores the latter.
 func (c *graphCall) wantsType(derived string, cast bool) (bool, *graphError) {
 	given, _ := c.body["@odata.type"].(string)
-	given = strings.TrimPrefix(strings.TrimPrefix(given, "#"), "microsoft.graph.")
+	given = strings.TrimPrefix(strings.ToLower(strings.TrimPrefix(given, "#")), "microsoft.graph.")
+	derived = strings.ToLower(derived)
 	if given != "" && c.r.Header.Get("OData-Version") != "4.0" {
 		given = ""
 	}

@@ -115,8 +115,9 @@ func (e *Emulator) pipelinesOIDC(w http.ResponseWriter, r *http.Request) {
 		}
 		if strings.EqualFold(c.ID, id) {
 			now := e.Now(AzureDevOps)
-			assertion := e.keepLocked(pipelinesKey.sign(map[string]any{
-				"jti": guid(), "iss": PipelinesIssuer, "sub": c.Subject, "aud": Audience,
+			issuer := cmp.Or(c.Issuer, PipelinesIssuer)
+			assertion := e.keepLocked(e.issuerKeyLocked(issuer).sign(map[string]any{
+				"jti": guid(), "iss": issuer, "sub": c.Subject, "aud": Audience,
 				"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(assertionLife).Unix(),
 			}))
 			writeJSON(w, http.StatusOK, map[string]any{"oidcToken": assertion})

@@ -93,7 +93,7 @@ func (c *entitlementCall) check(scope, version string) bool {
 		c.signInLocked(c.w, c.r, c.o, why)
 	case !slices.Contains(c.o.Members, t.text("oid")):
 		notMember(c.w, c.r, c.o.Tenant, t.text("oid"))
-	case !hasScopes(t.text("scp"), "user_impersonation") && !slices.ContainsFunc(strings.Fields(t.text("scp")), func(s string) bool { return permits(s, scope) }):
+	case !allows(t.text("scp"), scope):
 		unauthorized(c.w, c.r, t.text("oid"))
 	case strings.HasSuffix(scope, "_write") && !slices.Contains(c.o.Administrators, t.text("oid")):
 		vssError{

@@ -341,8 +341,14 @@ type Policies struct {
 // A ServiceConnection is an Azure Pipelines service connection with workload
 // identity federation.
 type ServiceConnection struct {
-	ID      string // GUID
-	Subject string // sc://ORGANIZATION/PROJECT/CONNECTION
+	ID   string // GUID
+	Name string
+	// Issuer of its assertions: [PipelinesIssuer] if empty, as with connections made
+	// until 2025. Those made through the API have Entra's.
+	Issuer  string
+	Subject string // sc://ORGANIZATION/PROJECT/CONNECTION, or with Entra's issuer /eid1/…
+	// ClientID is the application that it signs in as.
+	ClientID string
 	// Unreferenced means that no task of the job's stage names it: then its
 	// token is refused, since March 2026. The words are the service's, the
 	// status is not known.
@@ -394,7 +400,7 @@ func (e *Emulator) defaultWorld() *State {
 			Administrators: []string{AdminID},
 			PageSize:       20,
 		}},
-		ServiceConnections: []*ServiceConnection{{ID: ServiceConnectionID, Subject: PipelinesSubject}},
+		ServiceConnections: []*ServiceConnection{{ID: ServiceConnectionID, Name: "azdo-pat", Subject: PipelinesSubject, ClientID: AppID}},
 		Vault:              e.defaultVault(refreshToken),
 	}
 }

@@ -1,0 +1,4 @@
+package emulator
+
+// GraphTypes lets a test compare the types with Microsoft's.
+var GraphTypes = graphTypes
