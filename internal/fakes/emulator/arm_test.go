@@ -31,7 +31,7 @@ const (
 	group         = "/subscriptions/" + emulator.SubscriptionID + "/resourceGroups/" + emulator.ResourceGroup
 	vault         = group + "/providers/Microsoft.KeyVault/vaults/azdo-pat-test"
 	secret        = vault + "/secrets/refresh-token"
-	secretsUser   = "/subscriptions/" + emulator.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-874b-0445c86b69e6"
+	secretsUser   = "/subscriptions/" + emulator.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"
 	assignmentsOf = "/providers/Microsoft.Authorization/roleAssignments"
 )
 
