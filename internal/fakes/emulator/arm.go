@@ -21,12 +21,13 @@ const (
 	ResourceGroup  = "build"
 )
 
-// An AzureVault is a key vault as Azure Resource Manager knows it.
+// An AzureVault is a key vault as Azure Resource Manager knows it, in [ResourceGroup].
 type AzureVault struct {
-	Name          string
-	ResourceGroup string
-	Location      string
-	RBAC          bool // enableRbacAuthorization: otherwise role assignments have no effect on its secrets
+	Name     string
+	Location string
+	RBAC     bool // enableRbacAuthorization: otherwise role assignments have no effect on its secrets
+
+	data *Vault // its secrets, if it is not [State.Vault]
 }
 
 // A RoleAssignment gives a principal an Azure role at a scope and below it.
@@ -146,17 +147,36 @@ func atOrAbove(scope, below string) bool {
 	return scope == below || strings.HasPrefix(below, scope+"/")
 }
 
-// hasAzureRoleLocked reports whether a principal has one of the roles at a scope.
-func (e *Emulator) hasAzureRoleLocked(principal, scope string, roles ...string) bool {
-	return slices.ContainsFunc(e.world.RoleAssignments, func(a *RoleAssignment) bool {
-		return a.Principal == principal && atOrAbove(a.Scope, scope) && slices.Contains(roles, a.Role)
-	})
+// azureRolesLocked are the roles that a principal has at a scope.
+func (e *Emulator) azureRolesLocked(principal, scope string) (roles []string) {
+	for _, a := range e.world.RoleAssignments {
+		if strings.EqualFold(a.Principal, principal) && atOrAbove(a.Scope, scope) {
+			roles = append(roles, a.Role)
+		}
+	}
+	return roles
+}
+
+// vaultLocked finds the vault at a host, nil if there is none.
+func (e *Emulator) vaultLocked(host string) *Vault {
+	name, public := strings.CutSuffix(strings.ToLower(host), ".vault.azure.net")
+	if !public || strings.EqualFold(name, e.world.Vault.Name) {
+		return e.world.Vault
+	}
+	for _, v := range e.world.AzureVaults {
+		if strings.EqualFold(v.Name, name) {
+			return v.data
+		}
+	}
+	return nil
 }
 
 // needs refuses a caller who has none of the roles at the scope.
 func (c *armCall) needs(action, scope string, roles ...string) *armError {
-	if c.hasAzureRoleLocked(c.user.ID, scope, roles...) {
-		return nil
+	for _, have := range c.azureRolesLocked(c.user.ID, scope) {
+		if slices.Contains(roles, have) {
+			return nil
+		}
 	}
 	return &armError{http.StatusForbidden, "AuthorizationFailed", "The client '" + c.user.UPN + "' with object id '" + c.user.ID +
 		"' does not have authorization to perform action '" + action + "' over scope '" + scope + "' or the scope is invalid."}
@@ -337,8 +357,13 @@ func (c *armCall) deleteAssignment() (int, any, *armError) {
 	return http.StatusOK, c.assignmentObject(a), nil
 }
 
-func (v *AzureVault) id() string {
-	return "/subscriptions/" + SubscriptionID + "/resourceGroups/" + v.ResourceGroup + "/providers/Microsoft.KeyVault/vaults/" + v.Name
+func (v *AzureVault) id() string { return vaultID(v.Name) }
+
+// resource is the vault's id in Azure Resource Manager.
+func (v *Vault) resource() string { return vaultID(v.Name) }
+
+func vaultID(name string) string {
+	return "/subscriptions/" + SubscriptionID + "/resourceGroups/" + ResourceGroup + "/providers/Microsoft.KeyVault/vaults/" + name
 }
 
 func (c *armCall) vaultObject(v *AzureVault) map[string]any {
@@ -354,7 +379,7 @@ func (c *armCall) vaultObject(v *AzureVault) map[string]any {
 
 func (c *armCall) vault() *AzureVault {
 	for _, v := range c.world.AzureVaults {
-		if strings.EqualFold(v.ResourceGroup, c.groups[2]) && strings.EqualFold(v.Name, c.groups[3]) {
+		if strings.EqualFold(ResourceGroup, c.groups[2]) && strings.EqualFold(v.Name, c.groups[3]) {
 			return v
 		}
 	}
@@ -394,9 +419,14 @@ func (c *armCall) putVault() (int, any, *armError) {
 		if slices.ContainsFunc(c.world.AzureVaults, func(v *AzureVault) bool { return strings.EqualFold(v.Name, c.groups[3]) }) {
 			return 0, nil, &armError{http.StatusConflict, "VaultAlreadyExists", "The vault name '" + c.groups[3] + "' is already in use."}
 		}
-		v = &AzureVault{Name: c.groups[3], ResourceGroup: ResourceGroup}
+		v = &AzureVault{Name: c.groups[3], data: &Vault{Name: c.groups[3], Tenant: c.world.TenantID}}
 		c.world.AzureVaults = append(c.world.AzureVaults, v)
 	}
 	v.Location, v.RBAC = body.Location, body.Properties.EnableRBACAuthorization
+	if v.data != nil {
+		if v.data.AccessPolicies = nil; !v.RBAC {
+			v.data.AccessPolicies = map[string][]string{}
+		}
+	}
 	return http.StatusOK, c.vaultObject(v), nil
 }

@@ -112,3 +112,28 @@ func TestAzureVault(t *testing.T) {
 		t.Errorf("with a token for Graph: %d %s", a.Status, a.Text)
 	}
 }
+
+// TestRoleOpensTheVault: a role at the scope of one secret lets its principal read that
+// secret, and no other.
+func TestRoleOpensTheVault(t *testing.T) {
+	t.Parallel()
+	c := start(t)
+	c.e.Change(func(w *emulator.State) { w.Vault.Roles = nil })
+	token := c.mustExchange(form(map[string]string{
+		"grant_type": "client_credentials", "client_id": emulator.AppID, "scope": "https://vault.azure.net/.default", "client_assertion": c.assertion(),
+	}))
+	read := func(name string) answer {
+		return c.send("GET", c.e.URL(emulator.KeyVault)+"/secrets/"+name+"?api-version=7.4", "", "Authorization", "Bearer "+token)
+	}
+	if a := read(emulator.VaultSecret); a.Status != 403 {
+		t.Errorf("before: %d %s", a.Status, a.Text)
+	}
+	const scope = group + "/providers/Microsoft.KeyVault/vaults/" + emulator.VaultName + "/secrets/" + emulator.VaultSecret
+	c.ok(c.arm("PUT", scope+assignmentsOf+"/0b0b0b0b-0000-4000-8000-0000000000bb", assignment(emulator.AppPrincipalID, "ServicePrincipal")), 201)
+	if a := read(emulator.VaultSecret); a.Status != 200 {
+		t.Errorf("with the role: %d %s", a.Status, a.Text)
+	}
+	if a := read("other"); a.Status != 403 {
+		t.Errorf("another secret: %d %s", a.Status, a.Text)
+	}
+}

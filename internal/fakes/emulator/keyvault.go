@@ -26,11 +26,13 @@ const (
 	SecretsOfficer = "Key Vault Secrets Officer"
 )
 
-// A Vault is an Azure Key Vault. The emulator has one, at the URL of [KeyVault].
+// A Vault is an Azure Key Vault: [State.Vault] at the URL of [KeyVault], and with
+// [Options.Proxy] each at its real name.
 type Vault struct {
 	Name   string
 	Tenant string // GUID
-	// Roles are the roles on the vault, by the object id of a user or service principal.
+	// Roles are the roles on the vault, by the object id of a user or service principal,
+	// beside those of [State.RoleAssignments].
 	Roles map[string][]string
 	// AccessPolicies, if not nil, are used instead of Roles: the permissions get and
 	// set, by object id.
@@ -156,7 +158,11 @@ func (v *vaultCall) refuse(status int, code, inner, format string, args ...any) 
 func (e *Emulator) vaultOperation(w http.ResponseWriter, r *http.Request, permission string, do func(*vaultCall)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := &vaultCall{Emulator: e, w: w, r: r, vault: e.world.Vault}
+	v := &vaultCall{Emulator: e, w: w, r: r, vault: e.vaultLocked(hostOf(r))}
+	if v.vault == nil {
+		notFound(w, r) // a name of no vault: its host would not even resolve
+		return
+	}
 	if v.authenticate() && v.connect() && v.authorize(permission) && v.apiVersion() {
 		do(v)
 	}
@@ -223,17 +229,18 @@ func (v *vaultCall) authorize(permission string) bool {
 			v.caller(), permission, v.location())
 		return false
 	}
-	roles := v.vault.Roles[who]
-	if slices.Contains(roles, SecretsOfficer) || permission == "get" && slices.Contains(roles, SecretsUser) {
+	secret, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, "/secrets/"), "/")
+	resource := v.vault.resource() + "/secrets/" + secret
+	roles := append(v.azureRolesLocked(who, resource), v.vault.Roles[who]...)
+	if slices.Contains(roles, SecretsOfficer) || slices.Contains(roles, "Key Vault Administrator") || permission == "get" && slices.Contains(roles, SecretsUser) {
 		return true
 	}
-	secret, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, "/secrets/"), "/")
 	v.refuse(http.StatusForbidden, "Forbidden", "ForbiddenByRbac",
 		"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role definitions were changed recently, please observe propagation time.\r\n"+
 			"Caller: %s\r\nAction: 'Microsoft.KeyVault/vaults/secrets/%sSecret/action'\r\n"+
-			"Resource: '/subscriptions/00000000-0000-4000-8000-00000000000c/resourcegroups/azdo/providers/microsoft.keyvault/vaults/%s/secrets/%s'\r\n"+
+			"Resource: '%s'\r\n"+
 			"Assignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: null \r\nVault: %s\r\n",
-		v.caller(), permission, v.vault.Name, secret, v.location())
+		v.caller(), permission, strings.ToLower(resource), v.location())
 	return false
 }
 

@@ -20,6 +20,7 @@ var publicNames = map[string]Service{
 	"dev.azure.com":                       AzureDevOps,
 	"vssps.dev.azure.com":                 AzureDevOps,
 	"vsaex.dev.azure.com":                 AzureDevOps,
+	"*.vault.azure.net":                   KeyVault,
 }
 
 // A proxy is an HTTP proxy that knows the method CONNECT and the services' real

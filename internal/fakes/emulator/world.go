@@ -393,6 +393,7 @@ func (e *Emulator) defaultWorld() *State {
 			Expires: e.Now(Entra).Add(refreshTokenLife),
 		}},
 		AccessTokenLife: time.Hour,
+		AzureVaults:     []*AzureVault{{Name: VaultName, Location: "westeurope", RBAC: true}},
 		RoleAssignments: []*RoleAssignment{{Name: guid(), Scope: "/subscriptions/" + SubscriptionID, Role: "Owner", Principal: AdminID}},
 		Organizations: []*Organization{{
 			Name: OrganizationName, ID: OrganizationID, Tenant: TenantID,
