@@ -15,21 +15,21 @@ const (
 func principalOperation(method string, path []segment) operation {
 	key, rest, isOne := one(path)
 	cast := ""
-	if !isOne && len(rest) > 0 {
+	if len(rest) > 0 && strings.HasPrefix(rest[0].name, "microsoft.graph.") {
 		cast, rest = rest[0].name, rest[1:]
 	}
 	switch {
 	case len(rest) == 1 && isOne && rest[0].name == "oauth2PermissionGrants" && method == http.MethodGet:
 		return func(c *graphCall) (int, any, *graphError) { return c.grantsOf(key) }
-	case len(rest) > 0:
-	case !isOne && method == http.MethodGet && (cast == "" || cast == agentIdentityType || cast == blueprintPrincipalType):
+	case len(rest) > 0, cast != "" && cast != agentIdentityType && cast != blueprintPrincipalType:
+	case !isOne && method == http.MethodGet:
 		return func(c *graphCall) (int, any, *graphError) { return c.listPrincipals(cast) }
 	case !isOne && method == http.MethodPost:
 		return func(c *graphCall) (int, any, *graphError) { return c.createPrincipal(cast) }
 	case isOne && method == http.MethodGet:
-		return func(c *graphCall) (int, any, *graphError) { return c.getPrincipal(key) }
+		return func(c *graphCall) (int, any, *graphError) { return c.getPrincipal(key, cast) }
 	case isOne && method == http.MethodDelete:
-		return func(c *graphCall) (int, any, *graphError) { return c.deletePrincipal(key) }
+		return func(c *graphCall) (int, any, *graphError) { return c.deletePrincipal(key, cast) }
 	}
 	return nil
 }
@@ -57,6 +57,20 @@ func (c *graphCall) principal(key segment) (*App, *graphError) {
 		return a, nil
 	}
 	return nil, notFoundError(key.value)
+}
+
+// isOf reports whether a service principal is of the type in a path, "" for any.
+func (a *App) isOf(cast string) bool {
+	return cast == "" || cast == agentIdentityType && a.Kind == AgentIdentity || cast == blueprintPrincipalType && a.Kind == Blueprint
+}
+
+// principalOf is principal for one of the type.
+func (c *graphCall) principalOf(key segment, cast string) (*App, *graphError) {
+	a, err := c.principal(key)
+	if err == nil && !a.isOf(cast) {
+		return nil, notFoundError(key.value)
+	}
+	return a, err
 }
 
 // principalObject is a service principal as Graph shows it.
@@ -107,19 +121,18 @@ func (c *graphCall) listPrincipals(cast string) (int, any, *graphError) {
 	}
 	var objects []map[string]any
 	for _, a := range append(c.resourceApps(), c.world.Apps...) {
-		if a.PrincipalID == "" || cast == agentIdentityType && a.Kind != AgentIdentity || cast == blueprintPrincipalType && a.Kind != Blueprint {
-			continue
+		if a.PrincipalID != "" && a.isOf(cast) {
+			objects = append(objects, c.principalObject(a))
 		}
-		objects = append(objects, c.principalObject(a))
 	}
 	return c.list("servicePrincipals", objects, "displayName", "appId", "id", unshown)
 }
 
-func (c *graphCall) getPrincipal(key segment) (int, any, *graphError) {
+func (c *graphCall) getPrincipal(key segment, cast string) (int, any, *graphError) {
 	if err := c.mayReadPrincipals(); err != nil {
 		return 0, nil, err
 	}
-	a, err := c.principal(key)
+	a, err := c.principalOf(key, cast)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -241,8 +254,8 @@ func (c *graphCall) setBlueprint(app *App) *graphError {
 }
 
 // deletePrincipal deletes a service principal softly, with its grants.
-func (c *graphCall) deletePrincipal(key segment) (int, any, *graphError) {
-	app, err := c.principal(key)
+func (c *graphCall) deletePrincipal(key segment, cast string) (int, any, *graphError) {
+	app, err := c.principalOf(key, cast)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -431,6 +431,37 @@ func TestUndoAgent(t *testing.T) {
 	}
 }
 
+// TestAgentLookUps: the type in a path finds none of another type.
+func TestAgentLookUps(t *testing.T) {
+	t.Parallel()
+	c := startTLS(t)
+	s := c.setUpAgent("")
+	byID := func(appID any, cast string) answer {
+		return c.graph("GET", "/servicePrincipals(appId='"+appID.(string)+"')/microsoft.graph."+cast, nil)
+	}
+	if a := c.ok(byID(s.agent["appId"], "agentIdentity"), 200); a["id"] != s.agent["id"] {
+		t.Errorf("got %v", a)
+	}
+	c.graphRefused(byID(s.blueprint["appId"], "agentIdentity"), 404, "Request_ResourceNotFound")
+	c.graphRefused(byID(s.agent["appId"], "agentIdentityBlueprintPrincipal"), 404, "Request_ResourceNotFound")
+	c.graphRefused(byID(s.agent["appId"], "device"), 400, "Request_BadRequest")
+	for cast, want := range map[string]int{"/microsoft.graph.agentIdentity": 1, "/microsoft.graph.agentIdentityBlueprintPrincipal": 1, "": 2} {
+		list := c.ok(c.graph("GET", "/servicePrincipals"+cast+"?$filter=displayName%20eq%20'azdo-pat'", nil), 200)["value"].([]any)
+		found := 0
+		for _, p := range list {
+			if id := p.(map[string]any)["id"]; id == s.agent["id"] || id == s.blueprintPrincipal["id"] {
+				found++
+			}
+		}
+		if found != want {
+			t.Errorf("%q lists %v", cast, list)
+		}
+	}
+	c.graphRefused(c.graph("GET", "/servicePrincipals?$filter=secret%20eq%20'x'", nil), 400, "Request_UnsupportedQuery")
+	c.graphRefused(c.graph("GET", "/servicePrincipals?$filter=displayName%20is%20'x'", nil), 400, "Request_BadRequest")
+	c.graphRefused(c.graph("GET", "/servicePrincipals?$orderby=displayName", nil), 400, "Request_BadRequest")
+}
+
 // TestGraphConflict: what a change in the middle of another one gets is a fault.
 func TestGraphConflict(t *testing.T) {
 	t.Parallel()

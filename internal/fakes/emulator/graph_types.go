@@ -31,7 +31,7 @@ var graphTypes = map[string]map[string]string{
 	"agentIdentity": {"agentIdentityBlueprintId": "Edm.String", "createdDateTime": "Edm.DateTimeOffset"},
 	"user": {
 		"id": "Edm.String", "deletedDateTime": "Edm.DateTimeOffset", "accountEnabled": "Edm.Boolean",
-		"createdDateTime": "Edm.DateTimeOffset", "displayName": "Edm.String", "identityParentId": "Edm.String",
+		"createdDateTime": "Edm.DateTimeOffset", "displayName": "Edm.String", "identityParentId": "Edm.String", "jobTitle": "Edm.String",
 		"mailNickname": "Edm.String", "passwordPolicies": "Edm.String", "passwordProfile": "graph.passwordProfile",
 		"usageLocation": "Edm.String", "userPrincipalName": "Edm.String", "userType": "Edm.String",
 	},

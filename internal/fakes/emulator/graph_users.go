@@ -42,7 +42,10 @@ func (c *graphCall) findUser(key segment) (*User, *graphError) {
 func (c *graphCall) userObject(u *User) map[string]any {
 	o := map[string]any{
 		"id": u.ID, "userPrincipalName": u.UPN, "displayName": u.DisplayName, "mailNickname": u.mailNickname,
-		"accountEnabled": !u.Disabled, "userType": "Member", "deletedDateTime": nil, "createdDateTime": timestamp(u.created),
+		"jobTitle": nil, "accountEnabled": !u.Disabled, "userType": "Member", "deletedDateTime": nil, "createdDateTime": timestamp(u.created),
+	}
+	if u.jobTitle != "" {
+		o["jobTitle"] = u.jobTitle
 	}
 	if u.Agent != "" {
 		o["@odata.type"] = "#" + agentUserType
@@ -98,7 +101,7 @@ func (c *graphCall) createUser(cast bool) (int, any, *graphError) {
 	if err != nil {
 		return 0, nil, err
 	}
-	writable := []string{"accountEnabled", "displayName", "mailNickname", "userPrincipalName", "usageLocation"}
+	writable := []string{"accountEnabled", "displayName", "mailNickname", "userPrincipalName", "usageLocation", "jobTitle"}
 	if agent {
 		err = firstOf(c.mayAgent("AgentIdUser.ReadWrite.All", "AgentIdUser.ReadWrite.IdentityParentedBy", "User.ReadWrite.All"),
 			c.hasRole("Agent ID Administrator"))
@@ -115,7 +118,7 @@ func (c *graphCall) createUser(cast bool) (int, any, *graphError) {
 	}
 	user := &User{
 		ID: guid(), UPN: c.text("userPrincipalName"), DisplayName: c.text("displayName"), created: c.now,
-		mailNickname: c.text("mailNickname"), Disabled: c.body["accountEnabled"] == false,
+		mailNickname: c.text("mailNickname"), jobTitle: c.text("jobTitle"), Disabled: c.body["accountEnabled"] == false,
 	}
 	if agent {
 		err = c.setParent(user)

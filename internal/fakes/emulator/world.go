@@ -248,6 +248,7 @@ type User struct {
 
 	created      time.Time
 	mailNickname string
+	jobTitle     string
 	parent       string // object id of the agent identity
 
 	Disabled        bool // AADSTS50057
