@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/quote"
 	"azdo-pat/internal/setup"
@@ -39,11 +41,14 @@ func (j Job) Remedy(err error) string {
 	}
 	var refused *entra.Error
 	var denied *pat.Error
+	var vault *keyvault.Refusal
 	switch {
 	case errors.As(err, &refused):
 		lines = append(lines, j.entra(refused)...)
 	case errors.As(err, &denied) && denied.NoMember():
 		lines = append(lines, j.membership()...)
+	case errors.As(err, &vault) && vault.Role != "":
+		lines = append(lines, j.vaultRole(vault)...)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -141,6 +146,19 @@ func (j Job) principalMembership() []string {
 		client = "$(az ad sp show --id " + quote.Shell(j.Client) + " --query id --output tsv)"
 	}
 	return []string{"in a shell, as " + a.Role + " (isSuccess must be true in the answer):", "", "client=" + client, a.Bash}
+}
+
+// vaultRole is how to give the application's service principal a role on the secret.
+func (j Job) vaultRole(r *keyvault.Refusal) []string {
+	a := setup.AdviseVaultRole(r.Role, r.Secret)
+	client := quote.Shell(r.Principal)
+	if r.Principal == "" {
+		client = "$(az ad sp show --id " + quote.Shell(j.Client) + " --query id --output tsv)"
+	}
+	return []string{
+		"in a shell, as " + a.Role + ":", "", "client=" + client,
+		"vault=$(az keyvault show --name " + quote.Shell(cmp.Or(r.Vault, "VAULT-NAME")) + " --query id --output tsv)", a.Bash,
+	}
 }
 
 // user is the user's name for a command; a placeholder if it is unknown.

@@ -65,8 +65,10 @@ type preflight struct {
 	listRefused bool
 
 	hosts     []*host
-	row       struct{ settings, platform, clock, tenant, assertion, user, list, scopes *Row }
-	exchanges []*Row // one for each request to Entra
+	row       struct{ settings, platform, clock, tenant, assertion, user, list, stored, scopes *Row }
+	exchanges []*Row // one for each request to Entra, and for the one to the vault
+	// stored is the refresh token in Key Vault; nil: it is not kept there.
+	stored *signin.StoredToken
 }
 
 // host is one of the services, by a URL on it.
@@ -92,26 +94,40 @@ func newPreflight(o Options) *preflight {
 		k.hosts = append(k.hosts, &host{add("host-entra"), s.AuthorityHost})
 	}
 	k.hosts = append(k.hosts, &host{add("host-azure-devops"), s.TokenServiceURL})
+	if s.Identity == settings.VaultToken {
+		k.hosts = append(k.hosts, &host{add("host-key-vault"), s.RefreshTokenVault})
+	}
 	k.row.clock, k.row.tenant, k.row.assertion = add("clock"), add("tenant"), add("assertion")
 	for _, name := range map[settings.Identity][]string{
 		settings.AgentUser:        {"exchange-blueprint", "exchange-agent", "exchange-user"},
 		settings.RefreshToken:     {"exchange-refresh-token"},
+		settings.VaultToken:       {"exchange-vault", "key-vault", "exchange-refresh-token"},
 		settings.Password:         {"exchange-password"},
 		settings.ServicePrincipal: {"exchange-service-principal"},
 	}[s.Identity] {
 		k.exchanges = append(k.exchanges, add(name))
 	}
-	if s.TokenType == settings.EntraToken {
-		k.row.user, k.row.list = add("entra-token"), add("azure-devops")
-	} else {
-		k.row.user, k.row.list, k.row.scopes = add("user-token"), add("azure-devops"), add("scopes")
-	}
+	k.addTokenRows()
 	k.job = Job{
 		Organization: s.Organization, Tenant: s.TenantID, Client: s.ClientID,
 		Agent: s.AgentID, User: cmp.Or(s.AgentUser, s.Username), TokenFile: s.FederatedTokenFile,
 		ServicePrincipal: s.Identity == settings.ServicePrincipal,
 	}
 	return k
+}
+
+// addTokenRows adds the rows for the token and its use.
+func (k *preflight) addTokenRows() {
+	add := k.report.Add
+	if k.Settings.TokenType == settings.EntraToken {
+		k.row.user, k.row.list = add("entra-token"), add("azure-devops")
+		return
+	}
+	k.row.user, k.row.list = add("user-token"), add("azure-devops")
+	if k.Settings.Identity == settings.VaultToken {
+		k.row.stored = add("refresh-token")
+	}
+	k.row.scopes = add("scopes")
 }
 
 // reportSettings lists the settings with the place of each.
@@ -177,6 +193,7 @@ func (k *preflight) takeSteps(ctx context.Context) {
 	}
 	k.askList(ctx, token)
 	k.reportToken(token)
+	k.renewStored(ctx)
 	k.reportScopes()
 }
 

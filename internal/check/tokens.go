@@ -29,11 +29,12 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 		k.skipExchanges(b)
 		return secret.Value{}
 	}
-	x := k.SignIn.Exchange(k.client)
+	x, stored := k.SignIn.Exchange(k.client)
+	k.stored = stored
 	x.Tenant = k.job.Tenant
 	source := &observedSource{next: x.Source, saw: k.reportAssertion}
 	x.Source = source
-	b := k.failed("host-entra", "tenant")
+	b := k.failed("host-entra", "host-key-vault", "tenant")
 	if b == nil && x.Tenant == "" {
 		b = k.row.tenant
 	}
@@ -54,14 +55,9 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 
 // exchange gets the user's token, with a row for each request to Entra.
 func (k *preflight) exchange(ctx context.Context, x *entra.Exchange, source *observedSource) secret.Value {
-	requests := 0 // of the current attempt, which begins with an assertion
-	source.begin = func() {
-		requests = 0
-		k.skipExchanges(nil)
-	}
+	source.begin = k.beginAttempt
 	x.OnRequest = func(r entra.Request) {
-		row := k.exchanges[min(requests, len(k.exchanges)-1)]
-		requests++
+		row := k.nextExchange()
 		row.Took = r.Took
 		if r.Err != nil {
 			row.Fail("", "%v", r.Err)
@@ -69,8 +65,10 @@ func (k *preflight) exchange(ctx context.Context, x *entra.Exchange, source *obs
 		}
 		row.Pass("client %s", r.Client)
 	}
+	k.observeVault(x)
 	token, err := x.Token(ctx)
 	if err == nil {
+		k.stored.Redeemed(token.Refresh, k.serverTime())
 		return token.Access
 	}
 	// The error of the whole exchange is more specific than that of the request.
@@ -92,13 +90,30 @@ func (k *preflight) assertionFailed(err error) {
 	}
 }
 
-// skipExchanges says why the remaining requests to Entra were not tried. Nil resets
-// all of their rows.
+// beginAttempt resets the rows of the exchange for another attempt, which begins with an
+// assertion. What an earlier attempt has got for the vault and from it is used again.
+func (k *preflight) beginAttempt() {
+	for _, row := range k.exchanges {
+		if k.stored == nil || row.Mark != Tick {
+			*row = Row{Name: row.Name, Seen: "not tried"}
+		}
+	}
+}
+
+// nextExchange is the row of the request that was just answered.
+func (k *preflight) nextExchange() *Row {
+	for _, row := range k.exchanges {
+		if row.Mark != Tick {
+			return row
+		}
+	}
+	return k.exchanges[len(k.exchanges)-1]
+}
+
+// skipExchanges says why the remaining requests to Entra were not tried.
 func (k *preflight) skipExchanges(why *Row) {
 	for _, row := range k.exchanges {
 		switch {
-		case why == nil:
-			*row = Row{Name: row.Name, Seen: "not tried"}
 		case row.Mark == Untried && why.Mark == Untried:
 			row.Skip("not tried: %s was not tried", why.Name)
 		case row.Mark == Untried:

@@ -200,6 +200,7 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 	releaseCtx, hurry := context.WithCancelCause(ctx)
 	defer hurry(nil)
 	var (
+		renewed  = done(func() { x.RenewRefreshToken(releaseCtx) })
 		exited   = result(command.Wait)
 		written  = make(chan struct{}) // closed when the command's output is written
 		released <-chan error          // gets the report's error, once release was called
@@ -247,6 +248,7 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 		}
 	}
 	<-written
+	<-renewed
 	if failed != nil || end.Wider != nil && status == exitOK {
 		return exitFailure
 	}
@@ -265,6 +267,13 @@ func (x *execution) logStopped(signal error) {
 func result[T any](f func() T) <-chan T {
 	c := make(chan T, 1)
 	go func() { c <- f() }()
+	return c
+}
+
+// done calls f in the background and closes the channel when it has returned.
+func done(f func()) <-chan struct{} {
+	c := make(chan struct{})
+	go func() { defer close(c); f() }()
 	return c
 }
 

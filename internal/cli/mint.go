@@ -71,6 +71,7 @@ func runMint(ctx context.Context, a *app, given map[string]string) error {
 	minted, err := l.MintAndHandOver(ctx, l.roots)
 	if err == nil {
 		l.summary(mintSummary(l, minted))
+		l.RenewRefreshToken(ctx)
 	}
 	end()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/setup"
 )
@@ -62,10 +63,11 @@ func runSetup(a *app, given map[string]string) error {
 	for _, text := range s.Warnings {
 		a.platform.Log().Warning("azdo-pat settings", text)
 	}
+	vault, secret := keyvault.Names(s.RefreshTokenVault)
 	_, err = io.WriteString(a.out, setup.Script(setup.Options{
 		Identity: setup.Identity(s.SetupIdentity), Format: setup.Format(s.Format), Undo: s.Undo,
 		Organization: s.Organization, Name: s.Name, Tenant: s.TenantID, Client: s.ClientID,
-		Agent: s.AgentID, AgentUser: s.AgentUser, Username: s.Username,
+		Agent: s.AgentID, AgentUser: s.AgentUser, Username: s.Username, Vault: vault, Secret: secret,
 		Repository: s.Repository, Issuer: s.Issuer, Subject: s.Subject, Audience: s.Audience,
 	}))
 	if err != nil {

@@ -80,6 +80,9 @@ func (l *loaded) sweep(ctx context.Context, r *sweepReport) (sweep.Counts, error
 	r.begin()
 	counts, err := sweeper.Run(ctx)
 	r.conclude(counts)
+	if l.SignIn.Worked() && !s.DryRun {
+		l.RenewRefreshToken(ctx)
+	}
 	return counts, err
 }
 

@@ -148,20 +148,6 @@ func (j *Job) credentialWarning(session *signin.Session, l *lease.Lease) {
 		"%s %s, and the PAT at %s: between these times the job cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
 }
 
-// refreshTokenLife is how long a refresh token lives from its issue.
-const refreshTokenLife = 90 * 24 * time.Hour
-
-// RefreshTokenNotice says when the stored refresh token expires, if Entra returned
-// another one.
-func (j *Job) RefreshTokenNotice(session *signin.Session) {
-	if session.RefreshToken.IsZero() {
-		return
-	}
-	j.Platform.Log().Notice("refresh token", fmt.Sprintf(
-		"Entra gave a new refresh token, which is not stored. The stored one is valid for 90 days from its issue, so it expires on %s at the latest: sign in as the service account and store a new one before then",
-		session.ServerTime().Add(refreshTokenLife).UTC().Format(time.DateOnly)))
-}
-
 // WarnOfAnother warns of a request to mint that may still take effect where no later
 // process looks for the PAT.
 func (j *Job) WarnOfAnother(name string) {

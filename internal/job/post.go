@@ -121,14 +121,20 @@ func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin d
 	return r, err
 }
 
-// tokenServiceURL is the setting that names the service that has the PAT.
-const tokenServiceURL = "token-service-url"
+// tokenServiceURL is the setting that names the service that has the PAT, and
+// refreshTokenVault is the one that names the vault.
+const (
+	tokenServiceURL   = "token-service-url"
+	refreshTokenVault = "refresh-token-vault"
+)
 
 // hostsDiffer reports whether the inputs name a different service from mint's settings.
 // If so, a PAT that the service does not list may still exist elsewhere. The inputs win,
 // because another step may have planted the record to have credentials sent to its host.
 func (j *Job) hostsDiffer(saved settings.Saved) (service bool) {
-	for name, host := range map[string]string{tokenServiceURL: j.Settings.TokenServiceURL, "authority-host": j.Settings.AuthorityHost} {
+	for name, host := range map[string]string{
+		tokenServiceURL: j.Settings.TokenServiceURL, "authority-host": j.Settings.AuthorityHost, refreshTokenVault: j.Settings.RefreshTokenVault,
+	} {
 		if recorded := saved.Values[name]; recorded != "" && recorded != host {
 			j.Platform.Log().Warning("another host on record", fmt.Sprintf("the record of the PAT names %s as %s; the input, %s, is used", recorded, name, host))
 			service = service || name == tokenServiceURL

@@ -109,6 +109,7 @@ func (j *Job) sameHosts(minted settings.Saved) error {
 	for _, host := range []struct{ name, then, now string }{
 		{"authority-host", minted.Values["authority-host"], s.AuthorityHost},
 		{tokenServiceURL, minted.Values[tokenServiceURL], s.TokenServiceURL},
+		{refreshTokenVault, minted.Values[refreshTokenVault], s.RefreshTokenVault},
 		{j.Platform.Provider().URLVariable, minted.Asked, j.assertionHost()},
 	} {
 		if host.then != "" && host.now != "" && host.then != host.now {

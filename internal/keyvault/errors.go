@@ -44,10 +44,8 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte, secrets
 	if resp.StatusCode/100 == 3 {
 		return e
 	}
-	r := &Refusal{Code: codeOf(body), Principal: c.principal(a.Message), Secret: c.SecretName()}
-	if host := httpclient.HostOf(c.URL); strings.HasSuffix(host, domain) {
-		r.Vault = strings.TrimSuffix(host, domain)
-	}
+	r := &Refusal{Code: codeOf(body), Principal: c.principal(a.Message)}
+	r.Vault, r.Secret = Names(c.URL)
 	if r.Code != "" && r.Code != http.StatusText(e.Status) && !strings.Contains(e.Detail, r.Code) {
 		e.Detail = strings.TrimSuffix(r.Code+": "+e.Detail, ": ")
 	}

@@ -222,7 +222,7 @@ func (c *Client) unusable(what, fault string) error {
 	doing, host := what+" "+c.name(), httpclient.HostOf(c.URL)
 	return named(&httpclient.Error{
 		Doing: doing, Host: host, Status: http.StatusOK, Permanent: true, Detail: "the value " + fault,
-		Advice: "store the service account's refresh token in the secret " + c.SecretName() + " again, as it was issued",
+		Advice: "store the service account's refresh token in the secret " + c.secretName() + " again, as it was issued",
 	})
 }
 
@@ -234,8 +234,10 @@ func serverTime(h http.Header) time.Time {
 	return time.Now()
 }
 
-// SecretName is the name of the secret in its vault.
-func (c *Client) SecretName() string { return c.URL[strings.LastIndexByte(c.URL, '/')+1:] }
+func (c *Client) secretName() string {
+	_, secret := Names(c.URL)
+	return secret
+}
 
 // name is the secret as errors have it.
 func (c *Client) name() string { return Name(c.URL) }

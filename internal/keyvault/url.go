@@ -52,6 +52,20 @@ func ParseURL(text string) (string, error) {
 	return u.Scheme + "://" + host + "/secrets/" + name, nil
 }
 
+// Names returns the names of the vault and of the secret in a URL from [ParseURL]. The
+// vault on this machine has none.
+func Names(secretURL string) (vault, secret string) {
+	u, err := url.Parse(secretURL)
+	if err != nil || secretURL == "" {
+		return "", ""
+	}
+	vault, ok := strings.CutSuffix(u.Host, domain)
+	if !ok {
+		vault = ""
+	}
+	return vault, strings.TrimPrefix(u.Path, "/secrets/")
+}
+
 // vaultHost returns the host of a vault, with a port only on this machine.
 func vaultHost(u *url.URL) (string, error) {
 	host := sanitize.LowerASCII(u.Hostname())

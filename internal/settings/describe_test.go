@@ -61,7 +61,7 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
 		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup},
 	}
-	for _, name := range []string{"organization", "tenant-id", "client-id", "agent-id", "agent-user", "username", "audience"} {
+	for _, name := range []string{"organization", "tenant-id", "client-id", "refresh-token-vault", "agent-id", "agent-user", "username", "audience"} {
 		of[name] = []Command{Mint, Revoke, Exec, Sweep, Check, Setup}
 	}
 	for _, d := range Descriptions {

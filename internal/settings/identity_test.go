@@ -14,13 +14,14 @@ var identitySettings = []struct {
 	values   []string
 }{
 	{RefreshToken, []string{"refresh-token"}, []string{someRefresh}},
+	{VaultToken, []string{"refresh-token-vault"}, []string{someVault}},
 	{AgentUser, []string{"agent-id", "agent-user"}, []string{someGUID, "agent@contoso.com"}},
 	{AccessToken, []string{"access-token"}, []string{someAccess}},
 	{Password, []string{"username", "password"}, []string{"svc@contoso.com", somePassword}},
 }
 
 // identityChoices are the identities as an error offers them in a workflow.
-const identityChoices = "token-type: entra (service principal), refresh-token (service account by refresh token), agent-id with agent-user (agent user), " +
+const identityChoices = "token-type: entra (service principal), refresh-token (service account by refresh token), refresh-token-vault (service account by refresh token in Key Vault), agent-id with agent-user (agent user), " +
 	"access-token (given access token), username with password (service account by password)"
 
 func inputs(base env, names, values []string) Source {
@@ -50,7 +51,7 @@ func TestNoIdentity(t *testing.T) {
 		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true, RevokeStep: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
 		// Elsewhere the same are flags, and variables for what is secret.
 		only(t, problems(t, command, Source{LookupEnv: common.lookup, RevokeStep: true}), "no identity is set; set one of "+
-			"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with --agent-user (agent user), "+
+			"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --refresh-token-vault (service account by refresh token in Key Vault), --agent-id with --agent-user (agent user), "+
 			"AZDO_PAT_ACCESS_TOKEN (given access token), --username with AZDO_PAT_PASSWORD (service account by password)")
 	}
 }
@@ -95,13 +96,13 @@ func TestTwoIdentities(t *testing.T) {
 	}
 }
 
-func TestFourIdentities(t *testing.T) {
+func TestFiveIdentities(t *testing.T) {
 	t.Parallel()
-	e := byPassword.with("INPUT_AGENT-USER", "agent@contoso.com", "AZDO_PAT_REFRESH_TOKEN", someRefresh)
+	e := byPassword.with("INPUT_AGENT-USER", "agent@contoso.com", "AZDO_PAT_REFRESH_TOKEN", someRefresh, "AZDO_PAT_REFRESH_TOKEN_VAULT", someVault)
 	got := problems(t, Mint, Source{LookupEnv: e.with("INPUT_ACCESS-TOKEN", someAccess).lookup, Flags: map[string]string{"agent-id": someGUID}})
-	only(t, got, "4 identities are set, by AZDO_PAT_REFRESH_TOKEN and by --agent-id with agent-user and by "+
+	only(t, got, "5 identities are set, by AZDO_PAT_REFRESH_TOKEN and by AZDO_PAT_REFRESH_TOKEN_VAULT and by --agent-id with agent-user and by "+
 		"access-token and by AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD; set exactly one of "+
-		"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --agent-id with agent-user (agent user), "+
+		"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), AZDO_PAT_REFRESH_TOKEN_VAULT (service account by refresh token in Key Vault), --agent-id with agent-user (agent user), "+
 		"access-token (given access token), AZDO_PAT_USERNAME with AZDO_PAT_PASSWORD (service account by password)")
 }
 

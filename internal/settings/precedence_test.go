@@ -26,6 +26,7 @@ var everySetting = []struct {
 	{name: "agent-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.AgentID }},
 	{name: "agent-user", a: "a@contoso.com", b: someGUID, base: byAgent, get: func(s *Settings) string { return s.AgentUser }},
 	{name: "refresh-token", a: "1.A-1", b: "1.A-2", base: byRefresh, get: func(s *Settings) string { return s.RefreshToken.Reveal() }},
+	{name: "refresh-token-vault", a: "https://Contoso.vault.azure.net:443/secrets/azdo/", b: "http://127.0.0.1:8080/secrets/a", base: byVault, get: func(s *Settings) string { return s.RefreshTokenVault }, inA: "https://contoso.vault.azure.net/secrets/azdo"},
 	{name: "username", a: "a@contoso.com", b: "b@contoso.com", base: byPassword, get: func(s *Settings) string { return s.Username }},
 	{name: "password", a: "one two", b: "three", base: byPassword, get: func(s *Settings) string { return s.Password.Reveal() }},
 	{name: "access-token", a: "eyJ.1", b: "eyJ.2", base: byAccess, get: func(s *Settings) string { return s.AccessToken.Reveal() }},

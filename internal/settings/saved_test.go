@@ -36,7 +36,7 @@ var lies = env{
 // decides.
 func TestSavedSettingsDecide(t *testing.T) {
 	t.Parallel()
-	for name, base := range map[string]env{"agent user": byAgent, "refresh token": byRefresh, "password": byPassword, "access token": byAccess} {
+	for name, base := range map[string]env{"agent user": byAgent, "refresh token": byRefresh, "refresh token in Key Vault": byVault, "password": byPassword, "access token": byAccess} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := maps.Clone(base)
@@ -81,6 +81,12 @@ func TestHostsGivenAsInputsWin(t *testing.T) {
 	if s.AuthorityHost != "https://login.microsoftonline.us" || s.TokenServiceURL != "https://vssps.dev.azure.us" {
 		t.Errorf("credentials go to %s and %s", s.AuthorityHost, s.TokenServiceURL)
 	}
+	saved = loaded(t, Mint, Source{LookupEnv: byVault.with("AZDO_PAT_REFRESH_TOKEN_VAULT", "http://127.0.0.1:8080/secrets/evil").lookup}).Save()
+	s = loaded(t, Post, Source{LookupEnv: env{"INPUT_REFRESH-TOKEN-VAULT": someVault}.lookup, Action: true, CI: &CI{}, Saved: &saved})
+	if s.RefreshTokenVault != someVault {
+		t.Errorf("a credential goes to %s", s.RefreshTokenVault)
+	}
+	saved = loaded(t, Mint, Source{LookupEnv: byRefresh.with("AZDO_PAT_AUTHORITY_HOST", "https://evil.com", "AZDO_PAT_TOKEN_SERVICE_URL", "https://evil.com").lookup}).Save()
 	// An unsafe host in an input is an error; it is not ignored.
 	if _, err := Load(Post, Source{LookupEnv: post.with("INPUT_AUTHORITY-HOST", "http://evil.com").lookup, Action: true, CI: &CI{}, Saved: &saved}); err == nil || !strings.Contains(err.Error(), "authority-host: ") {
 		t.Errorf("%v", err)
@@ -109,7 +115,7 @@ func TestUnsavedIsUnset(t *testing.T) {
 func TestSaveHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	known := settingNames()
-	for _, base := range []env{byAgent, byRefresh, byPassword, byAccess} {
+	for _, base := range []env{byAgent, byRefresh, byVault, byPassword, byAccess} {
 		saved := loaded(t, Mint, Source{LookupEnv: base.lookup}).Save()
 		state, err := json.Marshal(saved)
 		if err != nil {

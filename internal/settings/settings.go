@@ -52,9 +52,11 @@ const (
 	ServicePrincipal Identity = "service principal"
 
 	RefreshToken Identity = "service account by refresh token"
-	AgentUser    Identity = "agent user"
-	AccessToken  Identity = "given access token"
-	Password     Identity = "service account by password"
+	// VaultToken is RefreshToken with the refresh token kept in Azure Key Vault.
+	VaultToken  Identity = "service account by refresh token in Key Vault"
+	AgentUser   Identity = "agent user"
+	AccessToken Identity = "given access token"
+	Password    Identity = "service account by password"
 )
 
 // The values of token-type.
@@ -118,16 +120,17 @@ type Settings struct {
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
 
-	_            struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
-	TokenType    string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
-	TenantID     string       `env:"TENANT_ID" for:"all setup" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
-	ClientID     string       `env:"CLIENT_ID" for:"all setup" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
-	RefreshToken secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
-	AgentID      string       `env:"AGENT_ID" for:"all setup" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
-	AgentUser    string       `env:"AGENT_USER" for:"all setup" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
-	AccessToken  secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
-	Username     string       `env:"USERNAME" for:"all setup" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
-	Password     secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
+	_                 struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
+	TokenType         string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
+	TenantID          string       `env:"TENANT_ID" for:"all setup" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
+	ClientID          string       `env:"CLIENT_ID" for:"all setup" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
+	RefreshToken      secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
+	RefreshTokenVault string       `env:"REFRESH_TOKEN_VAULT" for:"all setup" kind:"vault-secret" identity:"service account by refresh token in Key Vault" saved:"unless-input" help:"identity service account by refresh token in Key Vault: the URL of the secret that holds it, https://NAME.vault.azure.net/secrets/NAME; jobs renew it"`
+	AgentID           string       `env:"AGENT_ID" for:"all setup" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
+	AgentUser         string       `env:"AGENT_USER" for:"all setup" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
+	AccessToken       secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
+	Username          string       `env:"USERNAME" for:"all setup" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
+	Password          secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
 
 	_                  struct{} `group:"The job's own identity (the assertion)"`
 	FederatedTokenFile string   `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`

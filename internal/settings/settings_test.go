@@ -28,6 +28,8 @@ const (
 	someGUID  = "4ab5764f-4193-4f1d-b995-64144880b7d7"
 	otherGUID = "38AAA865-2C70-4BF7-A308-0C6539C38C1A"
 
+	someVault = "https://contoso.vault.azure.net/secrets/azdo-refresh-token"
+
 	// Values that must not appear in any error.
 	somePassword = "pa$$-tr0ub4dor&3"
 	someRefresh  = "1.AXoA-refresh-correct-horse"
@@ -44,6 +46,7 @@ var (
 	}
 	byAgent    = common.with("AZDO_PAT_AGENT_ID", otherGUID, "AZDO_PAT_AGENT_USER", "agent@contoso.com")
 	byRefresh  = common.with("AZDO_PAT_REFRESH_TOKEN", someRefresh)
+	byVault    = common.with("AZDO_PAT_REFRESH_TOKEN_VAULT", someVault)
 	byPassword = common.with("AZDO_PAT_USERNAME", "svc@contoso.com", "AZDO_PAT_PASSWORD", somePassword)
 	bySetup    = env{"AZDO_PAT_ORGANIZATION": "contoso", "AZDO_PAT_IDENTITY": "service-principal", "AZDO_PAT_REPOSITORY": "contoso/widgets"}
 	bySubject  = bySetup.with("AZDO_PAT_REPOSITORY", "", "AZDO_PAT_ISSUER", "https://a.example", "AZDO_PAT_SUBJECT", "a")

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"azdo-pat/internal/keyvault"
 )
 
 // longestName is the length of the longest display name that setup takes.
@@ -28,6 +30,9 @@ func (l *loader) setup(s *Settings) {
 	if from := l.origins["client-id"]; slices.Contains(Describe("client-id").AlsoRead, from) {
 		s.Warnings = append(s.Warnings, "the script uses the application "+s.ClientID+" of the variable "+from+" and creates none; unset it to have one created")
 	}
+	if s.RefreshTokenVault != "" {
+		l.setupVault(s)
+	}
 	switch s.SetupIdentity {
 	case "service-account":
 		if !l.given("username") {
@@ -42,6 +47,17 @@ func (l *loader) setup(s *Settings) {
 		if s.AgentUser != "" && !upn.matches(s.AgentUser) {
 			l.wrong("agent-user", s.AgentUser, "the user principal name of the agent's user account, such as agent@contoso.com")
 		}
+	}
+}
+
+// setupVault checks that the vault is one in Azure, and the identity has a refresh token.
+func (l *loader) setupVault(s *Settings) {
+	const name = "refresh-token-vault"
+	if s.SetupIdentity != "" && s.SetupIdentity != "service-account" {
+		l.problem(name, l.as(name)+" is set with the identity "+s.SetupIdentity+": only a service-account has a refresh token")
+	}
+	if vault, _ := keyvault.Names(s.RefreshTokenVault); vault == "" {
+		l.wrong(name, s.RefreshTokenVault, "the URL of a Key Vault secret, "+keyvault.Form)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
@@ -53,6 +54,7 @@ var checks = map[string]check{
 	"subject":            matching("the subject as the job's token has it: up to 600 characters, no control characters", isSubject),
 	"path":               matching("the path of a file", isPath),
 	"url":                BaseURL,
+	"vault-secret":       checkVaultSecret,
 	"token":              checkToken,
 	"password":           checkPassword,
 }
@@ -112,6 +114,14 @@ func checkScopes(text string) (string, error) {
 		return "", fmt.Errorf("PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists (%w)", err)
 	}
 	return strings.Join(scopes, ","), nil
+}
+
+func checkVaultSecret(text string) (string, error) {
+	secretURL, err := keyvault.ParseURL(text)
+	if err != nil {
+		return "", fmt.Errorf("the URL of a Key Vault secret without a version, %s (%w)", keyvault.Form, err)
+	}
+	return secretURL, nil
 }
 
 // checkToken and checkPassword refuse what cannot be a credential: the service's

@@ -1,6 +1,9 @@
 package setup
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Advice is one step for a person to take.
 type Advice struct {
@@ -74,6 +77,14 @@ func AdviseScopes(agentIdentity string, missing ...string) Advice {
 // AdviseMembership makes a user a member of the organization.
 func AdviseMembership(organization, name string) Advice {
 	t := userMember(organization, words(name), newUser)
+	return t.advice(nil)
+}
+
+// AdviseVaultRole gives the service principal with the object id $client a role on a
+// secret of the Key Vault with the resource id $vault. role is one of vaultRoles.
+func AdviseVaultRole(role, secret string) Advice {
+	i := slices.IndexFunc(vaultRoles, func(r vaultAccess) bool { return r.name == role })
+	t := vaultRole(max(i, 0), secret)
 	return t.advice(nil)
 }
 

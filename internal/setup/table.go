@@ -1,6 +1,10 @@
 package setup
 
-import "strings"
+import (
+	"strings"
+
+	"azdo-pat/internal/keyvault"
+)
 
 // The steps. Their requests, permissions and roles are those of
 // https://learn.microsoft.com/graph/api/overview,
@@ -382,10 +386,13 @@ func encodedPath(t text) text {
 
 // The built-in roles for the secrets of a vault.
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/security
-var vaultRoles = []struct{ name, id, to string }{
-	{"Key Vault Secrets User", "4633458b-17de-408a-b874-0445c86b69e6", "read the refresh token"},
-	{"Key Vault Secrets Officer", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "write the one that Entra gives in its place"},
+var vaultRoles = []vaultAccess{
+	{keyvault.RoleRead, "4633458b-17de-408a-b874-0445c86b69e6", "read the refresh token"},
+	{keyvault.RoleWrite, "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "write the one that Entra gives in its place"},
 }
+
+// vaultAccess is a role and what the application needs it for.
+type vaultAccess struct{ name, id, to string }
 
 // theVault finds the vault.
 func theVault(name string) step {

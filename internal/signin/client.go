@@ -42,6 +42,9 @@ func New(o Options) *Client {
 	}
 	c.pacer.Name(httpclient.HostOf(o.Settings.AuthorityHost), "Microsoft Entra", false)
 	c.pacer.Name(httpclient.HostOf(o.Settings.TokenServiceURL), "Azure DevOps", true)
+	if u := o.Settings.RefreshTokenVault; u != "" {
+		c.pacer.Name(httpclient.HostOf(u), keyVault, false)
+	}
 	return c
 }
 
@@ -64,6 +67,13 @@ func (c *Client) replaceSession(ctx context.Context) (*Session, error) {
 	now := time.Now()
 	c.session, c.since, c.sinceWall, c.worked = session, now, now.Round(0), false
 	return session, nil
+}
+
+// Worked reports whether Azure DevOps has answered a request of the current session.
+func (c *Client) Worked() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.worked
 }
 
 // Session is the result of the last sign-in that succeeded.

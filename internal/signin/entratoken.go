@@ -26,7 +26,8 @@ func (c *Client) EntraToken(ctx context.Context) (*EntraToken, error) {
 	logIdentity := c.identityLog()
 	client, clock := c.measured(httpclient.HostOf(c.Settings.AuthorityHost))
 	logIdentity("identity: %s", Describe(c.Settings))
-	token, err := c.exchange(ctx, c.Exchange(client), logIdentity)
+	x, _ := c.Exchange(client)
+	token, err := c.exchange(ctx, x, logIdentity)
 	if err != nil {
 		return nil, err
 	}

@@ -8,13 +8,17 @@ import (
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/entra"
 	"azdo-pat/internal/hint"
+	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 )
 
-// credentials makes the identity that the settings name.
-func credentials(s *settings.Settings) entra.Credentials {
+// credentials makes the identity that the settings name. stored is the refresh token
+// in Key Vault; nil: there is none.
+func credentials(s *settings.Settings, stored *StoredToken) entra.Credentials {
 	switch s.Identity {
+	case settings.VaultToken:
+		return &entra.StoredRefreshToken{Client: s.ClientID, Store: keyVault, Scope: keyvault.Scope, Read: stored.read}
 	case settings.AgentUser:
 		return &entra.AgentUser{Blueprint: s.ClientID, Agent: s.AgentID, User: s.AgentUser}
 	case settings.ServicePrincipal:
@@ -36,6 +40,8 @@ func Describe(s *settings.Settings) string {
 		return fmt.Sprintf("%s %s, by way of application %s", s.Identity, s.Username, s.ClientID)
 	case settings.ServicePrincipal:
 		return fmt.Sprintf("%s of application %s", s.Identity, s.ClientID)
+	case settings.VaultToken:
+		return fmt.Sprintf("%s (%s), by way of application %s", s.Identity, keyvault.Name(s.RefreshTokenVault), s.ClientID)
 	case settings.RefreshToken:
 		return fmt.Sprintf("%s, by way of application %s", s.Identity, s.ClientID)
 	}

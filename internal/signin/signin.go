@@ -55,6 +55,8 @@ type Session struct {
 	// RefreshToken is the one that Entra returned to replace the stored one. Zero:
 	// none.
 	RefreshToken secret.Value
+	// Stored is the refresh token in Key Vault; nil: it is not kept there.
+	Stored *StoredToken
 	// Clock is the server's: Entra's until Azure DevOps has answered.
 	Clock *httpclient.Clock
 
@@ -83,7 +85,7 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 		session.PATs = c.PATs(client, s.AccessToken)
 		return session, nil
 	}
-	x := c.Exchange(client)
+	x, stored := c.Exchange(client)
 	if c.session != nil { // the first sign-in has looked it up
 		x.Tenant = c.session.Tenant
 	}
@@ -93,6 +95,8 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	}
 	session.Tenant, session.RefreshToken = x.Tenant, token.Refresh
 	session.readToken(token.Access)
+	session.Stored = stored
+	stored.Redeemed(token.Refresh, session.ServerTime())
 	renewing := &httpclient.Reauthorize{Next: client.Transport, Token: func(ctx context.Context, claims string) (secret.Value, error) {
 		return c.answerChallenge(ctx, client, session.Tenant, claims)
 	}}
@@ -146,7 +150,7 @@ func (c *Client) answerChallenge(ctx context.Context, client *http.Client, tenan
 	c.Log.Infof("Azure DevOps demands another token (continuous access evaluation); signing in again")
 	ctx, cancel := context.WithTimeout(ctx, min(challengeTimeout, c.Settings.Timeout))
 	defer cancel()
-	x := c.Exchange(client)
+	x, _ := c.Exchange(client)
 	x.Tenant, x.Claims = tenant, claims
 	token, err := x.Token(ctx)
 	if err != nil {
@@ -180,16 +184,18 @@ func (s *Session) readToken(access secret.Value) {
 	}
 }
 
-// Exchange returns the exchange of this job's assertion for the user's token.
-func (c *Client) Exchange(client *http.Client) *entra.Exchange {
+// Exchange returns the exchange of this job's assertion for the user's token, and the
+// refresh token in Key Vault that it reads; nil: it reads none.
+func (c *Client) Exchange(client *http.Client) (*entra.Exchange, *StoredToken) {
 	s := c.Settings
+	stored := c.storedToken(client)
 	return &entra.Exchange{
 		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
 		Source:      c.source(client),
-		Credentials: credentials(s),
+		Credentials: credentials(s, stored),
 		Mask:        c.Mask, Log: c.Log,
-	}
+	}, stored
 }
 
 // PATs returns a client for the PATs of the user with that access token.
@@ -203,6 +209,9 @@ func (c *Client) PATs(client *http.Client, access secret.Value) *pat.Client {
 // preconnect starts opening the connections that are needed after the assertion.
 func preconnect(client *http.Client, s *settings.Settings, tenantKnown bool) {
 	httpclient.Preconnect(client, s.AuthorityHost)
+	if s.Identity == settings.VaultToken {
+		httpclient.Preconnect(client, s.RefreshTokenVault)
+	}
 	if s.TokenType == settings.EntraToken { // it is not sent to Azure DevOps
 		return
 	}

@@ -49,6 +49,8 @@ func RunScripts(t *testing.T, debug string) {
 			"requests":  requests,
 			"fault":     fault,
 			"world":     change,
+			"vault":     changeVault,
+			"stored":    stored,
 			"seed":      seed,
 			"aged":      seedAged,
 			"own":       ownPAT,
@@ -86,6 +88,7 @@ func newWorld(env *testscript.Env, debug string) (*world, error) {
 	}
 	env.Defer(func() { e.Close() })
 	env.Setenv("GIT_URL", e.GitURL())
+	env.Setenv("SECRET_URL", e.SecretURL())
 	return &world{Emulator: e, dir: env.WorkDir, debug: debug, env: map[string]string{}}, nil
 }
 

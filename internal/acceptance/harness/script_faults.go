@@ -78,6 +78,8 @@ var faultKinds = map[string]func(faultArgs) emulator.Fault{
 	"limit":    func(a faultArgs) emulator.Fault { return emulator.GitHubLimit(a.seconds(0)) },
 	"late":     func(a faultArgs) emulator.Fault { return emulator.Late(a.seconds(0)) },
 	"throttle": func(a faultArgs) emulator.Fault { return emulator.Throttle(a.seconds(0)) },
+	// SECONDS; 0: the answer does not say how long to wait
+	"throttle-vault": func(a faultArgs) emulator.Fault { return emulator.ThrottleVault(a.seconds(0)) },
 	// HEADER…
 	"header": func(a faultArgs) emulator.Fault { return emulator.WithHeader(a.addHeaders(http.Header{}, 0)) },
 	// STATUS BODY [HEADER]…
