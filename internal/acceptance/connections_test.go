@@ -36,7 +36,7 @@ func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*rela
 	t.Helper()
 	all := map[emulator.Service]*relay{}
 	var urls []string
-	for _, s := range []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps} {
+	for _, s := range []emulator.Service{emulator.GitHub, emulator.Entra, emulator.AzureDevOps, emulator.KeyVault} {
 		scheme, host, _ := strings.Cut(e.URL(s), "://")
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -121,14 +121,16 @@ func startBehindRelays(t *testing.T, o emulator.Options) (*emulator.Emulator, ma
 	return e, all, urls
 }
 
-// The program connects to Entra and Azure DevOps while it requests the assertion
-// from GitHub, once to each, and sends no request that it does not need. An Entra token is
-// not sent to Azure DevOps, so that nothing connects to it.
+// The program connects to Entra, Azure DevOps and the vault while it requests the
+// assertion from GitHub, once to each, and sends no request that it does not need. So a
+// mint takes one handshake, of two round trips, and one round trip for each request. An
+// Entra token is not sent to Azure DevOps, so that nothing connects to it.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	exchange := map[emulator.Identity][]string{
 		emulator.AgentUser:    {emulator.OpT1, emulator.OpT2, emulator.OpUserFIC},
 		emulator.RefreshToken: {emulator.OpRefreshToken},
+		emulator.VaultToken:   {emulator.OpClientCredentials, emulator.OpGetSecret, emulator.OpRefreshToken},
 		emulator.Password:     {emulator.OpPassword},
 		emulator.AccessToken:  {},
 
@@ -161,6 +163,7 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 	}
 	exchanges := identity != emulator.AccessToken
 	toAzureDevOps := identity != emulator.ServicePrincipal || !tenant
+	vault := identity == emulator.VaultToken
 	check := func(step string, ops ...string) {
 		t.Helper()
 		var want []string
@@ -182,7 +185,8 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 		}
 		for s, w := range ways {
 			expected := int32(1)
-			if !exchanges && s != emulator.AzureDevOps || !toAzureDevOps && s == emulator.AzureDevOps {
+			unused := s == emulator.AzureDevOps && !toAzureDevOps || s == emulator.KeyVault && !vault
+			if !exchanges && s != emulator.AzureDevOps || unused {
 				expected = 0
 			}
 			if n := w.conns.Load(); n != expected {
@@ -207,6 +211,9 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 		waitFor(t, "the connection to Entra", ways[emulator.Entra].first)
 		if toAzureDevOps {
 			waitFor(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
+		}
+		if vault {
+			waitFor(t, "the connection to the vault", ways[emulator.KeyVault].first)
 		}
 		gate.Open()
 	}
@@ -322,7 +329,9 @@ func TestStoppedWhileConnecting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for s, w := range ways {
-		waitFor(t, "the connection to "+string(s), w.first)
+		if s != emulator.KeyVault {
+			waitFor(t, "the connection to "+string(s), w.first)
+		}
 	}
 	told := time.Now()
 	if err := mint.Process.Signal(syscall.SIGTERM); err != nil {

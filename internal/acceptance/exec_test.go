@@ -75,9 +75,14 @@ func startExec(t *testing.T, args ...string) *execution {
 
 func startExecWith(t *testing.T, e *emulator.Emulator, args ...string) *execution {
 	t.Helper()
+	return startExecAs(t, e, emulator.AgentUser, args...)
+}
+
+func startExecAs(t *testing.T, e *emulator.Emulator, id emulator.Identity, args ...string) *execution {
+	t.Helper()
 	x := &execution{T: t, Emulator: e, said: harness.NewTranscript()}
 	args = append(append([]string{"exec"}, args...), "--", harness.Link(t, "command"), "5")
-	x.cmd = harness.Command(t, x.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", args...)
+	x.cmd = harness.Command(t, x.Env(id), harness.NewStep(t), "azdo-pat", args...)
 	x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
 	var err error
 	if x.stdin, err = x.cmd.StdinPipe(); err != nil {

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"net"
@@ -40,15 +41,18 @@ type target struct {
 	op   string
 	host emulator.Service
 	step string // its name in errors
+	// identity is that of the job; empty: an agent user.
+	identity emulator.Identity
 }
 
 var targets = []target{
-	{emulator.OpGitHubOIDC, emulator.GitHub, "ask GitHub for an assertion"},
-	{emulator.OpTenant, emulator.AzureDevOps, "ask the organization for its tenant"},
-	{emulator.OpT1, emulator.Entra, "get a token of the agent identity blueprint"},
-	{emulator.OpCreate, emulator.AzureDevOps, "create PAT in contoso"},
-	{emulator.OpList, emulator.AzureDevOps, "list PATs in contoso"},
-	{emulator.OpRevoke, emulator.AzureDevOps, "revoke PAT"},
+	{op: emulator.OpGitHubOIDC, host: emulator.GitHub, step: "ask GitHub for an assertion"},
+	{op: emulator.OpTenant, host: emulator.AzureDevOps, step: "ask the organization for its tenant"},
+	{op: emulator.OpT1, host: emulator.Entra, step: "get a token of the agent identity blueprint"},
+	{op: emulator.OpCreate, host: emulator.AzureDevOps, step: "create PAT in contoso"},
+	{op: emulator.OpList, host: emulator.AzureDevOps, step: "list PATs in contoso"},
+	{op: emulator.OpRevoke, host: emulator.AzureDevOps, step: "revoke PAT"},
+	{op: emulator.OpGetSecret, host: emulator.KeyVault, step: "read the refresh token in", identity: emulator.VaultToken},
 }
 
 // check gives a program a hostile answer. On a machine that is too slow to send the
@@ -66,7 +70,7 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 	otherHost := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
 	defer otherHost.Close()
 	e := emulator.Start(t)
-	env := e.Env(emulator.AgentUser)
+	env := e.Env(cmp.Or(at.identity, emulator.AgentUser))
 	env["INPUT_TIMEOUT"] = timeout.String()
 	env["INPUT_ON-REVOKE-FAILURE"] = "fail"
 	step := harness.NewStep(t)
@@ -136,6 +140,54 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 		t.Errorf("post: %v, %d of %d PATs left\n%s\n%s", err, len(e.Active()), len(e.PATs()), harness.Output(cmd), harness.Output(post))
 	}
 	return true
+}
+
+// A vault that gives a hostile answer to the new refresh token does not make a job fail,
+// nor delay it beyond its timeout: the PAT is handed over, and a warning names the day on
+// which the stored token expires.
+func TestHostileAnswersToARenewal(t *testing.T) {
+	t.Parallel()
+	for _, l := range hostileAnswers {
+		if l.measureMemory { // read by the same function as the answer to a GET
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			var others atomic.Int32
+			otherHost := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
+			defer otherHost.Close()
+			e := emulator.Start(t)
+			dueForRenewal(e)
+			e.Intercept(emulator.OpSetSecret, l.fault(otherHost.URL))
+			env := e.Env(emulator.VaultToken)
+			const timeout = 4 * time.Second
+			env["INPUT_TIMEOUT"] = timeout.String()
+			cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
+			begin := time.Now()
+			if err := cmd.Run(); err != nil || len(e.Active()) != 1 {
+				t.Errorf("%v, %d PATs\n%s", err, len(e.Active()), harness.Output(cmd))
+			}
+			if took := time.Since(begin); took > timeout+9*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if text := harness.Output(cmd); !strings.Contains(text, "::warning title=refresh token not renewed::") || !strings.Contains(text, "the stored one expires on 2") {
+				t.Errorf("no warning names the day:\n%s", text)
+			}
+			if n := others.Load(); n > 0 {
+				t.Errorf("%d requests went to another host", n)
+			}
+		})
+	}
+}
+
+// dueForRenewal makes the refresh token in the vault 8 days old, and has Entra give a new
+// one.
+func dueForRenewal(e *emulator.Emulator) {
+	now := e.Now(emulator.KeyVault)
+	e.Change(func(w *emulator.State) {
+		w.RotateRefreshTokens = true
+		w.Vault.Secrets[0].Newest().Created = now.Add(-8 * 24 * time.Hour)
+	})
 }
 
 // afterCommit lets a request take effect before it gets the hostile answer.

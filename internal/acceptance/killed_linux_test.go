@@ -71,6 +71,7 @@ type route struct {
 var (
 	byAgentUser    = route{"agent user", emulator.AgentUser, nil}
 	byRefreshToken = route{"refresh token", emulator.RefreshToken, nil}
+	byVault        = route{"refresh token in Key Vault", emulator.VaultToken, func(e *emulator.Emulator, _ map[string]string) { dueForRenewal(e) }}
 	byPassword     = route{"password", emulator.Password, nil}
 	byAccessToken  = route{"access token", emulator.AccessToken, nil}
 	inSomeTenant   = route{"tenant unknown", emulator.AgentUser, func(_ *emulator.Emulator, env map[string]string) {
@@ -187,6 +188,10 @@ func kills() (all []kill) {
 	request(byAgentUser, emulator.OpCreate, 1, modes)
 	request(byRefreshToken, emulator.OpRefreshToken, 1, nil)
 	request(byRefreshToken, emulator.OpCreate, 1, nil)
+	for _, op := range []string{emulator.OpClientCredentials, emulator.OpGetSecret, emulator.OpRefreshToken, emulator.OpCreate} {
+		request(byVault, op, 1, nil)
+	}
+	request(byVault, emulator.OpSetSecret, 1, modes)
 	request(byPassword, emulator.OpPassword, 1, nil)
 	request(byPassword, emulator.OpCreate, 1, nil)
 	request(byAccessToken, emulator.OpCreate, 1, modes)

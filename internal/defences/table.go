@@ -67,6 +67,8 @@ var table = []row{
 		`return lease.Unrecorded(closed.Name,`, `return lease.Unrecorded("",`, "TestPipelineKilled"},
 	{"set variables for later steps, by a line that it prints", "internal/job/revoke.go",
 		` && host.then != host.now {`, ` && false {`, "revoke-pipelines-planted"},
+	{"set variables for later steps, by a line that it prints", "internal/job/revoke.go",
+		`{refreshTokenVault, minted.Values[refreshTokenVault], s.RefreshTokenVault},`, ``, "revoke-vault"},
 	{"The templates run the program from where they put it", "examples/azure-pipelines/steps.yml",
 		`unset AZDO_PAT_AUTHORIZATION_ID`, `true`, "TestStepsTemplateIgnoresSetVariables"},
 	{"The templates run the program from where they put it", "examples/azure-pipelines/steps.yml",
@@ -257,6 +259,19 @@ var table = []row{
 		`minKeyDigits = 8`, `minKeyDigits = 9`, "TestCompare"},
 	{"shorten display names", "internal/displayname/compare.go",
 		`case len(cut) >= len(requested)-keyLength+minKeyDigits:`, `case true:`, "mint-other-name"},
+
+	{"as the vault: redirect", "internal/httpclient/client.go",
+		`CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },`, ``, "TestHostileVault"},
+	{"as the vault: redirect", "internal/keyvault/url.go",
+		`case !strings.HasSuffix(host, domain):`, `case false:`, "TestNoSecretURL"},
+	{"as the vault: send what is no refresh token", "internal/keyvault/keyvault.go",
+		`if err := c.mask(stored); err != nil {`, `if err := error(nil); err != nil {`, "TestGetThatCannotBeMasked"},
+	{"as the vault: send what is no refresh token", "internal/keyvault/keyvault.go",
+		`stored = stored.Bare()`, `stored = secret.Value{}`, "TestGetWrongValue"},
+	{"as the vault: refuse the new refresh token", "internal/signin/vault.go",
+		`renewGrace = 3 * time.Second`, `renewGrace = time.Minute`, "TestExecStoppedWhileRenewing"},
+	{"A new token is stored only after the PAT was handed over", "internal/signin/vault.go",
+		`t.Secret.Age > RenewAfter)`, `t.Secret.Age > 0)`, "mint-vault"},
 
 	// What sweep can be made to do.
 	{"It takes only names of exactly azdo-pat's form", "internal/sweep/sweep.go",
