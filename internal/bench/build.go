@@ -17,18 +17,18 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// bench is one run.
+// bench is one run of the benchmark.
 type bench struct {
 	dir   string // temporary
 	image image
 
-	start string // file
+	start string // the program that starts and measures the others
 }
 
-// An image is the sizes, in bytes, of the image for this machine's architecture.
+// An image has the sizes, in bytes, of the image for this machine's architecture.
 type image struct {
 	binary           int64
-	unpacked, packed int64 // all that is pulled: layer, configuration and manifest
+	unpacked, packed int64 // of layer, configuration and manifest
 }
 
 func (b *bench) file(program string) string { return filepath.Join(b.dir, program) }
@@ -82,7 +82,7 @@ func (b *bench) unpack(dir string) error {
 		case next.MediaType.IsImage():
 			var img v1.Image
 			if img, err = index.Image(next.Digest); err == nil {
-				return b.weigh(img)
+				return b.measureImage(img)
 			}
 		default:
 			index, err = index.ImageIndex(next.Digest)
@@ -91,7 +91,8 @@ func (b *bench) unpack(dir string) error {
 	return err
 }
 
-func (b *bench) weigh(img v1.Image) error {
+// measureImage measures an image and copies the program out of it.
+func (b *bench) measureImage(img v1.Image) error {
 	manifest, err := img.RawManifest()
 	if err != nil {
 		return err
@@ -100,8 +101,8 @@ func (b *bench) weigh(img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	around := int64(len(manifest) + len(config))
-	b.image.packed, b.image.unpacked = around, around
+	metadata := int64(len(manifest) + len(config))
+	b.image.packed, b.image.unpacked = metadata, metadata
 	layers, err := img.Layers()
 	if err != nil {
 		return err
@@ -163,8 +164,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// moduleRoot is the folder of the nearest go.mod upwards that this command
-// belongs to.
+// moduleRoot is the root of the checkout that the working directory is in.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for err == nil {
@@ -172,7 +172,7 @@ func moduleRoot() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("no internal/bench/stock here or above: start it inside the checkout")
+			return "", errors.New("there is no internal/bench/stock here or in a directory above: start bench inside the checkout")
 		}
 		dir = filepath.Dir(dir)
 	}

@@ -1,9 +1,9 @@
 //go:build linux
 
 // Command bench measures azdo-pat and prints two tables in Markdown: how long a
-// mint takes, as a ratio to the floor in round trips and to a program made of
-// Microsoft's SDKs, and what the program and its image weigh. README.md says
-// what each figure means, and how the way to the services is made long.
+// mint takes, compared with the fewest possible round trips and with a program
+// made of Microsoft's SDKs; and the CPU time, memory and size of the program and
+// its image. README.md explains each figure, and how latency is added.
 //
 //	go run ./internal/bench      # under two minutes
 //	go run ./internal/bench -n 1 # whether it still works
@@ -56,47 +56,47 @@ type subject struct {
 	name     string
 	program  string
 	identity emulator.Identity
-	// floor is how many round trips are the least: two for the first
+	// floor is the lowest possible number of round trips: two for the first
 	// handshake, and one for each request.
 	floor int
 }
 
-// distances are how long a round trip takes.
-var distances = []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
+// latencies are how long a round trip takes.
+var latencies = []time.Duration{0, 20 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond}
 
-// A way leads to the services.
-type way struct {
+// A network is between a program and the services.
+type network struct {
 	rtt time.Duration
-	// plain is without TLS, so that what the handshakes take is seen. Only the
-	// agent user's mint by azdo-pat and the bare program goes it: MSAL insists
-	// on TLS.
+	// plain is without TLS, to show the cost of the handshakes. Only the agent
+	// user's mint by azdo-pat and by the bare program is measured on it: MSAL
+	// requires TLS.
 	plain bool
 }
 
-func ways() []way {
-	all := []way{{plain: true}}
-	for _, rtt := range distances {
-		all = append(all, way{rtt: rtt})
+func networks() []network {
+	all := []network{{plain: true}}
+	for _, rtt := range latencies {
+		all = append(all, network{rtt: rtt})
 	}
 	return all
 }
 
-func (w way) String() string {
-	if w.plain {
+func (n network) String() string {
+	if n.plain {
 		return "round trips of 0s, without TLS"
 	}
-	return "round trips of " + w.rtt.String()
+	return "round trips of " + n.rtt.String()
 }
 
-// goes is whether a subject is measured on this way.
-func (w way) goes(s subject) bool {
-	return !w.plain || s.identity == emulator.AgentUser && s.program != stock
+// measures reports whether a subject is measured on this network.
+func (n network) measures(s subject) bool {
+	return !n.plain || s.identity == emulator.AgentUser && s.program != stock
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	n := flags.Int("n", 7, "how often each program is run at each distance")
+	n := flags.Int("n", 7, "how often each program is run at each latency")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -109,12 +109,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir}
-	fmt.Fprintln(stderr, "building the image, the program in it, and those to compare with")
+	fmt.Fprintln(stderr, "building azdo-pat, its image, and the programs to compare it with")
 	if err := b.build(ctx); err != nil {
 		return err
 	}
-	// The first run of all finds nothing in memory.
-	if _, err := b.round(ctx, way{}, 0); err != nil {
+	// The first run is slower, because no file is cached. It is not counted.
+	if _, err := b.round(ctx, network{}, 0); err != nil {
 		return err
 	}
 	versions := map[string]result{}
@@ -127,24 +127,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			versions[program] = append(versions[program], m)
 		}
 	}
-	results := map[way][]result{}
-	for _, w := range ways() {
-		fmt.Fprintf(stderr, "%s: ", w)
-		results[w] = make([]result, len(subjects))
+	results := map[network][]result{}
+	for _, net := range networks() {
+		fmt.Fprintf(stderr, "%s: ", net)
+		results[net] = make([]result, len(subjects))
 		for i := range *n {
-			measured, err := b.round(ctx, w, i)
+			measured, err := b.round(ctx, net, i)
 			if err != nil {
 				return err
 			}
 			for s, m := range measured {
-				results[w][s] = append(results[w][s], m)
+				results[net][s] = append(results[net][s], m)
 			}
 			fmt.Fprint(stderr, ".")
 		}
 		fmt.Fprintln(stderr)
 	}
-	_, err = fmt.Fprintf(stdout, "%s, %s/%s, %d cores; %d runs at each distance.\n\n%s\n%s",
+	_, err = fmt.Fprintf(stdout, "%s, %s/%s, %d cores; %d runs at each latency.\n\n%s\n%s",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), *n,
-		times(results), weights(results, versions, b.image))
+		timeTable(results), costTable(results, versions, b.image))
 	return err
 }

@@ -24,7 +24,7 @@ import (
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
-// A measure is what one run of a program took.
+// A measure is the cost of one run of a program.
 type measure struct {
 	Wall, User, System time.Duration
 	Peak               int64 // bytes
@@ -33,11 +33,11 @@ type measure struct {
 	requests, connections int
 }
 
-// round runs each subject that goes this way once, beginning with another one
-// each time, so that what happens to the machine happens to all of them.
-func (b *bench) round(ctx context.Context, w way, first int) (measured []measure, err error) {
-	// The services anew, so that what they remember of the rounds before takes
-	// no time.
+// round runs each subject once. It begins with another one each time, so that
+// changes in the machine's load affect all of them.
+func (b *bench) round(ctx context.Context, n network, first int) (measured []measure, err error) {
+	// Each round has new services, so that the data of earlier rounds does not
+	// slow them down.
 	var fronts []net.Listener
 	defer func() {
 		for _, f := range fronts {
@@ -45,12 +45,12 @@ func (b *bench) round(ctx context.Context, w way, first int) (measured []measure
 		}
 	}()
 	e, err := emulator.New(emulator.Options{
-		TLS: !w.plain, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
+		TLS: !n.plain, SDKs: true, ErrorLog: log.New(io.Discard, "", 0),
 		Front: func(_ emulator.Service, address string) (string, error) {
-			if w.rtt == 0 {
+			if n.rtt == 0 {
 				return address, nil
 			}
-			l, err := link.Listen("127.0.0.1:0", address, w.rtt)
+			l, err := link.Listen("127.0.0.1:0", address, n.rtt)
 			if err != nil {
 				return "", err
 			}
@@ -72,7 +72,7 @@ func (b *bench) round(ctx context.Context, w way, first int) (measured []measure
 	measured = make([]measure, len(subjects))
 	for i := range subjects {
 		i = (i + first) % len(subjects)
-		if !w.goes(subjects[i]) {
+		if !n.measures(subjects[i]) {
 			continue
 		}
 		before, open := len(e.Requests()), connections(e)
@@ -111,7 +111,7 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 		env["INPUT_LIFETIME"] = "15m"
 	}
 	env["RUNNER_TEMP"] = dir
-	// No roots of trust but the test's own. A file that is none would be refused.
+	// Trust only the emulator's authority. An empty file would be refused.
 	if env["INPUT_CA-FILE"] != "" {
 		env["SSL_CERT_FILE"], env["SSL_CERT_DIR"] = env["INPUT_CA-FILE"], filepath.Join(dir, "nowhere")
 	}
@@ -128,12 +128,12 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 	}
 	isPAT := slices.ContainsFunc(e.Active(), func(p emulator.PAT) bool { return p.Token == outputs["token"] })
 	if !isPAT && !slices.Contains(e.AppTokens(), outputs["token"]) {
-		return m, errors.New("it has handed over no token")
+		return m, errors.New("it handed over no token")
 	}
 	return m, nil
 }
 
-// version has a program say which it is, and nothing else.
+// version measures a program that only prints its version.
 func (b *bench) version(ctx context.Context, program string) (m measure, err error) {
 	dir, err := os.MkdirTemp(b.dir, "version")
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// pinImage makes an action.yml that builds its image one that pulls it: the
-// scalar runs.image becomes docker://IMAGE@DIGEST, and every other byte stays.
-// The runner takes no expression there, so that it must be written out.
+// pinImage replaces the scalar runs.image of an action.yml by docker://IMAGE@DIGEST, so
+// that the runner pulls the image instead of building it. Every other byte stays. The
+// runner evaluates no expression there.
 func pinImage(text []byte, image string) ([]byte, error) {
 	digest, err := name.NewDigest(image, name.StrictValidation)
 	if err != nil {
@@ -23,16 +23,16 @@ func pinImage(text []byte, image string) ([]byte, error) {
 		return nil, err
 	}
 	if len(document.Content) == 0 {
-		return nil, errors.New("it is empty")
+		return nil, errors.New("the file is empty")
 	}
 	node := child(child(document.Content[0], "runs"), "image")
 	if node == nil || node.Kind != yaml.ScalarNode || node.Style != 0 {
-		return nil, errors.New("runs.image is not a plain text")
+		return nil, errors.New("runs.image is not a plain, unquoted text")
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	line, at := string(lines[node.Line-1]), node.Column-1
 	if !strings.HasPrefix(line[at:], node.Value) {
-		return nil, fmt.Errorf("line %d is not where runs.image is", node.Line)
+		return nil, fmt.Errorf("runs.image was not found on line %d", node.Line)
 	}
 	lines[node.Line-1] = []byte(line[:at] + "docker://" + digest.Name() + line[at+len(node.Value):])
 	return bytes.Join(lines, nil), nil

@@ -18,12 +18,12 @@ import (
 	"time"
 )
 
-// origin is what a release says of where it comes from.
+// origin is the version of a release and the source that it is built from.
 type origin struct {
 	Version string    // v1.2.3, or "dev"
 	Commit  string    // 40 hex digits, or "unknown"
 	Source  string    // URL of the repository, or empty
-	Time    time.Time // of everything in it
+	Time    time.Time // the date of everything in the release
 }
 
 var (
@@ -33,8 +33,7 @@ var (
 	sourceForm  = regexp.MustCompile(`^https?://[A-Za-z0-9.:-]+(/[A-Za-z0-9._-]+)*$`)
 )
 
-// check refuses what could end the linker's option that carries it, or what is
-// a slip.
+// check refuses mistakes, and values that could become other options of the linker.
 func (o origin) check() error {
 	var wrong []error
 	if o.Version != "" && o.Version != "dev" && !versionForm.MatchString(o.Version) {
@@ -49,13 +48,13 @@ func (o origin) check() error {
 	return errors.Join(wrong...)
 }
 
-// platform is what a binary is made for.
+// platform is an operating system and an architecture.
 type platform struct{ OS, Arch string }
 
 func (p platform) String() string { return p.OS + "/" + p.Arch }
 
-// file is the binary's name among the files of a release. It holds no version,
-// so that "the latest" has one address.
+// file is the name of the binary in a release. It has no version, so that the URL of
+// the latest release's binary does not change.
 func (p platform) file() string {
 	name := "azdo-pat-" + p.OS + "-" + p.Arch
 	if p.OS == "windows" {
@@ -72,9 +71,8 @@ var (
 		platform{"windows", "amd64"}, platform{"windows", "arm64"})
 )
 
-// checkToolchain refuses to make a release with another Go than go.mod names.
-// Another one makes other bytes: of the program as a compiler, of an image's
-// layer by its gzip.
+// checkToolchain refuses to make a release with another version of Go than go.mod
+// names. Its compiler and its gzip would produce other bytes.
 func checkToolchain(ctx context.Context, tree string) error {
 	out, err := goCommand(ctx, tree, nil, "mod", "edit", "-json")
 	if err != nil {
@@ -91,8 +89,8 @@ func checkToolchain(ctx context.Context, tree string) error {
 	return nil
 }
 
-// compile builds the program. Nothing of the time, the directory, the
-// repository or the caller's settings of Go gets into it.
+// compile builds the program. The result does not depend on the time, the directory,
+// the repository or the caller's settings of Go.
 func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "azdo-pat-release-")
 	if err != nil {
@@ -100,8 +98,8 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, p.file())
-	// Each variable has a value where it can, since for an empty one Go looks
-	// into the file that "go env -w" writes.
+	// For an empty variable Go uses the file that "go env -w" writes, so each has a
+	// value if possible.
 	env := []string{
 		"CGO_ENABLED=0", "GOOS=" + p.OS, "GOARCH=" + p.Arch, "GOAMD64=v1", "GOARM64=v8.0",
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOEXPERIMENT=", "GOFIPS140=off", "GOTOOLCHAIN=" + runtime.Version(),
@@ -110,11 +108,11 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 	if _, err := goCommand(ctx, tree, env, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", out, "."); err != nil {
 		return nil, fmt.Errorf("build for %s: %w", p, err)
 	}
-	// A compiler experiment would be part of the version.
+	// The version names compiler experiments.
 	if info, err := buildinfo.ReadFile(out); err != nil {
 		return nil, err
 	} else if info.GoVersion != runtime.Version() {
-		return nil, fmt.Errorf("build for %s: made by %q, want %q: is an experiment set by go env -w?", p, info.GoVersion, runtime.Version())
+		return nil, fmt.Errorf("build for %s: built by %q instead of %q; \"go env -w\" may have set an experiment", p, info.GoVersion, runtime.Version())
 	}
 	return os.ReadFile(out)
 }
@@ -140,8 +138,8 @@ const (
 	manFile  = "azdo-pat.1"
 )
 
-// writeBinaries writes a binary for each platform, the SBOM of them all, the
-// manual, and their checksums.
+// writeBinaries writes a binary for each platform, one SBOM, the manual, and the
+// checksums of all.
 func writeBinaries(ctx context.Context, tree, out string, o origin, progress io.Writer) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err

@@ -60,29 +60,28 @@ func index(binaries map[platform][]byte, o origin) (v1.ImageIndex, error) {
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: p.OS, Architecture: p.Arch}},
 		})
 	}
-	// A registry's page of an image of several platforms shows what stands here.
+	// A registry's web page shows these annotations.
 	annotated, ok := mutate.Annotations(all, o.labels()).(v1.ImageIndex)
 	if !ok {
-		return nil, errors.New("annotating the index made something else of it")
+		return nil, errors.New("the annotated index is not an index")
 	}
 	return annotated, nil
 }
 
-// plain is an image that claims no artifact type. The library would put the
-// configuration's into the index, where what has one is taken for something else
-// than an image to run.
+// plain is an image without an artifact type. The library would take the
+// configuration's, and then clients would not recognize an image that can be run.
 type plain struct{ v1.Image }
 
 func (plain) ArtifactType() (string, error) { return "", nil }
 
-// image makes what the Dockerfile makes, without a builder: the program in one
-// layer, and the same configuration.
+// image makes the same image as the Dockerfile, without a builder: one layer with the
+// program, and the same configuration.
 func image(program []byte, p platform, o origin) (v1.Image, error) {
 	content, err := layerTar(program, o)
 	if err != nil {
 		return nil, err
 	}
-	// Smallest, not fastest: it is packed once and pulled by every job.
+	// Best compression: it is packed once and pulled by every job.
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content)), nil
 	}, tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithMediaType(types.OCILayer))
@@ -104,13 +103,13 @@ func image(program []byte, p platform, o origin) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = p.OS, p.Arch, created
-	// No user: the files through which a step hands over its outputs belong to
-	// the runner's, and GitHub wants its actions to run as root for that reason.
+	// No user: the command files belong to the runner's user, so GitHub requires
+	// actions to run as root.
 	file.Config = v1.Config{Entrypoint: []string{"/azdo-pat"}, Labels: o.labels()}
 	return mutate.ConfigFile(img, file)
 }
 
-// layerTar is the layer: the program, and its second name for the post step.
+// layerTar is the layer: the program, and a link to it for the post step.
 func layerTar(program []byte, o origin) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -134,8 +133,8 @@ func layerTar(program []byte, o origin) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// writeLayout writes an image as an OCI layout into a directory that is made for
-// it: what else lies in one would be taken for a part of the image.
+// writeLayout writes an image as an OCI layout into a new directory. In an existing one,
+// other files could be taken for parts of the image.
 func writeLayout(dir string, index v1.ImageIndex) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -147,8 +146,8 @@ func writeLayout(dir string, index v1.ImageIndex) error {
 	return path.AppendIndex(index)
 }
 
-// readLayout reads the one image in an OCI layout. Each of its parts must be what
-// its digest says: a layout goes from job to job.
+// readLayout reads the one image in an OCI layout, and checks the digest of each part,
+// since a layout is passed from job to job.
 func readLayout(dir string) (v1.ImageIndex, error) {
 	if dir == "" {
 		return nil, errors.New("-layout: not set; the OCI layout that image wrote")

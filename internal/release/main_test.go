@@ -59,7 +59,7 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"action", "-image", pinned}, "-out: not set"},
 		{[]string{"man"}, "-out: not set"},
 		{[]string{"man", "-version", "1.2.3", "-out", file}, "-version: found"},
-		{[]string{"notes", "-version", "v9.9.9", "-in", filepath.Join(tree, "CHANGELOG.md"), "-out", file}, `nothing under the heading "## 9.9.9"`},
+		{[]string{"notes", "-version", "v9.9.9", "-in", filepath.Join(tree, "CHANGELOG.md"), "-out", file}, `there is no text under a heading "## 9.9.9"`},
 	} {
 		err := run(t.Context(), test.args, func(string) (string, bool) { return "", false }, io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), test.want) {

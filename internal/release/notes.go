@@ -27,7 +27,7 @@ func notes(changelog []byte, version string) ([]byte, error) {
 	}
 	text := bytes.TrimSpace(b.Bytes())
 	if len(text) == 0 {
-		return nil, fmt.Errorf("nothing under the heading %q", "## "+want)
+		return nil, fmt.Errorf("there is no text under a heading %q", "## "+want)
 	}
 	return append(text, '\n'), nil
 }

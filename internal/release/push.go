@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// credentials come by the environment: a command line is visible to other
-// processes, and Docker's configuration would keep them on disk.
+// credentials reads the credentials of the registry from the environment: a command line
+// is visible to other processes, and Docker's configuration would keep them on disk.
 func credentials(env func(string) (string, bool)) authn.Authenticator {
 	password, _ := env("REGISTRY_PASSWORD")
 	if password == "" {
@@ -25,7 +25,7 @@ func credentials(env func(string) (string, bool)) authn.Authenticator {
 }
 
 // errTaken is the error of pushing a tag that another image has.
-var errTaken = errors.New("the tag is another image's already")
+var errTaken = errors.New("another image has the tag already")
 
 // push uploads an image under a tag. A tag that exists is never moved: a
 // later pull must get the same image. Pushing the same image again succeeds, so that a
@@ -42,15 +42,15 @@ func push(ctx context.Context, index v1.ImageIndex, to string, auth authn.Authen
 		return err
 	}
 	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(auth), remote.WithUserAgent("azdo-pat-release")}
-	there, err := remote.Head(tag, options...)
+	existing, err := remote.Head(tag, options...)
 	var refused *transport.Error
 	switch {
-	case err == nil && there.Digest == digest:
+	case err == nil && existing.Digest == digest:
 		return nil
 	case err == nil:
-		return fmt.Errorf("%s: %w: it is %s, and this is %s", tag, errTaken, there.Digest, digest)
+		return fmt.Errorf("%s: %w: %s; this image is %s", tag, errTaken, existing.Digest, digest)
 	case !errors.As(err, &refused) || refused.StatusCode != http.StatusNotFound:
-		return fmt.Errorf("ask for %s: %w", tag, err)
+		return fmt.Errorf("look up %s: %w", tag, err)
 	}
 	if err := remote.WriteIndex(tag, index, options...); err != nil {
 		return fmt.Errorf("push %s: %w", tag, err)

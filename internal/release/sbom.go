@@ -19,16 +19,16 @@ import (
 	spdx "github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
-// binary is a file of a release that is a program.
+// binary is a program of a release.
 type binary struct {
 	Name    string
 	Content []byte
 }
 
-// sbom is the bill of materials of the binaries as SPDX 2.3 in JSON
-// (https://spdx.github.io/spdx-spec/v2.3/): a package for each binary, with its
-// checksum, and one for each module that the linker says it put into it. The
-// image holds the Linux binaries and nothing else, so that it is theirs too.
+// sbom returns the bill of materials of the binaries as SPDX 2.3 in JSON
+// (https://spdx.github.io/spdx-spec/v2.3/): a package for each binary, with its checksum,
+// and one for each module that the linker recorded in it. It applies to the image too,
+// which has only the Linux binaries.
 func sbom(binaries []binary, o origin) ([]byte, error) {
 	source := cmp.Or(o.Source, "NOASSERTION")
 	doc := spdx.Document{
@@ -44,7 +44,7 @@ func sbom(binaries []binary, o origin) ([]byte, error) {
 	for _, b := range binaries {
 		info, err := buildinfo.Read(bytes.NewReader(b.Content))
 		if err != nil {
-			return nil, fmt.Errorf("read what %s is made of: %w", b.Name, err)
+			return nil, fmt.Errorf("read the modules of %s: %w", b.Name, err)
 		}
 		sum := sha256.Sum256(b.Content)
 		all.Write(sum[:])
@@ -67,8 +67,7 @@ func sbom(binaries []binary, o origin) ([]byte, error) {
 	for _, id := range slices.Sorted(maps.Keys(modules)) {
 		doc.Packages = append(doc.Packages, modules[id])
 	}
-	// The name must be this document's alone, and the same each time it is made.
-	// It is a name; nothing need be found there.
+	// The namespace must be unique and reproducible. Nothing needs to exist at the URL.
 	doc.DocumentNamespace = fmt.Sprintf("%s/spdx/azdo-pat-%s-%x",
 		cmp.Or(o.Source, "https://spdx.org/spdxdocs"), o.Version, all.Sum(nil))
 
@@ -79,7 +78,7 @@ func sbom(binaries []binary, o origin) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// linked are the modules in a binary, Go's own library first.
+// linked returns the modules in a binary, beginning with Go's standard library.
 func linked(info *debug.BuildInfo) []debug.Module {
 	all := []debug.Module{{Path: "stdlib", Version: strings.TrimPrefix(info.GoVersion, "go")}}
 	for _, m := range info.Deps {
@@ -101,14 +100,14 @@ func modulePackage(m debug.Module) *spdx.Package {
 		PackageDownloadLocation: location,
 		PackageLicenseConcluded: "NOASSERTION", PackageLicenseDeclared: "NOASSERTION",
 		PackageCopyrightText: "NOASSERTION", PrimaryPackagePurpose: "LIBRARY",
-		// By this name scanners look vulnerabilities up.
+		// Scanners look up vulnerabilities by this name.
 		PackageExternalReferences: []*spdx.PackageExternalReference{{
 			Category: common.CategoryPackageManager, RefType: common.TypePackageManagerPURL,
 			Locator: "pkg:golang/" + escapePath(m.Path) + "@" + url.PathEscape(m.Version),
 		}},
 	}
 	if m.Sum != "" {
-		// Not one of the algorithms that a checksum of SPDX may have.
+		// SPDX does not have this algorithm among its checksums.
 		p.PackageComment = "go.sum: " + m.Sum
 	}
 	return p
@@ -124,7 +123,7 @@ func escapePath(path string) string {
 	return strings.Join(parts, "/")
 }
 
-// notID is what an SPDX identifier cannot hold.
+// notID matches characters that are not allowed in an SPDX identifier.
 var notID = regexp.MustCompile(`[^A-Za-z0-9.-]+`)
 
 func reference(kind, name string) common.ElementID {

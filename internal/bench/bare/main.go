@@ -1,11 +1,10 @@
-// Command bare makes the five requests of an agent user's mint with net/http and
-// nothing else, one after the other: no retry, no check, no record, no mask but
-// the PAT's. What it takes on no way at all is what Go's start, three TLS
-// handshakes and the services' half of them take; azdo-pat's own time is to be
-// seen against it.
+// Command bare makes the five requests of an agent user's mint with net/http, one after
+// the other, and nothing else: no retry, no check, no record, and a mask only for the
+// PAT. Without latency it takes the time of Go's start and of three TLS handshakes; the
+// benchmark compares azdo-pat's time with it.
 //
-// It reads the inputs of a GitHub Action and hands the PAT over as one does.
-// With an argument it does nothing but start and end.
+// It reads the inputs of a GitHub Action and writes the PAT to the action's output. With
+// an argument it only starts and ends.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package link makes a long way to a server out of a short one, in time, by a
-// relay in the way of each connection.
+// Package link adds latency to connections: a relay passes everything on with a
+// delay.
 package link
 
 import (
@@ -8,17 +8,14 @@ import (
 	"time"
 )
 
-// Listen accepts connections on an address, such as 127.0.0.1:0, and passes each
-// on to the target as if it were rtt away, there and back:
+// Listen accepts connections on an address, such as 127.0.0.1:0, and passes each on to
+// the target, as if a round trip to it took rtt:
 //
-//   - The connection is made one rtt after it was asked for. The kernel on this
-//     machine makes it at once, so what the client sends before that moment
-//     leaves at that moment.
-//   - Each byte arrives rtt/2 after it left, in either direction. Bytes on the
-//     way do not wait for each other: the way is long, not narrow.
-//   - So does the end of the stream.
-//
-// Nothing is lost, and there is no window that would have to grow.
+//   - A connection is open one rtt after the client has asked for it. Since the
+//     kernel opens it at once, the relay holds back what the client sends earlier.
+//   - Each byte, and the end of the stream, arrives rtt/2 after it was sent. The
+//     bandwidth is not limited.
+//   - Nothing is lost, and there is no congestion window.
 func Listen(address, target string, rtt time.Duration) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -44,8 +41,8 @@ func Listen(address, target string, rtt time.Duration) (net.Listener, error) {
 	return l, nil
 }
 
-// pass carries what two ends of a connection say to each other, until both have
-// ended. The client asked for the connection at the given moment.
+// pass copies both directions of a connection until both have ended. asked is when the
+// client asked for the connection; until waits for a moment.
 func pass(client, server net.Conn, asked time.Time, rtt time.Duration, until func(time.Time)) {
 	defer client.Close()
 	defer server.Close()
@@ -55,40 +52,40 @@ func pass(client, server net.Conn, asked time.Time, rtt time.Duration, until fun
 	both.Wait()
 }
 
-// onTheWay is how many pieces of a stream can be in flight at once: more than any of
+// maxInFlight is how many pieces of a stream can be in flight at once: more than any of
 // the programs sends in one round trip.
-const onTheWay = 1024
+const maxInFlight = 1024
 
-// carry takes what from sends to where it goes, each piece later by away.
-// Nothing leaves before the connection is open.
-func carry(to, from net.Conn, open time.Time, away time.Duration, until func(time.Time)) {
+// carry copies one direction. Each piece arrives delay after it was sent, and counts as
+// sent when the connection is open at the earliest.
+func carry(to, from net.Conn, open time.Time, delay time.Duration, until func(time.Time)) {
 	type piece struct {
 		data []byte // nil: the end
 		due  time.Time
 	}
-	way := make(chan piece, onTheWay)
+	inFlight := make(chan piece, maxInFlight)
 	go func() {
-		defer close(way)
+		defer close(inFlight)
 		for {
 			buffer := make([]byte, 16<<10)
 			n, err := from.Read(buffer)
-			left := time.Now()
-			if left.Before(open) {
-				left = open
+			sent := time.Now()
+			if sent.Before(open) {
+				sent = open
 			}
 			if n > 0 {
-				way <- piece{buffer[:n], left.Add(away)}
+				inFlight <- piece{buffer[:n], sent.Add(delay)}
 			}
 			if err != nil {
-				way <- piece{nil, left.Add(away)}
+				inFlight <- piece{nil, sent.Add(delay)}
 				return
 			}
 		}
 	}()
-	for p := range way {
+	for p := range inFlight {
 		until(p.due)
 		if p.data == nil {
-			end(to)
+			closeWrite(to)
 			continue
 		}
 		if _, err := to.Write(p.data); err != nil {
@@ -97,8 +94,8 @@ func carry(to, from net.Conn, open time.Time, away time.Duration, until func(tim
 	}
 }
 
-// end says that nothing more will be sent.
-func end(c net.Conn) {
+// closeWrite ends the stream to c; if only that cannot be done, the whole connection.
+func closeWrite(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		half.CloseWrite()
 		return

@@ -1,13 +1,13 @@
 //go:build linux
 
-// Command start runs a program and writes to a file what it cost, from its start
-// to its end:
+// Command start runs a program, and writes its wall time, CPU time and peak memory to a
+// file:
 //
 //	start FILE PROGRAM NAME [ARG…]
 //
-// NAME is what the program is to think that it is called. It is a process of its
-// own, and a small one, because Linux counts to a program's peak memory what its
-// parent had in use when it was started.
+// NAME becomes the program's first argument. start is a small process of its own because
+// Linux includes the memory of the parent, when it starts a program, in that program's
+// peak.
 package main
 
 import (
