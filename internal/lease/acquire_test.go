@@ -61,7 +61,7 @@ func TestCreateThatFails(t *testing.T) {
 	// The second create, when what the first one made has been found, and when it
 	// has not.
 	again := []string{"record intended", "create", "mask #2", "record minted #2"}
-	doubtful := []string{"record intended in doubt", "create", "mask #2", "record intended #2 in doubt"}
+	doubtful := []string{"record intended unsettled", "create", "mask #2", "record intended #2 unsettled"}
 	for _, tc := range []struct {
 		name    string
 		creates []create
@@ -81,50 +81,50 @@ func TestCreateThatFails(t *testing.T) {
 		// nothing was found it may come late: it is looked for once more before
 		// the lease is handed over, and where nothing is found then, later.
 		{name: "500 with a PAT", creates: []create{{err: err500}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "500 without", creates: []create{{commit: never, err: err500}},
-			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "mask #1", "record intended #1 in doubt", "list", "record minted #1 in doubt"}, left: []string{"#1"}},
+			did: []string{"record intended unsettled", "list", "record intended unsettled", "create", "mask #1", "record intended #1 unsettled", "list", "record minted #1 unsettled"}, left: []string{"#1"}},
 		{name: "500, and the PAT comes before the next", creates: []create{{commit: time.Nanosecond, err: err503}},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
 		{name: "500, and the PAT comes with the next", creates: []create{{commit: 5 * time.Second, err: err503}, {commit: 2 * time.Second, answer: 2 * time.Second}},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list"}, doubtful, []string{"list", "revoke #1", "record minted #2"}), left: []string{"#2"}},
 		{name: "503 with Retry-After", creates: []create{{err: err503}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "408", creates: []create{{err: err408}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "no answer", creates: []create{{err: errReset}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "no answer in time", creates: []create{{answer: never}},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "twice", creates: []create{{err: err500}, {err: err500}},
-			did: []string{"record intended in doubt", "list", "revoke #1", "record intended", "create", "record intended in doubt", "list", "revoke #2",
+			did: []string{"record intended unsettled", "list", "revoke #1", "record intended", "create", "record intended unsettled", "list", "revoke #2",
 				"record intended", "create", "mask #3", "record minted #3"}, left: []string{"#3"}},
 		{name: "twice, and the first one comes late", creates: []create{{commit: time.Nanosecond, err: err503}, {commit: never, err: err503}},
-			did: []string{"record intended in doubt", "list", "record intended in doubt", "create", "record intended in doubt", "list", "revoke #1",
-				"record intended in doubt", "create", "mask #2", "record intended #2 in doubt", "list", "record minted #2 in doubt"}, left: []string{"#2"}},
+			did: []string{"record intended unsettled", "list", "record intended unsettled", "create", "record intended unsettled", "list", "revoke #1",
+				"record intended unsettled", "create", "mask #2", "record intended #2 unsettled", "list", "record minted #2 unsettled"}, left: []string{"#2"}},
 		{name: "a list that fails for a while", creates: []create{{err: err500}}, lists: []error{err500List, err500List},
-			did: slices.Concat([]string{"record intended in doubt", "list", "list", "list", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "list", "list", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "a revocation that fails for a while", creates: []create{{err: err500}}, revokes: []error{err500Revoke},
-			did: slices.Concat([]string{"record intended in doubt", "list", "revoke #1", "revoke #1"}, again), left: []string{"#2"}},
+			did: slices.Concat([]string{"record intended unsettled", "list", "revoke #1", "revoke #1"}, again), left: []string{"#2"}},
 		{name: "a list that fails for good", creates: []create{{err: err500}}, lists: []error{err403List, err403List},
-			did: []string{"record intended in doubt", "list", "revoke #1", "list"}, err: "a PAT named"},
+			did: []string{"record intended unsettled", "list", "revoke #1", "list"}, err: "a PAT named"},
 		{name: "a list that fails at first", creates: []create{{err: err500}}, lists: []error{err403List},
-			did: []string{"record intended in doubt", "list", "revoke #1", "list", "record closed"}, err: "500"},
+			did: []string{"record intended unsettled", "list", "revoke #1", "list", "record closed"}, err: "500"},
 		{name: "a revocation that fails for good", creates: []create{{err: err500}}, revokes: []error{err403Revoke, err403Revoke},
-			did: []string{"record intended in doubt", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
+			did: []string{"record intended unsettled", "list", "revoke #1", "list", "revoke #1"}, err: "a PAT named", left: []string{"#1"}},
 		{name: "the last look fails", creates: []create{{commit: time.Nanosecond, err: err500}}, lists: []error{nil, err403List},
-			did: slices.Concat([]string{"record intended in doubt", "list"}, doubtful, []string{"list", "revoke #1", "revoke #2", "list", "record closed #2"}), err: "list PATs"},
+			did: slices.Concat([]string{"record intended unsettled", "list"}, doubtful, []string{"list", "revoke #1", "revoke #2", "list", "record closed #2"}), err: "list PATs"},
 
 		// An answer that cannot be relied on is not tried again, and what it
 		// names is not all that may be there.
-		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended in doubt", "list", "revoke #1", "record closed"}, err: "cut off"},
-		{name: "half a success, and no PAT", creates: []create{{commit: never, err: errHalf}}, did: []string{"record intended in doubt", "list", "list"}, err: "cut off"},
+		{name: "half a success", creates: []create{{err: errHalf}}, did: []string{"record intended unsettled", "list", "revoke #1", "record closed"}, err: "cut off"},
+		{name: "half a success, and no PAT", creates: []create{{commit: never, err: errHalf}}, did: []string{"record intended unsettled", "list", "list"}, err: "cut off"},
 		{name: "a sign-in page", creates: []create{{commit: never, err: errHTML}}, did: []string{"record closed"}, err: "HTML"},
-		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended in doubt", "list", "revoke #1", "record closed"}, err: "something else"},
-		{name: "half a success that names the PAT", creates: []create{{err: errHalf, told: true}},
-			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list", "record closed #1"}, err: "cut off; the PAT was revoked"},
-		{name: "500 that names the PAT", creates: []create{{err: err500, told: true}},
-			did: []string{"mask #1", "record intended #1 in doubt", "revoke #1", "list"}, err: "may still be made until"},
+		{name: "an error of another kind", creates: []create{{err: errUnknown}}, did: []string{"record intended unsettled", "list", "revoke #1", "record closed"}, err: "something else"},
+		{name: "half a success that names the PAT", creates: []create{{err: errHalf, withPAT: true}},
+			did: []string{"mask #1", "record intended #1 unsettled", "revoke #1", "list", "record closed #1"}, err: "cut off; the PAT was revoked"},
+		{name: "500 that names the PAT", creates: []create{{err: err500, withPAT: true}},
+			did: []string{"mask #1", "record intended #1 unsettled", "revoke #1", "list"}, err: "may still be made until"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -188,13 +188,13 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 		did     []string
 		err     string
 	}{
-		{"the intent", func(int, Record) bool { return true }, nil, []string{"record intended in doubt"}, "record the intent to mint: no space left on device; nothing was minted"},
+		{"the intent", func(int, Record) bool { return true }, nil, []string{"record intended unsettled"}, "record the intent to mint: no space left on device; nothing was minted"},
 		{"the intent of a second attempt", func(sent int, r Record) bool { return sent == 1 && r.Stage == Intended }, []create{{commit: never, err: err429}},
-			[]string{"create", "record intended in doubt"}, "record the intent to mint"},
+			[]string{"create", "record intended unsettled"}, "record the intent to mint"},
 		{"the id", func(_ int, r Record) bool { return r.Stage == Minted }, nil,
 			[]string{"create", "mask #1", "record minted #1", "revoke #1"}, "record the PAT's id: no space left on device; the PAT was revoked"},
 		{"the doubt", func(sent int, r Record) bool { return sent == 1 && r.Unsettled > 0 }, []create{{err: err500}},
-			[]string{"create", "record intended in doubt", "list", "revoke #1"}, "record that the request is unsettled: no space left on device"},
+			[]string{"create", "record intended unsettled", "list", "revoke #1"}, "record that the request is unsettled: no space left on device"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -228,7 +228,7 @@ func TestPATThatCannotBeMasked(t *testing.T) {
 		did     []string
 	}{
 		"of a success": {nil, []string{"record intended", "create", "mask #1", "record minted #1", "revoke #1", "record closed #1"}},
-		"of a failure": {[]create{{err: errHalf, told: true}}, []string{"record intended", "create", "mask #1", "record intended #1 in doubt", "revoke #1", "list", "record closed #1"}},
+		"of a failure": {[]create{{err: errHalf, withPAT: true}}, []string{"record intended", "create", "mask #1", "record intended #1 unsettled", "revoke #1", "list", "record closed #1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -272,11 +272,11 @@ func TestStrangerOfTheSameName(t *testing.T) {
 		stage   Stage
 	}{
 		{"found beside it", []create{{err: err500}, {commit: never, err: err500}}, nil,
-			[]string{"record intended", "create", "record intended in doubt", "list", "revoke #9", "revoke #1",
-				"record intended", "create", "record intended in doubt", "list", "record intended in doubt", "create", "mask #2",
-				"record intended #2 in doubt", "list", "record minted #2 in doubt"}, Minted},
+			[]string{"record intended", "create", "record intended unsettled", "list", "revoke #9", "revoke #1",
+				"record intended", "create", "record intended unsettled", "list", "record intended unsettled", "create", "mask #2",
+				"record intended #2 unsettled", "list", "record minted #2 unsettled"}, Minted},
 		{"revoked in its place", []create{{err: err500}}, []error{nil, err403Revoke, err403Revoke},
-			[]string{"record intended", "create", "record intended in doubt", "list", "revoke #9", "revoke #1", "list", "revoke #1"}, Intended},
+			[]string{"record intended", "create", "record intended unsettled", "list", "revoke #9", "revoke #1", "list", "revoke #1"}, Intended},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -44,7 +44,7 @@ var courses = map[string][]create{
 		{commit: 10 * time.Second, answer: never},
 	},
 	"half an answer":                    {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond, err: errHalf}},
-	"half an answer that names the PAT": {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond, err: errHalf, told: true}},
+	"half an answer that names the PAT": {{commit: 300 * time.Millisecond, answer: 600 * time.Millisecond, err: errHalf, withPAT: true}},
 	"refused":                           {{commit: never, answer: 300 * time.Millisecond, err: errPolicy}},
 }
 
@@ -171,7 +171,7 @@ func TestStopWithoutAnAnswer(t *testing.T) {
 	}{
 		"the answer is open": {[]create{{answer: never}}, `a PAT named "` + leaseName + `" may exist`},
 		"the id is known":    {[]create{{answer: 1500 * time.Millisecond}}, "the PAT " + guid(1) + " could not be revoked"},
-		"both":               {[]create{{answer: 1500 * time.Millisecond, err: errHalf, told: true}}, "the PAT " + guid(1) + ` could not be revoked, and a PAT named "` + leaseName + `" may exist`},
+		"both":               {[]create{{answer: 1500 * time.Millisecond, err: errHalf, withPAT: true}}, "the PAT " + guid(1) + ` could not be revoked, and a PAT named "` + leaseName + `" may exist`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -271,9 +271,9 @@ func TestUndo(t *testing.T) {
 	}{
 		{name: "well", did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "told to stop", stopped: true, did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
-		{name: "in doubt", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 in doubt", "revoke #1", "list"},
+		{name: "unsettled", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 unsettled", "revoke #1", "list"},
 			err: cause.Error() + `; a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:45Z`},
-		{name: "in doubt that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 in doubt", "revoke #2", "list", "revoke #1", "record closed #2"}, err: cause.Error() + "; the PAT was revoked"},
+		{name: "unsettled that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 unsettled", "revoke #2", "list", "revoke #1", "record closed #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},
 		{name: "told to stop meanwhile and not answered", later: 100 * time.Millisecond, slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: 100*time.Millisecond + StopCleanup},
@@ -322,7 +322,7 @@ func TestUndo(t *testing.T) {
 func TestHalfAnAnswerThatNamesAnotherPAT(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, creates: []create{{err: errHalf, told: true}}}
+		w := &world{T: t, creates: []create{{err: errHalf, withPAT: true}}}
 		p := w.process()
 		l := p.client()
 		l.PATs = misnamed{p}
@@ -330,7 +330,7 @@ func TestHalfAnAnswerThatNamesAnotherPAT(t *testing.T) {
 		if err == nil {
 			t.Fatal("no error")
 		}
-		w.did("record intended", "create", "mask #1", "record intended #77 in doubt", "revoke #77", "list", "revoke #1", "record closed #77")
+		w.did("record intended", "create", "mask #1", "record intended #77 unsettled", "revoke #77", "list", "revoke #1", "record closed #77")
 		w.left()
 	})
 }

@@ -24,18 +24,18 @@ func TestAnswerWithAnotherName(t *testing.T) {
 		says   string
 		left   []string
 	}{
-		{name: "another PAT's", answer: "my own token", did: "record intended in doubt,list,revoke #1,record closed",
+		{name: "another PAT's", answer: "my own token", did: "record intended unsettled,list,revoke #1,record closed",
 			says: `the answer is about PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that other PAT is left alone`},
-		{name: "none", did: "record intended in doubt,list,revoke #1,record closed", says: `named ""`},
-		{name: "ours cut short", answer: cut, did: "record intended #77 in doubt,revoke #77,list,revoke #1,record closed #77", says: "the name is cut short"},
-		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 in doubt,revoke #1,list,record closed #1", says: "the name is cut short; the PAT was revoked"},
-		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended in doubt,list,revoke #1,record closed", says: "cut off"},
-		{name: "half an answer, without a name", err: errHalf, did: "record intended in doubt,list,revoke #1,record closed", says: "cut off"},
+		{name: "none", did: "record intended unsettled,list,revoke #1,record closed", says: `named ""`},
+		{name: "ours cut short", answer: cut, did: "record intended #77 unsettled,revoke #77,list,revoke #1,record closed #77", says: "the name is cut short"},
+		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 unsettled,revoke #1,list,record closed #1", says: "the name is cut short; the PAT was revoked"},
+		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended unsettled,list,revoke #1,record closed", says: "cut off"},
+		{name: "half an answer, without a name", err: errHalf, did: "record intended unsettled,list,revoke #1,record closed", says: "cut off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := &world{T: t, creates: []create{{err: tc.err, told: true}}}
+				w := &world{T: t, creates: []create{{err: tc.err, withPAT: true}}}
 				w.rename = func(t *pat.Token) {
 					if t.DisplayName = tc.answer; !tc.own {
 						t.ID = guid(77)

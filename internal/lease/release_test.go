@@ -53,15 +53,15 @@ func TestRelease(t *testing.T) {
 		{name: "one of several that is refused", record: Record{Name: leaseName}, active: []string{leaseName, leaseName, leaseName}, revokes: []error{nil, err403Revoke},
 			did: []string{"list", "revoke #1", "revoke #2", "revoke #3"}, ended: "#1 #3", err: "not yours", left: []string{"#2"}},
 
-		{name: "in doubt, by id and by name", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName, other},
+		{name: "unsettled, by id and by name", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName, other},
 			did: []string{"revoke #2", "list", "revoke #1"}, ended: "#2 #1", left: []string{"#3"}},
-		{name: "in doubt, and the known one is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke},
+		{name: "unsettled, and the known one is refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke},
 			did: []string{"revoke #2", "list", "revoke #1"}, ended: "#1", err: "not yours", left: []string{"#2"}},
-		{name: "in doubt, and both are refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke, err403Revoke},
+		{name: "unsettled, and both are refused", record: Record{Stage: Minted, Name: leaseName, ID: guid(2), Unsettled: 1}, active: []string{leaseName, leaseName}, revokes: []error{err403Revoke, err403Revoke},
 			did: []string{"revoke #2", "list", "revoke #1"}, err: "not yours; revoke PAT", left: []string{"#1", "#2"}},
 
 		{name: "a record that names nothing", record: Record{Stage: Intended}, active: []string{"", leaseName}, err: "has neither the id nor the name", left: []string{"#1", "#2"}},
-		{name: "a record in doubt without a name", record: Record{Stage: Minted, ID: guid(2), Unsettled: 1}, active: []string{"", leaseName},
+		{name: "a record unsettled without a name", record: Record{Stage: Minted, ID: guid(2), Unsettled: 1}, active: []string{"", leaseName},
 			did: []string{"revoke #2"}, ended: "#2", err: "has neither the id nor the name", left: []string{"#1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -138,13 +138,13 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 		{name: "the clock was set ahead", record: behind, since: time.Hour + 5*time.Second, took: commitWindow - 5*time.Second, logged: true},
 		{name: "the clock was set ahead, long after", record: behind, since: time.Hour + commitWindow},
 
-		{name: "in doubt, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
-		{name: "in doubt, one of two", record: doubtful, commit: []time.Duration{0}, took: commitWindow, ended: 1, logged: true},
-		{name: "in doubt, after the commit window", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
+		{name: "unsettled, two", record: doubtful, commit: []time.Duration{0, 11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
+		{name: "unsettled, one of two", record: doubtful, commit: []time.Duration{0}, took: commitWindow, ended: 1, logged: true},
+		{name: "unsettled, after the commit window", record: doubtful, since: commitWindow, commit: []time.Duration{0}, ended: 1},
 
-		{name: "in doubt, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
-		{name: "in doubt, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{0}, ended: 2},
-		{name: "in doubt, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, took: commitWindow, ended: 1, logged: true},
+		{name: "unsettled, beside a known one", record: Record{Stage: Intended, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{11 * time.Second}, took: 12 * time.Second, ended: 2, logged: true},
+		{name: "unsettled, but handed over", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, commit: []time.Duration{0}, ended: 2},
+		{name: "unsettled, but handed over, and none is there", record: Record{Stage: Minted, Name: leaseName, ID: guid(7), Unsettled: 1}, took: commitWindow, ended: 1, logged: true},
 
 		{name: "of a minted one nothing is to come", record: Record{Stage: Minted, Name: leaseName, ID: guid(7)}, ended: 1},
 		{name: "without a record it is not known since when", record: Record{Name: leaseName}},

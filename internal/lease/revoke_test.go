@@ -25,17 +25,17 @@ func TestRevokeLooksBeforeItRepeats(t *testing.T) {
 		gone    bool
 		err     string
 	}{
-		{name: "it took effect", revokes: []error{errNoWordYet}, did: []string{"revoke #1", look}},
-		{name: "it did not", revokes: []error{errNoWord}, did: []string{"revoke #1", look, "revoke #1"}},
-		{name: "twice", revokes: []error{errNoWord, errNoWordYet}, did: []string{"revoke #1", look, "revoke #1", look}},
+		{name: "it took effect", revokes: []error{errNoAnswerCarriedOut}, did: []string{"revoke #1", look}},
+		{name: "it did not", revokes: []error{errNoAnswer}, did: []string{"revoke #1", look, "revoke #1"}},
+		{name: "twice", revokes: []error{errNoAnswer, errNoAnswerCarriedOut}, did: []string{"revoke #1", look, "revoke #1", look}},
 		{name: "a gateway gave up", revokes: []error{&pat.Error{Op: "revoke", Status: 504}}, did: []string{"revoke #1", look, "revoke #1"}},
 		{name: "half an answer", revokes: []error{&pat.Error{Op: "revoke", Status: 200, Err: context.DeadlineExceeded}}, did: []string{"revoke #1", look, "revoke #1"}},
 		{name: "it was never sent", revokes: []error{&pat.Error{Op: "revoke", Unsent: true, Err: errors.New("refused")}}, did: []string{"revoke #1", "revoke #1"}},
 		{name: "the server failed", revokes: []error{err500Revoke}, did: []string{"revoke #1", "revoke #1"}},
-		{name: "the list fails for a while", revokes: []error{errNoWord}, looks: []error{err500List}, did: []string{"revoke #1", look, "revoke #1"}},
-		{name: "the list fails for a while, and it took effect", revokes: []error{errNoWordYet}, looks: []error{err500List}, did: []string{"revoke #1", look, "revoke #1"}},
-		{name: "the list is refused", revokes: []error{errNoWord}, looks: []error{err403List}, did: []string{"revoke #1", look, "revoke #1"}},
-		{name: "it is refused in the end", revokes: []error{errNoWord, err403Revoke}, did: []string{"revoke #1", look, "revoke #1"}, err: "not yours"},
+		{name: "the list fails for a while", revokes: []error{errNoAnswer}, looks: []error{err500List}, did: []string{"revoke #1", look, "revoke #1"}},
+		{name: "the list fails for a while, and it took effect", revokes: []error{errNoAnswerCarriedOut}, looks: []error{err500List}, did: []string{"revoke #1", look, "revoke #1"}},
+		{name: "the list is refused", revokes: []error{errNoAnswer}, looks: []error{err403List}, did: []string{"revoke #1", look, "revoke #1"}},
+		{name: "it is refused in the end", revokes: []error{errNoAnswer, err403Revoke}, did: []string{"revoke #1", look, "revoke #1"}, err: "not yours"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -75,10 +75,10 @@ func TestReleaseID(t *testing.T) {
 		err     string
 	}{
 		{name: "active", before: "active", did: []string{"revoke #1"}},
-		{name: "active, and there is no answer", before: "active", revokes: []error{errNoWordYet}, did: []string{"revoke #1", active, all}},
+		{name: "active, and there is no answer", before: "active", revokes: []error{errNoAnswerCarriedOut}, did: []string{"revoke #1", active, all}},
 		{name: "ended", before: "over", did: []string{"revoke #1", all}, gone: true},
 		{name: "unknown to Azure DevOps", did: []string{"revoke #1", all}, is: ErrNoSuchPAT},
-		{name: "unknown to Azure DevOps, and there is no answer", revokes: []error{errNoWord}, did: []string{"revoke #1", active, all}, is: ErrNoSuchPAT},
+		{name: "unknown to Azure DevOps, and there is no answer", revokes: []error{errNoAnswer}, did: []string{"revoke #1", active, all}, is: ErrNoSuchPAT},
 		{name: "unknown to Azure DevOps, and the list fails for a while", looks: []error{err500List}, did: []string{"revoke #1", all, all}, is: ErrNoSuchPAT},
 		{name: "the list is refused", before: "over", looks: []error{err403List}, did: []string{"revoke #1", all}, is: err403List, err: "it is unknown whether it ever was"},
 		{name: "refused", before: "active", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, is: err403Revoke},
@@ -91,7 +91,7 @@ func TestReleaseID(t *testing.T) {
 					w.commit(1, pat.Create{DisplayName: "somebody's"})
 				}
 				if tc.before == "over" {
-					w.active, w.over = nil, w.active
+					w.active, w.ended = nil, w.active
 				}
 				ended, err := w.process().client().ReleaseID(t.Context(), guid(1))
 				w.did(tc.did...)

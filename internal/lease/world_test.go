@@ -25,25 +25,26 @@ const (
 
 var wanted = Want{Scopes: []string{"vso.code_write", "vso.packaging"}, Lifetime: lifetime}
 
-// world is Azure DevOps and a CI system in a synctest bubble. Its journal holds what the
-// process does, in order.
+// world is Azure DevOps and a CI system in a synctest bubble. Its journal lists the
+// actions of the process, in order.
 type world struct {
 	*testing.T
-	// creates script the requests that mint, one after the other; further ones
-	// are as the zero value: minted and answered at once.
+	// creates are the fates of the requests to mint, one after the other. Further ones
+	// have the zero value: minted and answered at once.
 	creates []create
-	// lists and revokes script those requests by what they end with.
+	// The errors of the other requests, one after the other; nil, and further ones:
+	// success.
 	lists, revokes, updates, looks []error
-	down                           time.Duration // since midnight, when a bubble starts: for updates
+	down                           time.Duration // until then after the bubble's start, updates are answered 503
 	slowness                       time.Duration // of every list and revoke
 	recordFails                    func(Record) error
 	maskFails                      error
-	// change changes the PATs that are minted, renew those that are renewed, and
-	// rename what the answers to a create say.
+	// change edits minted PATs, renew renewed ones, and rename only the answers to
+	// creates.
 	change, renew, rename func(*pat.Token)
 	skew                  time.Duration // of this machine's clock, ahead of the server's
-	// The skew that this machine has measured, before and after the first answer to a
-	// create; nil: the true one.
+	// guess and date are the skew that this machine has measured, before and after the
+	// first answer to a create; nil: the true one.
 	guess, date *time.Duration
 
 	mu       sync.Mutex
@@ -54,7 +55,7 @@ type world struct {
 	revoked  int
 	updated  int
 	looked   int
-	over     []pat.Token // revoked
+	ended    []pat.Token // revoked
 	active   []pat.Token
 	asked    []pat.Create
 	records  []Record
@@ -62,12 +63,12 @@ type world struct {
 	warnings []string
 }
 
-// create is what becomes of one request that mints.
+// create is the fate of a request to mint.
 type create struct {
-	commit time.Duration // when the PAT is there, after the request; negative: never
-	answer time.Duration // when the answer comes; negative: never
-	err    error         // what it says; nil: the PAT
-	told   bool          // the error comes with the PAT's id and secret
+	commit  time.Duration // from the request until the PAT exists; negative: never
+	answer  time.Duration // from the request until the answer; negative: never
+	err     error         // the answer; nil: the PAT
+	withPAT bool          // the answer has the PAT's id and secret, besides err
 }
 
 const never = -1
@@ -75,7 +76,7 @@ const never = -1
 // process is one process in the world.
 type process struct {
 	*world
-	ended chan struct{} // closed when it was killed
+	killed chan struct{} // closed when it is killed
 }
 
 func (w *world) process() *process { return &process{w, make(chan struct{})} }
@@ -102,11 +103,12 @@ func (p *process) believed() time.Duration {
 }
 
 // kill ends the process like SIGKILL. Requests that it has sent are still in flight.
-func (p *process) kill() { close(p.ended) }
+func (p *process) kill() { close(p.killed) }
 
+// alive ends the goroutine if the process was killed.
 func (p *process) alive() {
 	select {
-	case <-p.ended:
+	case <-p.killed:
 		runtime.Goexit()
 	default:
 	}
@@ -125,7 +127,7 @@ func entry(r Record) string {
 		text += " " + short(r.ID)
 	}
 	if r.Unsettled > 0 {
-		text += " in doubt"
+		text += " unsettled"
 	}
 	return text
 }
@@ -173,7 +175,7 @@ func short(id string) string {
 	return "#" + strings.TrimLeft(head, "0")
 }
 
-// commit makes a PAT.
+// commit creates a PAT.
 func (w *world) commit(n int, c pat.Create) pat.Token {
 	t := pat.Token{
 		ID: guid(n), DisplayName: c.DisplayName, Scopes: slices.Clone(c.Scopes), ValidFrom: time.Now().Add(-w.skew), ValidTo: c.ValidTo,
@@ -227,7 +229,7 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	}
 	answer := script.answer
 	if answer < 0 {
-		// The client gives up; the server may not.
+		// The client gives up. The server may still carry it out.
 		answer, script.err = httpclient.RequestTimeout, &pat.Error{Op: "create", Err: context.DeadlineExceeded, Message: "it took too long"}
 	}
 	wait := time.NewTimer(answer)
@@ -239,7 +241,7 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 		return pat.Token{}, &pat.Error{Op: "create", Err: ctx.Err(), Message: ctx.Err().Error()}
 	}
 	p.alive()
-	if script.err == nil || script.told {
+	if script.err == nil || script.withPAT {
 		<-done
 	}
 	if p.rename != nil {
@@ -248,13 +250,13 @@ func (p *process) Create(ctx context.Context, c pat.Create) (pat.Token, error) {
 	switch {
 	case script.err == nil:
 		return token, nil
-	case script.told:
+	case script.withPAT:
 		return pat.Token{ID: token.ID, DisplayName: token.DisplayName, Secret: token.Secret}, script.err
 	}
 	return pat.Token{}, script.err
 }
 
-// pause lets a request take its time.
+// pause delays a request by slowness.
 func (p *process) pause(ctx context.Context, op string) error {
 	p.alive()
 	t := time.NewTimer(p.slowness)
@@ -272,7 +274,7 @@ func (p *process) pause(ctx context.Context, op string) error {
 func (p *process) Pages(ctx context.Context, f pat.Filter) iter.Seq2[[]pat.Token, error] {
 	return func(yield func([]pat.Token, error) bool) {
 		if f != (pat.Filter{}) {
-			p.Errorf("filter %+v: what is not active is of no concern", f)
+			p.Errorf("filter %+v: only active PATs should be listed", f)
 		}
 		p.note("list")
 		if err := p.pause(ctx, "list"); err != nil {
@@ -287,7 +289,7 @@ func (p *process) Pages(ctx context.Context, f pat.Filter) iter.Seq2[[]pat.Token
 		p.listed++
 		active := slices.Clone(p.active)
 		p.mu.Unlock()
-		if err != nil { // it comes after a first page
+		if err != nil { // after a first page
 			active = active[:min(1, len(active))]
 		}
 		for i := range active {
@@ -302,7 +304,7 @@ func (p *process) Pages(ctx context.Context, f pat.Filter) iter.Seq2[[]pat.Token
 func (p *process) Update(ctx context.Context, id string, u pat.Update) (pat.Token, error) {
 	p.note("update %s until %s", short(id), u.ValidTo.Format(time.TimeOnly))
 	if u.DisplayName != "" || u.Scopes != nil {
-		p.Errorf("update %+v: only the end is to change", u)
+		p.Errorf("update %+v: only the end should change", u)
 	}
 	if err := p.pause(ctx, "update"); err != nil {
 		return pat.Token{}, err
@@ -343,7 +345,7 @@ func (p *process) Revoke(ctx context.Context, id string) (bool, error) {
 		p.active = slices.DeleteFunc(p.active, func(t pat.Token) bool {
 			ends := strings.EqualFold(t.ID, id)
 			if ends {
-				p.over = append(p.over, t)
+				p.ended = append(p.ended, t)
 			}
 			return ends
 		})
@@ -358,7 +360,7 @@ func (p *process) Revoke(ctx context.Context, id string) (bool, error) {
 	return len(p.active) == before, nil
 }
 
-// Listed looks a PAT up, among those that have ended only if all are to be shown.
+// Listed reports whether the list shows a PAT; ended PATs are only among all.
 func (p *process) Listed(ctx context.Context, id string, show pat.Show) (bool, error) {
 	p.note("look for %s among %s", short(id), show)
 	if err := p.pause(ctx, "list"); err != nil {
@@ -371,12 +373,12 @@ func (p *process) Listed(ctx context.Context, id string, show pat.Show) (bool, e
 	}
 	among := p.active
 	if show == pat.All {
-		among = append(slices.Clone(p.active), p.over...)
+		among = append(slices.Clone(p.active), p.ended...)
 	}
 	return slices.ContainsFunc(among, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) }), nil
 }
 
-// did checks the journal.
+// did checks the whole journal.
 func (w *world) did(want ...string) {
 	w.Helper()
 	w.mu.Lock()
@@ -417,7 +419,7 @@ func (w *world) last() Record {
 	return r
 }
 
-// fresh is the record that an acquisition starts with.
+// fresh returns the record that an acquisition starts with.
 func fresh() Record {
 	return Record{Name: leaseName, Settings: settings.Saved{Identity: settings.AgentUser, Values: map[string]string{"organization": "contoso"}}}
 }
@@ -440,12 +442,12 @@ var (
 	errHTML   = &pat.Error{Op: "create", Status: 203, Message: "an HTML page"}
 	err401    = &pat.Error{Op: "create", Status: 401}
 
-	err403Revoke = &pat.Error{Op: "revoke", Status: 403, Message: "not yours"}
-	err500Revoke = &pat.Error{Op: "revoke", Status: 500}
-	errNoWord    = &pat.Error{Op: "revoke", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
-	errNoWordYet = &pat.Error{Op: "revoke", Err: errCarriedOut, Message: "it took too long"}
-	err403List   = &pat.Error{Op: "list", Status: 403}
-	err500List   = &pat.Error{Op: "list", Status: 500}
+	err403Revoke          = &pat.Error{Op: "revoke", Status: 403, Message: "not yours"}
+	err500Revoke          = &pat.Error{Op: "revoke", Status: 500}
+	errNoAnswer           = &pat.Error{Op: "revoke", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
+	errNoAnswerCarriedOut = &pat.Error{Op: "revoke", Err: errCarriedOut, Message: "it took too long"}
+	err403List            = &pat.Error{Op: "list", Status: 403}
+	err500List            = &pat.Error{Op: "list", Status: 500}
 )
 
 var errSignal = errors.New("stopped by a signal")

@@ -22,14 +22,14 @@ import (
 	"azdo-pat/internal/secret"
 )
 
-// paging is what a continuation token stands for. Azure DevOps does not document
-// which of them it uses.
+// paging is the meaning of a continuation token. Azure DevOps does not document which
+// one it uses.
 type paging string
 
 const (
-	byOffset   paging = "an offset into what is active now"
-	byLast     paging = "behind the last one shown"
-	bySnapshot paging = "an offset into what was active at first"
+	byOffset   paging = "an offset into the PATs that are active now"
+	byLast     paging = "after the last PAT shown"
+	bySnapshot paging = "an offset into the PATs that were active at first"
 )
 
 func guid(n int) string { return fmt.Sprintf("%08d-aaaa-0000-0000-000000000000", n) }
@@ -51,9 +51,9 @@ type fakeServer struct {
 	// header is added to the answers.
 	header func(kind string, n int) http.Header
 
-	// answer answers a request in the API's place, with a status, or lets it
-	// through with 0. It is called with the lock held, at the end of the round
-	// trip; n counts the requests of that kind, from 1.
+	// answer returns a status instead of the API's, or 0 to leave it to the API. It is
+	// called with the lock held, at the end of the round trip; n counts the requests
+	// of that kind, from 1.
 	answer func(kind, what string, n int) (status int, after time.Duration)
 
 	mu        sync.Mutex
@@ -63,8 +63,8 @@ type fakeServer struct {
 	deletes   map[string]int      // by id
 	asked     map[string]int      // by run
 	pages     []string            // continuation tokens that were sent
-	now, most map[string]int      // in flight, by kind
-	sent      map[string][]string // when, since the start
+	now, most map[string]int      // requests in flight, now and at most, by kind
+	sent      map[string][]string // times since the start, by kind
 	start     time.Time
 	logged    []string
 	warnings  []string
@@ -73,7 +73,7 @@ type fakeServer struct {
 
 type fakePAT struct {
 	id, name string
-	from, to time.Time // zero: not told
+	from, to time.Time // zero: not in the list
 	revoked  time.Time // zero: active
 }
 
@@ -137,7 +137,7 @@ func (s *fakeServer) Warning(title, text string) {
 	s.warnings = append(s.warnings, title+": "+text)
 }
 
-// trip is a round trip of a request of one kind.
+// trip takes the time of a round trip, and calls then if the request is not refused.
 func (s *fakeServer) trip(ctx context.Context, kind, what string, then func()) (status int, after time.Duration, err error) {
 	s.mu.Lock()
 	s.requests[kind]++
@@ -173,7 +173,7 @@ func (s *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	q := r.URL.Query()
 	kind, what := "list", q.Get("continuationToken")
 	if r.Method == http.MethodGet && (q.Get("sortByOption") != "displayName" || q.Get("displayFilterOption") != "active") {
-		s.Errorf("list %s: the leases of a run do not come together", r.URL.RawQuery)
+		s.Errorf("list %s: the active PATs are not sorted by name, so the leases of a run are not together", r.URL.RawQuery)
 	}
 	if r.Method == http.MethodDelete {
 		kind, what = "revoke", q.Get("authorizationId")

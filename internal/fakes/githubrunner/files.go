@@ -1,6 +1,6 @@
-// Package runner plays GitHub's runner for tests and for the demo: it makes the
-// command files of a step, reads them by the runner's rules, and reads a log as
-// the runner does, masks applied. It is never linked into the shipped binary.
+// Package githubrunner is a fake of GitHub's runner for tests and for the demo. It
+// creates the command files of a step, reads them by the runner's rules, and reads and
+// masks a log as the runner does. It is never linked into the shipped binary.
 package githubrunner
 
 import (
@@ -17,7 +17,7 @@ import (
 // Step is one step of a job: its command files.
 type Step struct{ dir string }
 
-// NewStep makes the command files of a step in a new folder below dir.
+// NewStep creates the command files of a step in a new directory below dir.
 func NewStep(dir string) (*Step, error) {
 	dir, err := os.MkdirTemp(dir, "step")
 	if err != nil {
@@ -32,7 +32,7 @@ func NewStep(dir string) (*Step, error) {
 	return s, nil
 }
 
-// Env is the variables that name the command files.
+// Env returns the variables that name the command files.
 func (s *Step) Env() map[string]string {
 	env := map[string]string{}
 	for _, name := range []string{"GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_STEP_SUMMARY", "GITHUB_ENV", "GITHUB_PATH"} {
@@ -52,8 +52,7 @@ func (s *Step) Outputs() (map[string]string, error) {
 	return Fold(pairs), err
 }
 
-// State reads the step's state and returns it as the variables that the post
-// step of the same step has.
+// State reads the step's state and returns it as variables of its post step.
 func (s *Step) State() (map[string]string, error) {
 	pairs, err := s.pairs("GITHUB_STATE")
 	state := map[string]string{}
@@ -70,7 +69,7 @@ const maxSummary = 1 << 20
 func (s *Step) Summary() (string, error) {
 	text, err := os.ReadFile(s.Env()["GITHUB_STEP_SUMMARY"])
 	if len(text) > maxSummary {
-		return "", fmt.Errorf("GITHUB_STEP_SUMMARY: %d bytes are too many", len(text))
+		return "", fmt.Errorf("GITHUB_STEP_SUMMARY: %d bytes are more than the runner uploads", len(text))
 	}
 	return dotnet.Decode(string(text)), err
 }
@@ -93,8 +92,8 @@ func (s *Step) pairs(file string) ([]Pair, error) {
 // Pair is a name and its value in a command file.
 type Pair struct{ Name, Value string }
 
-// Fold is what outputs and state are of these pairs: names that differ in case
-// only are one, which keeps the spelling of the first and the value of the last.
+// Fold returns the outputs, or the state, that pairs set. Names that differ only in case
+// are the same: the first spelling and the last value count.
 func Fold(pairs []Pair) map[string]string {
 	folded, spelling := map[string]string{}, map[string]string{}
 	for _, pair := range pairs {
@@ -108,8 +107,8 @@ func Fold(pairs []Pair) map[string]string {
 }
 
 // ParsePairs reads a command file as the runner does on Linux: NAME=VALUE, or
-// NAME<<DELIMITER, lines, DELIMITER. Only a line feed ends a line. What comes
-// before a malformed line counts, and is returned with the error.
+// NAME<<DELIMITER, lines, DELIMITER. Only a line feed ends a line. The pairs before a
+// malformed line count, and are returned with the error.
 func ParsePairs(file string) ([]Pair, error) {
 	var pairs []Pair
 	text := dotnet.Decode(file)
@@ -133,13 +132,13 @@ func ParsePairs(file string) ([]Pair, error) {
 					break
 				}
 				if !ended {
-					return pairs, errors.New("a value without the delimiter at its end")
+					return pairs, errors.New("a value does not end with its delimiter")
 				}
 				value, text = append(value, next), rest
 			}
 			pairs = append(pairs, Pair{name, strings.Join(value, "\n")})
 		default:
-			return pairs, fmt.Errorf("a malformed line: %q", line)
+			return pairs, fmt.Errorf("malformed line %q", line)
 		}
 	}
 	return pairs, nil

@@ -10,14 +10,14 @@ import (
 	"azdo-pat/internal/fakes/dotnet"
 )
 
-// Command is a logging command that the runner would carry out.
+// Command is a logging command that the runner would execute.
 type Command struct {
 	Name       string            // in lower case
 	Properties map[string]string // by name in lower case
 	Data       string
 }
 
-// names are the logging commands that the runner knows in a step's output.
+// names are the logging commands that a step's output can contain.
 var names = []string{"add-mask", "debug", "notice", "warning", "error", "group", "endgroup", "add-path", "set-env",
 	"set-output", "save-state", "add-matcher", "remove-matcher", "echo", "stop-commands"}
 
@@ -67,7 +67,7 @@ func command(name, properties, separator string, inProperty func(string) string,
 	return Command{strings.ToLower(name), dotnet.Properties(properties, separator, inProperty), inData(data)}, true
 }
 
-// The escapes are undone one after the other, that of the percent sign last.
+// Escapes are replaced one after the other, that of the percent sign last.
 var (
 	unescapeData     = unescaper("%0D", "\r", "%0A", "\n", "%25", "%")
 	unescapeProperty = unescaper("%0D", "\r", "%0A", "\n", "%3A", ":", "%2C", ",", "%25", "%")
@@ -83,23 +83,23 @@ func unescaper(pairs ...string) func(string) string {
 	}
 }
 
-// Log is the log of a job. Masks hold from the line after the one that sets
-// them to the job's end.
+// Log is the log of a job. A mask applies from the line after its command to the end of
+// the job.
 type Log struct{ masks dotnet.Masker }
 
 // Line is a line of a log as a person sees it, and the command in it, if any.
 type Line struct {
 	Text    string
 	Command *Command
-	// Err is why the runner cannot carry out the command, which fails the step.
+	// Err is why the runner cannot execute the command; the step then fails.
 	Err error
 }
 
 // maxIssue is the length of an annotation in UTF-16 units. The rest is cut.
 const maxIssue = 4096
 
-// Read reads the output of one step. Commands that set a mask show nothing. A step
-// that stops commands stops them for itself alone; its token stays masked.
+// Read reads the output of one step. A command that sets a mask is not shown.
+// stop-commands ends with the step, but its token stays masked.
 func (l *Log) Read(output string) []Line {
 	var lines []Line
 	stopped := "" // the token that ends the stop
@@ -122,7 +122,7 @@ func (l *Log) Read(output string) []Line {
 			}
 			lines = append(lines, Line{Text: l.Mask(raw), Command: &c})
 		default:
-			if line, show := l.do(c, raw); show {
+			if line, show := l.execute(c, raw); show {
 				lines = append(lines, line)
 			}
 		}
@@ -134,13 +134,13 @@ func (l *Log) Read(output string) []Line {
 func checkStopToken(token string) error {
 	if token == "" || strings.EqualFold(token, "pause-logging") ||
 		slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, token) }) {
-		return fmt.Errorf("%q is no token to stop commands with", token)
+		return fmt.Errorf("stop-commands does not accept the token %q", token)
 	}
 	return nil
 }
 
-// do carries out a command and reports whether it shows a line.
-func (l *Log) do(c Command, raw string) (line Line, show bool) {
+// execute executes a command and reports whether it shows a line.
+func (l *Log) execute(c Command, raw string) (line Line, show bool) {
 	line = Line{Text: l.Mask(c.Data), Command: &c}
 	switch c.Name {
 	case "add-mask":
@@ -154,11 +154,11 @@ func (l *Log) do(c Command, raw string) (line Line, show bool) {
 		line.Err = fmt.Errorf("the command %s is disabled", c.Name)
 	case "set-output", "save-state":
 		if c.Properties["name"] == "" {
-			line.Err = fmt.Errorf("%s without a name", c.Name)
+			line.Err = fmt.Errorf("%s has no name", c.Name)
 		}
 	case "echo":
 		if value := strings.ToUpper(strings.TrimSpace(c.Data)); value != "ON" && value != "OFF" {
-			line.Err = errors.New("echo is on or off")
+			line.Err = errors.New("echo must be on or off")
 		}
 	}
 	c.Data = line.Text

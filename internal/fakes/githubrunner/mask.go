@@ -9,8 +9,7 @@ import (
 	"azdo-pat/internal/fakes/dotnet"
 )
 
-// encoders are the forms of a value that the runner masks beside the value
-// itself.
+// encoders return the encodings of a value that the runner masks too.
 var encoders = []dotnet.Encoder{
 	dotnet.TextEncoder(func(s string) string { return shifted(s, 0) }),
 	dotnet.TextEncoder(func(s string) string { return shifted(s, 1) }),
@@ -25,8 +24,8 @@ var encoders = []dotnet.Encoder{
 	afterAmpersand,
 }
 
-// shifted is the base64 of a value that stands n bytes into a group of three:
-// what can be seen of it in the base64 of USER:VALUE.
+// shifted is the base64 of a value without its first n bytes, which occurs in the base64
+// of a text such as USER:VALUE.
 func shifted(s string, n int) string {
 	if len(s) > n {
 		s = s[n:]
@@ -34,7 +33,7 @@ func shifted(s string, n int) string {
 	return base64.StdEncoding.EncodeToString([]byte(s))
 }
 
-// unquoted is a longer value without the quotation marks around it.
+// unquoted is a value of more than 8 characters without quotation marks around it.
 func unquoted(s []uint16) []uint16 {
 	if len(s) > 8 && s[0] == '"' && s[len(s)-1] == '"' {
 		return s[1 : len(s)-1]
@@ -42,8 +41,8 @@ func unquoted(s []uint16) []uint16 {
 	return nil
 }
 
-// PowerShell shows a command that failed in two parts, and these are they. Short
-// ones are no masks.
+// PowerShell shows a failed command in two parts: up to the ampersand, and after it.
+// Short parts are not masked.
 
 func beforeAmpersand(s []uint16) []uint16 {
 	end := ampersandPlus(s) + 2
@@ -55,7 +54,7 @@ func beforeAmpersand(s []uint16) []uint16 {
 
 func afterAmpersand(s []uint16) []uint16 {
 	if i := ampersandPlus(s); i >= 0 {
-		return long(s[min(i+3, len(s)):]) // the unit after it is coloured
+		return long(s[min(i+3, len(s)):]) // PowerShell puts a colour code around the unit after it
 	}
 	if i := lastAmpersand(s); i >= 0 {
 		return long(s[i+1:])
@@ -100,15 +99,14 @@ func (l *Log) addMask(value string) {
 	}
 }
 
-// Mask replaces all values that were masked so far.
+// Mask replaces all values that are masked so far.
 func (l *Log) Mask(text string) string { return l.masks.Mask(text) }
 
 // Masked reports whether a job output with this value would be dropped.
 func (l *Log) Masked(value string) bool { return l.Mask(value) != value }
 
-// JobOutputs is what reaches the jobs that need this one, of outputs that it
-// declares with these values: the runner drops those that are empty, and those
-// in which anything is masked.
+// JobOutputs returns the declared outputs that the jobs that need this one receive. The
+// runner drops empty ones, and those that contain a masked value.
 func (l *Log) JobOutputs(declared map[string]string) map[string]string {
 	kept := maps.Clone(declared)
 	maps.DeleteFunc(kept, func(_, value string) bool { return value == "" || l.Masked(value) })

@@ -60,7 +60,7 @@ func TestRead(t *testing.T) {
 a ***
 ##[warning]one
 two ***
-##[warning]no area nothing
+##[warning]unknown area nothing
 x ##vso y
 ##[warning]'##vso' is in the line, which is no command: x ##vso y
 `

@@ -18,20 +18,20 @@ import (
 // https://learn.microsoft.com/azure/devops/pipelines/process/template-expressions.
 // Unknown syntax is an error.
 
-// scope is what expressions can name.
+// scope has the values that expressions can name.
 type scope map[string]*yaml.Node
 
-// expansion is a failure on the way, which ends it.
-type expansion struct{ error }
+// expansionError is the value of the panic that ends an expansion.
+type expansionError struct{ error }
 
-func refuse(format string, args ...any) { panic(expansion{fmt.Errorf(format, args...)}) }
+func refuse(format string, args ...any) { panic(expansionError{fmt.Errorf(format, args...)}) }
 
-// Expand reads a pipeline and returns it without template expressions. A template
-// in another repository, FILE@REPOSITORY, is looked for in root, others beside the
-// file that names them.
+// Expand reads a pipeline and evaluates its template expressions. A template in another
+// repository, FILE@REPOSITORY, is read from root; others are relative to the file that
+// names them.
 func Expand(root, text string) (pipeline *yaml.Node, err error) {
 	defer func() {
-		if r, ok := recover().(expansion); ok {
+		if r, ok := recover().(expansionError); ok {
 			err = r.error
 		}
 	}()
@@ -55,7 +55,7 @@ func Expand(root, text string) (pipeline *yaml.Node, err error) {
 
 type expander struct{ root, dir string }
 
-// template reads a template with the parameters of a mapping that names it.
+// template reads the template that a mapping names, with the mapping's parameters.
 func (e *expander) template(from *yaml.Node) *yaml.Node {
 	name := field(from, "template").Value
 	dir := e.dir
@@ -88,7 +88,7 @@ func (e *expander) template(from *yaml.Node) *yaml.Node {
 		}
 		kinds := map[string]yaml.Kind{"string": yaml.ScalarNode, "object": value.Kind, "stepList": yaml.SequenceNode, "jobList": yaml.SequenceNode}
 		if kind, known := kinds[field(p, "type").Value]; !known || kind != value.Kind {
-			refuse("%s: the parameter %s is no %s", file, name, field(p, "type").Value)
+			refuse("%s: the parameter %s is not of the type %s", file, name, field(p, "type").Value)
 		}
 		parameters.Content = append(parameters.Content, plain(name), value)
 	}
@@ -106,7 +106,7 @@ func (e *expander) template(from *yaml.Node) *yaml.Node {
 	return rest
 }
 
-// directive is an expression as a key that is not a name.
+// directive matches a key that is an if, each or insert.
 var directive = regexp.MustCompile(`^\$\{\{ *(if|each|insert)\b *(.*?) *\}\}$`)
 
 // node expands a value.
@@ -141,7 +141,7 @@ func (e *expander) mapping(n *yaml.Node, s scope) *yaml.Node {
 		case m[1] == "insert":
 			inserted := e.node(value, s)
 			if inserted.Kind != yaml.MappingNode {
-				refuse("line %d: what is inserted is no mapping", n.Line)
+				refuse("line %d: the inserted value is not a mapping", n.Line)
 			}
 			add(inserted)
 		default:
@@ -188,7 +188,7 @@ func branches(m []string, s scope) []scope {
 	}
 	name, of, found := strings.Cut(m[2], " in ")
 	if !found {
-		refuse("%q is no each", m[0])
+		refuse("%q: want each NAME in VALUE", m[0])
 	}
 	var all []scope
 	in := value(strings.TrimSpace(of), s)
@@ -207,15 +207,14 @@ func branches(m []string, s scope) []scope {
 			with(&yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{plain("key"), plain(key), plain("value"), value}})
 		})
 	default:
-		refuse("%q has nothing to go through", m[0])
+		refuse("%q: neither a list nor a mapping", m[0])
 	}
 	return all
 }
 
 var inText = regexp.MustCompile(`\$\{\{ *(.*?) *\}\}`)
 
-// scalar expands a text; one that is an expression and nothing else becomes its
-// value.
+// scalar expands a text. If the whole text is one expression, the result is its value.
 func scalar(n *yaml.Node, s scope) *yaml.Node {
 	if m := inText.FindStringSubmatch(n.Value); m != nil && m[0] == n.Value {
 		return value(m[1], s)
@@ -224,7 +223,7 @@ func scalar(n *yaml.Node, s scope) *yaml.Node {
 	out.Value = inText.ReplaceAllStringFunc(n.Value, func(text string) string {
 		v := value(inText.FindStringSubmatch(text)[1], s)
 		if v.Kind != yaml.ScalarNode {
-			refuse("line %d: %s is no text", n.Line, text)
+			refuse("line %d: %s is not a text", n.Line, text)
 		}
 		return v.Value
 	})
@@ -238,8 +237,7 @@ var (
 	replace  = regexp.MustCompile(`^replace\(([^,]+), *([^,]+), *([^,]+)\)$`)
 )
 
-// value is what an expression stands for: a name, a text, a text with another in
-// the place of a third, or whether two are the same.
+// value evaluates an expression: a name, a literal, replace, eq or ne.
 func value(expression string, s scope) *yaml.Node {
 	if m := literal.FindStringSubmatch(expression); m != nil {
 		return plain(strings.ReplaceAll(m[1], "''", "'"))
@@ -247,23 +245,23 @@ func value(expression string, s scope) *yaml.Node {
 	if m := replace.FindStringSubmatch(expression); m != nil {
 		text, old, with := value(m[1], s), value(m[2], s), value(m[3], s)
 		if text.Kind != yaml.ScalarNode || old.Kind != yaml.ScalarNode || with.Kind != yaml.ScalarNode {
-			refuse("%q is of no text", expression)
+			refuse("%q: an argument is not a text", expression)
 		}
 		return plain(strings.ReplaceAll(text.Value, old.Value, with.Value))
 	}
 	if m := function.FindStringSubmatch(expression); m != nil {
 		a, b := value(m[2], s), value(m[3], s)
-		// The comparison of texts ignores case; anything else is not the same.
+		// Texts are compared without case; other values are never equal.
 		same := a.Kind == yaml.ScalarNode && b.Kind == yaml.ScalarNode && strings.EqualFold(a.Value, b.Value)
 		return plain(map[bool]string{true: "True", false: ""}[same == (m[1] == "eq")])
 	}
 	if !named.MatchString(expression) {
-		refuse("the expression %q is not known", expression)
+		refuse("unknown expression %q", expression)
 	}
 	parts := strings.Split(expression, ".")
 	n, ok := s[parts[0]]
 	if !ok {
-		refuse("the expression %q names nothing", expression)
+		refuse("the expression %q names an unknown value", expression)
 	}
 	for i, part := range parts[1:] {
 		if n.Kind != yaml.MappingNode {
@@ -279,7 +277,7 @@ func value(expression string, s scope) *yaml.Node {
 	return n
 }
 
-// truth is what an if makes of a value.
+// truth is the value of a condition.
 func truth(n *yaml.Node) bool { return n.Kind != yaml.ScalarNode || n.Value != "" }
 
 func plain(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }

@@ -12,20 +12,20 @@ import (
 	"azdo-pat/internal/fakes/dotnet"
 )
 
-// A Job is a job on an agent: its variables, its masks and its folder.
+// A Job is a job on an agent: its variables, masks and temporary directory.
 type Job struct {
 	temp     string
 	defined  variables // as they were set
 	expanded variables // with macros replaced when the current step began
-	warnings []string  // of that, for the log of the current step
+	warnings []string  // about macros, for the log of the current step
 	masker   dotnet.Masker
 	result   Result // of the steps so far
 }
 
-// A Result is how a step or a job ended, the worse the larger.
+// A Result is how a step or a job ended; a larger one is worse.
 type Result int
 
-// The results. The agent knows more, which no script step of ours sets.
+// The results that script steps can set. The agent knows more.
 const (
 	Succeeded Result = iota
 	SucceededWithIssues
@@ -35,8 +35,8 @@ const (
 // String is the name of a result in task.complete.
 func (r Result) String() string { return []string{"Succeeded", "SucceededWithIssues", "Failed"}[r] }
 
-// NewJob begins a job whose folder is below dir. Its variables are given by
-// their names, such as "System.JobId".
+// NewJob starts a job with variables, such as "System.JobId". Its temporary directory is
+// below dir.
 func NewJob(dir string, given map[string]string) (*Job, error) {
 	temp, err := os.MkdirTemp(dir, "_temp")
 	if err != nil {
@@ -64,10 +64,10 @@ func (j *Job) SetSecret(name, value string) {
 // TempDirectory is AGENT_TEMPDIRECTORY.
 func (j *Job) TempDirectory() string { return j.temp }
 
-// Result is how the steps so far ended.
+// Result is the worst result of the steps so far.
 func (j *Job) Result() Result { return j.result }
 
-// End ends the job, as far as its folder is concerned.
+// End empties the temporary directory, as the agent does at the end of a job.
 func (j *Job) End() error {
 	entries, err := os.ReadDir(j.temp)
 	for _, entry := range entries {
@@ -76,19 +76,19 @@ func (j *Job) End() error {
 	return err
 }
 
-// A Line is a line of a log as a person sees it. Its format is that of
-// ##[FORMAT] at its start.
+// A Line is a line of a log as a person sees it. Format is that of ##[FORMAT] at its
+// start.
 type Line struct{ Text, Format string }
 
 // An Issue is a warning or an error that the page of the run shows.
 type Issue struct{ Type, Text string }
 
-// A Record is what the agent keeps of a step.
+// A Record is what the agent records about a step.
 type Record struct {
 	Lines     []Line
 	Issues    []Issue
 	Commands  []Command
-	Summaries []string // the files that were uploaded, as they were then
+	Summaries []string // the contents of uploaded files, at the time of the upload
 	Result    Result
 }
 
@@ -101,8 +101,7 @@ func (r *Record) Text() string {
 	return b.String()
 }
 
-// Read reads what a step of that name wrote, on both streams, and does what its
-// commands say.
+// Read reads the output of a step, both streams, and executes its commands.
 func (j *Job) Read(step, output string) *Record {
 	r := &Record{}
 	for _, warning := range j.warnings {
@@ -118,7 +117,7 @@ func (j *Job) Read(step, output string) *Record {
 			continue
 		}
 		r.Commands = append(r.Commands, c)
-		if err := j.do(r, step, c); err != nil {
+		if err := j.execute(r, step, c); err != nil {
 			r.issue(j, "error", "Unable to process command '"+raw+"' successfully: "+err.Error())
 			r.Result = Failed
 		}
@@ -136,7 +135,7 @@ func (r *Record) show(text string) {
 	r.Lines = append(r.Lines, line)
 }
 
-// issue keeps an issue and shows it in the log, in as many lines as it has.
+// issue records an issue and shows its lines in the log.
 func (r *Record) issue(j *Job, kind, text string) {
 	text = j.Mask(text)
 	r.Issues = append(r.Issues, Issue{kind, text})
@@ -148,20 +147,19 @@ func (r *Record) issue(j *Job, kind, text string) {
 	}
 }
 
-// areas are those that a script may address; what they do is not played here.
+// areas are those that a script may use and that have no effect in this fake.
 var areas = []string{"artifact", "build", "codecoverage", "release", "results", "telemetry"}
 
-// passive are the events of the area task that change nothing that is played
-// here.
+// passive are the events of the area task that have no effect in this fake.
 var passive = []string{"debug", "logdetail", "setprogress", "addattachment", "uploadfile", "settaskvariable", "prependpath", "setendpoint"}
 
-// do does what a command says.
-func (j *Job) do(r *Record, step string, c Command) error {
+// execute executes a command.
+func (j *Job) execute(r *Record, step string, c Command) error {
 	switch {
 	case slices.Contains(areas, c.Area):
 		return nil
 	case c.Area != "task":
-		r.issue(j, "warning", "no area "+c.Area)
+		r.issue(j, "warning", "unknown area "+c.Area)
 		return nil
 	}
 	switch c.Event {
@@ -176,7 +174,7 @@ func (j *Job) do(r *Record, step string, c Command) error {
 		case "":
 			r.issue(j, "warning", "Can't create an issue without a type")
 		default:
-			return errors.New("issue type " + kind)
+			return errors.New("unknown issue type " + kind)
 		}
 	case "complete":
 		for result := Succeeded; result <= Failed; result++ {
@@ -185,7 +183,7 @@ func (j *Job) do(r *Record, step string, c Command) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("result %q", c.Properties["result"])
+		return fmt.Errorf("unknown result %q", c.Properties["result"])
 	case "uploadsummary":
 		text, err := os.ReadFile(c.Data)
 		if err != nil {
@@ -194,14 +192,13 @@ func (j *Job) do(r *Record, step string, c Command) error {
 		r.Summaries = append(r.Summaries, string(text))
 	default:
 		if !slices.Contains(passive, c.Event) {
-			return errors.New("no event " + c.Event)
+			return errors.New("unknown event " + c.Event)
 		}
 	}
 	return nil
 }
 
-// setVariable keeps a variable; an output of the step under the step's name, read
-// only.
+// setVariable sets a variable. An output gets the step's name in front and is read-only.
 func (j *Job) setVariable(step string, c Command) error {
 	name := c.Properties["variable"]
 	if name == "" {
