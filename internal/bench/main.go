@@ -39,6 +39,7 @@ var subjects = []subject{
 	{"stock SDKs, agent user", stock, emulator.AgentUser, 7},
 	{"bare net/http, agent user", bare, emulator.AgentUser, 7},
 	{"azdo-pat, refresh token", azdoPAT, emulator.RefreshToken, 5},
+	{"azdo-pat, refresh token in Key Vault", azdoPAT, emulator.VaultToken, 7},
 	{"azdo-pat, password", azdoPAT, emulator.Password, 5},
 	{"azdo-pat, access token", azdoPAT, emulator.AccessToken, 3},
 	{"azdo-pat, Entra token", azdoPAT, emulator.ServicePrincipal, 4},
