@@ -65,16 +65,18 @@ func PowerShell(text string) string {
 // PowerShellDoubleQuoted returns text as a part of a word in PowerShell's double quotes.
 func PowerShellDoubleQuoted(text string) string {
 	var b strings.Builder
+	last := rune(0)
 	for _, r := range text {
 		switch {
 		case r == '`' || r == '$' || r == '"':
 			b.WriteByte('`')
 			b.WriteRune(r)
-		case r < ' ' || r > '~' || r == '#':
+		case r < ' ' || r > '~' || r == '#' && last == '#':
 			b.WriteString(powerShellEscapes(string(r)))
 		default:
 			b.WriteRune(r)
 		}
+		last = r
 	}
 	return b.String()
 }

@@ -287,15 +287,7 @@ func (p *plan) bashUndo(s *script) {
 			s.line("\t%s=''", k.variable)
 		}
 		tab := "\t"
-		needs := t.find.command.variables()
-		for _, c := range t.find.where {
-			needs = append(needs, c.value.variables()...)
-		}
-		for _, k := range t.find.take {
-			if k.condition != nil {
-				needs = append(needs, k.condition.value.variables()...)
-			}
-		}
+		needs := t.needs()
 		if len(needs) > 0 {
 			s.line("\tif %s; then", bashSet(needs))
 			tab = "\t\t"
@@ -328,6 +320,9 @@ func bashSet(all []variable) string {
 	return strings.Join(tests, " && ")
 }
 
+// leftAlone is said of what undo does not remove.
+const leftAlone = "It was not created by azdo-pat setup, or belongs to what was not: left alone."
+
 func bashRemove(s *script, t *step) {
 	found := t.find.take[0].variable
 	tab := "\t"
@@ -346,7 +341,7 @@ func bashRemove(s *script, t *step) {
 	s.line("%s\tsay '   It is not there.'", tab)
 	if t.removeIf != "" {
 		s.line("%selif [ \"$%s\" != yes ]; then", tab, t.removeIf)
-		s.line("%s\tsay '   It was not created by azdo-pat setup, or belongs to what was not: left alone.'", tab)
+		s.line("%s\tsay '   %s'", tab, leftAlone)
 	}
 	s.line("%selse", tab)
 	if t.widen != nil {

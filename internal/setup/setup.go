@@ -89,7 +89,7 @@ func newPlan(o *Options) *plan {
 	case ServicePrincipal:
 		add(principalMember(o.Organization))
 	case ServiceAccount:
-		add(serviceUser(o), azureDevOps(), consent(client, "Application.Read.All"), userMember(o.Organization, words(o.Username), newUser))
+		add(serviceUser(o), azureDevOps(blueprint), consent(client, "Application.Read.All"), userMember(o.Organization, words(o.Username), newUser))
 		if o.Vault != "" {
 			add(theVault(o.Vault), vaultRole(0, o.Secret), vaultRole(1, o.Secret))
 		}
@@ -98,7 +98,7 @@ func newPlan(o *Options) *plan {
 		if o.AgentUser == "" {
 			add(defaultDomain())
 		}
-		add(agentUser(o), azureDevOps(), consent(agent, "Application.Read.All"), userMember(o.Organization, o.agentUser(), child))
+		add(agentUser(o), azureDevOps(blueprint), consent(agent, "Application.Read.All"), userMember(o.Organization, o.agentUser(), child))
 	}
 	return p
 }

@@ -40,8 +40,24 @@ type step struct {
 
 	// remove undoes create. Nil: it stays, or goes with something else.
 	remove command
+	// removePermissions are those of Microsoft Graph for that, besides permissions.
+	removePermissions []string
 	// removeIf is a variable that must be "yes" for that. Empty: no condition.
 	removeIf variable
+}
+
+// needs lists the variables without which the lookup makes no sense.
+func (t *step) needs() []variable {
+	needs := t.find.command.variables()
+	for _, c := range t.find.where {
+		needs = append(needs, c.value.variables()...)
+	}
+	for _, k := range t.find.take {
+		if k.condition != nil {
+			needs = append(needs, k.condition.value.variables()...)
+		}
+	}
+	return needs
 }
 
 // A lookup finds out whether something is there, and its ids.

@@ -103,6 +103,7 @@ func application(o *Options) step {
 	if o.Identity == AgentUser {
 		s.what, s.role = words("agent identity blueprint "+o.Name), mayAgents
 		s.permissions = []string{"AgentIdentityBlueprint.Create", "AgentIdentityBlueprint.ReadWrite.All", "Application.Read.All"}
+		s.removePermissions = []string{"AgentIdentityBlueprint.DeleteRestore.All"}
 		r.path = append(r.path, "/microsoft.graph.agentIdentityBlueprint")
 		r.headers = append(r.headers, odataVersion)
 		me := list{words("https://graph.microsoft.com/v1.0/users/", sponsor)}
@@ -150,6 +151,7 @@ func principal(blueprint bool) step {
 		s.create = request{service: graph, method: "POST", path: words("servicePrincipals/microsoft.graph.agentIdentityBlueprintPrincipal"),
 			headers: []field{odataVersion}, body: object{{"appId", words(app)}}}
 		s.remove, s.removeIf = request{service: graph, method: "DELETE", path: words("servicePrincipals/", client)}, ours
+		s.removePermissions = []string{"AgentIdentityBlueprintPrincipal.DeleteRestore.All"}
 	}
 	return s
 }
@@ -191,8 +193,8 @@ func federatedCredential(t trust, blueprint bool) step {
 }
 
 // azureDevOps is the service principal of Azure DevOps in the tenant, for consent.
-func azureDevOps() step {
-	return step{
+func azureDevOps(blueprint bool) step {
+	s := step{
 		name: "azdo", what: words("service principal of Azure DevOps in this tenant"), role: mayConsent,
 		permissions: []string{"Application.ReadWrite.All"},
 		find: lookup{
@@ -201,6 +203,11 @@ func azureDevOps() step {
 		},
 		create: request{service: graph, method: "POST", path: words("servicePrincipals"), body: object{{"appId", AzureDevOps}}},
 	}
+	if blueprint { // without a permission for all applications, for what is nearly always there
+		s.role, s.create, s.permissions = "", nil, []string{"Application.Read.All"}
+		s.otherwise = words("this tenant has not used Azure DevOps yet: az ad sp create --id " + AzureDevOps)
+	}
+	return s
 }
 
 // serviceUser is the service account.
@@ -340,6 +347,7 @@ func agentIdentity(o *Options) step {
 			{"sponsors@odata.bind", list{words("https://graph.microsoft.com/v1.0/users/", sponsor)}},
 		}},
 		remove: request{service: graph, method: "DELETE", path: words("servicePrincipals/", agent)}, removeIf: ours,
+		removePermissions: []string{"AgentIdentity.DeleteRestore.All"},
 	}
 	if o.Agent != "" {
 		s.what, s.role, s.create, s.remove = words("agent identity "+o.Agent), "", nil, nil

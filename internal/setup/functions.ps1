@@ -1,0 +1,90 @@
+$ErrorActionPreference = 'Stop'
+
+# How often a step is tried, and the seconds in between: what was created a moment ago
+# is not known everywhere at once, nor is a consent.
+$tries = if ($env:SETUP_TRIES) { [int]$env:SETUP_TRIES } else { 24 }
+$pause = if ($env:SETUP_PAUSE) { [int]$env:SETUP_PAUSE } else { 5 }
+$script:number = 0
+$script:changed = $false
+
+function Say([string] $Text) { [Console]::Error.WriteLine($Text) }
+
+function Stop-Setup([string] $Text) {
+    Say ''
+    Say "Stopped: $Text"
+    exit 1
+}
+
+# Step announces a step, and the role that creating it needs.
+function Step([string] $What, [string] $Role) {
+    $script:number++
+    Say ''
+    Say "$($script:number). $What"
+    if ($Role) { Say "   Role needed to create it: $Role." }
+}
+
+function Get-Status($Problem) { [int]$Problem.Exception.Response.StatusCode }
+
+function Get-Reason($Problem) {
+    if ($Problem.ErrorDetails.Message) { $Problem.ErrorDetails.Message } else { $Problem.Exception.Message }
+}
+
+# Look returns what the block finds, and nothing for what is not there.
+function Look([scriptblock] $Find) {
+    try { & $Find } catch { if ((Get-Status $_) -ne 404) { throw } }
+}
+
+# Plain returns an id that becomes a part of addresses and of JSON.
+function Plain([string] $Value) {
+    if ($Value -cnotmatch '\A[A-Za-z0-9 ._@:/+=-]*\z') { Stop-Setup 'an answer has characters that no id has' }
+    $Value
+}
+
+# Ensure returns what Find finds. If that is nothing, it calls Create, and Find until it
+# finds it.
+function Ensure([scriptblock] $Find, [scriptblock] $Create) {
+    $created = $false
+    $problem = $null
+    for ($attempt = 0; $attempt -lt $tries; $attempt++) {
+        if ($attempt -gt 0) { Start-Sleep -Seconds $pause }
+        try {
+            $found = Look $Find
+            if ($found) {
+                if ($created) { Say '   Created.' } else { Say '   It is there.' }
+                return $found
+            }
+            if (-not $Create) { return }
+            if (-not $created) {
+                $null = & $Create
+                $created = $true
+                $script:changed = $true
+                $found = Look $Find
+                if ($found) {
+                    Say '   Created.'
+                    return $found
+                }
+                Say '   Created; waiting until it is known everywhere.'
+            }
+        } catch {
+            if (-not $problem) { Say "   Trying again for a while: $(Get-Reason $_)" }
+            $problem = $_
+            if ((Get-Status $problem) -eq 401) { break }
+        }
+    }
+    if ($created) { Stop-Setup 'it was created, but cannot be found yet. Run this script again in a few minutes.' }
+    Stop-Setup "this did not succeed: $(Get-Reason $problem)"
+}
+
+# Attempt calls the block until it succeeds. What is not there need not be removed.
+function Attempt([scriptblock] $Change) {
+    $problem = $null
+    for ($attempt = 0; $attempt -lt $tries; $attempt++) {
+        if ($attempt -gt 0) { Start-Sleep -Seconds $pause }
+        try {
+            $null = Look $Change
+            $script:changed = $true
+            return
+        } catch { $problem = $_ }
+    }
+    Stop-Setup "this did not succeed: $(Get-Reason $problem)"
+}
