@@ -205,6 +205,11 @@ func entitlements(organization string) service {
 	return service{"https://vsaex.dev.azure.com/" + organization + "/_apis/", AzureDevOps}
 }
 
+// identities is Azure DevOps' API of who is known in an organization.
+func identities(organization string) service {
+	return service{"https://vssps.dev.azure.com/" + organization + "/_apis/graph/", AzureDevOps}
+}
+
 // A request is one call of an API.
 type request struct {
 	service service

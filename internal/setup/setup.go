@@ -88,6 +88,9 @@ func newPlan(o *Options) *plan {
 	switch o.Identity {
 	case ServicePrincipal:
 		add(principalMember(o.Organization))
+		if o.Undo {
+			add(principalMemberID(o.Organization))
+		}
 	case ServiceAccount:
 		add(serviceUser(o), azureDevOps(blueprint), consent(client, "Application.Read.All"), userMember(o.Organization, words(o.Username), newUser))
 		if o.Vault != "" {

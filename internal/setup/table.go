@@ -35,7 +35,8 @@ const (
 	child        = variable("child") // yes: the user is the agent identity's
 	grant        = variable("grant")
 	scope        = variable("scope")
-	member       = variable("member") // Azure DevOps' id of a member
+	member       = variable("member")     // Azure DevOps' id of a member
+	descriptor   = variable("descriptor") // Azure DevOps' name of a service principal
 	vault        = variable("vault")
 	byRoles      = variable("byRoles") // yes: the vault's access is by roles
 )
@@ -287,23 +288,37 @@ func encoded(t text) text {
 	return out
 }
 
-// principalMember makes the service principal a member of the organization. The
-// documented API has no look-up of service principals; the search of all members has.
+// previewVersion is that of the parts of Azure DevOps' API about service principals.
+const previewVersion = "api-version=7.1-preview.1"
+
+// principalMember makes the service principal a member of the organization. The API of
+// entitlements has no list of service principals; the one of identities has.
 func principalMember(organization string) step {
 	api := entitlements(organization)
-	const version = "api-version=7.1"
 	return step{
 		name: "member", what: words("membership in the organization " + organization + ", with access level Basic"), role: mayInvite,
 		find: lookup{
-			command: request{service: api, method: "GET", path: words("memberentitlements?$filter=userType%20eq%20%27application%27&api-version=7.1-preview.2")},
-			lists:   []string{"items", "members"},
-			where:   []condition{{"member.originId", equals, words(client)}},
-			take:    []taken{{variable: member, property: "id"}},
+			command: request{service: identities(organization), method: "GET", path: words("serviceprincipals?" + previewVersion)},
+			lists:   []string{"value"},
+			where:   []condition{{"originId", equals, words(client)}},
+			take:    []taken{{variable: descriptor, property: "descriptor"}},
 		},
-		create: request{service: api, method: "POST", path: words("serviceprincipalentitlements?" + version), body: object{
+		create: request{service: api, method: "POST", path: words("serviceprincipalentitlements?" + previewVersion), body: object{
 			{"accessLevel", basic}, {"servicePrincipal", object{{"origin", "aad"}, {"originId", words(client)}, {"subjectKind", "servicePrincipal"}}},
 		}},
-		remove: request{service: api, method: "DELETE", path: words("serviceprincipalentitlements/", member, "?"+version)}, removeIf: ours,
+	}
+}
+
+// principalMemberID finds the id by which the membership is ended.
+func principalMemberID(organization string) step {
+	return step{
+		name: "memberID", what: words("membership in the organization " + organization),
+		find: lookup{
+			command: request{service: identities(organization), method: "GET", path: words("storagekeys/", descriptor, "?"+previewVersion)},
+			take:    []taken{{variable: member, property: "value"}},
+		},
+		remove:   request{service: entitlements(organization), method: "DELETE", path: words("serviceprincipalentitlements/", member, "?"+previewVersion)},
+		removeIf: ours,
 	}
 }
 
