@@ -278,6 +278,7 @@ func bashWiden(s *script, tab string, t *step) {
 // bashUndo finds everything, and then removes it in the reverse order.
 func (p *plan) bashUndo(s *script) {
 	s.line("\tsay 'Looking for what is there.'")
+	s.line("\tquiet=yes")
 	for i := range p.steps {
 		t := &p.steps[i]
 		if t.each {
@@ -300,6 +301,7 @@ func (p *plan) bashUndo(s *script) {
 			p.bashMust(s, tab, t)
 		}
 	}
+	s.line("\tquiet=''")
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		if t := &p.steps[i]; t.remove != nil {
 			bashRemove(s, t)

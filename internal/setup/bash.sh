@@ -5,6 +5,10 @@ pause=${SETUP_PAUSE:-5}
 
 say() { printf '%s\n' "$*" >&2; }
 
+# tell says how a step went, unless things are only looked for.
+quiet=''
+tell() { [ -n "$quiet" ] || say "   $*"; }
+
 stop() {
 	printf '\nStopped: %s\n' "$*" >&2
 	exit 1
@@ -54,7 +58,7 @@ ensure() {
 		if [ "$try" -gt 0 ]; then sleep "$pause"; fi
 		if found=$(look "$2"); then
 			if [ -n "$found" ]; then
-				if [ -n "$created" ]; then say '   Created.'; else say '   It is there.'; fi
+				if [ -n "$created" ]; then tell 'Created.'; else tell 'It is there.'; fi
 				assign "$1" "$found"
 				return
 			fi
@@ -63,11 +67,11 @@ ensure() {
 				created=yes changed=yes
 				found=$(look "$2") || continue
 				if [ -n "$found" ]; then
-					say '   Created.'
+					tell 'Created.'
 					assign "$1" "$found"
 					return
 				fi
-				say '   Created; waiting until it is known everywhere.'
+				tell 'Created; waiting until it is known everywhere.'
 				continue
 			fi
 		fi

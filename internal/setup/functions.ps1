@@ -9,6 +9,10 @@ $script:changed = $false
 
 function Say([string] $Text) { [Console]::Error.WriteLine($Text) }
 
+# Tell says how a step went, unless things are only looked for.
+$script:quiet = $false
+function Tell([string] $Text) { if (-not $script:quiet) { Say "   $Text" } }
+
 function Stop-Setup([string] $Text) {
     Say ''
     Say "Stopped: $Text"
@@ -50,7 +54,7 @@ function Ensure([scriptblock] $Find, [scriptblock] $Create) {
         try {
             $found = Look $Find
             if ($found) {
-                if ($created) { Say '   Created.' } else { Say '   It is there.' }
+                if ($created) { Tell 'Created.' } else { Tell 'It is there.' }
                 return $found
             }
             if (-not $Create) { return }
@@ -60,10 +64,10 @@ function Ensure([scriptblock] $Find, [scriptblock] $Create) {
                 $script:changed = $true
                 $found = Look $Find
                 if ($found) {
-                    Say '   Created.'
+                    Tell 'Created.'
                     return $found
                 }
-                Say '   Created; waiting until it is known everywhere.'
+                Tell 'Created; waiting until it is known everywhere.'
             }
         } catch {
             if (-not $problem) { Say "   Trying again for a while: $(Get-Reason $_)" }

@@ -256,6 +256,7 @@ func (p *plan) powerShellUndo(s *script) {
 	signedIn := false
 	s.line("")
 	s.line("Say 'Looking for what is there.'")
+	s.line("$script:quiet = $true")
 	for i := range p.steps {
 		t := &p.steps[i]
 		if t.each {
@@ -281,6 +282,7 @@ func (p *plan) powerShellUndo(s *script) {
 			p.powerShellMust(s, "", t)
 		}
 	}
+	s.line("$script:quiet = $false")
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		if t := &p.steps[i]; t.remove != nil {
 			p.powerShellRemove(s, t)
