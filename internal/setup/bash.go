@@ -3,6 +3,7 @@ package setup
 import (
 	_ "embed" // the functions of the scripts
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -108,6 +109,12 @@ func (t *step) bashFunctions(s *script, undo bool) {
 func (t *step) bashCreate(s *script) {
 	r, isRequest := t.create.(request)
 	vars := t.create.variables()
+	for _, v := range slices.Sorted(maps.Keys(fresh)) {
+		if slices.Contains(vars, v) {
+			s.line("\tlocal %s", v)
+			s.line("\t%s=%s", v, fresh[v].bash)
+		}
+	}
 	switch {
 	case t.longer != nil:
 		list := words("[" + t.longer.property + " || `[]`, ['" + t.longer.item + "']][]")
@@ -116,12 +123,10 @@ func (t *step) bashCreate(s *script) {
 		s.line("\t%s", broken(t.create))
 	case slices.Contains(vars, password):
 		// Other processes can read a command line.
-		s.line("\tlocal password")
-		s.line("\tpassword=$(head -c 24 /dev/urandom | base64)aA1!")
 		s.line("\tprintf '%%s' %s >\"$temp/body\"", jsonText(r.body).bash())
 		r.body = nil
 		s.line("\t%s", broken(r, `--body "@$temp/body"`))
-	case isRequest && r.service != graph:
+	case isRequest && r.service.resource == AzureDevOps:
 		s.line("\tlocal answer")
 		s.line("\tanswer=$(%s) && answered \"$answer\"", broken(t.create, "--query "+
 			`"(!operationResult.isSuccess && join('; ', not_null(operationResult.errors[].value, ['Azure DevOps gave no reason']))) || ''"`, "--output tsv"))
@@ -222,6 +227,7 @@ func (p *plan) bashSetup(s *script) {
 			s.line("%s%s=''", tab, k.variable)
 		}
 		s.line("%sensure '%s' find_%s %s", tab, names(t.find.take), t.name, create)
+		t.bashBeginning(s, tab)
 		p.bashMust(s, tab, t)
 		if t.widen != nil {
 			bashWiden(s, tab, t)
@@ -241,6 +247,13 @@ func (p *plan) bashSetup(s *script) {
 
 // heredoc escapes what is special in a here-document.
 var heredoc = strings.NewReplacer(`\`, `\\`, "$", `\$`, "`", "\\`")
+
+// bashBeginning sets the variable that is the beginning of another.
+func (t *step) bashBeginning(s *script, tab string) {
+	if b := t.beginning; b != nil {
+		s.line("%s%s=${%s%%%%%s*}", tab, b.variable, b.of, b.before)
+	}
+}
 
 // bashMust stops if what must hold does not.
 func (p *plan) bashMust(s *script, tab string, t *step) {

@@ -43,7 +43,7 @@ look() {
 # assign VARIABLES VALUES sets them. The values become parts of addresses and of JSON.
 assign() {
 	case $2 in
-	*[!A-Za-z0-9\ $'\t'._@:/+=-]*) stop 'an answer has characters that no id has' ;;
+	*[!A-Za-z0-9\ $'\t'._@:/+=\(\)-]*) stop 'an answer has characters that no id has' ;;
 	esac
 	# shellcheck disable=SC2229,SC2086 # the names of several variables
 	IFS=$'\t' read -r $1 <<<"$2"

@@ -40,7 +40,7 @@ function Look([scriptblock] $Find) {
 
 # Plain returns an id that becomes a part of addresses and of JSON.
 function Plain([string] $Value) {
-    if ($Value -cnotmatch '\A[A-Za-z0-9 ._@:/+=-]*\z') { Stop-Setup 'an answer has characters that no id has' }
+    if ($Value -cnotmatch '\A[A-Za-z0-9 ._@:/+=()-]*\z') { Stop-Setup 'an answer has characters that no id has' }
     $Value
 }
 

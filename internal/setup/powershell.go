@@ -2,6 +2,7 @@ package setup
 
 import (
 	_ "embed" // the functions of the scripts
+	"maps"
 	"slices"
 	"strings"
 
@@ -76,14 +77,11 @@ func (p *plan) permissions() (all []string) {
 
 // powerShellSetup takes the steps.
 func (p *plan) powerShellSetup(s *script) {
-	signedIn := false
+	signedIn := map[string]bool{}
 	for i := range p.steps {
 		t := &p.steps[i]
 		s.line("")
-		if !signedIn && t.asksDevOps() {
-			powerShellToken(s)
-			signedIn = true
-		}
+		p.powerShellToken(s, t, signedIn)
 		tab := ""
 		if t.each {
 			s.line("foreach ($subject in @(Find-Subjects %s)) {", quote.PowerShell(p.Repository))
@@ -116,17 +114,16 @@ func hereString(text string) string {
 	return strings.ReplaceAll(quote.PowerShellDoubleQuoted(text), "`\"", `"`)
 }
 
-// asksDevOps reports whether the step sends something to Azure DevOps.
-func (t *step) asksDevOps() bool {
+// powerShellToken gets the token for the service that the step asks, unless it is there.
+func (p *plan) powerShellToken(s *script, t *step, signedIn map[string]bool) {
 	r, ok := t.find.command.(request)
-	return ok && r.service != graph
-}
-
-// powerShellToken gets a token for Azure DevOps.
-func powerShellToken(s *script) {
-	s.line("$token = az account get-access-token --tenant $tenant --resource %s --query accessToken --output tsv", AzureDevOps)
-	s.line("if ($LASTEXITCODE -ne 0) { Stop-Setup \"sign in to Azure DevOps' tenant first: az login --allow-no-subscriptions --tenant $tenant\" }")
-	s.line("$azdoToken = ConvertTo-SecureString $token -AsPlainText -Force")
+	if !ok || r.service.token == "" || signedIn[r.service.token] {
+		return
+	}
+	signedIn[r.service.token] = true
+	s.line("$token = az account get-access-token --tenant $tenant --resource %s --query accessToken --output tsv", r.service.resource)
+	s.line("if ($LASTEXITCODE -ne 0) { Stop-Setup \"sign in to this tenant with the Azure CLI too: az login --allow-no-subscriptions --tenant $tenant\" }")
+	s.line("$%s = ConvertTo-SecureString $token -AsPlainText -Force", r.service.token)
 	s.line("")
 }
 
@@ -145,6 +142,9 @@ func (t *step) powerShellEnsure(s *script, tab string, create bool) {
 		} else {
 			s.line("%s$%s = if (%s) { 'yes' } else { 'no' }", tab, k.variable, k.condition.powerShell("$found"))
 		}
+	}
+	if b := t.beginning; b != nil {
+		s.line("%s$%s = ($%s -split %s)[0]", tab, b.variable, b.of, quote.PowerShell(b.before))
 	}
 }
 
@@ -202,12 +202,14 @@ func (t *step) powerShellCreate(s *script, tab string) {
 	if t.longer != nil {
 		s.line("%s$%s = @((%s).%s) + %s", tab, t.longer.variable, t.longer.request.powerShell(), t.longer.property, quote.PowerShell(t.longer.item))
 	}
-	if slices.Contains(t.create.variables(), password) {
-		s.line("%s$password = [Convert]::ToBase64String([Security.Cryptography.RandomNumberGenerator]::GetBytes(24)) + 'aA1!'", tab)
+	for _, v := range slices.Sorted(maps.Keys(fresh)) {
+		if slices.Contains(t.create.variables(), v) {
+			s.line("%s$%s = %s", tab, v, fresh[v].powerShell)
+		}
 	}
 	r, isRequest := t.create.(request)
 	switch {
-	case isRequest && r.service != graph:
+	case isRequest && r.service.resource == AzureDevOps:
 		s.line("%s$answer = %s", tab, t.create.powerShell())
 		s.line("%sif (-not $answer.operationResult.isSuccess) {", tab)
 		s.line("%s    throw \"Azure DevOps did not do it: $($answer.operationResult.errors.value -join '; ')\"", tab)
@@ -253,7 +255,7 @@ func powerShellWiden(s *script, t *step) {
 
 // powerShellUndo finds everything, and then removes it in the reverse order.
 func (p *plan) powerShellUndo(s *script) {
-	signedIn := false
+	signedIn := map[string]bool{}
 	s.line("")
 	s.line("Say 'Looking for what is there.'")
 	s.line("$script:quiet = $true")
@@ -262,10 +264,7 @@ func (p *plan) powerShellUndo(s *script) {
 		if t.each {
 			continue // looked for when it is removed
 		}
-		if !signedIn && t.asksDevOps() {
-			powerShellToken(s)
-			signedIn = true
-		}
+		p.powerShellToken(s, t, signedIn)
 		for _, k := range t.find.take {
 			s.line("$%s = ''", k.variable)
 		}

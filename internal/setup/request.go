@@ -194,20 +194,28 @@ func boundValue(v any, values map[variable]string) any {
 
 // A service is an API with an address and tokens of its own.
 type service struct {
-	base  string // of its URLs, with a slash at the end
-	token string // the resource for which the Azure CLI gets a token; empty: it knows itself
+	base string // of its URLs
+	// resource is what the Azure CLI gets a token for. known: it knows that by itself.
+	resource string
+	known    bool
+	// token is the variable of PowerShell that has the token; empty: Graph's module has it.
+	token string
 }
 
-var graph = service{base: "https://graph.microsoft.com/v1.0/"}
+var (
+	graph = service{base: "https://graph.microsoft.com/v1.0/", known: true}
+	// arm is Azure Resource Manager.
+	arm = service{base: "https://management.azure.com", resource: "https://management.azure.com/", known: true, token: "armToken"}
+)
 
 // entitlements is Azure DevOps' API of an organization's members.
 func entitlements(organization string) service {
-	return service{"https://vsaex.dev.azure.com/" + organization + "/_apis/", AzureDevOps}
+	return service{base: "https://vsaex.dev.azure.com/" + organization + "/_apis/", resource: AzureDevOps, token: "azdoToken"}
 }
 
 // identities is Azure DevOps' API of who is known in an organization.
 func identities(organization string) service {
-	return service{"https://vssps.dev.azure.com/" + organization + "/_apis/graph/", AzureDevOps}
+	return service{base: "https://vssps.dev.azure.com/" + organization + "/_apis/graph/", resource: AzureDevOps, token: "azdoToken"}
 }
 
 // A request is one call of an API.
@@ -234,8 +242,8 @@ func (r request) bash() string { return strings.Join(r.bashWords(), " ") }
 // bashWords are the words of the command, an option and its value in one.
 func (r request) bashWords() []string {
 	out := []string{"az rest", "--method " + r.method}
-	if r.service.token != "" {
-		out = append(out, "--resource "+r.service.token)
+	if !r.service.known {
+		out = append(out, "--resource "+r.service.resource)
 	}
 	out = append(out, "--url "+r.joinedURL().bash())
 	for _, h := range r.headers {
@@ -288,7 +296,7 @@ func (r request) powerShell() string {
 	}
 	out += " -Method " + r.method + " -Uri " + powerShellURL(r.joinedURL())
 	if r.service.token != "" {
-		out += " -Authentication Bearer -Token $azdoToken"
+		out += " -Authentication Bearer -Token $" + r.service.token
 	}
 	if len(r.headers) > 0 {
 		var all []string

@@ -94,7 +94,7 @@ func newPlan(o *Options) *plan {
 	case ServiceAccount:
 		add(serviceUser(o), azureDevOps(blueprint), consent(client, "Application.Read.All"), userMember(o.Organization, words(o.Username), newUser))
 		if o.Vault != "" {
-			add(theVault(o.Vault), vaultRole(0, o.Secret), vaultRole(1, o.Secret))
+			add(theVault(o.Vault), vaultRole(0, o.Vault, o.Secret), vaultRole(1, o.Vault, o.Secret))
 		}
 	case AgentUser:
 		add(agentIdentity(o))

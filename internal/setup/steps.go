@@ -33,6 +33,8 @@ type step struct {
 	otherwise text
 	// longer makes the list that create sends. Nil: it needs none.
 	longer *longer
+	// beginning is a part of what was found. Nil: none is needed.
+	beginning *beginning
 	// each: once for each subject of the job's tokens.
 	each bool
 	// widen adds the scopes of a grant to those that are there. Nil: it is no grant.
@@ -103,6 +105,12 @@ type longer struct {
 	request  request
 	property string
 	item     string
+}
+
+// A beginning is the part of a variable that comes before a separator.
+type beginning struct {
+	variable, of variable
+	before       string
 }
 
 // escape encodes text for a path or a query.

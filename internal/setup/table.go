@@ -39,7 +39,21 @@ const (
 	descriptor   = variable("descriptor") // Azure DevOps' name of a service principal
 	vault        = variable("vault")
 	byRoles      = variable("byRoles") // yes: the vault's access is by roles
+	subscription = variable("subscription")
+	assignment   = variable("assignment") // the name of a new role assignment, a GUID
 )
+
+// fresh are the variables whose value a script makes up where it creates something.
+var fresh = map[variable]struct{ bash, powerShell string }{
+	password: {
+		"$(head -c 24 /dev/urandom | base64)aA1!",
+		"[Convert]::ToBase64String([Security.Cryptography.RandomNumberGenerator]::GetBytes(24)) + 'aA1!'",
+	},
+	assignment: {
+		"$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n' | sed -E 's/^(.{8})(.{4})(.{4})(.{4})/\\1-\\2-\\3-\\4-/')",
+		"[guid]::NewGuid().ToString()",
+	},
+}
 
 // Who may do what.
 const (
@@ -428,24 +442,31 @@ func theVault(name string) step {
 		must: byRoles,
 		otherwise: words("it is not in the subscription that az uses, or its access is not by roles. Choose the subscription with az account set, or create the vault with " +
 			"az keyvault create --name " + name + " --resource-group GROUP --location LOCATION --enable-rbac-authorization true"),
+		beginning: &beginning{subscription, vault, "/resourceGroups/"},
 	}
 }
 
-// vaultRole gives the application's service principal one of the roles on the secret.
-func vaultRole(i int, secret string) step {
+// vaultRole gives the application's service principal one of the roles, on the secret.
+func vaultRole(i int, name, secret string) step {
+	const version = "api-version=2022-04-01"
 	role := vaultRoles[i]
-	at := words(vault, "/secrets/"+secret)
+	at := words(vault, "/secrets/"+secret+"/providers/Microsoft.Authorization/roleAssignments")
 	found := variable([]string{"reader", "writer"}[i])
 	return step{
 		name: string(found), what: words("role " + role.name + " on the secret " + secret + ", to " + role.to), role: mayGiveRoles,
 		find: lookup{
-			command: azCommand{words("role"), words("assignment"), words("list"), words("--scope"), at},
-			lists:   []string{""},
-			where:   []condition{{"principalId", equals, words(client)}, {"roleDefinitionId", endsWith, words("/" + role.id)}},
-			take:    []taken{{variable: found, property: "id"}},
+			command: request{service: arm, method: "GET", path: concat(at, filter("principalId eq '", client, "'"), words("&"+version))},
+			lists:   []string{"value"},
+			where: []condition{
+				{"properties.scope", endsWith, words("/vaults/" + name + "/secrets/" + secret)},
+				{"properties.roleDefinitionId", endsWith, words("/" + role.id)},
+			},
+			take: []taken{{variable: found, property: "id"}},
 		},
-		create: azCommand{words("role"), words("assignment"), words("create"), words("--role"), words(role.id),
-			words("--assignee-object-id"), words(client), words("--assignee-principal-type"), words("ServicePrincipal"), words("--scope"), at},
-		remove: azCommand{words("role"), words("assignment"), words("delete"), words("--ids"), words(found)},
+		create: request{service: arm, method: "PUT", path: concat(at, words("/", assignment, "?"+version)), body: object{{"properties", object{
+			{"roleDefinitionId", words(subscription, "/providers/Microsoft.Authorization/roleDefinitions/"+role.id)},
+			{"principalId", words(client)}, {"principalType", "ServicePrincipal"},
+		}}}},
+		remove: request{service: arm, method: "DELETE", path: words(found, "?"+version)},
 	}
 }
