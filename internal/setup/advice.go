@@ -84,7 +84,7 @@ func AdviseMembership(organization, name string) Advice {
 // secret of the Key Vault with the resource id $vault. role is one of vaultRoles.
 func AdviseVaultRole(role, secret string) Advice {
 	i := slices.IndexFunc(vaultRoles, func(r vaultAccess) bool { return r.name == role })
-	t := vaultRole(max(i, 0), secret)
+	t := vaultRole(max(i, 0), "", secret)
 	return t.advice(nil)
 }
 

@@ -467,6 +467,8 @@ func vaultRole(i int, name, secret string) step {
 			{"roleDefinitionId", words(subscription, "/providers/Microsoft.Authorization/roleDefinitions/"+role.id)},
 			{"principalId", words(client)}, {"principalType", "ServicePrincipal"},
 		}}}},
+		short: azCommand{words("role"), words("assignment"), words("create"), words("--role"), words(role.id),
+			words("--assignee-object-id"), words(client), words("--assignee-principal-type"), words("ServicePrincipal"), words("--scope"), words(vault, "/secrets/"+secret)},
 		remove: request{service: arm, method: "DELETE", path: words(found, "?"+version)},
 	}
 }
