@@ -91,7 +91,7 @@ func (b *bench) round(ctx context.Context, n network, first int) (measured []mea
 }
 
 func connections(e *emulator.Emulator) int {
-	return e.Connections(emulator.GitHub) + e.Connections(emulator.Entra) + e.Connections(emulator.AzureDevOps)
+	return e.Connections(emulator.GitHub) + e.Connections(emulator.Entra) + e.Connections(emulator.AzureDevOps) + e.Connections(emulator.KeyVault)
 }
 
 // mint starts a program as GitHub's runner does, as a job's step, and checks
