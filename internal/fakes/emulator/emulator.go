@@ -291,7 +291,7 @@ func (e *Emulator) Close() error {
 	e.stop()
 	var errs []error
 	if e.proxy != nil {
-		errs = append(errs, e.proxy.close())
+		errs = append(errs, e.proxy.server.Close())
 	}
 	for _, s := range e.servers {
 		errs = append(errs, s.Close())

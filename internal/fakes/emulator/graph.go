@@ -50,10 +50,6 @@ func conflict(message string) *graphError {
 	return &graphError{http.StatusConflict, "Request_MultipleObjectsWithSameKeyValue", message}
 }
 
-func notImplemented(what string) *graphError {
-	return &graphError{http.StatusBadRequest, "BadRequest", "The emulator does not play " + what + "."}
-}
-
 func (g *graphError) write(w http.ResponseWriter, now time.Time) {
 	id := guid()
 	writeJSON(w, g.status, map[string]any{"error": map[string]any{

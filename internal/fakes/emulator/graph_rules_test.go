@@ -40,8 +40,8 @@ func TestGraphAuthentication(t *testing.T) {
 	c.graphRefused(c.graphWith(token, "GET", "/me", nil), 401, "InvalidAuthenticationToken")
 }
 
-// TestAgentPermissions: whoever lacks the permission or the directory role is refused, and
-// so is everybody with Directory.AccessAsUser.All, as the Azure CLI's tokens have.
+// TestAgentPermissions: a token without the permission is refused, and so is one with
+// Directory.AccessAsUser.All, as the Azure CLI's have, and a user without the role.
 func TestAgentPermissions(t *testing.T) {
 	t.Parallel()
 	blueprint := sponsor(map[string]any{"displayName": "x"})
@@ -145,7 +145,7 @@ func TestAgentRules(t *testing.T) {
 		"grant twice":                   {"/oauth2PermissionGrants", grant, "Request_MultipleObjectsWithSameKeyValue"},
 		"grant by client id":            {"/oauth2PermissionGrants", with(grant, map[string]any{"clientId": s.agent["appId"]}), "Request_BadRequest"},
 		"grant to a blueprint":          {"/oauth2PermissionGrants", with(grant, map[string]any{"clientId": s.blueprintPrincipal["id"]}), "Request_BadRequest"},
-		"grant for nobody":              {"/oauth2PermissionGrants", with(grant, map[string]any{"principalId": nil}), "Request_BadRequest"},
+		"grant without user":            {"/oauth2PermissionGrants", with(grant, map[string]any{"principalId": nil}), "Request_BadRequest"},
 		"grant for all and one":         {"/oauth2PermissionGrants", with(grant, map[string]any{"consentType": "AllPrincipals"}), "Request_BadRequest"},
 		"grant for the app of DevOps":   {"/oauth2PermissionGrants", with(grant, map[string]any{"resourceId": emulator.AzureDevOpsResource}), "Request_BadRequest"},
 		"a public client's redirection": {"/applications/microsoft.graph.agentIdentityBlueprint", sponsor(map[string]any{"displayName": "x", "publicClient": map[string]any{"redirectUris": []string{}}}), "Request_BadRequest"},
@@ -196,7 +196,7 @@ func TestUpsert(t *testing.T) {
 		t.Errorf("deleted: %v", deleted)
 	}
 
-	// Nobody says whether its name is free now.
+	// Microsoft does not document whether its name is free now.
 	c.e.Change(func(w *emulator.State) { w.KeepUniqueNames = true })
 	c.graphRefused(c.graphCLI("PATCH", path, body, "Prefer", "create-if-missing"), 400, "ObjectConflict")
 	c.ok(c.graphCLI("DELETE", "/directory/deletedItems/"+made["id"].(string), nil), 204)
@@ -222,8 +222,14 @@ func TestReplication(t *testing.T) {
 	c.graphRefused(c.graphCLI("POST", "/oauth2PermissionGrants", grant), 400, "Request_BadRequest")
 	c.ok(c.graphCLI("POST", "/oauth2PermissionGrants", grant), 201)
 
-	c.ok(c.graphCLI("POST", "/users", newUser), 201)
-	const list = "/users?$filter=userPrincipalName%20eq%20'new@contoso.onmicrosoft.com'"
+	user := c.ok(c.graphCLI("POST", "/users", newUser), 201)
+	if a := c.entitle("user", user["id"].(string)); a.JSON["isSuccess"] != false {
+		t.Errorf("a new user becomes a member at once: %d %s", a.Status, a.Text)
+	}
+	c.join("user", user["id"].(string))
+
+	c.ok(c.graphCLI("POST", "/users", with(newUser, map[string]any{"userPrincipalName": "newer@" + emulator.TenantDomain})), 201)
+	const list = "/users?$filter=userPrincipalName%20eq%20'newer@contoso.onmicrosoft.com'"
 	for i, want := range []int{0, 1} {
 		if found := c.ok(c.graphCLI("GET", list, nil), 200)["value"].([]any); len(found) != want {
 			t.Errorf("look %d finds %d", i, len(found))
@@ -280,8 +286,8 @@ func TestCredentialRules(t *testing.T) {
 	c.graphRefused(c.graphCLI("DELETE", path+"/github", nil), 404, "Request_ResourceNotFound")
 }
 
-// TestFlexibleCredential: a flexible credential, beta alone, is for whom its expression
-// matches, and for nobody else.
+// TestFlexibleCredential: a flexible credential, which only beta has, lets in the jobs that
+// its expression matches, and no others.
 func TestFlexibleCredential(t *testing.T) {
 	t.Parallel()
 	c := startWith(t, emulator.Options{Proxy: true})

@@ -31,8 +31,6 @@ type proxy struct {
 	targets map[Service]string
 
 	mu      sync.Mutex
-	closed  bool
-	open    map[net.Conn]bool
 	refused []string
 }
 
@@ -42,7 +40,7 @@ func (e *Emulator) startProxy() (*proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for the proxy: %w", err)
 	}
-	p := &proxy{address: l.Addr().String(), targets: map[Service]string{}, open: map[net.Conn]bool{}}
+	p := &proxy{address: l.Addr().String(), targets: map[Service]string{}}
 	for s, url := range e.urls {
 		p.targets[s] = strings.TrimPrefix(url, "https://")
 	}
@@ -123,49 +121,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		upstream.Close()
 		return
 	}
-	if !p.keep(client, upstream) {
-		return
-	}
+	// Closing the service ends upstream, and with it this.
 	io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
 	go func() {
 		io.Copy(upstream, buffered)
-		p.end(client, upstream)
+		upstream.Close()
 	}()
 	io.Copy(client, upstream)
-	p.end(client, upstream)
-}
-
-// keep remembers connections for close, or closes them if it is too late.
-func (p *proxy) keep(conns ...net.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		if p.closed {
-			c.Close()
-		} else {
-			p.open[c] = true
-		}
-	}
-	return !p.closed
-}
-
-func (p *proxy) end(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		c.Close()
-		delete(p.open, c)
-	}
-}
-
-// close ends the proxy and all that goes through it.
-func (p *proxy) close() error {
-	err := p.server.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	for c := range p.open {
-		c.Close()
-	}
-	return err
+	client.Close()
 }

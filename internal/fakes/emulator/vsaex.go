@@ -327,6 +327,9 @@ func (c *entitlementCall) find(originID, principalName string) (objectID, why st
 		}
 		objectID = a.PrincipalID
 	}
+	if c.freshLocked(objectID) {
+		return "", "'" + objectID + "' was not found in the directory."
+	}
 	if c.o.RefuseKnownMembers && slices.Contains(c.o.Members, objectID) {
 		return "", "The member is in the organization already."
 	}
