@@ -24,8 +24,8 @@ func Compare(shown, requested string) Match {
 	if shown == requested {
 		return Same
 	}
-	name, ok := Parse(requested)
-	if !ok || !strings.HasPrefix(shown, prefix) {
+	name := Parse(requested)
+	if name.Kind == Other || !strings.HasPrefix(shown, prefix) {
 		return Different
 	}
 	if strings.HasSuffix(shown, " "+name.Key) {

@@ -41,6 +41,19 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%q: %d, want %d", shown, got, want)
 		}
 	}
+	// A rotated PAT, and one of another consumer.
+	const rotated = "azdo-pat rotated sonar 0123456789abcdef"
+	for shown, want := range map[string]displayname.Match{
+		rotated:                                   displayname.Same,
+		"azdo-pat rotated sonar 01234567":         displayname.Same,
+		"azdo-pat rotated sonar 0123456":          displayname.Unclear,
+		"azdo-pat rotated snyk 01234567":          displayname.Different,
+		"azdo-pat rotated sonar fedcba9876543210": displayname.Different,
+	} {
+		if got := displayname.Compare(shown, rotated); got != want {
+			t.Errorf("%q: %d, want %d", shown, got, want)
+		}
+	}
 	// A name that is none of ours has no KEY.
 	if got := displayname.Compare("my own", "my own token"); got != displayname.Different {
 		t.Errorf("a name of another form: %d", got)

@@ -4,9 +4,28 @@ import (
 	"strings"
 )
 
+// Kind is what minted a PAT, as far as its display name tells.
+type Kind string
+
+// The kinds.
+const (
+	// Lease is the PAT of one job, minted by mint or exec.
+	Lease Kind = "lease"
+	// Rotated is a PAT that a server keeps, minted by rotate.
+	Rotated Kind = "rotated"
+	// Other is a PAT that azdo-pat did not name.
+	Other Kind = "other"
+)
+
 // Name is a parsed display name.
 type Name struct {
+	// Kind tells which of the other fields are set: all but Consumer for [Lease], Key and
+	// Consumer for a rotated PAT, none for [Other].
+	Kind Kind
+	// Source and Key are as in [Origin].
 	Source, Key string
+	// Consumer is NAME of a rotated PAT.
+	Consumer string
 	// Repository is the GitHub repository, OWNER/REPO, whose job minted the PAT.
 	// It is empty for a PAT minted elsewhere, and where SOURCE was cut before the
 	// end of the repository.
@@ -17,37 +36,44 @@ type Name struct {
 	RunID, Attempt string
 }
 
-// Parse reads a display name. It reports false unless the text is exactly what
-// [Origin.DisplayName] writes. The run comes before everything that a caller can
-// choose, so no label can pass for another run.
-func Parse(text string) (n Name, ok bool) {
+// Parse reads a display name. It is of kind [Other] unless the text is exactly what
+// [Origin.DisplayName] writes. In a lease's name the run comes before everything that a
+// caller can choose, so no label can pass for another run.
+func Parse(text string) Name {
 	rest, hasPrefix := strings.CutPrefix(text, prefix)
 	last := strings.LastIndexByte(rest, ' ')
 	if !hasPrefix || last < 0 || !isKey(rest[last+1:]) {
-		return Name{}, false
+		return Name{Kind: Other}
 	}
-	n = Name{Source: rest[:last], Key: rest[last+1:]}
-	if (Origin{Source: n.Source, Key: n.Key}).DisplayName() != text {
-		return Name{}, false
+	source, key := rest[:last], rest[last+1:]
+	if consumer, ok := strings.CutPrefix(source, rotatedWord+" "); ok && IsConsumer(consumer) {
+		return Name{Kind: Rotated, Consumer: consumer, Key: key}
 	}
+	if (Origin{Source: source, Key: key}).DisplayName() != text {
+		return Name{Kind: Other}
+	}
+	n := Name{Kind: Lease, Source: source, Key: key}
+	n.readRun()
+	return n
+}
+
+// readRun reads the repository and the run from the source of a lease.
+func (n *Name) readRun() {
 	words := strings.SplitN(n.Source, " ", 4)
 	if len(words) < 2 || !isRepository(words[0]) {
-		return n, true
+		return
 	}
 	begin, cut := strings.CutSuffix(words[1], "…")
-	switch {
-	case words[1] == "run", cut && len(words) == 2 && begin != "" && strings.HasPrefix("run", begin):
-		n.Repository = words[0]
-	default:
-		return n, true
+	if words[1] != "run" && !(cut && len(words) == 2 && begin != "" && strings.HasPrefix("run", begin)) {
+		return
 	}
+	n.Repository = words[0]
 	// Servers compatible with GitHub may set no run id, or no attempt.
 	if len(words) > 2 {
 		if id, attempt, _ := strings.Cut(words[2], "."); isNumber(id) && isNumber(attempt) {
 			n.RunID, n.Attempt = id, attempt
 		}
 	}
-	return n, true
 }
 
 // isKey reports whether text has the form of [Origin.Key].
@@ -65,9 +91,7 @@ func isNumber(text string) bool {
 func isRepository(text string) bool {
 	owner, name, ok := strings.Cut(text, "/")
 	for _, part := range []string{owner, name} {
-		if part == "" || part == "." || part == ".." || len(part) > 100 || strings.ContainsFunc(part, func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
-		}) {
+		if part == "" || part == "." || part == ".." || len(part) > 100 || strings.ContainsFunc(part, notInWord) {
 			return false
 		}
 	}

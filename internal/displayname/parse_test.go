@@ -1,6 +1,8 @@
 package displayname_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -81,12 +83,11 @@ func TestParse(t *testing.T) {
 		"azdo-pat 🙂" + key:                           {},
 		"azdo-pat " + strings.Repeat("s", 103) + key: {},
 	} {
-		if want.Source != "" {
-			want.Key = key[1:]
+		if want.Kind = displayname.Other; want.Source != "" {
+			want.Kind, want.Key = displayname.Lease, key[1:]
 		}
-		got, ok := displayname.Parse(text)
-		if got != want || ok != (want != displayname.Name{}) {
-			t.Errorf("%q: %+v, %v, want %+v", text, got, ok, want)
+		if got := displayname.Parse(text); got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
 		}
 	}
 }
@@ -100,9 +101,9 @@ func TestCutNameHasNoRun(t *testing.T) {
 		repository := "octo/" + strings.Repeat("r", length+1)
 		for _, label := range []string{"", "nightly", "run 9.9", "octo/other run 9.9"} {
 			name := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", "17452093817", "GITHUB_RUN_ATTEMPT", "12").DisplayName()
-			n, ok := displayname.Parse(name)
+			n := displayname.Parse(name)
 			switch {
-			case !ok:
+			case n.Kind != displayname.Lease:
 				t.Errorf("%q is not ours", name)
 			case n.RunID == "17452093817" && n.Attempt == "12" && n.Repository == repository:
 				whole++
@@ -130,16 +131,16 @@ func TestNamesAreReadBack(t *testing.T) {
 				for _, job := range []string{"", "build", "a b"} {
 					for _, label := range []string{"", "octo/other run 9.9", "9.9"} {
 						name := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", attempt, "GITHUB_JOB", job).DisplayName()
-						n, ok := displayname.Parse(name)
-						want := displayname.Name{Source: n.Source, Key: n.Key}
+						n := displayname.Parse(name)
+						want := displayname.Name{Kind: displayname.Lease, Source: n.Source, Key: n.Key}
 						if strings.HasPrefix(name, "azdo-pat "+repository+" r") {
 							want.Repository = repository
 						}
 						if is := repository + " run " + run + "." + attempt; number(run) && number(attempt) && (n.Source == is || strings.HasPrefix(n.Source, is+" ")) {
 							want.RunID, want.Attempt = run, attempt
 						}
-						if !ok || n != want {
-							t.Fatalf("%q is read as %+v, %v, want %+v", name, n, ok, want)
+						if n != want {
+							t.Fatalf("%q is read as %+v, want %+v", name, n, want)
 						}
 					}
 				}
@@ -149,7 +150,7 @@ func TestNamesAreReadBack(t *testing.T) {
 }
 
 // Whatever repository, job, host and label there are: what is written is read
-// back, and is never another run's.
+// back as a lease, and is never another run's.
 func FuzzParse(f *testing.F) {
 	for _, seed := range githubrunner.HostileText {
 		f.Add(seed, "17452093817", "build", seed)
@@ -159,6 +160,9 @@ func FuzzParse(f *testing.F) {
 	f.Add("\x00", ".", "", "octo/other run 3.3 x")
 	f.Add("octo/other run 3.3", "1", "", "")
 	f.Add("", "1", "", "azdo-pat ##[x] 0123456789abcdef") // the form, but not what we write
+	f.Add("rotated", "1", "", "sonar")
+	f.Add("rotated sonar", "", "rotated sonar", "")
+	f.Add("\u200brotated\u00a0", "", "", "##[x]")
 	f.Fuzz(func(t *testing.T, where, run, job, label string) {
 		repository := "octo/" + strings.Map(func(r rune) rune {
 			if strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", r) {
@@ -173,21 +177,112 @@ func FuzzParse(f *testing.F) {
 			return r
 		}, run)
 		action := githubOrigin(label, "GITHUB_REPOSITORY", repository, "GITHUB_RUN_ID", run, "GITHUB_RUN_ATTEMPT", "1", "GITHUB_JOB", job)
+		elsewhere := githubOrigin(label, "GITHUB_REPOSITORY", where, "GITHUB_RUN_ID", job, "GITHUB_RUN_ATTEMPT", job, "GITHUB_JOB", label)
+		for _, o := range []displayname.Origin{action, elsewhere, terminalOrigin(label, where), {Source: where, Key: "0123456789abcdef"}} {
+			name := o.DisplayName()
+			n := displayname.Parse(name)
+			if n.Kind != displayname.Lease || n.Consumer != "" || n.Key != o.Key || utf8.RuneCountInString(n.Source) > 102 {
+				t.Errorf("%q is read as %+v", name, n)
+			}
+		}
 		for _, o := range []displayname.Origin{action, terminalOrigin(label, where)} {
 			name := o.DisplayName()
-			n, ok := displayname.Parse(name)
-			if !ok || n.Key != o.Key || utf8.RuneCountInString(n.Source) > 102 {
-				t.Errorf("%q is read as %+v, %v", name, n, ok)
-			}
-			switch {
+			switch n := displayname.Parse(name); {
 			case n.RunID == "" && n.Attempt == "" && (n.Repository == "" || o.Derived && n.Repository == repository):
 			case !o.Derived || n.Repository != repository || n.RunID != run || n.Attempt != "1":
 				t.Errorf("%q is taken for %+v", name, n)
 			}
 		}
-		// Whatever is taken for ours is what we would have written.
-		if n, ok := displayname.Parse(label); ok && (displayname.Origin{Source: n.Source, Key: n.Key}).DisplayName() != label {
-			t.Errorf("%q is taken for ours", label)
+	})
+}
+
+// A name is of a kind only if it is exactly what azdo-pat writes for that kind, so that no
+// text passes for two kinds, or for a PAT of another consumer.
+func FuzzKind(f *testing.F) {
+	const key = " 0123456789abcdef"
+	for _, seed := range append(githubrunner.HostileText, "azdo-pat rotated sonar"+key, "azdo-pat rotated  sonar"+key, "azdo-pat rotated sonar x"+key,
+		"azdo-pat rotated"+key, "azdo-pat rotated- sonar"+key, "azdo-pat build-7 nightly"+key, "azdo-pat octo/tools run 1.1 x"+key) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		n := displayname.Parse(text)
+		written := ""
+		switch n.Kind {
+		case displayname.Lease:
+			written = displayname.Origin{Source: n.Source, Key: n.Key}.DisplayName()
+			if n.Consumer != "" {
+				t.Errorf("%q is a lease of the consumer %q", text, n.Consumer)
+			}
+		case displayname.Rotated:
+			b, err := hex.DecodeString(n.Key)
+			if err != nil || n.Source+n.Repository+n.RunID+n.Attempt != "" {
+				t.Fatalf("%q is read as %+v, %v", text, n, err)
+			}
+			written = displayname.RotatedOrigin(n.Consumer, bytes.NewReader(b)).DisplayName()
+		default:
+			if n != (displayname.Name{Kind: displayname.Other}) {
+				t.Errorf("%q is read as %+v", text, n)
+			}
+			return
+		}
+		if written != text {
+			t.Errorf("%q is read as %+v, which is written %q", text, n, written)
 		}
 	})
+}
+
+func TestParseRotated(t *testing.T) {
+	t.Parallel()
+	const key = "0123456789abcdef"
+	long := strings.Repeat("n", 60)
+	for text, want := range map[string]string{ // the consumer
+		"azdo-pat rotated sonar " + key:                "sonar",
+		"azdo-pat rotated Sonar-1.x_y " + key:          "Sonar-1.x_y",
+		"azdo-pat rotated . " + key:                    ".",
+		"azdo-pat rotated rotated " + key:              "rotated",
+		"azdo-pat rotated fedcba9876543210 " + key:     "fedcba9876543210",
+		"azdo-pat rotated " + long + " " + key:         long,
+		"azdo-pat rotated " + long + "n " + key:        "",
+		"azdo-pat rotated a/b " + key:                  "",
+		"azdo-pat rotated a b " + key:                  "",
+		"azdo-pat rotated son… " + key:                 "",
+		"azdo-pat rotated sonär " + key:                "",
+		"azdo-pat rotated  " + key:                     "",
+		"azdo-pat rotated " + key:                      "",
+		"azdo-pat Rotated sonar " + key:                "",
+		"azdo-pat  rotated sonar " + key:               "",
+		"azdo-pat rotated sonar " + key + "0":          "",
+		"azdo-pat rotated sonar 0123456789ABCDEF":      "",
+		"azdo-pat rotated sonar " + key + " ":          "",
+		"my azdo-pat rotated sonar " + key:             "",
+		"azdo-pat octo/tools run 1.1 rotated a " + key: "",
+	} {
+		n := displayname.Parse(text)
+		if n.Consumer != want || (n.Kind == displayname.Rotated) != (want != "") {
+			t.Errorf("%q is read as %+v, want the consumer %q", text, n, want)
+		}
+	}
+}
+
+// A machine whose name is the word rotated mints leases all the same.
+func TestHostNamedRotated(t *testing.T) {
+	t.Parallel()
+	name := terminalOrigin("sonar", "rotated").DisplayName()
+	if n := displayname.Parse(name); n.Kind != displayname.Lease || !strings.HasPrefix(name, "azdo-pat rotated- sonar ") {
+		t.Errorf("%q is read as %+v", name, n)
+	}
+}
+
+func TestRotatedOrigin(t *testing.T) {
+	t.Parallel()
+	o := displayname.RotatedOrigin("sonar", strings.NewReader("random\x00\xff"))
+	if got := o.DisplayName(); got != "azdo-pat rotated sonar 72616e646f6d00ff" || o.Derived {
+		t.Errorf("%q, derived: %t", got, o.Derived)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a name with a space is accepted")
+		}
+	}()
+	displayname.RotatedOrigin("a b", strings.NewReader("randomness"))
 }

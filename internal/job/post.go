@@ -35,12 +35,12 @@ func Recorded(p ci.Platform) *lease.Record {
 	}
 	// If mint wrote no record, another step may have planted one in order to get
 	// another PAT of the user revoked.
-	name, ours := displayname.Parse(record.Name)
-	if !ours {
+	name := displayname.Parse(record.Name)
+	if name.Kind != displayname.Lease {
 		p.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
 		return nil
 	}
-	if own, known := displayname.Parse(origin.DisplayName()); known && otherRun(name, own) {
+	if own := displayname.Parse(origin.DisplayName()); otherRun(name, own) {
 		p.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
 		return nil
 	}

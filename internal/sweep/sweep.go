@@ -295,11 +295,11 @@ func isCursorError(err error) bool {
 // examine decides by name and age what to do with a PAT. It returns a candidate for
 // revocation; or it counts a PAT that is not to be revoked, and returns false.
 func (w *sweep) examine(t pat.Token) (c candidate, ok bool) {
-	name, ours := displayname.Parse(t.DisplayName)
+	name := displayname.Parse(t.DisplayName)
 	c.Result = Result{ID: t.ID, Name: t.DisplayName, ValidFrom: t.ValidFrom}
 	c.Age, c.AgeKnown = w.age(t)
 	switch {
-	case !ours:
+	case name.Kind != displayname.Lease: // a rotated PAT is in use as long as it lives
 		w.count(&w.counts.Foreign)
 	case w.wasClaimed(t.ID):
 	case w.Repository != "" && !strings.EqualFold(name.Repository, w.Repository):
