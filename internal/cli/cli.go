@@ -29,6 +29,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
 )
@@ -175,7 +176,11 @@ func actionArgs(input string, args []string) ([]string, error) {
 	if !repeatable(input) {
 		found = "a value that is not shown, since it may be a credential"
 	}
-	return nil, fmt.Errorf("command: found %s; allowed: mint, sweep or check", found)
+	err := fmt.Errorf("command: found %s; allowed: mint, sweep or check", found)
+	if input == string(settings.Exec) || input == string(settings.Rotate) {
+		err = hint.Add(err, "a container action cannot run a command of the job: start the program in a script step")
+	}
+	return nil, err
 }
 
 // actionCommands are the commands of the action.
@@ -183,7 +188,7 @@ var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.
 
 // commands make the commands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
-	mintCommand, revokeCommand, execCommand, sweepCommand, checkCommand,
+	mintCommand, revokeCommand, execCommand, rotateCommand, sweepCommand, checkCommand,
 	setupCommand, policyCommand, scopesCommand, versionCommand,
 }
 

@@ -26,7 +26,7 @@ func commandLineError(err error, root *cobra.Command, args []string) error {
 		cmd = root
 	}
 	see := "see " + cmd.CommandPath() + " --help"
-	if cmd.Name() == "exec" && !slices.Contains(args, "--") {
+	if (cmd.Name() == "exec" || cmd.Name() == "rotate") && !slices.Contains(args, "--") {
 		see = "put -- before the command: " + cmd.CommandPath() + " [flags] -- COMMAND [ARG…]; " + see
 	}
 	var (

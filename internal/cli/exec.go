@@ -2,18 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
-	"azdo-pat/internal/ci"
 	"azdo-pat/internal/job"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/process"
@@ -53,17 +46,7 @@ system, *** replaces the PAT in what COMMAND writes.`,
     -- terraform apply
   azdo-pat exec --scopes vso.packaging \
     -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" "$FEED"'`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch dash := cmd.ArgsLenAtDash(); {
-			case len(args) == 0:
-				return errors.New("there is no command to run")
-			case dash < 0: // the command's flags would be parsed as ours
-				return errors.New("put the command after --")
-			case dash > 0:
-				return fmt.Errorf("%s takes no arguments before --, %d found", cmd.CommandPath(), dash)
-			}
-			return nil
-		},
+		Args:              commandAfterDash,
 		ValidArgsFunction: programs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runExec(cmd.Context(), a, flags(cmd), args)
@@ -72,39 +55,12 @@ system, *** replaces the PAT in what COMMAND writes.`,
 }
 
 func runExec(ctx context.Context, a *app, given map[string]string, command []string) error {
-	x := &execution{command: command, stdout: a.Stdout, stderr: a.Stderr}
-	if a.platform.Info().CI {
-		x.shared = process.NewLineInterleaver(a.Stdout)
-		a = a.writing(x.shared, false)
-	}
-	var err error
-	if x.loaded, err = a.load(settings.Exec, a.source(given, nil)); err != nil {
-		return x.failed("exec", err)
-	}
-	o := x.SignIn.Options
-	o.Mask, o.Log = x.maskFetched, x.quietLog()
-	x.SignIn = signin.New(o)
-	status, err := x.run(ctx)
-	if start := (*process.StartError)(nil); errors.As(err, &start) {
-		_ = x.failed("exec", err)
-		return exitStatus(start.Status)
-	}
+	x, err := newExecution(a, settings.Exec, given, command)
 	if err != nil {
 		return x.failed("exec", err)
 	}
-	return exit(status)
-}
-
-// execution is one command that runs with a PAT.
-type execution struct {
-	*loaded
-	held           held
-	command        []string
-	program        string                   // the command's path
-	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
-	stdout, stderr io.Writer                // of this process
-	// running: the command has started and has not ended. ran: it has started.
-	running, ran atomic.Bool
+	status, err := x.run(ctx)
+	return x.conclude("exec", status, err)
 }
 
 // held is the token that the command uses: [job.Held] is a PAT, [job.HeldEntraToken] an
@@ -138,20 +94,18 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		return exitFailure, err
 	}
 	x.logHeld()
-	signals, giveBack := x.Catch()
-	defer giveBack()
-	if ctx.Err() != nil {
-		return exitFailure, x.held.Undo(ctx, context.Cause(ctx))
+	var end job.Ending
+	status, err = x.runHeld(ctx, course{
+		begun:     x.watch,
+		onStop:    x.logStopped,
+		stopEarly: true,
+		release:   func(ctx context.Context, _ int) { end = x.held.Release(ctx) },
+		report:    func() error { return x.reportEnding(end) },
+	})
+	if end.Wider != nil && status == exitOK {
+		return exitFailure, err
 	}
-	command, output, err := x.start()
-	if err != nil {
-		return exitFailure, x.held.Undo(ctx, err)
-	}
-	x.limit.set(0)
-	x.ran.Store(true)
-	x.running.Store(true)
-	x.watch(ctx)
-	return x.supervise(ctx, command, output, signals), nil
+	return status, err
 }
 
 // logHeld says what the command gets, and what becomes of it.
@@ -192,89 +146,12 @@ func (x *execution) watch(ctx context.Context) {
 	}
 }
 
-// supervise waits until the command has ended, its output is written and the PAT is
-// released, and returns the exit status. On a signal to stop, it releases the PAT even
-// if the command still runs.
-func (x *execution) supervise(ctx context.Context, command Process, output *process.Output, signals <-chan os.Signal) (status int) {
-	// Once this is cancelled, the release has its grace period, as in the post step.
-	releaseCtx, hurry := context.WithCancelCause(ctx)
-	defer hurry(nil)
-	var (
-		renewed  = done(func() { x.RenewRefreshToken(releaseCtx) })
-		exited   = result(command.Wait)
-		written  = make(chan struct{}) // closed when the command's output is written
-		released <-chan error          // gets the report's error, once release was called
-		end      job.Ending            // set before released receives
-		stopped  error                 // the signal to stop
-		failed   error                 // the report's error
-	)
-	release := sync.OnceFunc(func() {
-		x.ending.Store(true)
-		released = result(func() error {
-			end = x.held.Release(releaseCtx)
-			if !x.running.Load() { // report after the command's last output
-				<-written
-			}
-			return x.reportEnding(end)
-		})
-	})
-	for exited != nil || released != nil {
-		select {
-		case signal := <-signals:
-			command.Signal(signal)
-			if !slices.Contains(process.Stopping, signal) {
-				continue
-			}
-			release()
-			if stopped == nil {
-				stopped = fmt.Errorf("stopped by a signal (%s)", signal)
-				x.logStopped(stopped)
-			}
-			if exited == nil {
-				x.limit.set(ShutdownTimeout)
-				hurry(stopped)
-			}
-		case status = <-exited:
-			exited = nil
-			x.running.Store(false)
-			x.limit.set(x.Settings.Timeout + process.DrainTimeout + ShutdownTimeout)
-			release()
-			if stopped != nil {
-				hurry(stopped)
-			}
-			go func() { x.drain(output); close(written) }()
-		case failed = <-released:
-			released = nil
-		}
-	}
-	<-written
-	<-renewed
-	if failed != nil || end.Wider != nil && status == exitOK {
-		return exitFailure
-	}
-	return status
-}
-
 func (x *execution) logStopped(signal error) {
 	then := ""
 	if _, ok := x.held.(*job.Held); ok {
 		then = "; the PAT is no longer renewed"
 	}
 	x.platform.Log().Infof("%v, which is passed on to %s%s", signal, x.shown(), then)
-}
-
-// result delivers what f returns.
-func result[T any](f func() T) <-chan T {
-	c := make(chan T, 1)
-	go func() { c <- f() }()
-	return c
-}
-
-// done calls f in the background and closes the channel when it has returned.
-func done(f func()) <-chan struct{} {
-	c := make(chan struct{})
-	go func() { defer close(c); f() }()
-	return c
 }
 
 // reportEnding logs how the lease ended.
@@ -299,32 +176,4 @@ func (x *execution) reportEnding(e job.Ending) error {
 		log.Infof("skip-revoke is set: the PAT %s stays valid until %s", r.ID, stamp(r.ValidTo))
 	}
 	return nil
-}
-
-// quietLog is the job's log. While the command runs, progress goes to the debug log, so
-// that it does not interrupt the command's output.
-type quietLog struct {
-	*ci.Log
-	quiet func() bool
-}
-
-// Infof implements [signin.Log].
-func (l quietLog) Infof(format string, args ...any) {
-	if l.quiet() {
-		l.Debugf(format, args...)
-		return
-	}
-	l.Log.Infof(format, args...)
-}
-
-func (x *execution) quietLog() quietLog { return quietLog{x.platform.Log(), x.running.Load} }
-
-// maskFetched keeps a credential that was received while signing in out of the log. Once
-// the command has been started, no mask is written: the command may have turned off
-// logging commands (stop-commands), and the mask would show the credential.
-func (x *execution) maskFetched(v secret.Value) error {
-	if x.ran.Load() {
-		return x.platform.Log().Hide(v)
-	}
-	return x.mask(v)
 }

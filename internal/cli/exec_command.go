@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +55,7 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 		}
 		return out.Pipe(redacted)
 	}
-	stdout, err := pipe(x.shared.Command())
+	stdout, err := pipe(&stopWatcher{Writer: x.shared.Command(), seen: &x.commandsStopped})
 	if err != nil {
 		return err
 	}
@@ -61,8 +63,29 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 	if process.SameFile(x.stdout, x.stderr) { // with two pipes the order of lines is lost
 		return nil
 	}
-	cmd.Stderr, err = pipe(x.stderr)
+	cmd.Stderr, err = pipe(&stopWatcher{Writer: x.stderr, seen: &x.commandsStopped})
 	return err
+}
+
+// stopWatcher notices output that may turn off the CI system's logging commands. A mask
+// that is written after that would show the credential.
+type stopWatcher struct {
+	io.Writer
+	seen *atomic.Bool
+	tail []byte // of what was written, in lower case
+}
+
+// stopWord is GitHub's command.
+const stopWord = "stop-commands"
+
+// Write implements [io.Writer].
+func (w *stopWatcher) Write(p []byte) (int, error) {
+	text := append(w.tail, bytes.ToLower(p)...)
+	if bytes.Contains(text, []byte(stopWord)) {
+		w.seen.Store(true)
+	}
+	w.tail = slices.Clone(text[max(0, len(text)-len(stopWord)+1):])
+	return w.Writer.Write(p)
 }
 
 // drain waits for the rest of the command's output.

@@ -121,6 +121,13 @@ func (h *Held) Release(ctx context.Context) Ending {
 	return e
 }
 
+// Discard revokes the PAT, which the command could not use.
+func (h *Held) Discard(ctx context.Context) Ending {
+	e := Ending{Released: Released{Record: h.Lease.Record}}
+	h.revoke(ctx, &e)
+	return e
+}
+
 // leave does not revoke the PAT. It revokes only others that an unanswered request to
 // mint may have created.
 func (h *Held) leave(ctx context.Context, e *Ending) {

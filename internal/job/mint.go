@@ -63,6 +63,10 @@ type mintOptions struct {
 	record func(lease.Record) error // keeps a record for a later process
 	roots  *string                  // see [Job.MintAndHandOver]
 	last   bool                     // no later process looks for the PAT
+	// session is signed in already; nil: mint signs in.
+	session *signin.Session
+	// outlives: the PAT is meant to outlive the job.
+	outlives bool
 }
 
 // mint signs in and mints. If it fails, no PAT is left.
@@ -75,11 +79,14 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 		}
 		log.Warning("unknown scope", text)
 	}
-	session, err := j.SignIn.SignIn(ctx)
-	if err != nil {
-		return nil, nil, err
+	session := o.session
+	if session == nil {
+		var err error
+		if session, err = j.SignIn.SignIn(ctx); err != nil {
+			return nil, nil, err
+		}
+		j.RefreshTokenNotice(session)
 	}
-	j.RefreshTokenNotice(session)
 	r := lease.Record{
 		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
 	}
@@ -91,18 +98,24 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 		r.Settings.Roots = *o.roots
 		delete(r.Settings.Values, "ca-file")
 	}
-	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), s.Lifetime)
+	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), settings.FormatDuration(s.Lifetime))
 	client := j.leaseClient(session)
 	client.Record, client.NoLaterProcess = o.record, o.last
-	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: s.Lifetime})
+	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: min(s.Lifetime, longestLife)})
 	if err != nil {
 		j.clockWarning(session.Clock.Skew().Estimate())
 		return nil, nil, err
 	}
 	j.clockWarning(minted.Record.Skew.Estimate())
-	j.credentialWarning(session, minted)
+	if !o.outlives {
+		j.credentialWarning(session, minted)
+	}
 	return client, minted, nil
 }
+
+// longestLife is a little less than the year that Azure DevOps grants at most, since its
+// clock is not known to the second.
+const longestLife = 365*24*time.Hour - httpclient.Tolerance
 
 // clockWarning warns of a clock that is off.
 func (j *Job) clockWarning(skew time.Duration) {

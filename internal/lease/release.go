@@ -177,21 +177,40 @@ func (l *Client) find(ctx context.Context, name string, except []string, want in
 			add(&unclear, t)
 		}
 	}
+	err = l.readWholeList(ctx, keep, func() bool { return len(found) >= want })
+	return found, unclear, err
+}
+
+// List returns the active PATs that keep accepts. It fails if the list cannot be read to
+// its end.
+func (l *Client) List(ctx context.Context, keep func(pat.Token) bool) (list []pat.Token, err error) {
+	err = l.readWholeList(ctx, func(t pat.Token) {
+		known := slices.ContainsFunc(list, func(f pat.Token) bool { return strings.EqualFold(f.ID, t.ID) })
+		if !known && keep(t) {
+			list = append(list, t)
+		}
+	}, func() bool { return false })
+	return list, err
+}
+
+// readWholeList reads the list of active PATs so that none is missed, unless enough
+// returns true. It calls each for every PAT, for some more than once.
+func (l *Client) readWholeList(ctx context.Context, each func(pat.Token), enough func() bool) error {
 	var before []byte
 	for range maxListReads {
-		list, pages, err := l.readList(ctx, keep)
+		list, pages, err := l.readList(ctx, each)
 		if err != nil {
-			return found, unclear, err
+			return err
 		}
 		// Pages are not read at the same moment. When other jobs revoke their PATs
 		// meanwhile, as the jobs of a matrix do, later PATs move to a page that was
 		// already read. If two reads agree, none was missed.
-		if pages < 2 || len(found) >= want || bytes.Equal(list, before) {
+		if pages < 2 || enough() || bytes.Equal(list, before) {
 			break
 		}
 		before = list
 	}
-	return found, unclear, nil
+	return nil
 }
 
 // listError is the error of a list that could not be read to its end and showed no PAT

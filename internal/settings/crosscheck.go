@@ -39,6 +39,7 @@ func (l *loader) validate(s *Settings) {
 	application := l.identity(s)
 	l.assertion(s, application)
 	l.scopes(s)
+	l.rotation(s)
 	l.gitHub(s)
 	if l.command == Revoke && s.TokenType != EntraToken && !l.given("authorization-id") && !l.src.Lease {
 		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
@@ -104,6 +105,31 @@ func (l *loader) scopes(s *Settings) {
 	}
 	if slices.Contains(s.Scopes, pat.FullAccess) && !s.AllowFullAccess {
 		l.wrong("scopes", pat.FullAccess, "scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true")
+	}
+}
+
+// rotation checks the settings of rotate. Both durations are compared with what the
+// others make of them, so they are checked only if all are right.
+func (l *loader) rotation(s *Settings) {
+	if l.command != Rotate {
+		return
+	}
+	if !l.given("name") {
+		l.need("name", "the name of the consumer that keeps the PAT, such as sonarqube, which all of its PATs share")
+	}
+	for _, name := range []string{"lifetime", "when-left", "overlap"} {
+		if slices.ContainsFunc(l.problems, func(p problem) bool { return p.name == name }) {
+			return
+		}
+	}
+	if !l.given("when-left") {
+		s.WhenLeft = s.Lifetime / 3
+	}
+	switch {
+	case s.Overlap > s.WhenLeft:
+		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration of at most when-left, %s: the previous PAT lives no longer than that", FormatDuration(s.WhenLeft)))
+	case s.Overlap >= s.Lifetime:
+		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration shorter than lifetime, %s", FormatDuration(s.Lifetime)))
 	}
 }
 

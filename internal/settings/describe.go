@@ -36,7 +36,7 @@ type Description struct {
 
 	key      string // the name as envconfig knows it
 	kind     string
-	check    check
+	checks   map[Command]check // "" is for the commands that are not in it
 	identity Identity
 	defaults map[Command]string // "" is for the commands that are not in it
 	field    int                // in Settings
@@ -48,7 +48,7 @@ var Descriptions = describe()
 // Commands lists the commands that have flags.
 func Commands() []Command { return slices.Clone(commands) }
 
-var commands = []Command{Mint, Revoke, Exec, Sweep, Check, Setup}
+var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup}
 
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {
@@ -68,11 +68,15 @@ func describe() (all []*Description) {
 			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",
 			Saved: f.Tag.Get("saved") != "", InputWins: f.Tag.Get("saved") == "unless-input",
 			key: key, kind: f.Tag.Get("kind"), identity: Identity(f.Tag.Get("identity")),
-			defaults: map[Command]string{"": f.Tag.Get("default")}, field: i,
+			defaults: map[Command]string{"": f.Tag.Get("default")}, checks: map[Command]check{}, field: i,
 		}
+		d.checks[""] = d.checkOf()
 		for _, c := range commands {
 			if v, ok := f.Tag.Lookup("default-" + string(c)); ok {
 				d.defaults[c] = v
+			}
+			if kind, ok := f.Tag.Lookup("kind-" + string(c)); ok {
+				d.checks[c] = checks[kind]
 			}
 			if listed(f.Tag.Get("for"), c) {
 				d.For = append(d.For, c)
@@ -81,7 +85,6 @@ func describe() (all []*Description) {
 				d.Required = append(d.Required, c)
 			}
 		}
-		d.check = d.checkOf()
 		d.Meaning = f.Tag.Get("help")
 		d.Text = d.Meaning + d.defaultText()
 		all = append(all, d)
@@ -163,6 +166,14 @@ func (d *Description) Default(c Command) string {
 
 // HasFlag reports whether a command has a flag of the setting's name.
 func (d *Description) HasFlag(c Command) bool { return !d.Secret && slices.Contains(d.For, c) }
+
+// checkFor is the validation for a command; nil: any text is right.
+func (d *Description) checkFor(c Command) check {
+	if check, ok := d.checks[c]; ok {
+		return check
+	}
+	return d.checks[""]
+}
 
 // Variables are those that it is read from, the first wins.
 func (d *Description) Variables() []string {

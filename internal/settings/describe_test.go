@@ -12,7 +12,7 @@ var normal = map[string]string{
 	"token-type": "pat", "lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
 	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
 	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
-	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false",
+	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false", "overlap": "0",
 }
 
 func TestDescriptions(t *testing.T) {
@@ -55,19 +55,19 @@ func TestDescriptions(t *testing.T) {
 func TestDescriptionsNameTheirCommands(t *testing.T) {
 	t.Parallel()
 	of := map[string][]Command{
-		"scopes": {Mint, Exec, Check}, "lifetime": {Mint, Exec, Check}, "allow-full-access": {Mint, Exec, Check},
-		"name": {Mint, Revoke, Exec, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
-		"authorization-id": {Revoke}, "env": {Exec}, "output": {Mint, Sweep, Check},
+		"scopes": {Mint, Exec, Rotate, Check}, "lifetime": {Mint, Exec, Rotate, Check}, "allow-full-access": {Mint, Exec, Rotate, Check},
+		"name": {Mint, Revoke, Exec, Rotate, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
+		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check},
 		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
 		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup},
 	}
 	for _, name := range []string{"organization", "tenant-id", "client-id", "refresh-token-vault", "agent-id", "agent-user", "username", "audience"} {
-		of[name] = []Command{Mint, Revoke, Exec, Sweep, Check, Setup}
+		of[name] = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup}
 	}
 	for _, d := range Descriptions {
 		want := of[d.Name]
 		if want == nil {
-			want = []Command{Mint, Revoke, Exec, Sweep, Check}
+			want = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check}
 		}
 		if !slices.Equal(d.For, want) {
 			t.Errorf("%s is for %q, want %q", d.Name, d.For, want)
@@ -164,7 +164,7 @@ func TestActionInputs(t *testing.T) {
 func TestNoInputs(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {
-		not := slices.Contains([]string{"authorization-id", "output", "env", "service-connection-id", "identity", "format", "undo", "issuer", "subject"}, d.Name)
+		not := slices.Contains([]string{"authorization-id", "output", "env", "overlap", "when-left", "service-connection-id", "identity", "format", "undo", "issuer", "subject"}, d.Name)
 		if d.Input == not {
 			t.Errorf("%s: Input is %t", d.Name, d.Input)
 		}
@@ -185,12 +185,17 @@ func TestHelpHasNoDefaultOfItsOwn(t *testing.T) {
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {
-		if d.check == nil && d.Name != "name" {
+		if d.checks[""] == nil && d.Name != "name" {
 			t.Errorf("%s: the kind %q has no check", d.Name, d.kind)
 		}
-		if d.check != nil && d.Default("") != "" {
-			for _, c := range append(commands, "") {
-				if _, err := d.check(d.Default(c)); err != nil {
+		for c, check := range d.checks {
+			if c != "" && check == nil {
+				t.Errorf("%s: the kind for %s has no check", d.Name, c)
+			}
+		}
+		for _, c := range append(commands, "") {
+			if check := d.checkFor(c); check != nil && d.Default(c) != "" {
+				if _, err := check(d.Default(c)); err != nil {
 					t.Errorf("%s: the default for %q is refused: %v", d.Name, c, err)
 				}
 			}

@@ -191,10 +191,11 @@ func defaultOf(d *Description, c Command) envconfig.Lookuper {
 // checked returns a value in the form that envconfig decodes. For a wrong value it
 // returns nothing; for a wrong credential, the part that must be masked.
 func (l *loader) checked(d *Description, text string) (string, bool) {
-	if d.check == nil {
+	check := d.checkFor(l.command)
+	if check == nil {
 		return text, true
 	}
-	value, err := d.check(text)
+	value, err := check(text)
 	if err == nil {
 		return value, true
 	}

@@ -45,6 +45,8 @@ var everySetting = []struct {
 	{name: "authorization-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.AuthorizationID }, command: Revoke},
 	{name: "service-connection-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.ServiceConnection }},
 	{name: "env", a: "A,B_2", b: "_C", base: byAgent, get: func(s *Settings) string { return strings.Join(s.Env, "+") }, inA: "A+B_2", normal: "AZURE_DEVOPS_EXT_PAT", command: Exec},
+	{name: "when-left", a: "5d", b: "36h", base: byRotate, get: func(s *Settings) string { return s.WhenLeft.String() }, inA: "120h0m0s", inB: "36h0m0s", normal: "240h0m0s", command: Rotate},
+	{name: "overlap", a: "2d", b: "90m", base: byRotate, get: func(s *Settings) string { return s.Overlap.String() }, inA: "48h0m0s", inB: "1h30m0s", normal: "0s", command: Rotate},
 	{name: "older-than", a: "0s", b: "90m", base: byAgent, get: func(s *Settings) string { return s.OlderThan.String() }, inB: "1h30m0s", normal: "6h0m0s", command: Sweep},
 	{name: "repository", a: "contoso/widgets", b: "a-b/c.d_e", base: byAgent, get: func(s *Settings) string { return s.Repository }, command: Sweep},
 	{name: "dry-run", a: "true", b: "false", base: byAgent, get: func(s *Settings) string { return fmt.Sprint(s.DryRun) }, normal: "false", command: Sweep},

@@ -34,10 +34,12 @@ const (
 	Mint   Command = "mint"
 	Revoke Command = "revoke"
 	// Post is revoke as the action's post step: no flags, no required id.
-	Post  Command = "post"
-	Exec  Command = "exec"
-	Sweep Command = "sweep"
-	Check Command = "check"
+	Post Command = "post"
+	Exec Command = "exec"
+	// Rotate replaces a PAT that a server keeps.
+	Rotate Command = "rotate"
+	Sweep  Command = "sweep"
+	Check  Command = "check"
 	// Setup prints a script: it has no identity of its own and sends nothing.
 	Setup Command = "setup"
 )
@@ -86,7 +88,7 @@ const (
 //	for            the commands that have a flag of that name; all: those that sign in
 //	required       the commands that need it, in the same way
 //	default        the default; default-COMMAND is that of one command
-//	kind           how its text is validated: see checks
+//	kind           how its text is validated: see checks; kind-COMMAND is that of one command
 //	values         the values that it can have
 //	identity       the identity that it belongs to
 //	saved          yes: the post step reads it from what mint saved; unless-input: an
@@ -106,10 +108,14 @@ type Settings struct {
 	Undo          bool     `env:"UNDO" for:"setup" default:"false" input:"no" help:"print the script that removes what the other created"`
 
 	_               struct{}      `group:"What to mint"`
-	Scopes          []string      `env:"SCOPES" for:"mint exec check" required:"mint exec" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes); not with token-type entra"`
-	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec check" kind:"lifetime" default:"1h" default-exec:"15m" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs"`
-	Name            string        `env:"NAME" for:"mint revoke exec setup" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one; setup: display name of what it creates, azdo-pat-ORGANIZATION if not set"`
-	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
+	Scopes          []string      `env:"SCOPES" for:"mint exec rotate check" required:"mint exec rotate" kind:"scopes" help:"PAT scopes, separated by white space or commas, such as \"vso.code vso.packaging_write\" (see azdo-pat scopes); not with token-type entra"`
+	Lifetime        time.Duration `env:"LIFETIME" for:"mint exec rotate check" kind:"lifetime" kind-rotate:"rotated-lifetime" default:"1h" default-exec:"15m" default-rotate:"30d" help:"how long the PAT may live if it is not revoked, from 5m to 24h; exec renews it while the command runs; rotate: from 1d to 365d"`
+	Name            string        `env:"NAME" for:"mint revoke exec rotate setup" required:"rotate" kind-rotate:"consumer" help:"label of your own for the PAT's display name; in Azure Pipelines revoke needs the same one; rotate: name of the consumer, which all of its PATs share; setup: display name of what it creates, azdo-pat-ORGANIZATION if not set"`
+	AllowFullAccess bool          `env:"ALLOW_FULL_ACCESS" for:"mint exec rotate check" default:"false" help:"permit the scope app_token, which grants everything the user may do"`
+
+	_        struct{}      `group:"When to rotate"`
+	WhenLeft time.Duration `env:"WHEN_LEFT" for:"rotate" kind:"age" input:"no" help:"rotate only if the newest PAT has less than this left; a duration such as 36h or 10d (default: a third of lifetime)"`
+	Overlap  time.Duration `env:"OVERLAP" for:"rotate" kind:"age" default:"0" input:"no" help:"how long the previous PAT goes on living after the command stored the next one; at most when-left"`
 
 	_               struct{} `group:"Which PAT to revoke"`
 	AuthorizationID string   `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
@@ -138,13 +144,13 @@ type Settings struct {
 	Audience           string   `env:"AUDIENCE" for:"all setup" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
 
 	_               struct{} `group:"How the PAT is handed over and revoked"`
-	Env             []string `env:"ENV" for:"exec" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
+	Env             []string `env:"ENV" for:"exec rotate" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
 	Output          string   `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
 	SkipRevoke      bool     `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
 	OnRevokeFailure string   `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
 
 	_               struct{}      `group:"Network"`
-	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec, that of each of acquire, renew and release; cleaning up after a failure may take another 5s"`
+	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec and rotate, that of each of acquire, renew and release; cleaning up after a failure may take another 5s"`
 	AuthorityHost   string        `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
 	TokenServiceURL string        `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
 	CAFile          string        `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`

@@ -15,8 +15,12 @@ func WithTimeout(ctx context.Context, timeout time.Duration) (context.Context, c
 		fmt.Errorf("not done within %s", timeout), "if the services are just slow, give timeout a longer duration"))
 }
 
-// FormatDuration is a duration as one would write it in a setting, such as 6h or 1h30m.
+// FormatDuration is a duration as one would write it in a setting, such as 30d, 6h or
+// 1h30m.
 func FormatDuration(d time.Duration) string {
+	if d >= 3*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
 	text := d.String()
 	if before, ok := strings.CutSuffix(text, "m0s"); ok {
 		text = before + "m"

@@ -23,6 +23,9 @@ import (
 const (
 	ShortestLifetime = 5 * time.Minute
 	LongestLifetime  = 24 * time.Hour
+	// Those of rotate. Azure DevOps grants a year at most.
+	shortestRotated = day
+	longestRotated  = 365 * day
 )
 
 // check validates the text of a setting and returns it in the form that envconfig
@@ -31,13 +34,15 @@ type check func(text string) (string, error)
 
 // checks are the kinds of settings.
 var checks = map[string]check{
-	"organization": checkOrganization,
-	"scopes":       checkScopes,
-	"lifetime":     duration(ShortestLifetime, LongestLifetime, "a duration from 5m to 24h, such as 30m, 1h30m or 1d"),
-	"timeout":      duration(1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
-	"age":          duration(0, math.MaxInt64, "a duration of zero or more, such as 6h, 90m or 2d"),
-	"variables":    checkVariables,
-	"repository":   matching("a GitHub repository as OWNER/REPO", repository.matches),
+	"organization":     checkOrganization,
+	"scopes":           checkScopes,
+	"lifetime":         duration(ShortestLifetime, LongestLifetime, "a duration from 5m to 24h, such as 30m, 1h30m or 1d"),
+	"rotated-lifetime": duration(shortestRotated, longestRotated, "a duration from 1d to 365d, such as 7d, 36h or 90d"),
+	"consumer":         matching("1 to 60 letters, digits, dots, underscores and hyphens, such as sonarqube", consumer.matches),
+	"timeout":          duration(1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
+	"age":              duration(0, math.MaxInt64, "a duration of zero or more, such as 6h, 90m or 2d"),
+	"variables":        checkVariables,
+	"repository":       matching("a GitHub repository as OWNER/REPO", repository.matches),
 	"tenant": matching("the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com", func(text string) bool {
 		return IsGUID(text) || !isToken(text) && domain.matches(text)
 	}),

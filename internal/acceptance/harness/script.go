@@ -53,6 +53,7 @@ func RunScripts(t *testing.T, debug string) {
 			"stored":    stored,
 			"seed":      seed,
 			"aged":      seedAged,
+			"lasting":   seedLasting,
 			"own":       ownPAT,
 			"runs":      seedRun,
 			"active":    activeNames,

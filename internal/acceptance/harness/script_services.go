@@ -90,6 +90,26 @@ func seedAged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// lasting AGE LEFT NAME… plants PATs that were minted some time ago and are valid for some
+// more. LEFT can be a whole number of days; $SEEDED is the id of the last one.
+func seedLasting(ts *testscript.TestScript, neg bool, args []string) {
+	w := of(ts)
+	span := func(text string) time.Duration {
+		if days, ok := strings.CutSuffix(text, "d"); ok {
+			n, err := strconv.Atoi(days)
+			ts.Check(err)
+			return time.Duration(n) * 24 * time.Hour
+		}
+		d, err := time.ParseDuration(text)
+		ts.Check(err)
+		return d
+	}
+	now := w.Now(emulator.AzureDevOps)
+	for _, name := range args[2:] {
+		ts.Setenv("SEEDED", w.Seed(emulator.PAT{Name: name, ValidFrom: now.Add(-span(args[0])), ValidTo: now.Add(span(args[1]))}).ID)
+	}
+}
+
 // own revoked|expired|theirs makes a PAT of the agent user, or of another one, and
 // sets it as the one to revoke.
 func ownPAT(ts *testscript.TestScript, neg bool, args []string) {
