@@ -20,29 +20,28 @@ func rotateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate [flags] -- COMMAND [ARG…]",
 		Short: "Replace a long-lived PAT that a server keeps",
-		Long: `rotate replaces the PAT of a consumer that keeps one itself, such as a code scanner
-or a cluster. Run it on a schedule. If the newest PAT of --name has less than
---when-left left, rotate mints the next one and runs COMMAND, which stores it, with
-the PAT in the variable AZURE_DEVOPS_EXT_PAT, or in those that --env names. Then it
-revokes the older ones; with --overlap it moves their end instead.
+		Long: `rotate replaces the PAT of a consumer that keeps one itself, such as a code
+scanner or a cluster. Run it on a schedule. If the newest PAT of --name has less
+than --when-left left, rotate mints the next one and runs COMMAND, which stores
+it, with the PAT in the variable AZURE_DEVOPS_EXT_PAT, or in those that --env
+names. Then it revokes the older ones; with --overlap it moves their end instead.
 
 Nothing old ends before COMMAND has ended with 0. If COMMAND fails, the new PAT is
 revoked and the old ones stay. If rotate is killed, all of them stay, and the next
 rotate replaces them. So the consumer always has a PAT that works.
 
-COMMAND gets the terminal and the signals that azdo-pat receives, and its output is
-masked, as with exec. The exit status is 0 if nothing is due, otherwise COMMAND's if it
-fails, or 128+n if signal n ended it; 127 if it is not found and 126 if it cannot be
-started (nothing was minted); 1 if no PAT could be minted or an older one could not be
-ended.`,
+COMMAND gets the terminal and the signals that azdo-pat receives, and in a CI
+system *** replaces the PAT in what it writes. The exit status is 0 if nothing is
+due; otherwise COMMAND's own if it fails, or 128+n if signal n ended it; 127 if it
+is not found and 126 if it cannot be started (in both cases nothing was minted);
+and 1 if no PAT could be minted or an older one could not be ended.`,
 		Example: `  azdo-pat rotate --organization contoso --client-id BLUEPRINT --agent-id AGENT \
     --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
     --name argocd --scopes vso.code --overlap 1h \
-    -- sh -c 'printf %s "$AZURE_DEVOPS_EXT_PAT" | az keyvault secret set \
-         --vault-name contoso --name argocd-pat --file /dev/stdin --output none'
+    -- sh -c 'printf %s "$AZURE_DEVOPS_EXT_PAT" | gh secret set ARGOCD_PAT'
 
   # Rotate now, however long the PAT is still valid:
-  azdo-pat rotate --name argocd --scopes vso.code --when-left 30d -- ./store`,
+  azdo-pat rotate --name argocd --scopes vso.code --when-left 30d -- ./store-pat`,
 		Args:              commandAfterDash,
 		ValidArgsFunction: programs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -114,7 +114,7 @@ Commands, settings, outputs and exit statuses. This page is written by ` + "`go 
 		}
 	}
 	b.WriteString(`
-Exit status: 0 done; 1 it failed; 2 the settings or the command line are wrong, and nothing was sent. ` + "`exec`" + ` passes on the status of its command: 128+n for signal n, 127 if it is not found, 126 if it cannot be started.
+Exit status: 0 done; 1 it failed; 2 the settings or the command line are wrong, and nothing was sent. ` + "`exec` and `rotate`" + ` pass on the status of their command if it fails: 128+n for signal n, 127 if it is not found, 126 if it cannot be started.
 
 In GitHub Actions and Azure Pipelines the log is standard output. Elsewhere, and with ` + "`--output json`" + `, standard output has only the result, and the log is standard error.
 

@@ -80,8 +80,8 @@ the program are used.
 **2**
 : The settings or the command line are wrong, and nothing was sent.
 
-**exec** passes on the status of its command, or 128 plus the number of the signal
-that ended it.
+**exec** and **rotate** pass on the status of their command if it fails, or 128 plus
+the number of the signal that ended it.
 
 # FILES
 
