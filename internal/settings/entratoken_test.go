@@ -41,6 +41,7 @@ func TestNothingBesideEntraToken(t *testing.T) {
 		{"agent-id", "x", "a value of 1 characters, not shown since it may be a credential", user},
 		{"agent-user", "agent@contoso.com", `"agent@contoso.com"`, user},
 		{"refresh-token", someRefresh, "a credential, which is not shown", user},
+		{"refresh-token-vault", "https://contoso.vault.azure.net/secrets/pat", `"https://contoso.vault.azure.net/secrets/pat"`, user},
 		{"username", "svc@contoso.com", `"***@contoso.com"`, user},
 		{"password", somePassword, "a credential, which is not shown", user},
 		{"access-token", someAccess, "a credential, which is not shown", user},
