@@ -71,28 +71,28 @@ func generate(root string) (map[string][]byte, error) {
 	}, nil
 }
 
-// inputs is the table of the action's inputs.
+// inputs is the table of the inputs of mint. Those of an identity are in the README's
+// table of identities.
 func inputs() string {
 	var b strings.Builder
-	b.WriteString("| input | default | meaning |\n|---|---|---|\n")
+	b.WriteString("| input | default | meaning |\n|---|---|---|\n| `command` | `mint` | `mint`, `sweep` or `check` |\n")
 	for _, d := range settings.Descriptions {
-		if d.Input {
-			value := code(d.Default(settings.Mint))
-			if slices.Contains(d.Required, settings.Mint) {
-				value = "required"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Name, value, cell(about(d)+d.Meaning))
+		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() {
+			continue
 		}
+		value := code(d.Default(settings.Mint))
+		if slices.Contains(d.Required, settings.Mint) {
+			value = "required"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", d.Name, value, cell(first(d.Meaning)))
 	}
 	return b.String()
 }
 
-// about says which of the action's commands an input belongs to, unless it is mint.
-func about(d *settings.Description) string {
-	if slices.Contains(d.For, settings.Mint) {
-		return ""
-	}
-	return string(d.For[0]) + ": "
+// first is the part of a meaning before the first semicolon. The reference has the rest.
+func first(meaning string) string {
+	text, _, _ := strings.Cut(meaning, "; ")
+	return text
 }
 
 // page is docs/reference.md.

@@ -175,6 +175,9 @@ func (d *Description) checkFor(c Command) check {
 	return d.checks[""]
 }
 
+// OfIdentity reports whether the setting belongs to one identity alone.
+func (d *Description) OfIdentity() bool { return d.identity != "" }
+
 // Variables are those that it is read from, the first wins.
 func (d *Description) Variables() []string {
 	return append([]string{d.ownVariable()}, d.AlsoRead...)
