@@ -189,7 +189,7 @@ var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.
 // commands make the commands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
 	mintCommand, revokeCommand, execCommand, rotateCommand, sweepCommand, checkCommand,
-	setupCommand, policyCommand, scopesCommand, versionCommand,
+	setupCommand, loginCommand, policyCommand, scopesCommand, versionCommand,
 }
 
 // Root is the command line with its help, from which the manual page is made.

@@ -18,9 +18,9 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 		case !d.HasFlag(command):
 			continue
 		case d.Repeatable:
-			cmd.Flags().StringArray(d.Name, nil, d.Text)
+			cmd.Flags().StringArray(d.Name, nil, d.TextFor(command))
 		default:
-			cmd.Flags().String(d.Name, "", d.Text)
+			cmd.Flags().String(d.Name, "", d.TextFor(command))
 		}
 		if d.Bool {
 			cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"

@@ -33,14 +33,14 @@ func usage(command settings.Command) func(*cobra.Command) error {
 				group = d.Group
 				fmt.Fprintf(w, "\n%s:\n", group)
 			}
-			describe(w, d)
+			describe(w, d, command)
 		}
 		return nil
 	}
 }
 
 // describe writes what a setting means and where it is read from.
-func describe(w io.Writer, d *settings.Description) {
+func describe(w io.Writer, d *settings.Description, command settings.Command) {
 	switch {
 	case d.Secret:
 		fmt.Fprintf(w, "  %s (secret)\n", d.Name)
@@ -49,7 +49,7 @@ func describe(w io.Writer, d *settings.Description) {
 	default:
 		fmt.Fprintf(w, "  --%s VALUE\n", d.Name)
 	}
-	wrap(w, d.Text)
+	wrap(w, d.TextFor(command))
 	wrap(w, strings.Join(d.Variables(), ", "))
 }
 

@@ -63,7 +63,7 @@ func TestFlags(t *testing.T) {
 			for _, c := range d.For {
 				want = want || string(c) == cmd.Name() && !d.Secret
 			}
-			if f := cmd.Flags().Lookup(d.Name); (f != nil) != want || f != nil && f.Usage != d.Text {
+			if f := cmd.Flags().Lookup(d.Name); (f != nil) != want || f != nil && f.Usage != d.TextFor(settings.Command(cmd.Name())) {
 				t.Errorf("%s --%s: %+v, want %t", cmd.Name(), d.Name, f, want)
 			}
 		}

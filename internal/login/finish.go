@@ -46,7 +46,7 @@ func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callba
 	if err != nil {
 		return Result{}, fmt.Errorf("signed in as %s, but the refresh token could not be stored: %w", user, err)
 	}
-	return Result{Username: user.name, ObjectID: user.id, Stored: stored}, nil
+	return Result{Person: user, Stored: stored}, nil
 }
 
 // knownPause and knownAttempts are for a certificate that only some of Entra's servers
@@ -72,20 +72,23 @@ func (r *run) redeem(ctx context.Context, code *entra.Code) (entra.Token, error)
 	}
 }
 
-// person is who signed in.
-type person struct{ name, id string }
+// Person is a user who signed in. Either may be empty.
+type Person struct {
+	Name string // the user principal name, which can change
+	ID   string // the object id, which cannot
+}
 
 // String implements [fmt.Stringer]. The object id tells whom a name belongs to.
-func (p person) String() string {
+func (p Person) String() string {
 	switch {
-	case p.name == "" && p.id == "":
+	case p.Name == "" && p.ID == "":
 		return "a user whom Entra does not name"
-	case p.name == "":
-		return "the user with object id " + p.id
-	case p.id == "":
-		return p.name
+	case p.Name == "":
+		return "the user with object id " + p.ID
+	case p.ID == "":
+		return p.Name
 	}
-	return p.name + " (object id " + p.id + ")"
+	return p.Name + " (object id " + p.ID + ")"
 }
 
 // longestName limits, in characters, a user's name.
@@ -93,15 +96,15 @@ const longestName = 255
 
 // checkUser reads from the id_token who signed in, who must be username if that is set.
 // https://learn.microsoft.com/entra/identity-platform/id-token-claims-reference
-func (r *run) checkUser(token entra.Token) (person, error) {
+func (r *run) checkUser(token entra.Token) (Person, error) {
 	var claims struct {
 		Name any `json:"preferred_username"`
 		ID   any `json:"oid"`
 	}
 	err := assertion.Decode(token.ID, &claims)
-	p := person{name: sanitize.Line(assertion.Text(claims.Name), longestName)}
+	p := Person{Name: sanitize.Line(assertion.Text(claims.Name), longestName)}
 	if id := assertion.Text(claims.ID); settings.IsGUID(id) {
-		p.id = strings.ToLower(id)
+		p.ID = strings.ToLower(id)
 	}
 	want := r.Settings.Username
 	switch {
@@ -119,7 +122,7 @@ func (r *run) checkUser(token entra.Token) (person, error) {
 var needed = []string{"vso.pats", "vso.pats_manage"}
 
 // checkToken checks that there is a refresh token and that the permissions were granted.
-func (r *run) checkToken(token entra.Token, user person) error {
+func (r *run) checkToken(token entra.Token, user Person) error {
 	if token.Refresh.IsZero() {
 		return hint.Add(errors.New("Entra gave no refresh token"),
 			"grant the permission offline_access of Microsoft Graph to the application, and register the redirect URI http://localhost under the platform Web alone")
@@ -135,7 +138,7 @@ func (r *run) checkToken(token entra.Token, user person) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	principal := user.id
+	principal := user.ID
 	if principal == "" {
 		principal = "USER_OBJECT_ID"
 	}

@@ -56,10 +56,11 @@ type Options struct {
 	// Out gets the refresh token and a newline if no vault is set.
 	Out       io.Writer
 	UserAgent string
-	Now       func() time.Time
-	After     func(time.Duration) <-chan time.Time // as [time.After] does
 	// Windows: commands are printed for PowerShell, not for a POSIX shell.
 	Windows bool
+	// Now and After are [time.Now] and [time.After] if nil.
+	Now   func() time.Time
+	After func(time.Duration) <-chan time.Time
 }
 
 // Log is where progress is shown.
@@ -73,8 +74,8 @@ type Log interface {
 
 // Result is what a sign-in has led to.
 type Result struct {
-	// Username is the user principal name, which can change; ObjectID does not.
-	Username, ObjectID string
+	// Person is who signed in.
+	Person Person
 	// Stored says where the refresh token is, as in "in https://…".
 	Stored string
 }
@@ -92,6 +93,12 @@ type run struct {
 // Run signs a person in and stores the refresh token. If it fails, nothing is stored.
 func Run(ctx context.Context, o Options) (Result, error) {
 	r := &run{Options: o, tenant: o.Settings.TenantID}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.After == nil {
+		r.After = time.After
+	}
 	pacer := &httpclient.Pacer{}
 	pacer.Name(httpclient.HostOf(o.Settings.AuthorityHost), "Microsoft Entra", false)
 	pacer.Name(httpclient.HostOf(o.Settings.TokenServiceURL), "Azure DevOps", true)

@@ -40,7 +40,7 @@ func TestLogin(t *testing.T) {
 			if f.err != nil {
 				t.Fatal(f.err)
 			}
-			if f.result.Username != emulator.ServiceUserUPN || f.result.ObjectID != emulator.ServiceUserID {
+			if f.result.Person != (Person{emulator.ServiceUserUPN, emulator.ServiceUserID}) {
 				t.Errorf("got %+v", f.result)
 			}
 			token, rest, _ := strings.Cut(f.out.String(), "\n")

@@ -49,7 +49,7 @@ func (r *run) outcome(result Result, err error) page {
 		return p
 	}
 	p := page{status: http.StatusOK, title: "Signed in", ok: true, paragraphs: []string{
-		"Signed in as " + person{result.Username, result.ObjectID}.String() + ".",
+		"Signed in as " + result.Person.String() + ".",
 		"The refresh token is " + result.Stored + ".",
 	}}
 	if r.certificate != nil {

@@ -136,7 +136,7 @@ A duration is a Go duration such as ` + "`1h30m`" + `, or whole days as in ` + "
 			group = d.Group
 			fmt.Fprintf(&b, "\n### %s\n\n| name | commands | default | meaning | also read from |\n|---|---|---|---|---|\n", group)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.Name, commands(d), defaults(d), cell(secretly(d)+d.Meaning), each(d.AlsoRead))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.Name, commands(d), defaults(d), cell(secretly(d)+d.Meanings()), each(d.AlsoRead))
 	}
 	b.WriteString(outputs)
 	for _, c := range root.Commands() {
@@ -184,7 +184,7 @@ func commands(d *settings.Description) string {
 	switch len(others) {
 	case 0:
 		return "all"
-	case 1:
+	case 1, 2:
 		return "all except " + names(others)
 	}
 	return names(d.For)

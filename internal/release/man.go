@@ -50,7 +50,7 @@ the default applies. Secrets have no flag.
 			secret = ", a secret"
 		}
 		fmt.Fprintf(&b, "**%s** (%s%s)\n: %s. In the environment: %s.\n\n",
-			d.Name, strings.Join(of, ", "), secret, text(upper(d.Text)), text(strings.Join(d.Variables(), ", ")))
+			d.Name, strings.Join(of, ", "), secret, text(upper(d.Everywhere())), text(strings.Join(d.Variables(), ", ")))
 	}
 
 	b.WriteString(`# ENVIRONMENT

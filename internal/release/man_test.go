@@ -54,7 +54,7 @@ func TestManual(t *testing.T) {
 		for _, name := range d.AlsoRead {
 			variables += ", " + name
 		}
-		if !strings.Contains(page, "\n.TP\n\\fB"+roff(d.Name)+`\fP (`) || !strings.Contains(page, "In the environment: "+variables+".") || !strings.Contains(page, roff(d.Text[1:])) {
+		if !strings.Contains(page, "\n.TP\n\\fB"+roff(d.Name)+`\fP (`) || !strings.Contains(page, "In the environment: "+variables+".") || !strings.Contains(page, roff(d.Everywhere()[1:])) {
 			t.Errorf("%s is not told", d.Name)
 		}
 	}

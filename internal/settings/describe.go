@@ -39,6 +39,7 @@ type Description struct {
 	checks   map[Command]check // "" is for the commands that are not in it
 	identity Identity
 	defaults map[Command]string // "" is for the commands that are not in it
+	meanings map[Command]string // of commands for which Meaning is not right
 	field    int                // in Settings
 }
 
@@ -48,7 +49,7 @@ var Descriptions = describe()
 // Commands lists the commands that have flags.
 func Commands() []Command { return slices.Clone(commands) }
 
-var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup}
+var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup, Login}
 
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {
@@ -68,7 +69,7 @@ func describe() (all []*Description) {
 			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",
 			Saved: f.Tag.Get("saved") != "", InputWins: f.Tag.Get("saved") == "unless-input",
 			key: key, kind: f.Tag.Get("kind"), identity: Identity(f.Tag.Get("identity")),
-			defaults: map[Command]string{"": f.Tag.Get("default")}, checks: map[Command]check{}, field: i,
+			defaults: map[Command]string{"": f.Tag.Get("default")}, checks: map[Command]check{}, meanings: map[Command]string{}, field: i,
 		}
 		d.checks[""] = d.checkOf()
 		for _, c := range commands {
@@ -77,6 +78,9 @@ func describe() (all []*Description) {
 			}
 			if kind, ok := f.Tag.Lookup("kind-" + string(c)); ok {
 				d.checks[c] = checks[kind]
+			}
+			if v, ok := f.Tag.Lookup("help-" + string(c)); ok {
+				d.meanings[c] = v
 			}
 			if listed(f.Tag.Get("for"), c) {
 				d.For = append(d.For, c)
@@ -104,7 +108,7 @@ func (d *Description) general() bool {
 }
 
 // signsIn reports whether a command acts as one of the identities.
-func (c Command) signsIn() bool { return c != Setup }
+func (c Command) signsIn() bool { return c != Setup && c != Login }
 
 // checkOf is the validation of a setting's kind; nil: any text is right.
 func (d *Description) checkOf() check {
@@ -156,6 +160,29 @@ func Describe(name string) *Description {
 	return nil
 }
 
+// TextFor is the help for a command: [Description.Text], unless it means something else
+// there.
+func (d *Description) TextFor(c Command) string {
+	if meaning, ok := d.meanings[c]; ok {
+		return meaning + d.defaultText()
+	}
+	return d.Text
+}
+
+// Meanings is [Description.Meaning] with what the setting means for single commands.
+func (d *Description) Meanings() string {
+	text := d.Meaning
+	for _, c := range commands {
+		if meaning, ok := d.meanings[c]; ok {
+			text += "; " + string(c) + ": " + meaning
+		}
+	}
+	return text
+}
+
+// Everywhere is the help for all commands together.
+func (d *Description) Everywhere() string { return d.Meanings() + d.defaultText() }
+
 // Default is the default for a command; empty: there is none.
 func (d *Description) Default(c Command) string {
 	if v, ok := d.defaults[c]; ok {
@@ -193,5 +220,6 @@ func (d *Description) readBy(c Command) bool {
 	if c == Post {
 		return d.Saved || d.Input && slices.Contains(d.For, Revoke)
 	}
-	return d.Saved && c.signsIn() || slices.Contains(d.For, c)
+	// login refuses every identity.
+	return (d.Saved && c.signsIn()) || (c == Login && d.identity != "") || slices.Contains(d.For, c)
 }

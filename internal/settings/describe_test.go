@@ -12,7 +12,7 @@ var normal = map[string]string{
 	"token-type": "pat", "lifetime": "1h", "skip-revoke": "false", "on-revoke-failure": "warn", "allow-full-access": "false",
 	"audience": "api://AzureADTokenExchange", "authority-host": "https://login.microsoftonline.com",
 	"token-service-url": "https://vssps.dev.azure.com", "timeout": "2m", "output": "text",
-	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false", "overlap": "0",
+	"env": "AZURE_DEVOPS_EXT_PAT", "older-than": "6h", "dry-run": "false", "undo": "false", "overlap": "0", "no-browser": "false",
 }
 
 func TestDescriptions(t *testing.T) {
@@ -59,15 +59,22 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 		"name": {Mint, Revoke, Exec, Rotate, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
 		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check},
 		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
-		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup},
+		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup}, "no-browser": {Login},
 	}
 	for _, name := range []string{"organization", "tenant-id", "client-id", "refresh-token-vault", "agent-id", "agent-user", "username", "audience"} {
 		of[name] = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup}
+	}
+	ofLogin := []string{
+		"organization", "tenant-id", "client-id", "username", "federated-token-file", "timeout", "authority-host", "token-service-url", "ca-file",
+		"refresh-token-vault",
 	}
 	for _, d := range Descriptions {
 		want := of[d.Name]
 		if want == nil {
 			want = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check}
+		}
+		if slices.Contains(ofLogin, d.Name) {
+			want = append(want, Login)
 		}
 		if !slices.Equal(d.For, want) {
 			t.Errorf("%s is for %q, want %q", d.Name, d.For, want)
@@ -164,7 +171,7 @@ func TestActionInputs(t *testing.T) {
 func TestNoInputs(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {
-		not := slices.Contains([]string{"authorization-id", "output", "env", "overlap", "when-left", "service-connection-id", "identity", "format", "undo", "issuer", "subject"}, d.Name)
+		not := slices.Contains([]string{"authorization-id", "output", "env", "overlap", "when-left", "service-connection-id", "identity", "format", "undo", "issuer", "subject", "no-browser"}, d.Name)
 		if d.Input == not {
 			t.Errorf("%s: Input is %t", d.Name, d.Input)
 		}

@@ -37,6 +37,9 @@ type Source struct {
 	Lease bool
 	// RevokeStep: a step of the job runs revoke, since there is no post step.
 	RevokeStep bool
+	// NoOutput is why login cannot write the refresh token to standard output. Empty: it
+	// can.
+	NoOutput string
 }
 
 // CI is what a CI system offers for an assertion.

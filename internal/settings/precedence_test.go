@@ -56,6 +56,7 @@ var everySetting = []struct {
 	{name: "subject", a: "repo:o/r:ref:refs/heads/'$(id)'", b: "b c", base: bySubject, get: func(s *Settings) string { return s.Subject }, command: Setup},
 	{name: "format", a: "powershell", b: "bash", base: bySetup, get: func(s *Settings) string { return s.Format }, normal: "bash", command: Setup},
 	{name: "undo", a: "true", b: "false", base: bySetup, get: func(s *Settings) string { return fmt.Sprint(s.Undo) }, normal: "false", command: Setup},
+	{name: "no-browser", a: "true", b: "false", base: byLogin, get: func(s *Settings) string { return fmt.Sprint(s.NoBrowser) }, normal: "false", command: Login},
 	{name: "output", a: "json", b: "text", base: byAgent, get: func(s *Settings) string { return s.Output }, normal: "text"},
 }
 

@@ -42,6 +42,8 @@ const (
 	Check  Command = "check"
 	// Setup prints a script: it has no identity of its own and sends nothing.
 	Setup Command = "setup"
+	// Login signs a person in. It has no identity either: it makes one.
+	Login Command = "login"
 )
 
 // Identity is how the program signs in: as the Entra user who gets the PAT, or as the
@@ -95,10 +97,11 @@ const (
 //	               input is preferred to that
 //	input          no: the action has no input of that name
 //	flag           repeatable: the flag may be given several times
-//	help           one line without a full stop, to which the default is added
+//	help           one line without a full stop, to which the default is added;
+//	               help-COMMAND is that of one command
 type Settings struct {
 	_            struct{} `group:"Organization"`
-	Organization string   `env:"ORGANIZATION" for:"all setup" required:"all setup" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
+	Organization string   `env:"ORGANIZATION" for:"all setup login" required:"all setup login" kind:"organization" saved:"yes" help:"Azure DevOps organization: contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"`
 
 	_             struct{} `group:"What to set up"`
 	SetupIdentity string   `env:"IDENTITY" for:"setup" required:"setup" values:"agent-user service-account service-principal" input:"no" help:"whose credentials the jobs will get: agent-user, service-account or service-principal"`
@@ -128,18 +131,18 @@ type Settings struct {
 
 	_                 struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
 	TokenType         string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
-	TenantID          string       `env:"TENANT_ID" for:"all setup" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
-	ClientID          string       `env:"CLIENT_ID" for:"all setup" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration"`
+	TenantID          string       `env:"TENANT_ID" for:"all setup login" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)"`
+	ClientID          string       `env:"CLIENT_ID" for:"all setup login" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration" help-login:"client id of the service account's app registration, a confidential client with the redirect URI http://localhost under the platform Web"`
 	RefreshToken      secret.Value `env:"REFRESH_TOKEN" for:"all" kind:"token" identity:"service account by refresh token" help:"identity service account by refresh token"`
-	RefreshTokenVault string       `env:"REFRESH_TOKEN_VAULT" for:"all setup" kind:"vault-secret" identity:"service account by refresh token in Key Vault" saved:"unless-input" help:"identity service account by refresh token in Key Vault: the URL of the secret that holds it, https://NAME.vault.azure.net/secrets/NAME; jobs renew it"`
+	RefreshTokenVault string       `env:"REFRESH_TOKEN_VAULT" for:"all setup login" kind:"vault-secret" identity:"service account by refresh token in Key Vault" saved:"unless-input" help:"identity service account by refresh token in Key Vault: the URL of the secret that holds it, https://NAME.vault.azure.net/secrets/NAME; jobs renew it" help-login:"store the refresh token in this Key Vault secret, https://NAME.vault.azure.net/secrets/NAME (default: standard output)"`
 	AgentID           string       `env:"AGENT_ID" for:"all setup" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
 	AgentUser         string       `env:"AGENT_USER" for:"all setup" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
 	AccessToken       secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
-	Username          string       `env:"USERNAME" for:"all setup" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name"`
+	Username          string       `env:"USERNAME" for:"all setup login" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name" help-login:"user principal name of the service account: another user is refused (default: whoever signs in)"`
 	Password          secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
 
 	_                  struct{} `group:"The job's own identity (the assertion)"`
-	FederatedTokenFile string   `env:"FEDERATED_TOKEN_FILE" for:"all" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system"`
+	FederatedTokenFile string   `env:"FEDERATED_TOKEN_FILE" for:"all login" kind:"path" also:"AZURE_FEDERATED_TOKEN_FILE" saved:"yes" help:"take the assertion from this file instead of asking the CI system" help-login:"authenticate the application with the assertion in this file, not with a temporary certificate"`
 	ServiceConnection  string   `env:"SERVICE_CONNECTION_ID" for:"all" kind:"service-connection" also:"AZURESUBSCRIPTION_SERVICE_CONNECTION_ID" input:"no" help:"Azure Pipelines: the service connection, with workload identity federation, whose OIDC token to ask for"`
 	Audience           string   `env:"AUDIENCE" for:"all setup" kind:"audience" default:"api://AzureADTokenExchange" saved:"yes" help:"audience to ask of GitHub"`
 
@@ -149,11 +152,14 @@ type Settings struct {
 	SkipRevoke      bool     `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
 	OnRevokeFailure string   `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
 
+	_         struct{} `group:"Browser"`
+	NoBrowser bool     `env:"NO_BROWSER" for:"login" default:"false" input:"no" help:"do not open a browser: the address to open is only printed"`
+
 	_               struct{}      `group:"Network"`
-	Timeout         time.Duration `env:"TIMEOUT" for:"all" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec and rotate, that of each of acquire, renew and release; cleaning up after a failure may take another 5s"`
-	AuthorityHost   string        `env:"AUTHORITY_HOST" for:"all" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
-	TokenServiceURL string        `env:"TOKEN_SERVICE_URL" for:"all" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
-	CAFile          string        `env:"CA_FILE" for:"all" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
+	Timeout         time.Duration `env:"TIMEOUT" for:"all login" kind:"timeout" default:"2m" saved:"yes" help:"overall time limit, retries included, such as 90s or 5m; for exec and rotate, that of each of acquire, renew and release; cleaning up after a failure may take another 5s" help-login:"time limit of each part on the network, retries included; a person is waited for 5m to sign in, and 30m to add the certificate"`
+	AuthorityHost   string        `env:"AUTHORITY_HOST" for:"all login" kind:"url" default:"https://login.microsoftonline.com" also:"AZURE_AUTHORITY_HOST" saved:"unless-input" help:"Entra host"`
+	TokenServiceURL string        `env:"TOKEN_SERVICE_URL" for:"all login" kind:"url" default:"https://vssps.dev.azure.com" saved:"unless-input" help:"base of the PAT Lifecycle API"`
+	CAFile          string        `env:"CA_FILE" for:"all login" kind:"path" saved:"yes" help:"PEM file of further roots of trust, such as a TLS-inspecting proxy's"`
 
 	// The following fields are computed from the settings above.
 

@@ -16,8 +16,10 @@ import (
 // Programs are what the test binary does instead of testing when it is started
 // under one of these names. Tests add their own before [Main] runs.
 var Programs = map[string]func(args []string) (status int){
-	"curl":   curl,
-	"docker": docker,
+	"curl":    curl,
+	"docker":  docker,
+	"az":      az,
+	"browser": browser,
 }
 
 // Main runs the tests of a package two folders below the root of the

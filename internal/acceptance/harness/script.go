@@ -31,6 +31,10 @@ func RunScripts(t *testing.T, debug string) {
 			"pipeline":  pipeline,
 			"jobof":     jobOf,
 			"token":     accessToken,
+			"signin":    signIn,
+			"person":    person,
+			"login":     loginStep,
+			"page":      pageShown,
 			"terminal":  terminal,
 			"set":       set,
 			"unset":     unset,
@@ -77,6 +81,8 @@ type world struct {
 	agent   *pipelinesagent.Job    // in Azure Pipelines
 	record  *pipelinesagent.Record // of the last run there
 	status  int
+	person  *emulator.Person // who signs in
+	page    string           // the last one of the browser
 	log     githubrunner.Log
 	shown   []githubrunner.Line // the log of the last run as a person sees it
 	fixture []string            // files with a credential that the script itself wrote

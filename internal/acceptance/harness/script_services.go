@@ -64,6 +64,15 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			n, err := strconv.Atoi(args[1])
 			ts.Check(err)
 			org.Revoked = emulator.GoneAnswer(n)
+		case "redirect": // URI PLATFORM
+			app := world.App(emulator.AppID)
+			app.Redirects = append(app.Redirects, emulator.Redirect{URI: args[1], Platform: emulator.Platform(args[2])})
+		case "reused":
+			world.AllowReusedAssertions = true
+		case "nooffline":
+			world.App(emulator.AppID).NoOfflineAccess = true
+		case "noappconsent":
+			world.App(emulator.AppID).Consented = nil
 		case "oldtoken":
 			world.RefreshTokens[0].Revoked = true
 		default:
