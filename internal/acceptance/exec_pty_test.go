@@ -98,9 +98,8 @@ type terminal struct {
 	cmd      *exec.Cmd
 }
 
-// startOnTerminal starts a program as the leader of a session on a new terminal, with
-// the settings for exec in its environment.
-func startOnTerminal(t *testing.T, env map[string]string, args ...string) *terminal {
+// openTerminal makes a new terminal. The master has the keyboard and the screen.
+func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -114,10 +113,19 @@ func startOnTerminal(t *testing.T, env map[string]string, args ...string) *termi
 	if err != nil {
 		t.Fatal(err)
 	}
-	slave, err := os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+// startOnTerminal starts a program as the leader of a session on a new terminal, with
+// the settings for exec in its environment.
+func startOnTerminal(t *testing.T, env map[string]string, args ...string) *terminal {
+	t.Helper()
+	master, slave := openTerminal(t)
 	defer slave.Close()
 	s := &terminal{T: t, Emulator: emulator.Start(t), keyboard: master, said: harness.NewTranscript()}
 	s.cmd = exec.Command(args[0], args[1:]...)

@@ -90,20 +90,3 @@ func (c *Code) token(ctx context.Context, e *endpoint, assertion secret.Value) (
 		"redirect_uri": {c.RedirectURI}, "code_verifier": {c.verifier.Reveal()},
 	})
 }
-
-// Application gets a token of the application itself, without a user.
-// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
-type Application struct {
-	Client string
-	// Scope is that of the token, such as https://vault.azure.net/.default. Empty: Azure
-	// DevOps'.
-	Scope string
-}
-
-func (a *Application) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
-	scope := a.Scope
-	if scope == "" {
-		scope = azureDevOpsScope
-	}
-	return e.ask(ctx, "sign the application in", a.Client, assertion, scope, url.Values{})
-}

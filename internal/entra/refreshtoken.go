@@ -2,10 +2,8 @@ package entra
 
 import (
 	"context"
-	"errors"
 	"net/url"
 
-	"azdo-pat/internal/hint"
 	"azdo-pat/internal/secret"
 )
 
@@ -39,9 +37,9 @@ type StoredRefreshToken struct {
 
 func (r *StoredRefreshToken) token(ctx context.Context, e *endpoint, assertion secret.Value) (answer, error) {
 	if r.access.IsZero() {
-		own, err := e.ask(ctx, "get the application's token for "+r.Store, r.Client, assertion, r.Scope, url.Values{})
+		own, err := (&Application{r.Client, r.Store, r.Scope}).token(ctx, e, assertion)
 		if err != nil {
-			return answer{}, r.unknownStore(err)
+			return answer{}, err
 		}
 		r.access = own.access
 	}
@@ -53,16 +51,3 @@ func (r *StoredRefreshToken) token(ctx context.Context, e *endpoint, assertion s
 	}
 	return (&RefreshToken{r.Client, r.stored}).token(ctx, e, assertion)
 }
-
-// unknownStore adds a hint to the error of a tenant that does not know the store. The
-// hint for the same code is about Azure DevOps otherwise.
-func (r *StoredRefreshToken) unknownStore(err error) error {
-	var refused *Error
-	if errors.As(err, &refused) && refused.is(codeNoResource) {
-		return hint.Add(err, r.Store+" is not known in this tenant: the vault must be in an Azure subscription of the tenant in which the application signs in (tenant-id)")
-	}
-	return err
-}
-
-// codeNoResource means that the tenant does not know the service of the scope.
-const codeNoResource = 500011

@@ -174,14 +174,3 @@ func (r *run) askOrganization(ctx context.Context, access secret.Value) error {
 		return err
 	})
 }
-
-// store hands the refresh token over, and says where it is.
-func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", context.Cause(ctx)
-	}
-	if _, err := fmt.Fprintf(r.Out, "%s\n", refresh.Reveal()); err != nil {
-		return "", fmt.Errorf("write to standard output: %w", err)
-	}
-	return "with the program that reads standard output", nil
-}

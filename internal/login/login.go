@@ -88,6 +88,7 @@ type run struct {
 	source assertion.Source
 	// certificate is the temporary one; nil: source is a token file.
 	certificate *certificate
+	vault       *vault // nil: the refresh token goes to standard output
 }
 
 // Run signs a person in and stores the refresh token. If it fails, nothing is stored.
@@ -102,6 +103,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	pacer := &httpclient.Pacer{}
 	pacer.Name(httpclient.HostOf(o.Settings.AuthorityHost), "Microsoft Entra", false)
 	pacer.Name(httpclient.HostOf(o.Settings.TokenServiceURL), "Azure DevOps", true)
+	pacer.Name(httpclient.HostOf(o.Settings.RefreshTokenVault), "Azure Key Vault", false)
 	r.client = &http.Client{CheckRedirect: o.HTTP.CheckRedirect, Transport: &httpclient.Paced{
 		Next: &httpclient.Traced{Next: o.HTTP.Transport, Debugf: o.Log.Debugf}, Pacer: pacer, Log: o.Log}}
 
@@ -123,6 +125,9 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		}
 	}
 	if err := r.proveCredential(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := r.openVault(ctx); err != nil {
 		return Result{}, err
 	}
 	return r.signIn(ctx, server)

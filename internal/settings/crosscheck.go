@@ -36,7 +36,7 @@ func (l *loader) validate(s *Settings) {
 	}
 	l.environment(s)
 	if l.command == Login {
-		l.login()
+		l.login(s)
 		return
 	}
 	l.tokenFile(s)
@@ -47,23 +47,6 @@ func (l *loader) validate(s *Settings) {
 	l.gitHub(s)
 	if l.command == Revoke && s.TokenType != EntraToken && !l.given("authorization-id") && !l.src.Lease {
 		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
-	}
-}
-
-// login checks the settings of the command that signs a person in: there is an
-// application, no identity, and a place for the refresh token.
-func (l *loader) login() {
-	if !l.given("client-id") {
-		l.need("client-id", "the client id of the service account's app registration")
-	}
-	for _, d := range Descriptions {
-		if d.identity != "" && !slices.Contains(d.For, Login) && l.given(d.Name) {
-			l.ignore(d.Name)
-			l.problem(d.Name, l.as(d.Name)+": not for login, which signs a person in in the browser; unset it")
-		}
-	}
-	if l.src.NoOutput != "" && !l.given("refresh-token-vault") {
-		l.need("refresh-token-vault", l.src.NoOutput+"; set it, or send standard output into a file or a pipe")
 	}
 }
 

@@ -220,6 +220,5 @@ func (d *Description) readBy(c Command) bool {
 	if c == Post {
 		return d.Saved || d.Input && slices.Contains(d.For, Revoke)
 	}
-	// login refuses every identity.
-	return (d.Saved && c.signsIn()) || (c == Login && d.identity != "") || slices.Contains(d.For, c)
+	return d.Saved && c.signsIn() || c == Login && d.refusedByLogin() || slices.Contains(d.For, c)
 }

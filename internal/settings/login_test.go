@@ -36,6 +36,7 @@ func TestLoginTakesNoIdentity(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"refresh-token": someRefresh, "password": somePassword, "access-token": someAccess, "agent-id": someGUID, "agent-user": "agent@contoso.com",
+		"token-type": "entra",
 	} {
 		variable := "AZDO_PAT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 		only(t, problems(t, Login, Source{LookupEnv: byLogin.with(variable, value).lookup}),
