@@ -2,7 +2,6 @@ package login
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"azdo-pat/internal/settings"
@@ -51,17 +50,21 @@ func (r *run) grantCommand(principal string) string {
 		r.quote(r.Settings.ClientID), strings.Join(needed, " "), principal)
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+// isPlain reports whether no shell changes a word. (A regular expression would be
+// compiled at every start of the program.)
+func isPlain(word string) bool {
+	return word != "" && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-") == ""
+}
 
 // quote quotes a word for PowerShell or for a POSIX shell.
 func (r *run) quote(word string) string {
 	switch {
-	case r.Windows && (strings.HasPrefix(word, "@") || !plainWord.MatchString(word)):
+	case r.Windows && (strings.HasPrefix(word, "@") || !isPlain(word)):
 		for _, mark := range []string{"'", "‘", "’", "‚", "‛"} { // PowerShell takes all of them for quotes
 			word = strings.ReplaceAll(word, mark, mark+mark)
 		}
 		return "'" + word + "'"
-	case plainWord.MatchString(word):
+	case isPlain(word):
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"

@@ -74,29 +74,15 @@ var contentPolicy = sync.OnceValue(func() string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 })
 
-// write sends the page.
-func (p *page) write(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy())
-	h.Set("Referrer-Policy", "no-referrer") // the address of a GET has the code
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
-	w.WriteHeader(p.status)
+// response is the page as an answer of HTTP/1.1.
+func (p *page) response() []byte {
+	var b, body strings.Builder
 	class := ""
 	if p.ok {
 		class = ` class="ok"`
 	}
-	var body strings.Builder
-	for _, text := range p.paragraphs {
-		body.WriteString("<p>" + html.EscapeString(text) + "</p>\n")
-	}
 	title := html.EscapeString(p.title)
-	fmt.Fprintf(w, `<!DOCTYPE html>
+	fmt.Fprintf(&body, `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -107,8 +93,28 @@ func (p *page) write(w http.ResponseWriter) {
 <body>
 <main>
 <h1%s>%s</h1>
-%s</main>
-</body>
-</html>
-`, title, style, class, title, body.String())
+`, title, style, class, title)
+	for _, text := range p.paragraphs {
+		body.WriteString("<p>" + html.EscapeString(text) + "</p>\n")
+	}
+	body.WriteString("</main>\n</body>\n</html>\n")
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nContent-Length: %d\r\nDate: %s\r\n",
+		p.status, http.StatusText(p.status), body.Len(), time.Now().UTC().Format(http.TimeFormat))
+	for _, line := range []string{
+		"Content-Type: text/html; charset=utf-8",
+		"Content-Security-Policy: " + contentPolicy(),
+		"Referrer-Policy: no-referrer", // the address of a GET has the code
+		"Cache-Control: no-store",
+		"X-Content-Type-Options: nosniff",
+		"X-Frame-Options: DENY",
+		"Cross-Origin-Opener-Policy: same-origin",
+		"Cross-Origin-Resource-Policy: same-origin",
+		"Connection: close",
+	} {
+		b.WriteString(line + "\r\n")
+	}
+	if p.status == http.StatusMethodNotAllowed {
+		b.WriteString("Allow: GET, POST\r\n")
+	}
+	return []byte(b.String() + "\r\n" + body.String())
 }

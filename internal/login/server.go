@@ -1,12 +1,12 @@
 package login
 
 import (
+	"bufio"
 	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"mime"
 	"net"
 	"net/http"
@@ -21,14 +21,18 @@ import (
 )
 
 const (
-	// maxAnswer limits Entra's answer, in bytes. A code has one or two kilobytes.
-	maxAnswer = 64 << 10
+	// maxAnswer limits Entra's answer, and maxRequest the whole request, in bytes. A
+	// code has one or two kilobytes.
+	maxAnswer  = 64 << 10
+	maxRequest = 96 << 10
 	// readTimeout limits how long a request may take to arrive, and writeTimeout how
 	// long a page may take to be sent.
 	readTimeout  = 10 * time.Second
 	writeTimeout = 5 * time.Second
 	// closeTimeout is how long the last page may take to be sent at the end.
 	closeTimeout = 2 * time.Second
+	// acceptPause follows a connection that could not be accepted.
+	acceptPause = 100 * time.Millisecond
 	// portAttempts is how many ports are tried: one that is free at 127.0.0.1 may be
 	// taken at ::1.
 	portAttempts = 20
@@ -37,16 +41,21 @@ const (
 // server takes Entra's answer from the browser. It listens on the loopback addresses
 // alone, on both: a browser may resolve localhost to either, and no other process must
 // be able to listen on the other one.
+//
+// It reads one request from a connection. net/http's server would cost the program
+// 400 kB.
 type server struct {
 	listeners []net.Listener
 	host      string // localhost:PORT, the only Host header that counts
-	http      *http.Server
 
 	state   secret.Value
 	taken   sync.Once
 	answers chan *callback
 	refused atomic.Int64 // requests that were not the answer
-	stop    chan struct{}
+
+	running sync.WaitGroup
+	ended   context.Context // ends with close
+	end     context.CancelFunc
 }
 
 // callback is Entra's answer: a code, or an error of RFC 6749, section 4.1.2.1.
@@ -101,12 +110,8 @@ func hasIPv6() bool {
 
 func newServer(listeners []net.Listener) *server {
 	port := strconv.Itoa(listeners[0].Addr().(*net.TCPAddr).Port)
-	s := &server{listeners: listeners, host: "localhost:" + port, answers: make(chan *callback, 1), stop: make(chan struct{})}
-	s.http = &http.Server{
-		Handler: s, ReadTimeout: readTimeout, MaxHeaderBytes: maxAnswer,
-		ErrorLog: log.New(io.Discard, "", 0),
-	}
-	s.http.SetKeepAlivesEnabled(false)
+	s := &server{listeners: listeners, host: "localhost:" + port, answers: make(chan *callback, 1)}
+	s.ended, s.end = context.WithCancel(context.Background())
 	return s
 }
 
@@ -117,70 +122,113 @@ func (s *server) redirectURI() string { return "http://" + s.host }
 func (s *server) serve(state secret.Value) {
 	s.state = state
 	for _, l := range s.listeners {
-		go s.http.Serve(l) //nolint:errcheck // it ends with close
+		s.running.Go(func() { s.accept(l) })
 	}
 }
 
 // close ends the server, after the page that is being sent.
 func (s *server) close() {
-	close(s.stop)
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if s.http.Shutdown(ctx) != nil {
-		s.http.Close()
-	}
-	for _, l := range s.listeners { // if it was never served
+	s.end()
+	for _, l := range s.listeners {
 		l.Close()
+	}
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
 	}
 }
 
-// ServeHTTP implements [http.Handler].
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, refusal := s.read(w, r)
-	if refusal == nil {
-		first := false
-		s.taken.Do(func() { first = true })
-		if !first {
-			refusal = refusedPage(http.StatusConflict, "This sign-in has already been answered.")
+func (s *server) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			s.running.Go(func() { s.handle(conn) })
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return
+		}
+		select { // perhaps too many files are open
+		case <-s.ended.Done():
+			return
+		case <-time.After(acceptPause):
 		}
 	}
-	if refusal != nil {
-		s.refused.Add(1)
-		refusal.write(w)
+}
+
+// handle reads a request and answers it.
+func (s *server) handle(conn net.Conn) {
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(readTimeout))
+	// A connection without a request does not hold the program at its end.
+	keep := context.AfterFunc(s.ended, func() { conn.Close() })
+	r, err := http.ReadRequest(bufio.NewReader(io.LimitReader(conn, maxRequest)))
+	if err != nil {
 		return
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // all of it has arrived
+	answer, refusal := s.read(r)
+	if !keep() {
+		return
+	}
+	p := s.pageFor(answer, refusal)
+	_ = conn.SetDeadline(time.Now().Add(writeTimeout))
+	if _, err := conn.Write(p.response()); err != nil {
+		return
+	}
+	// Closing before the browser has would take the page away if it has sent more.
+	if tcp, ok := conn.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxRequest))
+	}
+}
+
+// pageFor is the page for a request. For the answer that counts it is known when the
+// refresh token was stored, or was not.
+func (s *server) pageFor(answer *callback, refusal *page) *page {
+	first := false
+	if refusal == nil {
+		s.taken.Do(func() { first = true })
+	}
+	switch {
+	case refusal == nil && !first:
+		refusal = refusedPage(http.StatusConflict, "This sign-in has already been answered.")
+		fallthrough
+	case refusal != nil:
+		s.refused.Add(1)
+		return refusal
+	}
 	s.answers <- answer
 	select {
 	case p := <-answer.page:
-		p.write(w)
-	case <-s.stop: // the program ends
-		select {
-		case p := <-answer.page:
-			p.write(w)
-		default:
-			stoppedPage.write(w)
-		}
-	case <-r.Context().Done(): // the window was closed
+		return &p
+	case <-s.ended.Done():
+	}
+	select {
+	case p := <-answer.page: // both are there
+		return &p
+	default:
+		return &stoppedPage
 	}
 }
 
 // read reads the answer from a request, or says why it is none. What it says is for
 // the client of the request, so it contains nothing of this sign-in.
-func (s *server) read(w http.ResponseWriter, r *http.Request) (*callback, *page) {
+func (s *server) read(r *http.Request) (*callback, *page) {
 	switch {
 	case !strings.EqualFold(r.Host, s.host): // a name that was made to point here
 		return nil, refusedPage(http.StatusMisdirectedRequest, "This is not the address of azdo-pat.")
 	case r.URL.Path != "/":
 		return nil, refusedPage(http.StatusNotFound, "There is nothing here.")
 	case r.Method != http.MethodGet && r.Method != http.MethodPost:
-		w.Header().Set("Allow", "GET, POST")
 		return nil, refusedPage(http.StatusMethodNotAllowed, "Only GET and POST are taken.")
 	case !isNavigation(r):
 		return nil, refusedPage(http.StatusForbidden, "Another page asked for this.")
 	}
-	form, err := formOf(w, r)
+	form, err := formOf(r)
 	if err != nil {
 		return nil, refusedPage(http.StatusBadRequest, "This is no answer to a sign-in.")
 	}
@@ -209,7 +257,7 @@ func isNavigation(r *http.Request) bool {
 }
 
 // formOf returns the parameters of the query, or of the body of a POST.
-func formOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+func formOf(r *http.Request) (url.Values, error) {
 	if r.Method == http.MethodGet {
 		return url.ParseQuery(r.URL.RawQuery)
 	}
@@ -217,9 +265,12 @@ func formOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, errors.New("not a form")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxAnswer+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, errors.New("too large")
 	}
 	return url.ParseQuery(string(body))
 }
