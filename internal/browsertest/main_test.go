@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -135,25 +136,49 @@ func browser(t *testing.T) context.Context {
 	)
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	ctx, cancel = window(t, ctx)
 	t.Cleanup(cancel)
 	return ctx
 }
 
+// window opens a window, at first with the browser. It ends with the context in which it
+// is opened, so that this must not be one with a time limit.
+func window(t *testing.T, ctx context.Context) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(ctx)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return ctx, cancel
+}
+
 type step = chromedp.Action[chromedp.Void]
+
+// stepTimeout is how long a step may take, on a slow machine.
+const stepTimeout = 30 * time.Second
 
 func do(t *testing.T, ctx context.Context, steps ...step) {
 	t.Helper()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		t.Fatal(err)
+	for i, s := range append(steps, chromedp.Steps()) {
+		_, err := try(ctx, s)
+		if err != nil {
+			page, _ := try(ctx, chromedp.OuterHTML(chromedp.CSS("html")))
+			t.Fatalf("step %d: %v; the page is\n%s", i+1, err, page)
+		}
 	}
 }
 
 func get[T any](t *testing.T, ctx context.Context, action chromedp.Action[T]) T {
 	t.Helper()
-	got, err := chromedp.Run(ctx, action)
+	got, err := try(ctx, action)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
+}
+
+func try[T any](ctx context.Context, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	return chromedp.Run(ctx, action)
 }

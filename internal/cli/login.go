@@ -88,7 +88,7 @@ func runLogin(ctx context.Context, a *app, given map[string]string) error {
 	if err != nil {
 		return l.failed("login", err)
 	}
-	l.platform.Log().Infof("signed in as %s; the refresh token is %s", result.Person, result.Stored)
+	l.platform.Log().Infof("signed in as %s; the refresh token %s", result.Person, result.Stored)
 	return nil
 }
 

@@ -51,8 +51,16 @@ var errCtrlC = errors.New("stopped by a signal (interrupt)")
 
 func setUp(t *testing.T) *fixture {
 	t.Helper()
-	e := emulator.Start(t)
-	client, err := httpclient.NewClient(httpclient.Options{ConnsPerHost: 4})
+	return setUpAt(t, emulator.Start(t))
+}
+
+func setUpAt(t *testing.T, e *emulator.Emulator) *fixture {
+	t.Helper()
+	file, err := e.CAFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := httpclient.NewClient(httpclient.Options{ConnsPerHost: 4, CAFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,8 @@ type Log interface {
 type Result struct {
 	// Person is who signed in.
 	Person Person
-	// Stored says where the refresh token is, as in "in https://…".
+	// Stored says what became of the refresh token, as in "was written to standard
+	// output".
 	Stored string
 }
 

@@ -52,7 +52,7 @@ func TestLogin(t *testing.T) {
 				t.Errorf("the page has the status %d", page.Status)
 			}
 			f.shows(page, "<h1 class=\"ok\">Signed in</h1>", "Signed in as "+emulator.ServiceUserUPN+" (object id "+emulator.ServiceUserID+").",
-				"The refresh token is with the program that reads standard output.", "command that removes the temporary certificate", "You can close this window.")
+				"The refresh token was written to standard output.", "command that removes the temporary certificate", "You can close this window.")
 			want := []string{emulator.OpTenant, emulator.OpClientCredentials, emulator.OpAuthorize, emulator.OpSignIn, emulator.OpSignIn,
 				emulator.OpSignIn, emulator.OpAuthorizationCode, emulator.OpList}
 			if got := ops(f.Requests()); !slices.Equal(got[:len(want)], want) {

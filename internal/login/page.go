@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"azdo-pat/internal/hint"
 )
@@ -43,20 +45,31 @@ func (r *run) outcome(result Result, err error) page {
 			text += "\n" + h
 		}
 		for line := range strings.Lines(r.Log.Redact(text)) {
-			p.paragraphs = append(p.paragraphs, strings.TrimSpace(line))
+			p.paragraphs = append(p.paragraphs, sentence(strings.TrimSpace(line)))
 		}
 		p.paragraphs = append(p.paragraphs, "Nothing was stored. "+closing)
 		return p
 	}
 	p := page{status: http.StatusOK, title: "Signed in", ok: true, paragraphs: []string{
 		"Signed in as " + result.Person.String() + ".",
-		"The refresh token is " + result.Stored + ".",
+		"The refresh token " + result.Stored + ".",
 	}}
 	if r.certificate != nil {
 		p.paragraphs = append(p.paragraphs, "The terminal shows the command that removes the temporary certificate.")
 	}
 	p.paragraphs = append(p.paragraphs, closing)
 	return p
+}
+
+// sentence is a line of an error as a sentence. Errors begin in lower case and end without
+// a full stop.
+func sentence(line string) string {
+	first, size := utf8.DecodeRuneInString(line)
+	line = string(unicode.ToUpper(first)) + line[size:]
+	if strings.HasSuffix(line, ".") || strings.Contains(line, "az ad ") { // a command is copied
+		return line
+	}
+	return line + "."
 }
 
 const style = `:root{color-scheme:light dark}` +

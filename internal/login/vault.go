@@ -61,7 +61,7 @@ func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
 		if _, err := fmt.Fprintf(r.Out, "%s\n", refresh.Reveal()); err != nil {
 			return "", fmt.Errorf("write to standard output: %w", err)
 		}
-		return "with the program that reads standard output", nil
+		return "was written to standard output", nil
 	}
 	issued := r.Now()
 	err := httpclient.Retry(ctx, r.Log, "the storing of the refresh token", func(ctx context.Context) error {
@@ -70,6 +70,6 @@ func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("in Key Vault, in %s, and is valid until %s", keyvault.Name(r.vault.client.URL),
+	return fmt.Sprintf("was stored in Key Vault, in %s, and is valid until %s", keyvault.Name(r.vault.client.URL),
 		issued.Add(keyvault.RefreshTokenLife).UTC().Format(time.DateOnly)), nil
 }

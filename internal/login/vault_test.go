@@ -54,7 +54,7 @@ func TestVault(t *testing.T) {
 			if version.Expires.Format(time.DateOnly) != until {
 				t.Errorf("the secret expires on %s, want %s", version.Expires, until)
 			}
-			f.shows(page, "The refresh token is in Key Vault, in ", "/secrets/"+emulator.VaultSecret+", and is valid until "+until)
+			f.shows(page, "The refresh token was stored in Key Vault, in ", "/secrets/"+emulator.VaultSecret+", and is valid until "+until)
 		})
 	}
 }

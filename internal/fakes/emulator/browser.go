@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"html"
@@ -22,6 +24,7 @@ type Person struct {
 	// consent. Empty: none.
 	Cancel string
 	jar    http.CookieJar
+	roots  *x509.CertPool // nil: the system's
 }
 
 // A CallBack is Entra's answer as the browser sends it to the client.
@@ -56,7 +59,7 @@ func (p *Person) SignIn(ctx context.Context, address string) (CallBack, Page, er
 	if p.jar == nil {
 		p.jar, _ = cookiejar.New(nil)
 	}
-	client := &http.Client{Jar: p.jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Jar: p.jar, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.roots}, DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	start, err := url.Parse(address)
 	if err != nil {
 		return CallBack{}, Page{}, err
@@ -160,6 +163,10 @@ func (p *Person) fill(page string) (id, action string, fields url.Values) {
 func (e *Emulator) Person() *Person {
 	p := &Person{Username: ServiceUserUPN}
 	e.Change(func(w *State) { p.Password = w.User(ServiceUserID).Password })
+	if e.authority != nil {
+		p.roots = x509.NewCertPool()
+		p.roots.AppendCertsFromPEM(e.authority.pem)
+	}
 	return p
 }
 

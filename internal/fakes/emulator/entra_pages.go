@@ -158,7 +158,7 @@ func (e *Emulator) form(name, id, fields string) string {
 }
 
 func button(value, text string) string {
-	return `<button name="do" id="` + value + `" value="` + value + `">` + html.EscapeString(text) + "</button>"
+	return `<button name="do" id="do-` + value + `" value="` + value + `">` + html.EscapeString(text) + "</button>"
 }
 
 func writePage(w http.ResponseWriter, status int, title, problem, body string) {
