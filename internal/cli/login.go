@@ -19,7 +19,7 @@ func loginCommand(a *app) *cobra.Command {
 		Short: "Sign in as the service account, once, and store the refresh token",
 		Long: `login signs a person in as the service account in the browser of this machine,
 with whatever the account needs (a second factor, consent), and stores the
-refresh token with which jobs sign in from then on. Nobody sees the token. Run it
+refresh token with which jobs sign in from then on. The token is not shown. Run it
 at a terminal of your own machine, not in a CI system.
 
 The application (client-id) is the service account's app registration: a
@@ -64,7 +64,7 @@ or a pipe. Everything else goes to standard error. The token is valid for 90 day
 
 func runLogin(ctx context.Context, a *app, given map[string]string) error {
 	if a.platform.Info().CI {
-		// Its standard output is a log, and nobody is there to sign in.
+		// Its standard output is a log, and there is no person to sign in.
 		return a.failed("login", &settings.Problems{List: []string{
 			"login signs a person in in the browser of this machine, so it cannot run in " + a.platform.Info().Name + "; run it at a terminal of your own machine"}})
 	}

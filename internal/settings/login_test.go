@@ -63,7 +63,7 @@ func TestMeaningForACommand(t *testing.T) {
 	t.Parallel()
 	d := Describe("username")
 	if !strings.Contains(d.TextFor(Login), "another user is refused") || strings.Contains(d.TextFor(Mint), "another user is refused") ||
-		!strings.Contains(d.Everywhere(), "; login: user principal name") || !slices.Contains(d.For, Login) {
+		!strings.Contains(d.Everywhere(), "; login: user principal name of the service account") || !slices.Contains(d.For, Login) {
 		t.Errorf("login: %s\nmint: %s\nall: %s", d.TextFor(Login), d.TextFor(Mint), d.Everywhere())
 	}
 }

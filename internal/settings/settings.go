@@ -138,7 +138,7 @@ type Settings struct {
 	AgentID           string       `env:"AGENT_ID" for:"all setup" kind:"agent" identity:"agent user" saved:"yes" help:"identity agent user: client id of the agent identity"`
 	AgentUser         string       `env:"AGENT_USER" for:"all setup" kind:"user" identity:"agent user" saved:"yes" help:"identity agent user: user principal name or object id of the agent's user account"`
 	AccessToken       secret.Value `env:"ACCESS_TOKEN" for:"all" kind:"token" identity:"given access token" help:"identity given access token: a delegated Entra access token for Azure DevOps; needs no assertion"`
-	Username          string       `env:"USERNAME" for:"all setup login" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name" help-login:"user principal name of the service account: another user is refused (default: whoever signs in)"`
+	Username          string       `env:"USERNAME" for:"all setup login" kind:"username" identity:"service account by password" saved:"yes" help:"identity service account by password: its user principal name" help-login:"user principal name of the service account, who must sign in: another user is refused (default: any user)"`
 	Password          secret.Value `env:"PASSWORD" for:"all" kind:"password" identity:"service account by password" help:"identity service account by password"`
 
 	_                  struct{} `group:"The job's own identity (the assertion)"`

@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// A Person is somebody who signs in at Entra's page, with a browser that runs no
+// A Person signs in at Entra's page, with a browser that runs no
 // scripts.
 type Person struct {
 	Username, Password string
