@@ -290,3 +290,9 @@ func property(v any, name string) any {
 	}
 	return v
 }
+
+// Hostile are values that would do harm as code.
+var Hostile = hostile
+
+// AllOptions are all kinds of scripts, by name.
+func AllOptions() map[string]Options { return options() }
