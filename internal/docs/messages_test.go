@@ -246,7 +246,8 @@ var unexplained = []struct {
 		"…; an action in a container sees only the files of its container", "…; before that: …", "a year or longer", "the list shows …: …",
 		"…; trying again later", "…; the PAT was revoked", "azdo-pat … failed: …", " failed", "…: see the report", "azdo-pat settings: …",
 		"revoke PAT … in …: …: the id is wrong, the PAT belongs to another identity, or it is already gone",
-		"Azure DevOps PATs swept", " (dry run)",
+		"Azure DevOps PATs swept", " (dry run)", "signed in as …, but …", "not a form", "too large",
+		"…: it minted the PAT …", "…: it minted the PAT … and has ended", "…: the PAT … was revoked", "…: the PAT … now ends at …",
 	}},
 	{"tells causes apart in the program, and is not printed", []string{
 		"bad credentials", "forbidden", "not found", "moved", "rate limit", "exit status …", "it is not being read", "the request cannot be made",
