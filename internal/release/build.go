@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -89,6 +90,12 @@ func checkToolchain(ctx context.Context, tree string) error {
 	return nil
 }
 
+// gcflags are those of the Dockerfile, which says what they are for.
+var gcflags = []string{
+	"-gcflags=all=-l", "-gcflags=runtime=", "-gcflags=internal/runtime/...=", "-gcflags=internal/bytealg=",
+	"-gcflags=strings=", "-gcflags=bytes=", "-gcflags=unicode/utf8=", "-gcflags=azdo-pat/internal/redact=",
+}
+
 // compile builds the program. The result does not depend on the time, the directory,
 // the repository or the caller's settings of Go.
 func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, error) {
@@ -105,7 +112,8 @@ func compile(ctx context.Context, tree string, p platform, o origin) ([]byte, er
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOEXPERIMENT=", "GOFIPS140=off", "GOTOOLCHAIN=" + runtime.Version(),
 	}
 	ldflags := fmt.Sprintf("-s -w -buildid= -X azdo-pat/internal/cli.version=%s -X azdo-pat/internal/cli.commit=%s", o.Version, o.Commit)
-	if _, err := goCommand(ctx, tree, env, "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", out, "."); err != nil {
+	args := slices.Concat([]string{"build", "-trimpath", "-buildvcs=false"}, gcflags, []string{"-ldflags", ldflags, "-o", out, "."})
+	if _, err := goCommand(ctx, tree, env, args...); err != nil {
 		return nil, fmt.Errorf("build for %s: %w", p, err)
 	}
 	// The version names compiler experiments.
