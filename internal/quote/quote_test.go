@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"azdo-pat/internal/sanitize"
 )
@@ -97,4 +98,42 @@ func doubleQuoted(rest string) string {
 		b.WriteRune(rune(n))
 		rest = left
 	}
+}
+
+// Whatever the text: sh reads it back, PowerShell would, JSON does, and a log shows all of
+// it and takes none of it for a command.
+func FuzzQuote(f *testing.F) {
+	sh, err := exec.LookPath("sh")
+	if err != nil || runtime.GOOS == "windows" {
+		f.Skip("no sh")
+	}
+	for _, seed := range hostile {
+		f.Add(seed)
+	}
+	nowhere := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) || strings.HasSuffix(text, "\n") {
+			return // no argument of a command, and no setting
+		}
+		words := map[string]string{Shell(text): text, `"` + DoubleQuoted(text) + `"`: text, Shell(JSON(text)): JSON(text)}
+		for in, want := range words {
+			cmd := exec.Command(sh, "-c", "printf %s "+in)
+			cmd.Dir, cmd.Env = nowhere, []string{"PATH=" + nowhere}
+			if out, err := cmd.Output(); err != nil || string(out) != want {
+				t.Errorf("%s is %q to sh, want %q (%v)", in, out, want, err)
+			}
+		}
+		for _, in := range []string{Shell(text), PowerShell(text), Shell(JSON(text))} {
+			if line := "x " + in; sanitize.NoCommands(line) != line {
+				t.Errorf("a log changes %q", line)
+			}
+		}
+		if got := unquoted(PowerShell(text)); got != text {
+			t.Errorf("%s is %q to PowerShell, want %q", PowerShell(text), got, text)
+		}
+		var back string
+		if err := json.Unmarshal([]byte(JSON(text)), &back); err != nil || back != text {
+			t.Errorf("%s is %q, %v, want %q", JSON(text), back, err, text)
+		}
+	})
 }

@@ -160,6 +160,41 @@ func TestAzureCLIWithAnApplication(t *testing.T) {
 	}
 }
 
+// A service account that was there before keeps what it had: its account, its membership
+// and the other scopes of its consent.
+func TestAzureCLIWithAServiceAccount(t *testing.T) {
+	t.Parallel()
+	c := signIn(t, func(w *emulator.State) {
+		w.App(emulator.AppID).Consented = nil
+		w.Grants = []*emulator.Grant{{ID: "aGrant-of-before_1", Client: emulator.AppPrincipalID, Principal: emulator.ServiceUserID, Resource: emulator.AzureDevOpsPrincipalID, Scope: "vso.code vso.pats"}}
+	})
+	o := bashOptions(c.Emulator, setup.ServiceAccount)
+	o.Client, o.Username = emulator.AppID, emulator.ServiceUserUPN
+	o.Repository, o.Issuer, o.Subject = "", "https://token.actions.githubusercontent.com", "repo:contoso/other:environment:production"
+	c.ok(c.run(setup.Script(o), "bash"))
+	c.Change(func(w *emulator.State) {
+		if got := w.Grants[0].Scope; got != "vso.code vso.pats vso.pats_manage" {
+			t.Errorf("the scope is %q", got)
+		}
+	})
+	n := len(c.Requests())
+	c.ok(c.run(setup.Script(o), "bash"))
+	if w := c.writes(n); len(w) > 0 {
+		t.Errorf("the second run: %q", w)
+	}
+	o.Undo = true
+	r := c.ok(c.run(setup.Script(o), "bash"))
+	if n := strings.Count(r.stderr, "left alone"); n != 3 { // user, membership, application
+		t.Errorf("%d left alone\n%s", n, r.stderr)
+	}
+	c.Change(func(w *emulator.State) {
+		if w.User(emulator.ServiceUserID) == nil || w.App(emulator.AppID) == nil || w.Grants[0].Scope != "vso.code" ||
+			!slices.Contains(w.Organization("contoso").Members, emulator.ServiceUserID) {
+			t.Errorf("grants %+v\n%s", w.Grants[0], r.stderr)
+		}
+	})
+}
+
 // Who may not create something is told so at once, with the role that it needs.
 func TestAzureCLIIsNotAllowed(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,7 @@ assign() {
 	*[!A-Za-z0-9\ $'\t'._@:/+=\(\)-]*) stop 'an answer has characters that no id has' ;;
 	esac
 	# shellcheck disable=SC2229,SC2086 # the names of several variables
-	IFS=$'\t' read -r $1 <<<"$2"
+	IFS=$'\t' read -r $1 _ <<<"$2"
 }
 
 # ensure VARIABLES LOOK CREATE sets the variables to what LOOK finds. If it finds

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	yaml3 "go.yaml.in/yaml/v3"
+
 	"azdo-pat/internal/sanitize"
 )
 
@@ -115,6 +117,64 @@ var hostile = []string{
 	"&& touch pwned", "| touch pwned", "> pwned", "WORKFLOW", "$'\\n'", "{a,b}", "`u{41}", "a\u00a0b", "👩\u200d💻", "\u202ex", "x;touch pwned", "]} $(touch pwned)",
 }
 
+// What the script ends with is YAML, with the ids that it found.
+func TestOutcome(t *testing.T) {
+	t.Parallel()
+	needBash(t)
+	const found = "11111111-1111-4111-8111-111111111111"
+	for name, o := range options() {
+		if o.Undo || o.Format != Bash {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, stdout, _, _ := run(t, Script(o))
+			var got map[string]any
+			if err := yaml3.Unmarshal([]byte(stdout), &got); err != nil {
+				t.Fatalf("%v\n%s", err, stdout)
+			}
+			settings, prefix := map[string]any{}, ""
+			if strings.Contains(name, "other issuer") {
+				settings, prefix = got["variables"].(map[string]any), "AZDO_PAT_"
+			} else {
+				job := got["jobs"].(map[string]any)["token"].(map[string]any)
+				settings = job["steps"].([]any)[0].(map[string]any)["with"].(map[string]any)
+				if environment := "production"; strings.Contains(name, "subject") && job["environment"] != environment {
+					t.Errorf("environment %v, want %s", job["environment"], environment)
+				}
+			}
+			for setting, want := range map[string]string{"organization": "contoso", "tenant-id": found, "client-id": found} {
+				if prefix != "" {
+					setting = prefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
+				}
+				if settings[setting] != want {
+					t.Errorf("%s is %v, want %s, in\n%s", setting, settings[setting], want, stdout)
+				}
+			}
+		})
+	}
+}
+
+// Azure DevOps answers 200 also when it refuses. The script tells its reason.
+func TestRefusalInAnAnswer(t *testing.T) {
+	t.Parallel()
+	bash := needBash(t)
+	bin := t.TempDir()
+	refusing := strings.Replace(stub, "*) touch", "*entitlements*) echo 'no licence is left' ;;\n*) touch", 1)
+	for name, text := range map[string]string{"az": refusing, "gh": "#!/bin/sh\nexit 1\n"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(bash)
+	cmd.Stdin = strings.NewReader(Script(options()["service-principal, repository"]))
+	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin", "HOME=" + bin, "NOTES=" + filepath.Join(bin, "notes"), "SETUP_PAUSE=0", "SETUP_TRIES=2"}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "no licence is left\n\nStopped: this did not succeed") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // stub stands in for az: it notes its words, and finds what was created since it was
 // last asked.
 const stub = `#!/bin/bash
@@ -136,6 +196,9 @@ func run(t *testing.T, script string) (calls [][]string, stdout, stderr string, 
 	bash := needBash(t)
 	bin, dir := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "az"), []byte(stub), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bin, "gh"), []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	notes := filepath.Join(bin, "notes")
@@ -205,6 +268,9 @@ func TestHostileValues(t *testing.T) {
 			}
 			if !strings.Contains(stderr, "the subject "+o.Subject) && !sanitize.NeedsEscape(o.Subject) {
 				t.Errorf("the subject is not told: %s", stderr)
+			}
+			if err := yaml3.Unmarshal([]byte(strings.ReplaceAll(stdout, "=", ": ")), new(any)); strings.HasPrefix(stdout, "#") && strings.Contains(stdout, "jobs:") && err != nil {
+				t.Errorf("%v in %s", err, stdout)
 			}
 			if !strings.Contains(stdout, "client-id: 11111111-1111-4111-8111-111111111111") && !strings.Contains(stdout, "CLIENT_ID=11111111-1111-4111-8111-111111111111") {
 				t.Errorf("no settings in %s", stdout)

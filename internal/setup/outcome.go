@@ -104,28 +104,49 @@ func (p *plan) workflow(inputs []input) []text {
 	if p.Identity == ServiceAccount && p.Vault == "" {
 		out = append(out, words("          refresh-token: ${{ secrets.AZDO_REFRESH_TOKEN }}"))
 	}
-	out = append(out, lines(
-		"      - run: git ls-remote \"https://dev.azure.com/"+p.Organization+"/PROJECT/_git/REPOSITORY\"",
-		"        env:",
-		"          GIT_CONFIG_COUNT: 1",
-		"          GIT_CONFIG_KEY_0: credential.https://dev.azure.com.helper",
-		`          GIT_CONFIG_VALUE_0: '!f() { test "$1" = get && echo "username=pat" && echo "password=$TOKEN"; }; f'`,
-		"          TOKEN: ${{ steps.azdo.outputs.token }}")...)
+	out = append(out, p.useIn("      ", "run", "${{ steps.azdo.outputs.token }}")...)
 	return append(out, p.login()...)
+}
+
+// useIn is a step that uses the token with git, on no command line.
+func (p *plan) useIn(indent, shell, token string) []text {
+	return lines(
+		indent+"- "+shell+": git ls-remote \"https://dev.azure.com/"+p.Organization+"/PROJECT/_git/REPOSITORY\"",
+		indent+"  env:",
+		indent+"    GIT_CONFIG_COUNT: 1",
+		indent+"    GIT_CONFIG_KEY_0: credential.https://dev.azure.com.helper",
+		indent+`    GIT_CONFIG_VALUE_0: '!f() { test "$1" = get && echo "username=pat" && echo "password=$TOKEN"; }; f'`,
+		indent+"    TOKEN: "+token)
 }
 
 // pipeline is for Azure Pipelines.
 func (p *plan) pipeline(inputs []input) []text {
-	out := lines("# azure-pipelines.yml", "steps:", "- bash: |", "    set -euo pipefail")
-	if p.Identity == ServicePrincipal {
-		out = append(out, words("    azdo-pat mint"))
-	} else {
-		out = append(out, words("    azdo-pat mint"))
-	}
-	out = append(out, lines("  name: azdo", "  env:", "    SYSTEM_ACCESSTOKEN: $(System.AccessToken)", "    AZDO_PAT_SERVICE_CONNECTION_ID: SERVICE-CONNECTION-ID")...)
-	out = append(out, settingsOf("    ", ": ", inputs, yaml)...)
+	out := lines("# azure-pipelines.yml", "variables:")
+	out = append(out, settingsOf("  ", ": ", inputs, yaml)...)
+	out = append(out, lines(
+		"  AZDO_PAT_SERVICE_CONNECTION_ID: SERVICE-CONNECTION-ID # resourceId in the address of its page",
+		"steps:",
+		"- task: AzureCLI@2",
+		"  displayName: Name the service connection # never runs, but without it Azure DevOps gives out no token",
+		"  condition: false",
+		"  inputs:",
+		"    azureSubscription: SERVICE-CONNECTION-NAME",
+		"    scriptType: bash",
+		"    scriptLocation: inlineScript",
+		"    inlineScript: 'true'",
+		"- bash: exec azdo-pat mint",
+		"  name: azdo",
+		"  env:",
+		"    SYSTEM_ACCESSTOKEN: $(System.AccessToken)")...)
+	secret := lines()
 	if p.Identity == ServiceAccount && p.Vault == "" {
-		out = append(out, words("    AZDO_PAT_REFRESH_TOKEN: $(refreshToken)"))
+		secret = lines("    AZDO_PAT_REFRESH_TOKEN: $(refreshToken)")
+	}
+	out = append(out, secret...)
+	out = append(out, p.useIn("", "bash", "$(azdo.token)")...)
+	if p.Identity != ServicePrincipal {
+		out = append(out, lines("- bash: exec azdo-pat revoke", "  condition: always()", "  env:", "    SYSTEM_ACCESSTOKEN: $(System.AccessToken)")...)
+		out = append(out, secret...)
 	}
 	return append(out, p.login()...)
 }
