@@ -183,6 +183,7 @@ printf '\n\0' >>"$NOTES"
 found=$'11111111-1111-4111-8111-111111111111\t22222222-2222-4222-8222-222222222222\tyes'
 case "$*" in
 *'--method GET'*organization* | *'keyvault show'*) printf '%s\n' $'11111111-1111-4111-8111-111111111111\tyes' ;;
+*'applications(appId='*) printf '%s\n' "$found" ;;
 *'--method GET'* | *' list '*) if rm "$NOTES.created" 2>/dev/null; then printf '%s\n' "$found"; fi ;;
 *) touch "$NOTES.created"
    for word in "$@"; do case $word in @*) cat "${word#@}" >>"$NOTES"; printf '\0\n\0' >>"$NOTES" ;; esac; done ;;
