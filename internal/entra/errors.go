@@ -124,7 +124,7 @@ func (e *Error) UnknownCertificate() bool { return e.is(700027) }
 // BadApplication reports whether Entra refused the application itself: it is not there,
 // or its credential is wrong. With any other refusal the credential was accepted.
 func (e *Error) BadApplication() bool {
-	return e.OAuth == "invalid_client" || e.OAuth == "unauthorized_client" || e.Retryable() ||
+	return e.OAuth == "invalid_client" || e.Retryable() ||
 		e.is(90002, 900023, 700016, 500011, 7000112, 70001)
 }
 

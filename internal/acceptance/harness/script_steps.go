@@ -119,6 +119,8 @@ func set(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("set: %q has no =", arg)
 		}
 		switch value {
+		case "@vault":
+			value = of(ts).SecretURL()
 		case "@github-token":
 			value = of(ts).GitHubToken()
 		case "@github-api":
