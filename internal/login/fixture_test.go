@@ -134,6 +134,7 @@ func (f *fixture) add(file string) {
 	}
 	if err != nil {
 		f.Error(err)
+		f.cancel(err) // or it would wait for the certificate
 	}
 }
 
