@@ -118,7 +118,7 @@ func TestRefused(t *testing.T) {
 			do(l.T, ctx, chromedp.WaitVisible(chromedp.ID("do-accept")), press("cancel"))
 		}, []string{"AADSTS65004", "sign in again and accept it"}},
 		"another-user": {[]string{"--username", "someone@contoso.onmicrosoft.com"}, func(l *login, ctx context.Context) { l.open(ctx, l.page()) },
-			[]string{"signed in as " + emulator.ServiceUserUPN, "not as someone@contoso.onmicrosoft.com", "choose the account"}},
+			[]string{"Signed in as " + emulator.ServiceUserUPN, "not as someone@contoso.onmicrosoft.com", "choose the account"}},
 		"no-refresh-token": {nil, func(l *login, ctx context.Context) {
 			l.Change(func(w *emulator.State) { w.App(emulator.AppID).NoOfflineAccess = true })
 			l.open(ctx, l.page())
