@@ -344,3 +344,43 @@ func TestStoppedWhileConnecting(t *testing.T) {
 		t.Errorf("it took %s to stop\n%s", took, harness.Output(mint))
 	}
 }
+
+// With a policy, nothing is opened to Entra or Azure DevOps before it has decided, and an
+// allowed job opens no more than one without a policy.
+func TestNoConnectionBeforeThePolicy(t *testing.T) {
+	t.Parallel()
+	const allows = "version: 1\nrules:\n- claims: {repository: '*'}\n  scopes: [vso.code]\n"
+	for _, tenant := range []bool{false, true} {
+		for _, fromFile := range []bool{false, true} {
+			e, ways, urls := startBehindRelays(t, emulator.Options{})
+			env := withURLs(e.Env(emulator.RefreshToken), urls)
+			if !tenant {
+				delete(env, "INPUT_TENANT-ID")
+			}
+			if fromFile {
+				env["INPUT_FEDERATED-TOKEN-FILE"] = filepath.Join(t.TempDir(), "token.jwt")
+				if err := os.WriteFile(env["INPUT_FEDERATED-TOKEN-FILE"], []byte(e.Assertion()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			env["INPUT_POLICY"] = strings.Replace(allows, "'*'", "other/*", 1)
+			if mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint"); mint.Run() == nil {
+				t.Errorf("it minted\n%s", harness.Output(mint))
+			}
+			for _, s := range []emulator.Service{emulator.Entra, emulator.AzureDevOps} {
+				if n := ways[s].conns.Load(); n != 0 {
+					t.Errorf("tenant known: %t, from a file: %t: %d connections to %s", tenant, fromFile, n, s)
+				}
+			}
+			env["INPUT_POLICY"] = allows
+			if mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint"); mint.Run() != nil {
+				t.Errorf("it failed\n%s", harness.Output(mint))
+			}
+			for _, s := range []emulator.Service{emulator.Entra, emulator.AzureDevOps} {
+				if n := ways[s].conns.Load(); n != 1 {
+					t.Errorf("tenant known: %t, from a file: %t: allowed, and %d connections to %s", tenant, fromFile, n, s)
+				}
+			}
+		}
+	}
+}

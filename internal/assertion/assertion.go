@@ -59,18 +59,30 @@ func Parse(v secret.Value) (Claims, error) {
 // Decode reads the claims of a JWT into payload, as [json.Unmarshal] does. The error is
 // [ErrNotJWT]. It does not verify the signature.
 func Decode(v secret.Value, payload any) error {
-	parts := strings.Split(v.Reveal(), ".")
-	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
+	text, err := Payload(v)
+	if err != nil || json.Unmarshal(text, payload) != nil {
 		return ErrNotJWT
 	}
-	var header map[string]any
-	for i, into := range []any{&header, payload} {
-		b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
-		if err != nil || json.Unmarshal(b, into) != nil {
-			return ErrNotJWT
-		}
-	}
 	return nil
+}
+
+// Payload returns the second part of a JWT, which is JSON. The error is [ErrNotJWT]. It
+// does not verify the signature.
+func Payload(v secret.Value) ([]byte, error) {
+	parts := strings.Split(v.Reveal(), ".")
+	if len(parts) != 3 || parts[2] == "" || len(v.Reveal()) > maxLength {
+		return nil, ErrNotJWT
+	}
+	header, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[0], "="))
+	var fields map[string]any
+	if err != nil || json.Unmarshal(header, &fields) != nil {
+		return nil, ErrNotJWT
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil || !json.Valid(payload) {
+		return nil, ErrNotJWT
+	}
+	return payload, nil
 }
 
 // Text returns a claim that is a string or a list of strings, the latter separated by

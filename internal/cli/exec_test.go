@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,7 +32,8 @@ type execSession struct {
 	output   transcript
 	signals  chan os.Signal // to exec
 	command  *fakeCommand
-	status   chan int // gets the exit status of exec
+	status   chan int          // gets the exit status of exec
+	extra    map[string]string // variables in addition to those of the platform
 }
 
 // transcript is what was written to standard output and standard error.
@@ -97,6 +99,7 @@ func withExecOf(t *testing.T, platform, writes string, prepare, test func(*execS
 			env = s.terminal()
 		}
 		var environ []string
+		maps.Copy(env, s.extra)
 		for name, value := range env {
 			environ = append(environ, name+"="+value)
 		}
@@ -275,6 +278,41 @@ func TestExecWithAStaleAssertion(t *testing.T) {
 			t.Errorf("status %d, want the command's, 4", status)
 		}
 		s.counted(map[string]int{"warning: ": 2, "is not renewed: it ends at": 1, "is not known to be revoked and lives until": 1})
+	})
+}
+
+// A renewal that needs another assertion is within the policy too: a token file can
+// change. The PAT is revoked at the end whatever the file holds.
+func TestExecRenewsWithinThePolicy(t *testing.T) {
+	t.Parallel()
+	var file string
+	prepare := func(s *execSession) {
+		s.Change(func(w *emulator.State) { w.AllowReusedAssertions = true })
+		file = filepath.Join(s.TempDir(), "token.jwt")
+		if err := os.WriteFile(file, []byte(s.Assertion()), 0o600); err != nil {
+			s.Fatal(err)
+		}
+		s.extra = map[string]string{
+			"AZDO_PAT_FEDERATED_TOKEN_FILE": file,
+			"AZDO_PAT_POLICY":               "version: 1\nrules:\n- claims: {repository: contoso/*}\n  scopes: [vso.code]\n  max-lifetime: 15m",
+		}
+	}
+	withExecOf(t, "terminal", "", prepare, func(s *execSession) {
+		s.pass(59 * time.Minute)
+		other := s.Assertion(func(claims map[string]any) { claims["repository"] = "fabrikam/widgets" })
+		if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(90 * time.Second)
+		s.wrote("warning: PAT not renewed")
+		s.wrote("refused by the policy: rule 1, the only one, does not allow all of it")
+		if n := len(s.Requests(emulator.OpUserFIC)); n != 1 || len(s.Active()) != 1 {
+			t.Errorf("%d exchanges, %d PATs\n%s", n, len(s.Active()), &s.output)
+		}
+		if status := s.end(0); status != 0 || len(s.Active()) != 0 {
+			t.Errorf("status %d, %d PATs\n%s", status, len(s.Active()), &s.output)
+		}
+		s.counted(map[string]int{"policy: allowed by rule 1": 1, "is revoked": 1})
 	})
 }
 

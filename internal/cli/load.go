@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/job"
+	"azdo-pat/internal/policy"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
@@ -54,8 +55,10 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 	l := &loaded{app: a}
 	s, wrong := settings.Load(command, src)
 	var client *http.Client
+	var rules *policy.Policy
 	if s != nil {
 		client, l.roots, wrong = a.newClient(command, src, s, wrong)
+		rules, wrong = loadPolicy(src, s, wrong)
 	}
 	if wrong == nil {
 		a.limit.set(s.Timeout + ShutdownTimeout)
@@ -73,7 +76,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 		l.SignIn = signin.New(signin.Options{
 			Settings: s, HTTP: client,
 			Provider: l.platform.Provider(), ProviderFallback: command == settings.Post,
-			Mask: l.mask, Log: l.platform.Log(),
+			Mask: l.mask, Authorize: l.authorizer(rules), Log: l.platform.Log(),
 			UserAgent: "azdo-pat/" + version,
 		})
 		for _, text := range s.Warnings {

@@ -76,9 +76,12 @@ type Exchange struct {
 	AuthorityHost string // without a slash at the end
 	// Tenant is a GUID or a domain. Empty: Discover finds it, while Source gets the
 	// assertion.
-	Tenant      string
-	Discover    func(context.Context) (string, error)
-	Source      assertion.Source
+	Tenant   string
+	Discover func(context.Context) (string, error)
+	Source   assertion.Source
+	// Authorize, if not nil, is called with each assertion before anything is sent to
+	// Entra or by Discover. Its error ends the exchange.
+	Authorize   func(assertion secret.Value) error
 	Credentials Credentials
 	// Claims is the JSON of a claims challenge, to be sent with the request for the
 	// user's token. Empty: none.
@@ -129,6 +132,9 @@ func (x *Exchange) attempt(ctx context.Context) (Token, error) {
 
 // fetchAssertion gets the assertion and, if it is unknown, the tenant.
 func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
+	if x.Authorize != nil {
+		return x.fetchAuthorized(ctx)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	discovered := make(chan error, 1)
@@ -155,6 +161,25 @@ func (x *Exchange) fetchAssertion(ctx context.Context) (secret.Value, error) {
 		return secret.Value{}, err
 	}
 	return jwt, <-discovered
+}
+
+// fetchAuthorized is fetchAssertion, one after the other: the tenant is not looked up
+// before the assertion is authorized.
+func (x *Exchange) fetchAuthorized(ctx context.Context) (secret.Value, error) {
+	jwt, err := x.Source.Assertion(ctx)
+	if err == nil {
+		err = x.Mask(jwt)
+	}
+	if err == nil {
+		err = x.Authorize(jwt)
+	}
+	if err == nil && x.Tenant == "" {
+		x.Tenant, err = x.Discover(ctx)
+	}
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return jwt, nil
 }
 
 // endpoint is the token endpoint during one attempt.

@@ -187,7 +187,7 @@ func numbered(format string, n int) string {
 	return b.String()
 }
 
-// Rules without a word about them allow any organization and a day; the summary says so.
+// A rule that names no organization and no lifetime allows any organization and a day.
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	p := compile(t, example+"- claims: {ref: '*', environment: x}\n  scopes: [vso.code, vso.build]\n- claims: {a: b}\n  token-types: [entra]\n")

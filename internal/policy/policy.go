@@ -39,12 +39,12 @@ const (
 
 // The types of tokens that a rule can allow.
 const (
-	PAT   = "pat"
-	Entra = "entra"
+	PAT   = settings.PATToken
+	Entra = settings.EntraToken
 )
 
 // Limits of a policy. They are far above what an organization needs, and keep compiling
-// and deciding fast for a text that somebody else wrote.
+// and deciding fast whatever the text.
 const (
 	MaxSize     = 64 << 10 // bytes
 	maxRules    = 256

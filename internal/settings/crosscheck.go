@@ -45,6 +45,9 @@ func (l *loader) validate(s *Settings) {
 	l.scopes(s)
 	l.rotation(s)
 	l.gitHub(s)
+	if l.given("policy") && l.given("policy-file") {
+		l.problem("policy", fmt.Sprintf("%s and %s: both are set; allowed: one of them", l.as("policy"), l.as("policy-file")))
+	}
 	if l.command == Revoke && s.TokenType != EntraToken && !l.given("authorization-id") && !l.src.Lease {
 		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
 	}

@@ -59,6 +59,7 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 		"name": {Mint, Revoke, Exec, Rotate, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
 		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check},
 		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
+		"policy": {Mint, Exec, Rotate}, "policy-file": {Mint, Exec, Rotate},
 		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup}, "no-browser": {Login},
 	}
 	for _, name := range []string{"organization", "tenant-id", "client-id", "refresh-token-vault", "agent-id", "agent-user", "username", "audience"} {

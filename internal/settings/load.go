@@ -77,11 +77,22 @@ func (p *Problems) Error() string {
 	if len(p.List) == 1 {
 		return p.List[0]
 	}
-	return fmt.Sprintf("%d settings are wrong:\n  %s", len(p.List), strings.Join(p.List, "\n  "))
+	all := strings.ReplaceAll(strings.Join(p.List, "\n"), "\n", "\n  ")
+	return fmt.Sprintf("%d settings are wrong:\n  %s", len(p.List), all)
 }
 
 // Wrong adds a problem that was found after [Load], with the value of a setting.
 func (src Source) Wrong(s *Settings, err error, name, found, allowed string) error {
+	return src.with(s, err, func(l *loader) { l.wrong(name, found, allowed) })
+}
+
+// Problem adds a problem that was found after [Load].
+func (src Source) Problem(s *Settings, err error, name, text string) error {
+	return src.with(s, err, func(l *loader) { l.problem(name, l.as(name)+": "+text) })
+}
+
+// with adds what add finds to the problems that err lists.
+func (src Source) with(s *Settings, err error, add func(*loader)) error {
 	all := &Problems{}
 	if p := (*Problems)(nil); errors.As(err, &p) {
 		all.List = slices.Clone(p.List)
@@ -89,7 +100,7 @@ func (src Source) Wrong(s *Settings, err error, name, found, allowed string) err
 		return err
 	}
 	l := &loader{src: src, origins: s.Origins}
-	l.wrong(name, found, allowed)
+	add(l)
 	all.List = append(all.List, l.problems[0].text)
 	return all
 }
@@ -176,7 +187,11 @@ func (l *loader) env(name string) string {
 // string; in a password it may be intended.
 func (l *loader) at(origin string, d *Description, value string) envconfig.Lookuper {
 	return envconfig.LookuperFunc(func(string) (string, bool) {
-		if trimmed := strings.TrimSpace(value); d.kind != "password" || trimmed == "" {
+		trimmed := strings.TrimSpace(value)
+		switch {
+		case d.kind == "policy", d.kind == "policy-file" && trimmed == "":
+			// White space alone is a policy that is wrong, not none. In YAML it has a meaning.
+		case d.kind != "password" || trimmed == "":
 			value = trimmed
 		}
 		if value != "" {

@@ -44,6 +44,8 @@ var everySetting = []struct {
 	{name: "timeout", a: "90s", b: "1h", base: byAgent, get: func(s *Settings) string { return s.Timeout.String() }, inA: "1m30s", inB: "1h0m0s", normal: "2m0s"},
 	{name: "authorization-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.AuthorizationID }, command: Revoke},
 	{name: "service-connection-id", a: someGUID, b: otherGUID, base: byAgent, get: func(s *Settings) string { return s.ServiceConnection }},
+	{name: "policy", a: "version: 1\nrules: []\n", b: " # x", base: byAgent, get: func(s *Settings) string { return s.Policy }},
+	{name: "policy-file", a: "/etc/policy.yml", b: "b c.yml", base: byAgent, get: func(s *Settings) string { return s.PolicyFile }},
 	{name: "env", a: "A,B_2", b: "_C", base: byAgent, get: func(s *Settings) string { return strings.Join(s.Env, "+") }, inA: "A+B_2", normal: "AZURE_DEVOPS_EXT_PAT", command: Exec},
 	{name: "when-left", a: "5d", b: "36h", base: byRotate, get: func(s *Settings) string { return s.WhenLeft.String() }, inA: "120h0m0s", inB: "36h0m0s", normal: "240h0m0s", command: Rotate},
 	{name: "overlap", a: "2d", b: "90m", base: byRotate, get: func(s *Settings) string { return s.Overlap.String() }, inA: "48h0m0s", inB: "1h30m0s", normal: "0s", command: Rotate},
@@ -108,6 +110,9 @@ func TestPrecedence(t *testing.T) {
 			}
 			for i, winner := range levels(tc.name) {
 				for _, blank := range []string{"", " ", "\t\r\n "} {
+					if strings.HasPrefix(tc.name, "policy") && blank != "" {
+						continue // see TestPolicyOfWhiteSpace
+					}
 					t.Run(fmt.Sprintf("%s/%s over %q/%q", winner, written[0], written[1], blank), func(t *testing.T) {
 						t.Parallel()
 						values := map[string]string{}
@@ -141,6 +146,9 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range everySetting {
 		for _, blank := range []string{"", " ", "\t\r\n\u00a0"} {
+			if strings.HasPrefix(tc.name, "policy") && blank != "" {
+				continue // see TestPolicyOfWhiteSpace
+			}
 			t.Run(fmt.Sprintf("%s/%q", tc.name, blank), func(t *testing.T) {
 				t.Parallel()
 				values := map[string]string{}
@@ -248,4 +256,24 @@ func TestValuesAreNotExpanded(t *testing.T) {
 	if s.Password.Reveal() != "a$HOME${AZDO_PAT_USERNAME}%41" || s.Name != "$HOME, default=x" {
 		t.Errorf("name %q, password %q", s.Name, s.Password.Reveal())
 	}
+}
+
+// A policy keeps its white space, which has a meaning in YAML, and white space alone is a
+// policy, which is wrong: a policy must not disappear by a slip. Only an empty one is none.
+func TestPolicyOfWhiteSpace(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"": "", " \n\t": " \n\t", "  version: 1\n": "  version: 1\n"} {
+		s := loaded(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_POLICY", value).lookup})
+		if s.Policy != want || (s.Origins["policy"] != "") != (want != "") {
+			t.Errorf("policy %q is %q, from %q", value, s.Policy, s.Origins["policy"])
+		}
+	}
+	for value, want := range map[string]string{"": "", " ": " ", " a/b.yml ": "a/b.yml"} {
+		s := loaded(t, Exec, Source{LookupEnv: byAgent.with("AZDO_PAT_POLICY_FILE", value).lookup})
+		if s.PolicyFile != want || (s.Origins["policy-file"] != "") != (want != "") {
+			t.Errorf("policy-file %q is %q, from %q", value, s.PolicyFile, s.Origins["policy-file"])
+		}
+	}
+	only(t, problems(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_POLICY", "x", "INPUT_POLICY-FILE", "y").lookup}),
+		"AZDO_PAT_POLICY and policy-file: both are set; allowed: one of them")
 }

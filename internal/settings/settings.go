@@ -120,6 +120,10 @@ type Settings struct {
 	WhenLeft time.Duration `env:"WHEN_LEFT" for:"rotate" kind:"age" input:"no" help:"rotate only if the newest PAT has less than this left; a duration such as 36h or 10d (default: a third of lifetime)"`
 	Overlap  time.Duration `env:"OVERLAP" for:"rotate" kind:"age" default:"0" input:"no" help:"how long the previous PAT goes on living after the command stored the next one; at most when-left"`
 
+	_          struct{} `group:"What this job may ask for"`
+	Policy     string   `env:"POLICY" for:"mint exec rotate" kind:"policy" help:"policy as YAML: what no rule of it allows is refused (see docs/policy.md)"`
+	PolicyFile string   `env:"POLICY_FILE" for:"mint exec rotate" kind:"policy-file" help:"file of such a policy, instead of policy"`
+
 	_               struct{} `group:"Which PAT to revoke"`
 	AuthorizationID string   `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
 

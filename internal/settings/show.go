@@ -19,7 +19,7 @@ const longestShown = 120
 
 // beyondASCII are the kinds of settings whose right values can have other
 // characters than those of ASCII.
-var beyondASCII = []string{"user", "username", "path", "audience"}
+var beyondASCII = []string{"user", "username", "path", "policy-file", "audience"}
 
 // ids are the kinds of settings in whose place a credential is easily put, since
 // they look alike.
@@ -32,7 +32,7 @@ func show(name, found string) string {
 	if d := Describe(name); d != nil {
 		kind = d.kind
 	}
-	isFile := kind == "path"
+	isFile := kind == "path" || kind == "policy-file"
 	n := utf8.RuneCountInString(found)
 	seen := strings.Map(func(r rune) rune { // what a reader sees of it
 		if sanitize.Invisible(r) {

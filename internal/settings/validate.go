@@ -58,6 +58,8 @@ var checks = map[string]check{
 	"issuer":             checkIssuer,
 	"subject":            matching("the subject as the job's token has it: up to 600 characters, no control characters", isSubject),
 	"path":               matching("the path of a file", isPath),
+	"policy":             matching("a policy", func(string) bool { return true }), // package policy compiles it
+	"policy-file":        matching("the path of a file", isPath),
 	"url":                BaseURL,
 	"vault-secret":       checkVaultSecret,
 	"token":              checkToken,

@@ -30,7 +30,11 @@ type Options struct {
 	// must not depend on a file that another step can remove.
 	ProviderFallback bool
 	// Mask keeps a credential out of the log. It is called as soon as one arrives.
-	Mask      func(secret.Value) error
+	Mask func(secret.Value) error
+	// Authorize is called with each assertion before anything is sent to Entra or Azure
+	// DevOps, and with a zero one if a given access token takes its place. Its error ends
+	// the sign-in. Nil: every job may sign in.
+	Authorize func(assertion secret.Value) error
 	Log       Log
 	UserAgent string
 }
@@ -81,6 +85,11 @@ func (c *Client) signIn(ctx context.Context) (*Session, error) {
 	}
 	logIdentity("identity: %s", Describe(s))
 	if s.Identity == settings.AccessToken {
+		if c.Authorize != nil {
+			if err := c.Authorize(secret.Value{}); err != nil {
+				return nil, err
+			}
+		}
 		session.readToken(s.AccessToken)
 		session.PATs = c.PATs(client, s.AccessToken)
 		return session, nil
@@ -127,7 +136,15 @@ func (c *Client) measured(host string) (*http.Client, *httpclient.Clock) {
 func (c *Client) exchange(ctx context.Context, x *entra.Exchange, logIdentity func(string, ...any)) (entra.Token, error) {
 	tenantKnown := x.Tenant != ""
 	connect := func() { preconnect(c.HTTP, c.Settings, tenantKnown) }
-	if _, isFile := x.Source.(*assertion.File); isFile {
+	if c.Authorize != nil {
+		x.Authorize = func(v secret.Value) error {
+			err := c.Authorize(v)
+			if err == nil {
+				connect()
+			}
+			return err
+		}
+	} else if _, isFile := x.Source.(*assertion.File); isFile {
 		// Reading the file takes no time, so connect only when it was read: it may be missing.
 		x.Source = &observedSource{Source: x.Source, then: func(secret.Value) { connect() }}
 	} else {
@@ -193,6 +210,7 @@ func (c *Client) Exchange(client *http.Client) (*entra.Exchange, *StoredToken) {
 		HTTP: client, AuthorityHost: s.AuthorityHost, Tenant: s.TenantID,
 		Discover:    (&entra.Organization{HTTP: client, BaseURL: s.TokenServiceURL, Name: s.Organization}).Tenant,
 		Source:      c.source(client),
+		Authorize:   c.Authorize,
 		Credentials: credentials(s, stored),
 		Mask:        c.Mask, Log: c.Log,
 	}, stored
