@@ -17,8 +17,9 @@ func policyCommand(a *app) *cobra.Command {
 		Use:   "policy",
 		Short: "Check a policy, and tell what it decides",
 		Long: `A policy says which job may ask for which scopes, in which organization and for
-how long. mint and exec read it from the setting policy or policy-file, and refuse
-what no rule allows before anything is sent to Microsoft Entra or Azure DevOps.
+how long. mint, exec and rotate read it from the setting policy or policy-file, and
+refuse what no rule allows before anything is sent to Microsoft Entra or Azure
+DevOps.
 
 The commands below read a policy file and send nothing.`,
 		Example: `  azdo-pat policy check policy.yml`,
