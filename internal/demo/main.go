@@ -38,7 +38,7 @@ func main() {
 	interactive := flag.Bool("shell", false, "leave the emulator running, and print the variables for the program")
 	flag.Parse()
 	id := emulator.Identity(*name)
-	if !slices.Contains(emulator.Identities, id) || flag.NArg() > 0 {
+	if !slices.Contains(identities, id) || flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "demo: -identity %s: allowed: %s\n", *name, names())
 		os.Exit(2)
 	}
@@ -59,10 +59,13 @@ func main() {
 	fmt.Printf("\nAll checks passed, in %.1f s.\n", time.Since(start).Seconds())
 }
 
+// identities are those that a job can have.
+var identities = append([]emulator.Identity{emulator.ServicePrincipal}, emulator.Identities...)
+
 // names lists the identities.
 func names() string {
 	var all []string
-	for _, id := range emulator.Identities {
+	for _, id := range identities {
 		all = append(all, string(id))
 	}
 	return strings.Join(all, ", ")
@@ -108,8 +111,10 @@ func run(_ context.Context, out io.Writer, id emulator.Identity) error {
 	defer stop()
 
 	d.env = d.Env(id)
-	d.env["INPUT_SCOPES"] = "vso.code vso.project"
-	d.env["INPUT_LIFETIME"] = "15m"
+	if id != emulator.ServicePrincipal { // an Entra token has no scopes
+		d.env["INPUT_SCOPES"] = "vso.code vso.project"
+		d.env["INPUT_LIFETIME"] = "15m"
+	}
 	d.env["INPUT_NAME"] = "demo"
 
 	d.title("Step 1: azdo-pat (main)")
@@ -124,17 +129,17 @@ func run(_ context.Context, out io.Writer, id emulator.Identity) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"token", "authorization-id", "expires-at", "display-name", "scopes"} {
+	for _, name := range []string{"token", "token-type", "authorization-id", "expires-at", "display-name", "scopes"} {
 		d.say("output %s: %s", name, d.log.Mask(outputs[name]))
 	}
-	pat := outputs["token"]
+	token := outputs["token"]
 
-	d.title("Step 2: the job uses the PAT")
-	if err := d.clone(pat, "before"); err != nil {
-		return fmt.Errorf("git clone with the PAT: %w", err)
+	d.title("Step 2: the job uses the token")
+	if err := d.clone(token, "before"); err != nil {
+		return fmt.Errorf("git clone with the token: %w", err)
 	}
-	if status, err := d.rest(pat); err != nil || status != http.StatusOK {
-		return fmt.Errorf("REST with the PAT: %d, %w", status, err)
+	if status, err := d.rest(token); err != nil || status != http.StatusOK {
+		return fmt.Errorf("REST with the token: %d, %w", status, err)
 	}
 
 	d.title("Step 3: azdo-pat (post)")
@@ -151,10 +156,14 @@ func run(_ context.Context, out io.Writer, id emulator.Identity) error {
 	}
 
 	d.title("Afterwards")
-	if err := d.clone(pat, "after"); err == nil {
+	if id == emulator.ServicePrincipal {
+		d.say("the Entra token ends by itself: nothing revokes it")
+		return d.nothingLeft()
+	}
+	if err := d.clone(token, "after"); err == nil {
 		return errors.New("git still accepts the PAT")
 	}
-	if status, err := d.rest(pat); err != nil || status != http.StatusUnauthorized {
+	if status, err := d.rest(token); err != nil || status != http.StatusUnauthorized {
 		return fmt.Errorf("REST still accepts the PAT: %d, %w", status, err)
 	}
 	return d.nothingLeft()
