@@ -23,7 +23,7 @@ func init() { harness.Programs["store"] = storeProgram }
 
 // storeProgram is a command for rotate: store FILE STATUS [WAIT PIPE] puts the PAT into
 // FILE, as a server that keeps it, and exits with STATUS. With WAIT, "before" or "after"
-// it stores, it says so and waits until the pipe is opened. Once it has stored the PAT, it
+// it stores, it prints that and waits until the pipe is opened. Once it has stored the PAT, it
 // ignores signals.
 func storeProgram(args []string) int {
 	wait := func(when string) {
@@ -282,9 +282,10 @@ func (k rotateKill) run(t *testing.T) (came bool) {
 		t.Logf("it never reached the point: %s\n%s", cmd.ProcessState, said.Text())
 	}
 	k.end(c, cmd, gone)
+	k.checkStopped(c, said.Text(), before)
 	c.ClearFaults()
 	gate.Open()
-	k.check(c, said.Text(), before)
+	k.check(c, said.Text())
 	return came
 }
 
@@ -301,9 +302,9 @@ func (k rotateKill) end(c *consumer, cmd *exec.Cmd, gone <-chan struct{}) {
 	_ = cmd.Process.Signal(k.signal)
 	if k.orphan || k.wait == "after" && k.signal != syscall.SIGKILL {
 		before := c.has()
-		await(c.T, "the command to wait", c.resume) // it says so before it opens the pipe
+		await(c.T, "the wait of the command", c.resume) // it prints that before it opens the pipe
 		if k.wait == "before" {
-			await(c.T, "the command to store the PAT", func() bool { return c.has() != before })
+			await(c.T, "storing the PAT", func() bool { return c.has() != before })
 		}
 	}
 	<-gone
@@ -332,23 +333,27 @@ func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("%s did not happen", what)
 		}
 	}
 }
 
-// check checks what the rotation has left, and that the next one ends it. before is the
-// PAT that the consumer had.
-func (k rotateKill) check(c *consumer, said, before string) {
-	if c.has() != "" && !c.works() && k.status == "0" {
-		c.Errorf("the consumer has a PAT that does not work:\n%s", said)
-	}
+// checkStopped checks that a rotation that was told to stop has left no PAT that the
+// consumer was not given. before is the PAT that it had.
+func (k rotateKill) checkStopped(c *consumer, said, before string) {
 	if unanswered := k.op == emulator.OpRevoke && k.phase == arrived; k.signal != syscall.SIGKILL && !unanswered && c.has() == before {
 		for _, p := range c.Active() {
 			if p.ValidFrom.After(c.Now(emulator.AzureDevOps).Add(-time.Hour)) {
 				c.Errorf("the PAT %s was left:\n%s", p.ID, said)
 			}
 		}
+	}
+}
+
+// check checks what the rotation has left, and that the next one ends it.
+func (k rotateKill) check(c *consumer, said string) {
+	if c.has() != "" && !c.works() && k.status == "0" {
+		c.Errorf("the consumer has a PAT that does not work:\n%s", said)
 	}
 	for _, s := range c.Secrets() {
 		if strings.Contains(said, s) {

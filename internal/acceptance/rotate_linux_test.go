@@ -30,9 +30,9 @@ func TestTwoRotationsAtOnce(t *testing.T) {
 	c.give("0123456789abcdef")
 	first, said := c.startWaiting()
 	c.checkRotated() // the second one ends what it finds, the first one's PAT included
-	await(t, "the first command to wait", c.resume)
+	await(t, "the first wait", c.resume)
 	said.Await(t, "waiting before", 2)
-	await(t, "the first command to wait again", c.resume)
+	await(t, "the second wait", c.resume)
 	if err := first.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, said.Text())
 	}
@@ -65,7 +65,7 @@ func TestOvertakenRotationIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	said.Await(t, "stopped by a signal (terminated), which is passed on to store", 1)
-	await(t, "the command to wait", c.resume)
+	await(t, "the wait of the command", c.resume)
 	status, _ := harness.ExitStatus(cmd.Wait())
 	if text := said.Text(); status != 1 || !strings.Contains(text, "sonarqube may have a PAT that has ended or will") || !strings.Contains(text, "--when-left 30d") {
 		t.Errorf("status %d\n%s", status, text)
@@ -89,7 +89,7 @@ func TestOvertakenRotationWithoutMasks(t *testing.T) {
 	t.Cleanup(func() { _ = first.Process.Kill() })
 	said.Await(t, "waiting before", 1)
 	c.checkRotated()
-	await(t, "the command to wait", c.resume)
+	await(t, "the wait of the command", c.resume)
 	status, _ := harness.ExitStatus(first.Wait())
 	if text := said.Text(); status != 1 || strings.Count(text, "minting ") != 1 || !strings.Contains(text, "another rotation ran at the same time") {
 		t.Errorf("status %d\n%s", status, text)

@@ -19,6 +19,7 @@ type Held struct {
 	*Job
 	Lease *lease.Lease
 
+	nextProcess  string    // see [lease.Client.NextProcess]
 	log          lease.Log // of the renewals
 	stopRenewing context.CancelFunc
 	renewed      chan struct{} // closed when renewing has ended
@@ -55,7 +56,7 @@ func (h *Held) Secret() secret.Value { return h.Lease.Token.Secret }
 // leaseClient uses the current session.
 func (h *Held) leaseClient() *lease.Client {
 	l := h.Job.leaseClient(h.SignIn.Session())
-	l.Record, l.Log, l.NoLaterProcess = unrecorded, h.log, true
+	l.Record, l.Log, l.NoLaterProcess, l.NextProcess = unrecorded, h.log, true, h.nextProcess
 	return l
 }
 

@@ -67,6 +67,8 @@ type mintOptions struct {
 	session *signin.Session
 	// outlives: the PAT is meant to outlive the job.
 	outlives bool
+	// nextProcess is [lease.Client.NextProcess].
+	nextProcess string
 }
 
 // mint signs in and mints. If it fails, no PAT is left.
@@ -100,7 +102,7 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 	}
 	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), settings.FormatDuration(s.Lifetime))
 	client := j.leaseClient(session)
-	client.Record, client.NoLaterProcess = o.record, o.last
+	client.Record, client.NoLaterProcess, client.NextProcess = o.record, o.last, o.nextProcess
 	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: min(s.Lifetime, longestLife)})
 	if err != nil {
 		j.clockWarning(session.Clock.Skew().Estimate())

@@ -23,6 +23,8 @@ type Rotation struct {
 	before   []pat.Token // the consumer's active PATs before the last mint
 }
 
+const nextRotation = "the next rotation ends it; or look for it in the user's token list"
+
 // Rotation makes a rotation. It sends nothing.
 func (j *Job) Rotation() *Rotation {
 	s := j.Settings
@@ -54,12 +56,12 @@ func (r *Rotation) Hold(ctx context.Context, random io.Reader, again bool) (*Hel
 	}
 	_, minted, err := r.mint(ctx, mintOptions{
 		origin: displayname.RotatedOrigin(s.Name, random),
-		record: unrecorded, last: true, session: session, outlives: true,
+		record: unrecorded, last: true, session: session, outlives: true, nextProcess: nextRotation,
 	})
 	if err != nil {
 		return nil, plan, err
 	}
-	return &Held{Job: r.Job, Lease: minted, log: r.Platform.Log()}, plan, nil
+	return &Held{Job: r.Job, Lease: minted, log: r.Platform.Log(), nextProcess: nextRotation}, plan, nil
 }
 
 // Replace ends the PATs before h, which the consumer has now; see

@@ -294,9 +294,9 @@ func TestReplaceClamped(t *testing.T) {
 	})
 }
 
-// Two rotations at once, in every order of their steps: whoever gives its PAT to the
-// consumer last knows that it stays, or that another one is needed. The consumer's PAT is
-// active in the end.
+// Two rotations at once, in every order of their steps: the one that gives
+// its PAT to the consumer last keeps that PAT active, or notices that another one is
+// needed. The consumer's PAT is active in the end.
 func TestTwoAtOnce(t *testing.T) {
 	for _, overlap := range []time.Duration{0, time.Hour} {
 		for order := range orders(4) {
