@@ -122,7 +122,7 @@ func TestRefused(t *testing.T) {
 		"no-refresh-token": {nil, func(l *login, ctx context.Context) {
 			l.Change(func(w *emulator.State) { w.App(emulator.AppID).NoOfflineAccess = true })
 			l.open(ctx, l.page())
-		}, []string{"Entra gave no refresh token", "offline_access"}},
+		}, []string{"no refresh token came from Entra", "offline_access"}},
 		"code-used": {nil, func(l *login, ctx context.Context) {
 			l.Intercept(emulator.OpAuthorizationCode, emulator.Times(1, emulator.CommitAndDrop))
 			l.open(ctx, l.page())

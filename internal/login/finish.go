@@ -36,10 +36,10 @@ func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callba
 	if err != nil {
 		return Result{}, err
 	}
-	if err := r.checkToken(token, user); err != nil {
+	if err = r.checkToken(token, user); err != nil {
 		return Result{}, fmt.Errorf("signed in as %s, but %w", user, err)
 	}
-	if err := r.askOrganization(ctx, token.Access); err != nil {
+	if err = r.askOrganization(ctx, token.Access); err != nil {
 		return Result{}, fmt.Errorf("signed in as %s, but the organization %s does not answer: %w", user, r.Settings.Organization, err)
 	}
 	stored, err := r.store(ctx, token.Refresh)
@@ -111,7 +111,7 @@ func (r *run) checkUser(token entra.Token) (Person, error) {
 	case want == "" || err == nil && strings.EqualFold(assertion.Text(claims.Name), want):
 		return p, nil
 	case err != nil:
-		return p, fmt.Errorf("Entra's answer does not tell who signed in: the id_token is %w", err)
+		return p, fmt.Errorf("the answer does not tell who signed in: the id_token is %w", err)
 	}
 	return p, hint.Add(fmt.Errorf("signed in as %s and not as %s", p, want),
 		"run azdo-pat login again and choose the account "+want+" in the browser; a private window has no other account")
@@ -124,11 +124,11 @@ var needed = []string{"vso.pats", "vso.pats_manage"}
 // checkToken checks that there is a refresh token and that the permissions were granted.
 func (r *run) checkToken(token entra.Token, user Person) error {
 	if token.Refresh.IsZero() {
-		return hint.Add(errors.New("Entra gave no refresh token"),
+		return hint.Add(errors.New("no refresh token came from Entra"),
 			"grant the permission offline_access of Microsoft Graph to the application, and register the redirect URI http://localhost under the platform Web alone")
 	}
 	if fault := token.Refresh.Fault(); fault != "" {
-		return errors.New("Entra's refresh token " + fault)
+		return errors.New("the refresh token from Entra " + fault)
 	}
 	granted := grantedScopes(token)
 	if len(granted) == 0 || slices.Contains(granted, "user_impersonation") {

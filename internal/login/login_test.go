@@ -210,7 +210,7 @@ var failures = map[string]struct {
 	}, []string{"lacks the permission vso.pats_manage", `--scope "vso.pats vso.pats_manage" --consent-type Principal --principal-id ` + emulator.ServiceUserID}},
 	"no refresh token": {func(f *fixture) {
 		f.Change(func(w *emulator.State) { w.App(emulator.AppID).NoOfflineAccess = true })
-	}, []string{"Entra gave no refresh token", "offline_access"}},
+	}, []string{"no refresh token came from Entra", "offline_access"}},
 	"no id_token": {func(f *fixture) {
 		f.o.Settings.Username = emulator.ServiceUserUPN
 		f.Intercept(emulator.OpAuthorizationCode, emulator.Rewrite(func(answer map[string]any) { delete(answer, "id_token") }))
