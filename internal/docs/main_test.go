@@ -305,3 +305,15 @@ func TestWorkflowsAreWritten(t *testing.T) {
 		t.Error("no workflow")
 	}
 }
+
+// The README is read by people with a job to do. What is longer has a page of its own.
+func TestReadmeIsShort(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(strings.Fields(string(text))); n >= 1300 {
+		t.Errorf("%d words, want fewer than 1300", n)
+	}
+}

@@ -72,12 +72,12 @@ func generate(root string) (map[string][]byte, error) {
 }
 
 // inputs is the table of the inputs of mint. Those of an identity are in the README's
-// table of identities.
+// table of identities, and those for unusual networks in the reference.
 func inputs() string {
 	var b strings.Builder
 	b.WriteString("| input | default | meaning |\n|---|---|---|\n| `command` | `mint` | `mint`, `sweep` or `check` |\n")
 	for _, d := range settings.Descriptions {
-		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() {
+		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() || d.Group == "Network" {
 			continue
 		}
 		value := code(d.Default(settings.Mint))
