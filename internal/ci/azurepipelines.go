@@ -224,6 +224,41 @@ func (p *AzurePipelines) HandOver(r Result) error {
 	return nil
 }
 
+// TempFolder implements [Platform].
+func (p *AzurePipelines) TempFolder() string { return p.get(tempDirectory) }
+
+// PrepareVariables implements [Platform]. Variables go to the log, which
+// [AzurePipelines.Prepare] has checked.
+func (p *AzurePipelines) PrepareVariables(variables []Variable) error {
+	_, err := variableCommands(variables)
+	return err
+}
+
+func variableCommands(variables []Variable) (string, error) {
+	var b strings.Builder
+	for _, v := range variables {
+		if err := oneLine(v.Value); err != nil {
+			return "", fmt.Errorf("variable %s: %w", v.Name, err)
+		}
+		if strings.Contains(v.Value, macroStart) {
+			return "", fmt.Errorf("variable %s: %w", v.Name, errMacro)
+		}
+		b.WriteString(loggingCommand("task.setvariable variable="+v.Name+";preservecase=true", v.Value))
+	}
+	return b.String(), nil
+}
+
+// SetVariables implements [Platform]. The agent passes no secret variable on to the
+// environment, so that those with a credential are ordinary ones; their values were
+// masked before.
+func (p *AzurePipelines) SetVariables(variables []Variable) error {
+	commands, err := variableCommands(variables)
+	if err != nil {
+		return err
+	}
+	return p.write(commands)
+}
+
 // Summary implements [Platform]. The agent uploads the file some time after the
 // command.
 func (p *AzurePipelines) Summary(markdown string) error {

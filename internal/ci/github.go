@@ -167,9 +167,10 @@ const (
 	outputFile  = "GITHUB_OUTPUT"
 	stateFile   = "GITHUB_STATE"
 	summaryFile = "GITHUB_STEP_SUMMARY"
+	envFile     = "GITHUB_ENV"
 )
 
-var commandFiles = []string{outputFile, stateFile, summaryFile, "GITHUB_ENV", "GITHUB_PATH"}
+var commandFiles = []string{outputFile, stateFile, summaryFile, envFile, "GITHUB_PATH"}
 
 // Prepare implements [Platform].
 func (g *GitHub) Prepare(displayname.Origin) error {
@@ -328,6 +329,36 @@ func (g *GitHub) Summary(markdown string) error {
 		return nil
 	}
 	return g.file(summaryFile).addText(g.log.Redact(markdown) + "\n")
+}
+
+// TempFolder implements [Platform].
+func (g *GitHub) TempFolder() string { return g.get("RUNNER_TEMP") }
+
+// PrepareVariables implements [Platform].
+func (g *GitHub) PrepareVariables(variables []Variable) error {
+	if _, err := variableFields(variables); err != nil {
+		return err
+	}
+	return g.file(envFile).check()
+}
+
+func variableFields(variables []Variable) (fields []field, err error) {
+	for _, v := range variables {
+		if err := oneLine(v.Value); err != nil {
+			return nil, fmt.Errorf("variable %s: %w", v.Name, err)
+		}
+		fields = append(fields, field{v.Name, v.Value})
+	}
+	return fields, nil
+}
+
+// SetVariables implements [Platform].
+func (g *GitHub) SetVariables(variables []Variable) error {
+	fields, err := variableFields(variables)
+	if err != nil {
+		return err
+	}
+	return g.file(envFile).add(fields...)
 }
 
 // Origin implements [Platform]. The key is derived from the job's own request

@@ -40,6 +40,14 @@ type Platform interface {
 	HandOver(Result) error
 	// Summary adds Markdown to the summary of the job.
 	Summary(markdown string) error
+	// TempFolder is the job's folder for temporary files as this process sees it; empty:
+	// there is none.
+	TempFolder() string
+	// PrepareVariables reports whether [Platform.SetVariables] will work. It writes
+	// nothing.
+	PrepareVariables([]Variable) error
+	// SetVariables sets variables of the environment of the job's later steps.
+	SetVariables([]Variable) error
 
 	// Recorded returns what an earlier step recorded about a lease.
 	Recorded(displayname.Origin) (line string, ok bool)
@@ -65,6 +73,9 @@ type Info struct {
 	// Cleanup is the process that revokes what an earlier step minted.
 	Cleanup Cleanup
 }
+
+// Variable is a variable of the environment.
+type Variable struct{ Name, Value string }
 
 // Cleanup is the later process that revokes a PAT that was handed over.
 type Cleanup int

@@ -89,6 +89,17 @@ func (t *Terminal) HandOver(r Result) error {
 // Summary implements [Platform].
 func (t *Terminal) Summary(string) error { return nil }
 
+// TempFolder implements [Platform].
+func (t *Terminal) TempFolder() string { return "" }
+
+// PrepareVariables implements [Platform].
+func (t *Terminal) PrepareVariables([]Variable) error { return errNoLaterSteps }
+
+// SetVariables implements [Platform].
+func (t *Terminal) SetVariables([]Variable) error { return errNoLaterSteps }
+
+var errNoLaterSteps = errors.New("there are no later steps whose variables could be set")
+
 // Origin implements [Platform]. The host is one word without a slash, so that
 // neither it nor a label after it can look like a run of a GitHub repository.
 func (t *Terminal) Origin(label string) displayname.Origin {

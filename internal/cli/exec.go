@@ -90,8 +90,16 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	if x.program, err = process.Find(x.command, x.Environ()); err != nil {
 		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
 	}
+	tools, err := x.PrepareTools()
+	if err != nil {
+		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
+	}
 	if err := x.get(ctx); err != nil {
 		return exitFailure, err
+	}
+	defer tools.Remove() // also if the command is not started
+	if x.toolVariables, err = tools.SetUp(x.held.Secret()); err != nil {
+		return exitFailure, x.held.Undo(ctx, err)
 	}
 	x.logHeld()
 	var end job.Ending
@@ -99,8 +107,11 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		begun:     x.watch,
 		onStop:    x.logStopped,
 		stopEarly: true,
-		release:   func(ctx context.Context, _ int) { end = x.held.Release(ctx) },
-		report:    func() error { return x.reportEnding(end) },
+		release: func(ctx context.Context, _ int) {
+			tools.Remove() // first of all: it needs no network
+			end = x.held.Release(ctx)
+		},
+		report: func() error { return x.reportEnding(end) },
 	})
 	if end.Wider != nil && status == exitOK {
 		return exitFailure, err

@@ -18,6 +18,7 @@ import (
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/toolconfig"
 )
 
 // shown is the command in the log, without arguments: they may hold credentials.
@@ -106,10 +107,16 @@ func (x *execution) environment() []string {
 		isGiven := func(v secret.Value) bool {
 			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
 		}
-		return slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
+		isTools := func(v toolconfig.Variable) bool { return same(v.Name) }
+		return slices.ContainsFunc(x.toolVariables, isTools) || slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
 	})
 	for _, name := range x.Settings.Env {
 		env = append(env, name+"="+x.held.Secret().Reveal())
+	}
+	for _, v := range x.toolVariables {
+		if !slices.ContainsFunc(x.Settings.Env, func(name string) bool { return process.SameVariable(name, v.Name) }) {
+			env = append(env, v.Name+"="+v.Value)
+		}
 	}
 	return env
 }

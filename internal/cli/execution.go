@@ -17,6 +17,7 @@ import (
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/toolconfig"
 )
 
 // execution is one command that runs with a PAT.
@@ -25,6 +26,7 @@ type execution struct {
 	held           held
 	command        []string
 	program        string                   // the command's path
+	toolVariables  []toolconfig.Variable    // of the tools that are set up for the command
 	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
 	stdout, stderr io.Writer                // of this process
 	// running: the command has started and has not ended. ran: it has started.

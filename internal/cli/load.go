@@ -32,6 +32,7 @@ func (a *app) source(given map[string]string, saved *settings.Saved) settings.So
 	platform, provider := a.platform.Info(), a.platform.Provider()
 	s.Action = platform.ActionInputs
 	s.RevokeStep = platform.Cleanup == ci.RevokeStep
+	s.LaterSteps = platform.CI
 	s.Lease = s.RevokeStep && a.platform.Origin("").Derived
 	if provider.Name != "" {
 		s.CI = &settings.CI{Offered: provider.Offered(), Unavailable: unavailable(provider), ServiceConnection: provider.ServiceConnection}
@@ -67,7 +68,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 		l.app = a.writing(a.Stdout, true)
 	}
 	if s != nil {
-		l.Job = &job.Job{Settings: s, Platform: l.platform}
+		l.Job = &job.Job{Settings: s, Platform: l.platform, Random: a.Random}
 	}
 	if err := l.maskGiven(s); err != nil {
 		return l, err

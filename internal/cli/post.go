@@ -17,6 +17,9 @@ import (
 func runPost(ctx context.Context, a *app, args []string) error {
 	a.ending.Store(true)
 	recorded := job.Recorded(a.platform)
+	if recorded != nil { // first of all: it needs no network
+		job.RemoveTools(a.platform, recorded.Folder)
+	}
 	if ends, ok := job.EntraTokenEnds(recorded); ok {
 		a.platform.Log().Infof("%s", entraTokenStays(ends))
 		return nil
@@ -30,6 +33,9 @@ func runPost(ctx context.Context, a *app, args []string) error {
 		saved = &recorded.Settings
 	}
 	l, err := a.load(settings.Post, a.source(nil, saved))
+	if recorded == nil && l.Job != nil {
+		job.RemoveTools(a.platform, "", l.Settings.Name)
+	}
 	if recorded == nil && l.Job != nil && l.Settings.TokenType == settings.EntraToken { // whatever else is wrong
 		a.platform.Log().Infof("token-type is entra: %s", entraTokenStays(time.Time{}))
 		return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/job"
 	"azdo-pat/internal/settings"
 )
 
@@ -35,12 +36,17 @@ func runRevoke(ctx context.Context, a *app, given map[string]string) error {
 	a.ending.Store(true)
 	l, err := a.load(settings.Revoke, a.source(given, nil))
 	if err != nil {
+		if l.Job != nil {
+			job.RemoveTools(l.platform, "", l.Settings.Name)
+		}
 		return l.failed("revoke", err)
 	}
 	if l.Settings.TokenType == settings.EntraToken {
+		job.RemoveTools(l.platform, "", l.Settings.Name)
 		return l.revokeEntraToken()
 	}
 	if l.Settings.AuthorizationID != "" {
+		job.RemoveTools(l.platform, "", l.Settings.Name)
 		return revokeID(ctx, l)
 	}
 	released, err := l.RevokeMinted(ctx)

@@ -24,15 +24,19 @@ func (j *Job) HandOverEntraToken(ctx context.Context) (*signin.EntraToken, error
 	if err := p.Prepare(displayname.Origin{}); err != nil {
 		return nil, err
 	}
+	tools, err := j.prepareTools(p.Origin(j.Settings.Name).Key)
+	if err != nil {
+		return nil, err
+	}
 	t, err := j.entraToken(ctx)
 	if err != nil {
 		return nil, err
 	}
-	record := lease.Record{Stage: lease.Closed, ValidTo: t.Ends, Settings: j.Settings.Save()}
+	record := lease.Record{Stage: lease.Closed, ValidTo: t.Ends, Settings: j.Settings.Save(), Folder: tools.folder()}
 	if err := p.Record(record.String()); err != nil {
 		return nil, fmt.Errorf("keep the record that the post step needs: %w; the Entra token was not handed over", err)
 	}
-	if err := p.HandOver(ci.Result{Token: t.Secret, ExpiresAt: t.Ends, Type: settings.EntraToken}); err != nil {
+	if err := tools.handOver(p, t.Secret, record, ci.Result{Token: t.Secret, ExpiresAt: t.Ends, Type: settings.EntraToken}); err != nil {
 		return nil, fmt.Errorf("hand over the Entra token: %w", err)
 	}
 	return t, nil

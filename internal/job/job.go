@@ -9,6 +9,7 @@
 package job
 
 import (
+	"io"
 	"net/url"
 	"time"
 
@@ -24,6 +25,8 @@ type Job struct {
 	Settings *settings.Settings
 	Platform ci.Platform
 	SignIn   *signin.Client
+	// Random is the source of the names of folders.
+	Random io.Reader
 }
 
 // leaseClient mints and revokes as the signed-in user.

@@ -25,9 +25,13 @@ func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease,
 	if err := p.Prepare(origin); err != nil {
 		return nil, err
 	}
+	tools, err := j.prepareTools(origin.Key)
+	if err != nil {
+		return nil, err
+	}
 	last := p.Info().Cleanup == ci.NoCleanup
 	client, minted, err := j.mint(ctx, mintOptions{
-		origin: origin, roots: roots, last: last,
+		origin: origin, roots: roots, last: last, folder: tools.folder(),
 		record: func(r lease.Record) error { return p.Record(r.String()) },
 	})
 	if err != nil {
@@ -42,7 +46,7 @@ func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease,
 		}
 	}
 	t := minted.Token
-	if err := p.HandOver(ci.Result{
+	if err := tools.handOver(p, t.Secret, minted.Record, ci.Result{
 		Token: t.Secret, AuthorizationID: t.ID, ExpiresAt: t.ValidTo, DisplayName: minted.Record.Name, Scopes: t.Scopes, Type: settings.PATToken,
 	}); err != nil {
 		return nil, client.Undo(ctx, minted, fmt.Errorf("hand over the PAT: %w", err))
@@ -69,6 +73,7 @@ type mintOptions struct {
 	outlives bool
 	// nextProcess is [lease.Client.NextProcess].
 	nextProcess string
+	folder      string // see [lease.Record]
 }
 
 // mint signs in and mints. If it fails, no PAT is left.
@@ -90,7 +95,7 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 		j.RefreshTokenNotice(session)
 	}
 	r := lease.Record{
-		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(),
+		Name: o.origin.DisplayName(), Skew: session.Clock.Skew(), User: session.User, Settings: s.Save(), Folder: o.folder,
 	}
 	if session.Tenant != "" { // saves the post step a request
 		r.Settings.Values["tenant-id"] = session.Tenant

@@ -75,6 +75,7 @@ func (j *Job) RevokeMinted(ctx context.Context) (*Released, error) {
 	origin := j.Platform.Origin(s.Name)
 	closed := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
 	record, minted, known := j.closeRecord(origin, closed)
+	RemoveTools(j.Platform, "", s.Name) // after that no mint writes any
 	if err := j.sameHosts(minted); err != nil {
 		return nil, j.NotRevoked(err, record)
 	}

@@ -51,8 +51,11 @@ type Record struct {
 	User string `json:"user,omitempty"`
 	// Skew is how far this machine's clock is ahead of Azure DevOps', measured by the
 	// PAT's validFrom; before the PAT exists, the best estimate.
-	Skew     httpclient.Skew `json:"skew,omitzero"`
-	Settings settings.Saved  `json:"settings"`
+	Skew httpclient.Skew `json:"skew,omitzero"`
+	// Folder is the name of the folder with the files of the setting configure, in the
+	// job's temp folder; empty: there is none.
+	Folder   string         `json:"folder,omitempty"`
+	Settings settings.Saved `json:"settings"`
 }
 
 // Unrecorded is used if no record was found and only the name is known: a request to

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/toolconfig"
 )
 
 // secretsWithheld names the two kinds of run to which GitHub passes no secrets of the
@@ -44,6 +45,7 @@ func (l *loader) validate(s *Settings) {
 	l.assertion(s, application)
 	l.scopes(s)
 	l.rotation(s)
+	l.tools(s)
 	l.gitHub(s)
 	if l.given("policy") && l.given("policy-file") {
 		l.problem("policy", fmt.Sprintf("%s and %s: both are set; allowed: one of them", l.as("policy"), l.as("policy-file")))
@@ -101,6 +103,27 @@ func (l *loader) gitHub(s *Settings) {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, so older-than alone decides (%s)", strings.Join(wrong, "; ")))
 	}
 }
+
+// tools checks the settings of the tools that are to be set up. mint sets variables of
+// later steps, so that it needs a CI system.
+func (l *loader) tools(s *Settings) {
+	if l.command != Mint && l.command != Exec {
+		return
+	}
+	if l.given("configure") && l.command == Mint && !l.src.LaterSteps {
+		l.ignore("configure")
+		l.wrong("configure", l.found["configure"], "nothing, since mint has no later steps here to set up tools for; "+execCommand+" sets them up for one command")
+		return
+	}
+	if need := toolconfig.NeedFeed(s.Configure); len(need) > 0 && !l.given("feed") {
+		l.need("feed", fmt.Sprintf("%s is about feeds of Azure Artifacts (%s); give them as NAME or PROJECT/NAME", l.as("configure"), strings.Join(need, ", ")))
+	}
+	if l.given("feed") && len(toolconfig.NeedFeed(s.Configure)) == 0 && !slices.ContainsFunc(l.problems, func(p problem) bool { return p.name == "configure" }) {
+		s.Warnings = append(s.Warnings, l.as("feed")+" is not used: configure names no tool that is about feeds")
+	}
+}
+
+const execCommand = "azdo-pat exec --configure"
 
 // scopes are required to mint a PAT; for Check they are optional.
 func (l *loader) scopes(s *Settings) {

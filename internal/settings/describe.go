@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/toolconfig"
 )
 
 // Description is what the tags of a field of [Settings] say about the setting.
@@ -89,7 +90,7 @@ func describe() (all []*Description) {
 				d.Required = append(d.Required, c)
 			}
 		}
-		d.Meaning = f.Tag.Get("help")
+		d.Meaning = strings.ReplaceAll(f.Tag.Get("help"), "TOOLS", strings.Join(toolconfig.Names(), " "))
 		d.Text = d.Meaning + d.defaultText()
 		all = append(all, d)
 	}

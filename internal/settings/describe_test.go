@@ -57,6 +57,7 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 	of := map[string][]Command{
 		"scopes": {Mint, Exec, Rotate, Check}, "lifetime": {Mint, Exec, Rotate, Check}, "allow-full-access": {Mint, Exec, Rotate, Check},
 		"name": {Mint, Revoke, Exec, Rotate, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
+		"configure": {Mint, Exec}, "feed": {Mint, Exec}, "runner-temp": {Mint},
 		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check},
 		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
 		"policy": {Mint, Exec, Rotate}, "policy-file": {Mint, Exec, Rotate},
@@ -161,7 +162,7 @@ func TestActionInputs(t *testing.T) {
 		}
 		// A default would be passed on as if the caller had written it, and hide
 		// the environment.
-		if slices.Contains(in.keys, "default") != (name == "command") {
+		if slices.Contains(in.keys, "default") != (name == "command" || name == "runner-temp") {
 			t.Errorf("the input %s: keys %q", name, in.keys)
 		}
 	}

@@ -35,6 +35,8 @@ type Source struct {
 	CI *CI
 	// Lease: the lease of this job can be found without its id.
 	Lease bool
+	// LaterSteps: the job has later steps whose environment mint can change.
+	LaterSteps bool
 	// RevokeStep: a step of the job runs revoke, since there is no post step.
 	RevokeStep bool
 	// NoOutput is why login cannot write the refresh token to standard output. Empty: it

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/toolconfig"
 )
 
 // The shortest and the longest lifetime that can be asked for.
@@ -62,6 +64,9 @@ var checks = map[string]check{
 	"policy-file":        matching("the path of a file", isPath),
 	"url":                BaseURL,
 	"vault-secret":       checkVaultSecret,
+	"tools":              checkTools,
+	"feeds":              checkFeeds,
+	"temp-folder":        checkTempFolder,
 	"token":              checkToken,
 	"password":           checkPassword,
 }
@@ -121,6 +126,30 @@ func checkScopes(text string) (string, error) {
 		return "", fmt.Errorf("PAT scopes separated by white space or commas, such as vso.code vso.packaging_write, which azdo-pat scopes lists (%w)", err)
 	}
 	return strings.Join(scopes, ","), nil
+}
+
+func checkTools(text string) (string, error) {
+	names, err := toolconfig.ParseTools(text)
+	return strings.Join(names, ","), err
+}
+
+func checkFeeds(text string) (string, error) {
+	feeds, err := toolconfig.ParseFeeds(text)
+	var names []string
+	for _, f := range feeds {
+		names = append(names, f.String())
+	}
+	return strings.Join(names, ","), err
+}
+
+// checkTempFolder takes an absolute path, with the prefix that action.yml puts before it.
+// A runner that does not know the folder leaves the prefix alone.
+func checkTempFolder(text string) (string, error) {
+	path := strings.TrimPrefix(text, "host:")
+	if path != "" && (!filepath.IsAbs(path) || !isPath(path)) {
+		return "", errors.New("the absolute path of a folder, with host: before it or not")
+	}
+	return path, nil
 }
 
 func checkVaultSecret(text string) (string, error) {

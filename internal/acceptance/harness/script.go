@@ -66,6 +66,8 @@ func RunScripts(t *testing.T, debug string) {
 			"usable":    usable,
 			"json":      jsonField,
 			"secret":    copySecret,
+			"variable":  variable,
+			"folder":    folder,
 		},
 	})
 }

@@ -62,6 +62,16 @@ func (s *Step) State() (map[string]string, error) {
 	return state, err
 }
 
+// Variables reads the variables that the step sets for later ones.
+func (s *Step) Variables() (map[string]string, error) {
+	pairs, err := s.pairs("GITHUB_ENV")
+	variables := map[string]string{}
+	for _, pair := range pairs { // on Linux case counts
+		variables[pair.Name] = pair.Value
+	}
+	return variables, err
+}
+
 // maxSummary is the largest summary, in bytes, that the runner uploads.
 const maxSummary = 1 << 20
 

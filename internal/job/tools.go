@@ -1,0 +1,233 @@
+package job
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/hint"
+	"azdo-pat/internal/lease"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/secret"
+	"azdo-pat/internal/toolconfig"
+)
+
+// tools are the tools of the setting configure. A nil *tools is none.
+type tools struct {
+	*Job
+	temp, name string // the temp folder as this process sees it; the folder in it
+	options    toolconfig.Options
+}
+
+// prepareTools finds out, before there is a token, whether the tools can be set up for
+// the job's later steps. It writes nothing.
+func (j *Job) prepareTools(key string) (*tools, error) {
+	if len(j.Settings.Configure) == 0 {
+		return nil, nil
+	}
+	temp := j.Platform.TempFolder()
+	if temp == "" {
+		return nil, hint.Add(errors.New("configure: this job has no temp folder"),
+			"set RUNNER_TEMP (in Azure Pipelines AGENT_TEMPDIRECTORY) where azdo-pat runs, and mount that folder there")
+	}
+	t := j.newTools(temp, key)
+	seen := cmp.Or(j.Settings.RunnerTemp, temp)
+	t.options.Folder = seenPath(seen, t.name)
+	if seen != temp {
+		t.options.InContainer = seenPath(temp, t.name)
+	}
+	config, err := t.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := j.Platform.PrepareVariables(variablesOf(config)); err != nil {
+		return nil, fmt.Errorf("configure: %w", err)
+	}
+	return t, nil
+}
+
+func variablesOf(config *toolconfig.Config) (all []ci.Variable) {
+	for _, v := range config.Variables {
+		all = append(all, ci.Variable(v))
+	}
+	return all
+}
+
+// newTools names a folder for the files in a temp folder.
+func (j *Job) newTools(temp, key string) *tools {
+	t := &tools{Job: j, temp: temp, name: toolconfig.NewFolder(key, j.Random)}
+	t.options = toolconfig.Options{
+		Organization: j.Settings.Organization, Tools: j.Settings.Configure,
+		Folder: filepath.Join(temp, t.name), LookupEnv: j.Platform.LookupEnv,
+	}
+	for _, text := range j.Settings.Feed {
+		feeds, err := toolconfig.ParseFeeds(text)
+		if err != nil {
+			panic(err) // settings has validated it
+		}
+		t.options.Feeds = append(t.options.Feeds, feeds...)
+	}
+	return t
+}
+
+// seenPath is a path of the machine that the steps run on.
+func seenPath(folder, name string) string { return strings.TrimRight(folder, "/") + "/" + name }
+
+// check reports what will keep the tools from being set up. The configuration has no
+// token.
+func (t *tools) check() (*toolconfig.Config, error) {
+	if err := toolconfig.CheckTemp(t.temp); err != nil {
+		return nil, fmt.Errorf("configure: %w", err)
+	}
+	for _, variable := range []string{"GITHUB_WORKSPACE", "BUILD_SOURCESDIRECTORY"} {
+		if workspace, _ := t.Platform.LookupEnv(variable); workspace != "" && within(t.temp, workspace) {
+			return nil, hint.Add(fmt.Errorf("configure: the temp folder %s is in the workspace, %s", t.temp, workspace),
+				"files with a token must not be there, where a later step could publish them; use another temp folder")
+		}
+	}
+	return toolconfig.Build(t.options, secret.New("placeholder"))
+}
+
+// within reports whether a folder is another or lies in it.
+func within(folder, other string) bool {
+	resolve := func(path string) string {
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			return resolved
+		}
+		return filepath.Clean(path)
+	}
+	relative, err := filepath.Rel(resolve(other), resolve(folder))
+	return err == nil && filepath.IsLocal(relative)
+}
+
+// folder is the name of the folder, for the record.
+func (t *tools) folder() string {
+	if t == nil {
+		return ""
+	}
+	return t.name
+}
+
+// handOver hands over the token, with tools that are set up for it. The record, which
+// has the folder, was kept before. If it fails, no file is left.
+func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record, result ci.Result) error {
+	if t == nil {
+		return p.HandOver(result)
+	}
+	config, err := t.write(token)
+	if err != nil {
+		return err
+	}
+	// Whoever revokes looks for the folder once the record is not this process's any
+	// more, so it must be there by then, or not at all.
+	err = p.Record(record.String())
+	if err == nil {
+		err = p.HandOver(result)
+	}
+	if err == nil {
+		err = p.SetVariables(variablesOf(config))
+	}
+	if err != nil {
+		return errors.Join(err, t.remove())
+	}
+	var names []string
+	for _, v := range config.Variables {
+		names = append(names, v.Name)
+	}
+	p.Log().Infof("configured %s for the steps that follow, by %s", strings.Join(t.options.Tools, ", "), strings.Join(names, ", "))
+	return nil
+}
+
+// write writes the files.
+func (t *tools) write(token secret.Value) (*toolconfig.Config, error) {
+	config, err := toolconfig.Build(t.options, token)
+	if err == nil {
+		err = toolconfig.Write(t.temp, t.name, config.Files)
+	}
+	if err != nil {
+		return nil, err
+	}
+	log := t.Platform.Log()
+	for _, text := range config.Notes {
+		log.Infof("%s", text)
+	}
+	for _, text := range config.Warnings {
+		log.Warning("azdo-pat configure", sanitize.Line(text, 500))
+	}
+	return config, nil
+}
+
+// remove removes the files.
+func (t *tools) remove() error {
+	_, err := toolconfig.Remove(t.temp, t.name)
+	return err
+}
+
+// RemoveTools removes the files that mint wrote for tools: those in the recorded folder,
+// and those of the leases that this job and step have with one of the labels. It says
+// what it removed, and what it could not.
+func RemoveTools(p ci.Platform, recorded string, labels ...string) {
+	var keys []string
+	for _, label := range labels {
+		if origin := p.Origin(label); origin.Derived {
+			keys = append(keys, origin.Key)
+		}
+	}
+	removed, err := toolconfig.Remove(p.TempFolder(), recorded, keys...)
+	for _, path := range removed {
+		p.Log().Infof("removed the tools' files: %s", path)
+	}
+	if err != nil {
+		p.Log().Warning("files are left", "the files with which tools were set up: "+err.Error()+"\nremove them by hand; they hold a token")
+	}
+}
+
+// Tools are the tools that the command of exec uses.
+type Tools struct{ tools *tools }
+
+// PrepareTools finds out, before there is a token, whether the tools can be set up for a
+// command. It writes nothing.
+func (j *Job) PrepareTools() (*Tools, error) {
+	if len(j.Settings.Configure) == 0 {
+		return &Tools{}, nil
+	}
+	temp := j.Platform.TempFolder()
+	if temp == "" {
+		resolved, err := filepath.EvalSymlinks(os.TempDir())
+		if err != nil {
+			return nil, fmt.Errorf("configure: open the temp folder: %w", err)
+		}
+		temp = resolved
+	}
+	t := j.newTools(temp, displayname.Random("", j.Random).Key)
+	_, err := t.check()
+	return &Tools{tools: t}, err
+}
+
+// SetUp writes the files for a token. It returns the variables of the command's
+// environment.
+func (t *Tools) SetUp(token secret.Value) ([]toolconfig.Variable, error) {
+	if t.tools == nil {
+		return nil, nil
+	}
+	config, err := t.tools.write(token)
+	if err != nil {
+		return nil, err
+	}
+	return config.Variables, nil
+}
+
+// Remove removes the files, and says what it could not remove.
+func (t *Tools) Remove() {
+	if t.tools == nil {
+		return
+	}
+	if err := t.tools.remove(); err != nil {
+		t.tools.Platform.Log().Warning("files are left", "the files with which tools were set up: "+err.Error()+"\nremove them by hand; they hold a token")
+	}
+}

@@ -1,0 +1,223 @@
+package toolconfig
+
+import (
+	"encoding/base64"
+	"encoding/xml"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// home is a home folder with a file.
+func home(t *testing.T, name, text string) caller {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, name), text)
+	return caller{"HOME": dir}
+}
+
+func TestNPM(t *testing.T) {
+	t.Parallel()
+	c := build(t, nil, "f,My%20Project/g", "npm")
+	wantVariables(t, c, map[string]string{"NPM_CONFIG_USERCONFIG": "/t/f/npmrc", "npm_config_userconfig": ""})
+	password := base64.StdEncoding.EncodeToString([]byte(token))
+	var want strings.Builder
+	for _, path := range []string{"_packaging/f/npm/registry/", "_packaging/f/npm/", "My%20Project/_packaging/g/npm/registry/", "My%20Project/_packaging/g/npm/"} {
+		path = "//pkgs.dev.azure.com/contoso/" + path
+		want.WriteString(path + ":username=contoso\n" + path + ":_password=" + password + "\n" + path + ":email=not-used\n")
+	}
+	if got := c.content(t, "npmrc"); got != want.String() {
+		t.Errorf("%s", got)
+	}
+}
+
+// The user's lines are kept, except credentials of the same feed, to which npm would give
+// preference.
+func TestNPMKeepsTheUsersFile(t *testing.T) {
+	t.Parallel()
+	const own = "//pkgs.dev.azure.com/contoso/_packaging/f/npm/registry/"
+	text := "registry=https://registry.example/\r\n//registry.example/:_authToken=${TOKEN}\n" + own + ":_authToken=${NODE_AUTH_TOKEN}\n" +
+		"//pkgs.dev.azure.com/contoso/_packaging/f/npm:_authToken=x\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\nlast=1"
+	want := "registry=https://registry.example/\n//registry.example/:_authToken=${TOKEN}\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\nlast=1\n" + own + ":username="
+	for name, env := range map[string]caller{"NPM_CONFIG_USERCONFIG": {}, "npm_config_userconfig": {}, "": home(t, ".npmrc", text)} {
+		if name != "" {
+			env[name] = filepath.Join(t.TempDir(), "rc")
+			write(t, env[name], text)
+		}
+		c := build(t, env, "f", "npm")
+		if got := c.content(t, "npmrc"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s:\n%s", name, got)
+		}
+		if name == "" {
+			name = "NPM_CONFIG_USERCONFIG"
+		}
+		wantVariables(t, c, map[string]string{name: "/t/f/npmrc"})
+		if len(c.Variables) != 1 || len(c.Warnings) > 0 {
+			t.Errorf("%s: %v, %q", name, c.Variables, c.Warnings)
+		}
+	}
+}
+
+// A file that cannot be read would stop working, so that is an error; one that is not
+// there for azdo-pat, as on the runner's side of a container, is a warning.
+func TestCallersFiles(t *testing.T) {
+	t.Parallel()
+	c := build(t, caller{"NETRC": "/home/runner/.netrc-not-here"}, "f", "pip")
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "the file that NETRC names is not there") {
+		t.Errorf("%q", c.Warnings)
+	}
+	if _, err := tryBuild(caller{"NETRC": t.TempDir()}, "f", "pip"); err == nil {
+		t.Error("a folder: no error")
+	}
+	large := filepath.Join(t.TempDir(), "large")
+	write(t, large, strings.Repeat("#", maxCallersFile+1))
+	if _, err := tryBuild(caller{"NETRC": large}, "f", "pip"); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
+		t.Errorf("a large file: %v", err)
+	}
+	if _, err := os.Stat("/dev/null"); err == nil {
+		if _, err := tryBuild(caller{"NETRC": "/dev/null"}, "f", "pip"); err == nil {
+			t.Error("a device: no error")
+		}
+	}
+}
+
+func TestPip(t *testing.T) {
+	t.Parallel()
+	env := home(t, ".netrc", "machine example login a password b\nmacdef init\nx")
+	env["PIP_EXTRA_INDEX_URL"] = "https://a.example/simple\n  https://b.example/simple"
+	env["UV_INDEX"] = "mine=https://a.example/simple"
+	c := build(t, env, "p/f@Local", "pip")
+	const address = "https://pkgs.dev.azure.com/contoso/p/_packaging/f@Local/pypi/simple/"
+	wantVariables(t, c, map[string]string{
+		"NETRC": "/t/f/netrc", "PYPIRC_PATH": "/t/f/pypirc",
+		"PIP_EXTRA_INDEX_URL": "https://a.example/simple https://b.example/simple " + address,
+		"UV_INDEX":            "mine=https://a.example/simple f-Local=" + address,
+	})
+	entry := "machine pkgs.dev.azure.com\nlogin contoso\npassword " + token + "\n"
+	if got := c.content(t, "netrc"); got != entry+"machine example login a password b\nmacdef init\nx\n\n"+entry {
+		t.Errorf("%q", got)
+	}
+	if got := build(t, nil, "f", "pip").content(t, "netrc"); got != entry {
+		t.Errorf("%q", got)
+	}
+}
+
+// In a second use the feeds of the first stay in every list, once.
+func TestSecondUse(t *testing.T) {
+	t.Parallel()
+	first := build(t, nil, "f", "pip", "nuget", "maven", "git")
+	env := caller{}
+	for _, v := range first.Variables {
+		env[v.Name] = v.Value
+	}
+	dir := t.TempDir()
+	for name, variable := range map[string]string{"netrc": "NETRC", "pypirc": "PYPIRC_PATH"} {
+		env[variable] = filepath.Join(dir, name)
+		write(t, env[variable], first.content(t, name))
+	}
+	second := build(t, env, "f,g", "pip", "nuget", "maven", "git")
+	for name, count := range map[string][2]int{
+		"PIP_EXTRA_INDEX_URL": {1, 1}, "UV_INDEX": {1, 1}, feedEndpoints: {1, 1}, olderFeedEndpoints: {1, 1},
+	} {
+		value, _ := second.variable(name)
+		if f, g := strings.Count(value, "/_packaging/f/"), strings.Count(value, "/_packaging/g/"); f != count[0] || g != count[1] {
+			t.Errorf("%s: %s", name, value)
+		}
+	}
+	if got := second.content(t, "pypirc"); strings.Count(got, "[f]") != 1 || strings.Count(got, "[g]") != 1 || strings.Count(got, "[distutils]") != 1 {
+		t.Errorf("%s", got)
+	}
+	wantVariables(t, second, map[string]string{"GIT_CONFIG_COUNT": "8"})
+}
+
+func TestTwine(t *testing.T) {
+	t.Parallel()
+	c := build(t, nil, "f", "pip")
+	want := "[distutils]\nindex-servers =\n    pypi\n    testpypi\n    f\n\n[f]\nrepository = https://pkgs.dev.azure.com/contoso/_packaging/f/pypi/upload/\nusername = contoso\npassword = " + token + "\n"
+	if got := c.content(t, "pypirc"); got != want {
+		t.Errorf("%s", got)
+	}
+	if len(c.Notes) != 1 || !strings.Contains(c.Notes[0], `--config-file "$PYPIRC_PATH"`) {
+		t.Errorf("%q", c.Notes)
+	}
+	c = build(t, home(t, ".pypirc", "[distutils]\n# mine\nindex-servers = pypi\n  mine\nother = 1\n[mine]\nrepository=https://m.example\npassword=50%\n[f]\npassword=old\n"), "f", "pip")
+	want = "[distutils]\nindex-servers =\n    pypi\n    mine\n    f\n\n[mine]\nrepository=https://m.example\npassword=50%\n\n[f]\nrepository = "
+	if got := c.content(t, "pypirc"); !strings.HasPrefix(got, want) || strings.Contains(got, "old") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestNuGet(t *testing.T) {
+	t.Parallel()
+	c := build(t, nil, "p/my-feed", "nuget")
+	const own = `{"endpoint":"https://pkgs.dev.azure.com/contoso/p/_packaging/my-feed/nuget/v3/index.json","username":"contoso","password":"` + token + `"}`
+	wantVariables(t, c, map[string]string{
+		feedEndpoints: `{"endpointCredentials":[` + own + `]}`, olderFeedEndpoints: `{"endpointCredentials":[` + own + `]}`,
+		"NuGetPackageSourceCredentials_my_feed": "Username=contoso;Password=" + token + ";ValidAuthenticationTypes=Basic",
+	})
+	// The older variable alone goes on counting.
+	const theirs = `{"endpoint":"https://other.example/index.json","username":"u","password":"p","more":1}`
+	c = build(t, caller{olderFeedEndpoints: `{"x": [1], "endpointCredentials": [` + theirs + `]}`}, "p/my-feed", "nuget")
+	wantVariables(t, c, map[string]string{
+		feedEndpoints: `{"endpointCredentials":[` + theirs + `,` + own + `],"x":[1]}`, olderFeedEndpoints: `{"endpointCredentials":[` + theirs + `,` + own + `],"x":[1]}`,
+	})
+	for _, text := range []string{"sesame", "[]", `{"endpointCredentials":"sesame"}`} {
+		if _, err := tryBuild(caller{feedEndpoints: text}, "f", "nuget"); err == nil || strings.Contains(err.Error(), "sesame") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := tryBuild(caller{feedEndpoints: "null"}, "f", "nuget"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMaven(t *testing.T) {
+	t.Parallel()
+	c := build(t, caller{"MAVEN_ARGS": "-ntp\n-B"}, "f,p/g", "maven")
+	wantVariables(t, c, map[string]string{"MAVEN_ARGS": "-ntp -B -gs /t/f/settings.xml"})
+	var settings struct {
+		Servers []struct {
+			ID       string `xml:"id"`
+			Username string `xml:"username"`
+			Password string `xml:"password"`
+		} `xml:"servers>server"`
+		Mirrors []string `xml:"mirrors>mirror>id"`
+	}
+	if err := xml.Unmarshal([]byte(c.content(t, "settings.xml")), &settings); err != nil {
+		t.Fatal(err)
+	}
+	if s := settings.Servers; len(s) != 2 || s[0].ID != "f" || s[1].ID != "g" || s[0].Username != "contoso" || s[1].Password != token || len(settings.Mirrors) != 1 {
+		t.Errorf("%+v", settings)
+	}
+	if len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "-s /t/f/settings.xml") {
+		t.Errorf("%q", c.Notes)
+	}
+	if c := build(t, caller{"MAVEN_ARGS": "-gs theirs"}, "f", "maven"); len(c.Warnings) != 1 {
+		t.Errorf("%q", c.Warnings)
+	}
+}
+
+func TestCargo(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("cargo is not configured there")
+	}
+	c := build(t, caller{"CARGO_REGISTRIES_MY_FEED_INDEX": "sparse+https://elsewhere.example/"}, "p/my-feed", "cargo")
+	wantVariables(t, c, map[string]string{
+		"CARGO_REGISTRIES_MY_FEED_INDEX":               "sparse+https://pkgs.dev.azure.com/contoso/p/_packaging/my-feed/Cargo/index/",
+		"CARGO_REGISTRIES_MY_FEED_CREDENTIAL_PROVIDER": "cargo:token-from-stdout cat /t/f/cargo",
+	})
+	if got := c.content(t, "cargo"); got != "Basic "+base64.StdEncoding.EncodeToString([]byte(":"+token))+"\n" {
+		t.Errorf("%q", got)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "CARGO_REGISTRIES_MY_FEED_INDEX named another index") {
+		t.Errorf("%q", c.Warnings)
+	}
+}
+
+func TestAz(t *testing.T) {
+	t.Parallel()
+	wantVariables(t, build(t, caller{"AZURE_DEVOPS_EXT_PAT": "other"}, "", "az"), map[string]string{"AZURE_DEVOPS_EXT_PAT": token})
+}

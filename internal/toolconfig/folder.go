@@ -1,0 +1,210 @@
+package toolconfig
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+)
+
+// folderPrefix begins the names of all folders of this package.
+const folderPrefix = "azdo-pat-"
+
+// folderForm is the name of a folder: the key of the lease, which the process that
+// removes the folder can compute again, and 128 random bits, which nobody can guess.
+var folderForm = regexp.MustCompile(`^` + folderPrefix + `[0-9a-f]{16}-[0-9a-f]{32}$`)
+
+// NewFolder returns the name of a new folder for the lease with that key, 16 hex digits.
+func NewFolder(key string, random io.Reader) string {
+	var b [16]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		panic("no randomness: " + err.Error()) // crypto/rand never fails
+	}
+	return folderPrefix + key + "-" + hex.EncodeToString(b[:])
+}
+
+// openTemp opens the temp folder. It is where the runner empties it: through a link the
+// files could end up in the workspace, where they would stay.
+func openTemp(temp string) (*os.Root, error) {
+	info, err := os.Lstat(temp)
+	if err != nil {
+		return nil, fmt.Errorf("open the temp folder: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("open the temp folder: %s is not a folder", temp)
+	}
+	root, err := os.OpenRoot(temp)
+	if err != nil {
+		return nil, fmt.Errorf("open the temp folder: %w", err)
+	}
+	if opened, err := root.Stat("."); err != nil || !os.SameFile(info, opened) {
+		_ = root.Close()
+		return nil, fmt.Errorf("open the temp folder: %s was replaced meanwhile", temp)
+	}
+	return root, nil
+}
+
+// CheckTemp reports why no folder can be made in a temp folder.
+func CheckTemp(temp string) error {
+	root, err := openTemp(temp)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
+// Write makes the folder of that name in the temp folder, with the files in it. The
+// owner of the temp folder owns all of it, since the job's steps run as that user, and
+// nobody else can read it. If it fails, nothing is left.
+func Write(temp, name string, files []File) (err error) {
+	root, err := openTemp(temp)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Mkdir(name, 0o700); err != nil {
+		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeFolder(root, name))
+		}
+	}()
+	folder, err := openOwn(root, name)
+	if err != nil {
+		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+	}
+	defer folder.Close()
+	owner, err := root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("find the owner of %s: %w", temp, err)
+	}
+	for _, file := range files {
+		if err := writeFile(folder, file, owner); err != nil {
+			return fmt.Errorf("write the file %s for the tools in %s: %w", file.Name, temp, err)
+		}
+	}
+	dir, err := folder.Open(".")
+	if err != nil {
+		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+	}
+	defer dir.Close()
+	if err := chown(dir, owner); err != nil {
+		return fmt.Errorf("give the folder of the tools' files to the owner of %s: %w", temp, err)
+	}
+	return nil
+}
+
+// openOwn opens the folder that was just made, and makes sure that it is that one: a
+// process of the temp folder's owner could have put another in its place.
+func openOwn(root *os.Root, name string) (*os.Root, error) {
+	folder, err := root.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	is, err := folder.Stat(".")
+	if err == nil {
+		var at fs.FileInfo
+		if at, err = root.Lstat(name); err == nil && (!os.SameFile(is, at) || !private(is)) {
+			err = errors.New("it was replaced meanwhile")
+		}
+	}
+	if err != nil {
+		_ = folder.Close()
+		return nil, err
+	}
+	return folder, nil
+}
+
+func writeFile(folder *os.Root, file File, owner fs.FileInfo) error {
+	f, err := folder.OpenFile(file.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(file.Content)
+	if err == nil {
+		err = chown(f, owner)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// Remove removes folders that [Write] made in the temp folder: the recorded one, and
+// all of a lease with one of the keys. It returns the paths of what was removed, and of
+// what could not be. It removes nothing of another name, and follows no link.
+func Remove(temp, recorded string, keys ...string) (removed []string, err error) {
+	if temp == "" {
+		return nil, nil
+	}
+	root, err := openTemp(temp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	names, err := folders(root)
+	if err != nil {
+		return nil, fmt.Errorf("look for the folder of the tools' files in %s: %w", temp, err)
+	}
+	var failed []error
+	for _, name := range names {
+		if name != recorded && !ofKeys(name, keys) {
+			continue
+		}
+		if err := removeFolder(root, name); err != nil {
+			failed = append(failed, fmt.Errorf("remove %s: %w", joined(temp, name), err))
+			continue
+		}
+		removed = append(removed, joined(temp, name))
+	}
+	return removed, errors.Join(failed...)
+}
+
+func joined(temp, name string) string {
+	return strings.TrimRight(temp, `/\`) + string(os.PathSeparator) + name
+}
+
+// folders are the names in the temp folder that [NewFolder] makes.
+func folders(root *os.Root) (names []string, err error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	all, err := dir.Readdirnames(-1)
+	for _, name := range all {
+		if folderForm.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
+func ofKeys(name string, keys []string) bool {
+	for _, key := range keys {
+		if key != "" && strings.HasPrefix(name, folderPrefix+key+"-") {
+			return true
+		}
+	}
+	return false
+}
+
+// removeFolder removes a folder with what is in it, also where a step took the right to
+// write to it away.
+func removeFolder(root *os.Root, name string) error {
+	err := root.RemoveAll(name)
+	if err == nil {
+		return nil
+	}
+	if info, statErr := root.Lstat(name); statErr == nil && info.IsDir() {
+		if root.Chmod(name, 0o700) == nil {
+			err = root.RemoveAll(name)
+		}
+	}
+	return err
+}
