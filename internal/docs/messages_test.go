@@ -227,6 +227,7 @@ var unexplained = []struct {
 	{"says itself what is wrong and what is allowed: a setting, an argument, a line of a policy", []string{
 		"policy/", "cli/policy.go", "cli/commandline.go", "settings/validate.go", "keyvault/url.go", "pat/scopes.go",
 		"…: found …; allowed: …", "command: found …; allowed: mint, sweep or check", "unknown argument of … …",
+		"toolconfig/feed.go", "tools, separated by white space or commas: …",
 		"the script uses the application … of the variable … and creates none; unset it to have one created",
 	}},
 	{"says how a service answered: its own code and words follow, and have rows", []string{
@@ -242,6 +243,8 @@ var unexplained = []struct {
 		// of a command that cannot be started
 		"the file is empty", "the file begins with a byte order mark, so that the system does not see its #! line", "the file is a text without a #! line",
 		"the program in its #! line, …: …", "a file that it needs: …", "start …: …", "…; nothing was minted",
+		// of configure
+		"configure …: …", "configure: …", "azdo-pat configure: …", "it is larger than 1 MiB",
 		// of others
 		"…; an action in a container sees only the files of its container", "…; before that: …", "a year or longer", "the list shows …: …",
 		"…; trying again later", "…; the PAT was revoked", "azdo-pat … failed: …", " failed", "…: see the report", "azdo-pat settings: …",
@@ -254,7 +257,7 @@ var unexplained = []struct {
 	}},
 	{"cannot happen unless the program has a fault or its record was changed", []string{
 		"connect: not a URL with a host", "not a record of a lease", "… in version …", "the record has neither the id nor the name of a PAT",
-		"the roots that were kept cannot be read: …",
+		"the roots that were kept cannot be read: …", "there are no later steps whose variables could be set",
 	}},
 }
 

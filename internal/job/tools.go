@@ -123,8 +123,8 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	if err != nil {
 		return err
 	}
-	// Whoever revokes looks for the folder once the record is not this process's any
-	// more, so it must be there by then, or not at all.
+	// The process that revokes takes the record over and then looks for the folder.
+	// If it has the record now, it may have looked too early.
 	err = p.Record(record.String())
 	if err == nil {
 		err = p.HandOver(result)

@@ -15,7 +15,7 @@ import (
 const folderPrefix = "azdo-pat-"
 
 // folderForm is the name of a folder: the key of the lease, which the process that
-// removes the folder can compute again, and 128 random bits, which nobody can guess.
+// removes the folder can compute again, and 128 random bits, so that it cannot be guessed.
 var folderForm = regexp.MustCompile(`^` + folderPrefix + `[0-9a-f]{16}-[0-9a-f]{32}$`)
 
 // NewFolder returns the name of a new folder for the lease with that key, 16 hex digits.
@@ -57,9 +57,9 @@ func CheckTemp(temp string) error {
 	return root.Close()
 }
 
-// Write makes the folder of that name in the temp folder, with the files in it. The
-// owner of the temp folder owns all of it, since the job's steps run as that user, and
-// nobody else can read it. If it fails, nothing is left.
+// Write makes the folder of that name in the temp folder, with the files in it. They
+// belong to the owner of the temp folder, as whom the job's steps run, and no other user
+// can read them. If it fails, nothing is left.
 func Write(temp, name string, files []File) (err error) {
 	root, err := openTemp(temp)
 	if err != nil {

@@ -52,8 +52,7 @@ func TestNewFolderIsNotGuessed(t *testing.T) {
 	}
 }
 
-// What somebody else put in the place of the folder or of a file is neither written to
-// nor followed.
+// A link, folder or file that was planted under the folder's name is not used.
 func TestWriteFollowsNoLink(t *testing.T) {
 	t.Parallel()
 	for name, plant := range map[string]func(temp, name, elsewhere string) error{
@@ -84,7 +83,7 @@ func TestWriteFollowsNoLink(t *testing.T) {
 	}
 }
 
-// A file of that name in the folder is not written to, whoever put it there.
+// A planted file or link is not written to.
 func TestWriteMakesNewFiles(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()

@@ -34,7 +34,7 @@ func TestFilesBelongToTheOwnerOfTheTempFolder(t *testing.T) {
 	}
 }
 
-// A folder that a process put in the place of ours, while it was made, is not ours.
+// A folder that replaced ours between the two calls that make and open it is not used.
 func TestReplacedFolderIsNotUsed(t *testing.T) {
 	t.Parallel()
 	root, err := os.OpenRoot(t.TempDir())

@@ -4,8 +4,8 @@
 // Each tool has a file of its own. To add one, write its function and name it in tools.
 // The rules for all of them:
 //
-//   - Only the named organization gets the token. Where a tool knows hosts only, the
-//     documentation of that tool says so.
+//   - Only the named organization gets the token. docs/tools.md names the tools that
+//     know hosts only.
 //   - A variable holds the path of a file. It holds the token itself only where the tool
 //     has no other way.
 //   - What the caller had configured goes on working: a variable is extended, and a file
