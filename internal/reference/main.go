@@ -77,7 +77,7 @@ func inputs() string {
 	var b strings.Builder
 	b.WriteString("| input | default | meaning |\n|---|---|---|\n| `command` | `mint` | `mint`, `sweep` or `check` |\n")
 	for _, d := range settings.Descriptions {
-		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() || d.Group == "Network" {
+		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() || d.Group == "Network" || d.Name == "runner-temp" { // which action.yml sets
 			continue
 		}
 		value := code(d.Default(settings.Mint))

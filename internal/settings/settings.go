@@ -153,9 +153,9 @@ type Settings struct {
 	_               struct{} `group:"How the PAT is handed over and revoked"`
 	Env             []string `env:"ENV" for:"exec rotate" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
 	Output          string   `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
-	Configure       []string `env:"CONFIGURE" for:"mint exec" kind:"tools" help:"tools to set up with the PAT for the job's later steps, or for exec's command, separated by white space or commas: TOOLS"`
-	Feed            []string `env:"FEED" for:"mint exec" kind:"feeds" help:"Azure Artifacts feeds that configure is about, NAME or PROJECT/NAME, separated by white space or commas"`
-	RunnerTemp      string   `env:"RUNNER_TEMP" for:"mint" kind:"temp-folder" help:"the runner's temp folder as the job's steps see it, for configure in a container; host: before it keeps GitHub's runner from changing the path"`
+	Configure       []string `env:"CONFIGURE" for:"mint exec" kind:"tools" help:"tools to set up for the next steps: TOOLS; exec: for its command"`
+	Feed            []string `env:"FEED" for:"mint exec" kind:"feeds" help:"feeds for configure: NAME or PROJECT/NAME"`
+	RunnerTemp      string   `env:"RUNNER_TEMP" for:"mint" kind:"temp-folder" help:"for configure: the temp folder as later steps see it, with host: before it or not"`
 	SkipRevoke      bool     `env:"SKIP_REVOKE" for:"mint revoke exec" default:"false" saved:"yes" help:"do not revoke the PAT; it stays valid until it expires"`
 	OnRevokeFailure string   `env:"ON_REVOKE_FAILURE" for:"mint revoke exec" values:"warn fail" default:"warn" default-revoke:"fail" saved:"yes" help:"what happens when a revocation fails: warn logs a warning, fail makes the exit status 1"`
 
