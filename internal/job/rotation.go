@@ -67,7 +67,7 @@ func (r *Rotation) Hold(ctx context.Context, random io.Reader, again bool) (*Hel
 // Replace ends the PATs before h, which the consumer has now; see
 // [rotate.Consumer.Replace].
 func (r *Rotation) Replace(ctx context.Context, h *Held) (done []rotate.Replaced, err error) {
-	err = h.useForRelease(ctx, func(ctx context.Context, l *lease.Client) error {
+	err = h.useForRelease(ctx, func(ctx context.Context, l *lease.Client) (err error) {
 		more, err := r.consumer.Replace(ctx, l, h.Lease, r.before)
 		done = append(done, more...)
 		if err == nil {

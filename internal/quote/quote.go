@@ -18,9 +18,9 @@ import (
 // make an option of it, and zsh replaces a word with a leading "=".
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./][A-Za-z0-9_@%+=:,./-]*$`)
 
-// plainByte is a character that stands for itself everywhere.
-func plainByte(c byte) bool {
-	return c < 0x80 && strings.IndexByte("_@+:,./", c) >= 0 || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+// plain is a character that stands for itself everywhere.
+func plain(c rune) bool {
+	return strings.ContainsRune("_@+:,./", c) || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 // Shell returns text as one word of a POSIX shell. A word that a log cannot show is
@@ -35,7 +35,7 @@ func Shell(text string) string {
 	}
 	var b strings.Builder
 	for _, c := range []byte(text) {
-		if plainByte(c) {
+		if plain(rune(c)) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, `\%03o`, c)
@@ -84,7 +84,7 @@ func PowerShellDoubleQuoted(text string) string {
 func powerShellEscapes(text string) string {
 	var b strings.Builder
 	for _, r := range text {
-		if r < 0x80 && plainByte(byte(r)) {
+		if plain(r) {
 			b.WriteRune(r)
 		} else {
 			fmt.Fprintf(&b, "`u{%x}", r)

@@ -197,8 +197,8 @@ func (d *Description) HasFlag(c Command) bool { return !d.Secret && slices.Conta
 
 // checkFor is the validation for a command; nil: any text is right.
 func (d *Description) checkFor(c Command) check {
-	if check, ok := d.checks[c]; ok {
-		return check
+	if of, ok := d.checks[c]; ok {
+		return of
 	}
 	return d.checks[""]
 }

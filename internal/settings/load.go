@@ -211,11 +211,11 @@ func defaultOf(d *Description, c Command) envconfig.Lookuper {
 // checked returns a value in the form that envconfig decodes. For a wrong value it
 // returns nothing; for a wrong credential, the part that must be masked.
 func (l *loader) checked(d *Description, text string) (string, bool) {
-	check := d.checkFor(l.command)
-	if check == nil {
+	validate := d.checkFor(l.command)
+	if validate == nil {
 		return text, true
 	}
-	value, err := check(text)
+	value, err := validate(text)
 	if err == nil {
 		return value, true
 	}

@@ -133,7 +133,8 @@ func TestOutcome(t *testing.T) {
 			if err := yaml3.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatalf("%v\n%s", err, stdout)
 			}
-			settings, prefix := map[string]any{}, ""
+			var settings map[string]any
+			prefix := ""
 			if strings.Contains(name, "other issuer") {
 				settings, prefix = got["variables"].(map[string]any), "AZDO_PAT_"
 			} else {

@@ -78,7 +78,7 @@ func yaml(t text) text {
 
 func plainYAML(s string) bool {
 	return s != "" && !strings.HasPrefix(s, "-") && !strings.HasPrefix(s, "@") && !strings.ContainsFunc(s, func(r rune) bool {
-		return r >= 0x80 || !isNameByte(byte(r)) && !strings.ContainsRune("-.@/:", r)
+		return r >= 0x80 || !isNameRune(r) && !strings.ContainsRune("-.@/:", r)
 	}) && !strings.Contains(s, ": ") && !strings.HasSuffix(s, ":")
 }
 

@@ -91,7 +91,7 @@ func (t text) expanded(literal func(string) string, further string) string {
 		if i+1 < len(t) {
 			next, _ = t[i+1].(string)
 		}
-		if next != "" && (isNameByte(next[0]) || strings.IndexByte(further, next[0]) >= 0) {
+		if next != "" && (isNameRune(rune(next[0])) || strings.IndexByte(further, next[0]) >= 0) {
 			b.WriteString("${" + string(v) + "}")
 		} else {
 			b.WriteString("$" + string(v))
@@ -100,7 +100,7 @@ func (t text) expanded(literal func(string) string, further string) string {
 	return b.String()
 }
 
-func isNameByte(c byte) bool {
+func isNameRune(c rune) bool {
 	return c == '_' || c >= 0x80 || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
