@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,7 @@ type execSession struct {
 	command  *fakeCommand
 	status   chan int          // gets the exit status of exec
 	extra    map[string]string // variables in addition to those of the platform
+	args     []string          // the command and its flags; nil: exec
 }
 
 // transcript is what was written to standard output and standard error.
@@ -98,6 +100,10 @@ func withExecOf(t *testing.T, platform, writes string, prepare, test func(*execS
 		if platform == "terminal" {
 			env = s.terminal()
 		}
+		args := s.args
+		if args == nil {
+			args = []string{"exec"}
+		}
 		var environ []string
 		maps.Copy(env, s.extra)
 		for name, value := range env {
@@ -105,7 +111,7 @@ func withExecOf(t *testing.T, platform, writes string, prepare, test func(*execS
 		}
 		go func() {
 			s.status <- Run(context.Background(), System{
-				Args:      []string{"azdo-pat", "exec", "--", "/bin/sh"},
+				Args:      slices.Concat([]string{"azdo-pat"}, args, []string{"--", "/bin/sh"}),
 				LookupEnv: func(name string) (string, bool) { value, ok := env[name]; return value, ok },
 				Environ:   func() []string { return environ },
 				Stdout:    &s.output, Stderr: &s.output,
