@@ -125,7 +125,7 @@ func TestRotateIsStoppedWithoutAnAnswer(t *testing.T) {
 			t.Errorf("status %d after %s", status, time.Since(begin))
 		}
 		if text := s.output.String(); !strings.Contains(text, "PAT "+old.ID+", valid until") || !strings.Contains(text, "the next rotation ends what is left") {
-			t.Errorf("no word of the PAT %s in\n%s", old.ID, text)
+			t.Errorf("the PAT %s is not named in\n%s", old.ID, text)
 		}
 	})
 }
