@@ -89,8 +89,19 @@ func TestOvertakenRotationWithoutMasks(t *testing.T) {
 	t.Cleanup(func() { _ = first.Process.Kill() })
 	said.Await(t, "waiting before", 1)
 	c.checkRotated()
-	await(t, "the wait of the command", c.resume)
-	status, _ := harness.ExitStatus(first.Wait())
+	ended := make(chan error, 1)
+	go func() { ended <- first.Wait() }()
+	status := -1
+	await(t, "the end", func() bool {
+		c.resume() // each run of the command
+		select {
+		case err := <-ended:
+			status, _ = harness.ExitStatus(err)
+			return true
+		default:
+			return false
+		}
+	})
 	if text := said.Text(); status != 1 || strings.Count(text, "minting ") != 1 || !strings.Contains(text, "another rotation ran at the same time") {
 		t.Errorf("status %d\n%s", status, text)
 	}
