@@ -1,6 +1,7 @@
 package toolconfig
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/xml"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"azdo-pat/internal/secret"
 )
 
 // home is a home folder with a file.
@@ -196,6 +199,44 @@ func TestMaven(t *testing.T) {
 	}
 	if c := build(t, caller{"MAVEN_ARGS": "-gs theirs"}, "f", "maven"); len(c.Warnings) != 1 {
 		t.Errorf("%q", c.Warnings)
+	}
+}
+
+// Maven obeys the first -gs only, so a second use takes over the servers of the first.
+func TestMavenSecondUse(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	names := []string{NewFolder(key, rand.Reader), NewFolder(key, rand.Reader)}
+	arguments := "-ntp"
+	for i, feeds := range []string{"f,shared", "g,shared"} {
+		parsed, err := ParseFeeds(feeds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The steps see the folder under another path than azdo-pat does.
+		c, err := Build(Options{
+			Organization: "contoso", Tools: []string{"maven"}, Feeds: parsed, Folder: "/host/" + names[i], InContainer: temp + "/" + names[i],
+			LookupEnv: func(name string) (string, bool) { return arguments, name == "MAVEN_ARGS" },
+		}, secret.New(token+strings.Repeat("x", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(temp, names[i], c.Files); err != nil {
+			t.Fatal(err)
+		}
+		arguments, _ = c.variable("MAVEN_ARGS")
+		if want := "-ntp -gs /host/" + names[i] + "/settings.xml"; arguments != want || len(c.Warnings) > 0 {
+			t.Errorf("%q, %q", arguments, c.Warnings)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(temp, names[1], "settings.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, password := range map[string]string{"f": token, "g": token + "x", "shared": token + "x"} {
+		if want := "<server><id>" + id + "</id><username>contoso</username><password>" + password + "</password></server>"; strings.Count(string(text), want) != 1 || strings.Count(string(text), "<id>"+id+"</id>") != 1 {
+			t.Errorf("%s:\n%s", id, text)
+		}
 	}
 }
 

@@ -1,6 +1,12 @@
 package toolconfig
 
-import "strings"
+import (
+	"cmp"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // setUpMaven writes a settings.xml with a server for each feed, whose id is the feed's
 // name, and makes it the global settings: the user's own file, and a -s of the caller,
@@ -16,6 +22,10 @@ func setUpMaven(p *plan) error {
 <settings xmlns="http://maven.apache.org/SETTINGS/1.2.0">
   <servers>
 `)
+	callers, earlier := p.earlierServers(strings.TrimSpace(strings.ReplaceAll(p.env("MAVEN_ARGS"), "\n", " ")))
+	for _, server := range earlier {
+		b.WriteString(server)
+	}
 	for _, feed := range p.Feeds {
 		b.WriteString("    <server><id>" + xmlText(feed.Name) + "</id><username>" + xmlText(p.Organization) + "</username><password>" + xmlText(p.token.Reveal()) + "</password></server>\n")
 	}
@@ -27,7 +37,6 @@ func setUpMaven(p *plan) error {
 </settings>
 `)
 	file := p.file("settings.xml", b.String())
-	callers := strings.TrimSpace(strings.ReplaceAll(p.env("MAVEN_ARGS"), "\n", " "))
 	for _, argument := range strings.Fields(callers) {
 		if argument == "-gs" || strings.HasPrefix(argument, "--global-settings") {
 			p.warn("MAVEN_ARGS names global settings already, which Maven prefers: it will not read those with the token")
@@ -36,6 +45,28 @@ func setUpMaven(p *plan) error {
 	p.set("MAVEN_ARGS", strings.TrimSpace(callers+" -gs "+file))
 	p.note("Maven before 3.9 does not read MAVEN_ARGS: give it -s %s, or -gs to keep your own settings", file)
 	return nil
+}
+
+// earlierSettings is the option of an earlier use in the same job.
+var earlierSettings = regexp.MustCompile(`(?:^| )-gs \S*/(` + folderPrefix + `[0-9a-f]{16}-[0-9a-f]{32})/settings\.xml`)
+
+// earlierServers takes the options of earlier uses out of MAVEN_ARGS, since Maven obeys
+// the first -gs only, and returns the servers in their files, a line each.
+func (p *plan) earlierServers(arguments string) (rest string, servers []string) {
+	here := cmp.Or(p.InContainer, p.Folder) // as this process sees it
+	for _, m := range earlierSettings.FindAllStringSubmatch(arguments, -1) {
+		text, err := readCallersFile(path.Join(path.Dir(here), m[1], "settings.xml"))
+		if err != nil {
+			continue // the PAT of a use that has ended
+		}
+		for line := range strings.Lines(text) {
+			replaced := slices.ContainsFunc(p.Feeds, func(f Feed) bool { return strings.Contains(line, "<id>"+xmlText(f.Name)+"</id>") })
+			if strings.HasPrefix(line, "    <server>") && !replaced {
+				servers = append(servers, line)
+			}
+		}
+	}
+	return strings.TrimSpace(earlierSettings.ReplaceAllString(arguments, "")), servers
 }
 
 // xmlText escapes a text for XML.

@@ -218,7 +218,7 @@ func (p *plan) callersFile(variable, inHome string) (string, error) {
 		}
 		name, named = filepath.Join(home, inHome), false
 	}
-	info, err := os.Stat(name)
+	text, err := readCallersFile(name)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && named:
 		p.warn("the file that %s names is not there for azdo-pat, so what it holds is not copied: %s", variable, name)
@@ -226,21 +226,27 @@ func (p *plan) callersFile(variable, inHome string) (string, error) {
 	case errors.Is(err, os.ErrNotExist):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("read the file that is to go on working: %w", err)
-	case !info.Mode().IsRegular(): // a pipe would block
-		return "", fmt.Errorf("read the file that is to go on working: %s is not a regular file", name)
+		return "", fmt.Errorf("read the file that is to go on working, %s: %w", name, err)
+	}
+	return text, nil
+}
+
+func readCallersFile(name string) (string, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() { // a pipe would block
+		return "", errors.New("it is not a regular file")
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return "", fmt.Errorf("read the file that is to go on working: %w", err)
+		return "", err
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxCallersFile+1))
 	if err == nil && len(text) > maxCallersFile {
 		err = errors.New("it is larger than 1 MiB")
 	}
-	if err != nil {
-		return "", fmt.Errorf("read the file that is to go on working, %s: %w", name, err)
-	}
-	return string(text), nil
+	return string(text), err
 }
