@@ -45,9 +45,9 @@ func (k *preflight) reportEntraToken(token secret.Value) {
 	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
 	switch {
 	case !isForAzureDevOps(aud):
-		row.Fail("check authority-host: Entra gave a token for another service than it was asked for", "not for Azure DevOps: %s", seen)
+		row.Fail("check authority-host: Entra gave a token for another service than it was asked for", "it is not for Azure DevOps: %s", seen)
 	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
-		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
+		row.Fail("get the token in the organization's tenant, "+tenant, "it is of another tenant than %s: %s", tenant, seen)
 	default:
 		row.Pass("%s", seen)
 	}

@@ -207,7 +207,9 @@ func (k *preflight) reportClock() {
 		k.row.clock.Skip("no service told its time")
 	case skew.Abs() > signin.ClockTolerance:
 		// For mint this is a warning too. A refusal because of it has its own row.
-		k.row.clock.Pass("%s %s the services': set this machine's clock", skew.Abs(), direction)
+		k.row.clock.Pass("%s %s the services': set this machine's clock", settings.RoundDuration(skew.Abs()), direction)
+	case skew == 0:
+		k.row.clock.Pass("agrees with the services'")
 	default:
 		k.row.clock.Pass("%s %s the services'", skew.Abs(), direction)
 	}
@@ -260,16 +262,16 @@ func (k *preflight) reportToken(token secret.Value) {
 	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
 	switch {
 	case claim("idtyp") == "app":
-		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "an application's token, and no user's: %s", seen)
+		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "it is an application's token, not a user's: %s", seen)
 	case !isForAzureDevOps(aud):
-		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "not for Azure DevOps: %s", seen)
+		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "it is not for Azure DevOps: %s", seen)
 	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
-		row.Fail("get the token in the organization's tenant, "+tenant, "of another tenant than %s: %s", tenant, seen)
+		row.Fail("get the token in the organization's tenant, "+tenant, "it is of another tenant than %s: %s", tenant, seen)
 	case expires && !end.After(k.serverTime()):
-		row.Fail("bring a fresh token along", "over: %s", seen)
+		row.Fail("use a newer access token", "it has ended: %s", seen)
 	// user_impersonation may do: the list tells, if anything does.
 	case len(missing) > 0 && k.row.list.Mark != Tick && (k.listRefused || !slices.Contains(granted, "user_impersonation")):
-		row.Fail(k.job.Scopes(missing...), "without %s: %s", strings.Join(missing, " and "), seen)
+		row.Fail(k.job.Scopes(missing...), "it lacks %s: %s", strings.Join(missing, " and "), seen)
 	default:
 		row.Pass("%s", seen)
 	}

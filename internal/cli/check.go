@@ -105,7 +105,7 @@ func (l *loaded) writeCheck(report *check.Report) error {
 		_, err = fmt.Fprintf(l.out, "%s\n", line)
 		return err
 	case !l.platform.Info().CI:
-		_, err := fmt.Fprint(l.out, sanitize.NoCommands(report.Text()))
+		_, err := fmt.Fprint(l.out, l.paintReport(sanitize.NoCommands(report.Text())))
 		return err
 	}
 	log.Infof("%s", report.Text())

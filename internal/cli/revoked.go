@@ -36,6 +36,10 @@ func (l *loaded) reportReleased(command string, r *job.Released, err error) erro
 
 func (a *app) logRevoked(r *job.Released) {
 	for _, p := range r.PATs {
+		if p.Gone {
+			a.platform.Log().Infof("PAT %s had ended before", p.ID)
+			continue
+		}
 		a.platform.Log().Infof("PAT %s is revoked%s", p.ID, lifetimeNote(p, r))
 	}
 }

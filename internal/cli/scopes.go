@@ -21,7 +21,8 @@ and leaves the decision to the server.`,
   azdo-pat scopes | grep packaging`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			w := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
+			var table strings.Builder
+			w := tabwriter.NewWriter(&table, 0, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "SCOPE\tINCLUDES")
 			for _, s := range pat.Known() {
 				note := strings.Join(s.Includes, " ")
@@ -30,7 +31,9 @@ and leaves the decision to the server.`,
 				}
 				fmt.Fprintf(w, "%s\t%s\n", s.Name, note)
 			}
-			if err := w.Flush(); err != nil {
+			_ = w.Flush() // to memory
+			head, rows, _ := strings.Cut(table.String(), "\n")
+			if _, err := fmt.Fprintf(a.out, "%s\n%s", a.paint(bold, head), rows); err != nil {
 				return a.failed("scopes", err)
 			}
 			return nil

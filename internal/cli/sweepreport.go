@@ -21,6 +21,7 @@ type sweepReport struct {
 	inLog    bool      // the table goes to the log, since standard output is the log
 	out      io.Writer // standard output
 	summary  func(markdown string)
+	paint    func(color, string) string
 
 	begun       bool           // the sweep has signed in
 	hasHead     bool           // the head of the table was written
@@ -34,7 +35,7 @@ type sweepReport struct {
 func newSweepReport(l *loaded) *sweepReport {
 	r := &sweepReport{
 		settings: l.Settings, log: l.platform.Log(), inLog: l.platform.Info().CI,
-		out: l.Stdout, summary: l.app.summary,
+		out: l.Stdout, summary: l.app.summary, paint: l.paint,
 	}
 	if l.Settings.DryRun {
 		r.out = l.app.out
@@ -75,19 +76,21 @@ func (r *sweepReport) add(s sweep.Result) {
 		return
 	}
 	if !r.hasHead {
-		r.line(fmt.Sprintf(row, "OUTCOME", "ID", "AGE", "WHY", "NAME"))
+		r.line(bold, fmt.Sprintf(row, "OUTCOME", "ID", "AGE", "WHY", "NAME"))
 		r.hasHead = true
 	}
-	r.line(fmt.Sprintf(row, s.Outcome, sanitize.Line(s.ID, 100), age(s), r.why(s), s.Name))
+	r.line(outcomeColors[s.Outcome], fmt.Sprintf(row, s.Outcome, sanitize.Line(s.ID, 100), age(s), r.why(s), s.Name))
 }
 
-// line writes a line of the table.
-func (r *sweepReport) line(text string) {
+var outcomeColors = map[sweep.Outcome]color{sweep.Revoked: green, sweep.WouldRevoke: bold, sweep.HadEnded: dim, sweep.Failed: red}
+
+// line writes a line of the table. The color is for a terminal.
+func (r *sweepReport) line(c color, text string) {
 	if r.inLog {
 		r.log.Infof("%s", text)
 		return
 	}
-	r.write(sanitize.NoCommands(r.log.Redact(text)) + "\n")
+	r.write(r.paint(c, sanitize.NoCommands(r.log.Redact(text))) + "\n")
 }
 
 func (r *sweepReport) write(text string) {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -186,10 +187,19 @@ func explain(err error) (detail, advice string) {
 		return "the proxy could not be reached", "check HTTPS_PROXY and NO_PROXY; a proxy on the host's 127.0.0.1 cannot be reached from a container"
 	case errors.As(err, &refused):
 		return err.Error(), "check HTTPS_PROXY, the user and password in it, and what the proxy allows"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return "it took too long", ""
-	case errors.Is(err, context.Canceled):
-		return "interrupted", ""
 	}
-	return sanitize.Line(err.Error(), 300), ""
+	return sanitize.Line(Plain(err), 300), ""
+}
+
+// Plain is the text of a transport error. For Go's own it is in plain words.
+func Plain(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "it took too long"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before the answer was complete (" + err.Error() + ")"
+	}
+	return err.Error()
 }

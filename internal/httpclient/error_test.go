@@ -43,7 +43,7 @@ func TestNoAnswer(t *testing.T) {
 		{"no proxy", &net.OpError{Op: "proxyconnect", Net: "tcp", Err: dial(syscall.ECONNREFUSED)},
 			"the proxy could not be reached", "HTTPS_PROXY", true},
 		{"no listener", dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection refused", "", true},
-		{"cut off", io.ErrUnexpectedEOF, "unexpected EOF", "", true},
+		{"cut off", io.ErrUnexpectedEOF, "the connection was closed before the answer was complete (unexpected EOF)", "", true},
 		{"reset", &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "connection reset", "", true},
 		{"too slow", context.DeadlineExceeded, "it took too long", "", true},
 		{"too slow on the wire", &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, "it took too long", "", true},

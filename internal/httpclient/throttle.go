@@ -129,6 +129,7 @@ type paced struct {
 	advice  time.Time
 	advised time.Duration
 	told    time.Time // the end of the wait that was logged last
+	slow    time.Time // when it was logged last that an answer takes long
 }
 
 func (p *Pacer) service(host string) *paced {
@@ -254,11 +255,54 @@ func (p *Paced) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	stop := p.watch(r.URL.Host)
 	resp, err := p.Next.RoundTrip(r)
+	stop()
 	if err == nil {
 		p.Pacer.note(r.URL.Host, resp.Header)
 	}
 	return resp, err
+}
+
+// slowAnswer is how long an answer may take before it is logged, and slowAgain how often
+// that is logged for one service, whatever the number of its requests.
+const (
+	slowAnswer = 2 * time.Second
+	slowAgain  = 10 * time.Second
+)
+
+// watch logs that an answer takes long, until stop is called. It does not wait for the
+// log, which may block.
+func (p *Paced) watch(host string) (stop func()) {
+	answered := make(chan struct{})
+	go func() {
+		begin, timer := time.Now(), time.NewTimer(slowAnswer)
+		defer timer.Stop()
+		for {
+			select {
+			case <-answered:
+				return
+			case <-timer.C:
+			}
+			if name, tell := p.Pacer.slowAnswer(host); tell {
+				p.Log.Infof("waiting for %s to answer (%s so far)", name, formatSeconds(time.Since(begin).Round(time.Second)))
+			}
+			timer.Reset(slowAgain)
+		}
+	}()
+	return func() { close(answered) }
+}
+
+// slowAnswer returns the name of the service on a host, and whether it is due to be
+// logged that an answer of it takes long.
+func (p *Pacer) slowAnswer(host string) (name string, tell bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.service(host)
+	if tell = s.slow.IsZero() || time.Since(s.slow) >= slowAgain; tell {
+		s.slow = time.Now()
+	}
+	return s.name, tell
 }
 
 type (

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,4 +159,60 @@ func TestPacerLimit(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(begin))
 		}
 	})
+}
+
+// An answer that takes long is logged after two seconds and then every ten, once for all
+// requests to a service.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name     string
+		takes    time.Duration
+		requests int
+		want     []string
+	}{
+		{"fast", time.Second, 3, nil},
+		{"slow", 25 * time.Second, 1, []string{"2 s", "12 s", "22 s"}},
+		{"slow, several at once", 25 * time.Second, 8, []string{"2 s", "12 s", "22 s"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, log := &Pacer{}, &lockedDiary{}
+				p.Name("azure.test", "Azure DevOps", true)
+				client := &http.Client{Transport: &Paced{Pacer: p, Log: log, Next: roundTripper(func(r *http.Request) (*http.Response, error) {
+					time.Sleep(tc.takes) // in the bubble
+					return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+				})}}
+				var sent sync.WaitGroup
+				for range tc.requests {
+					sent.Go(func() {
+						if _, err := client.Get("https://azure.test/"); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				sent.Wait()
+				time.Sleep(time.Minute)
+				var want []string
+				for _, after := range tc.want {
+					want = append(want, "waiting for Azure DevOps to answer ("+after+" so far)")
+				}
+				if !slices.Equal(log.lines, want) {
+					t.Errorf("logged %q, want %q", log.lines, want)
+				}
+			})
+		})
+	}
+}
+
+type lockedDiary struct {
+	mu sync.Mutex
+	diary
+}
+
+func (d *lockedDiary) Infof(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.diary.Infof(format, args...)
 }

@@ -135,7 +135,7 @@ func (j *Job) clockWarning(skew time.Duration) {
 		direction = "behind"
 	}
 	j.Platform.Log().Warning("clock is off", fmt.Sprintf(
-		"this runner's clock is %s %s the server's; the PAT's expiry is computed from the server's. Set the runner's clock: assertions are refused when it is far off", skew.Abs(), direction))
+		"this runner's clock is %s %s the server's. The PAT ends by the server's clock, so it is not affected, but an assertion may be refused: set the runner's clock", settings.RoundDuration(skew.Abs()), direction))
 }
 
 // credentialWarning warns of a PAT that may outlive the credential that revokes it.

@@ -401,7 +401,7 @@ func TestWider(t *testing.T) {
 		{name: "ended before it began", change: func(t *pat.Token) { t.ValidTo = t.ValidFrom }, wider: "before it could be used"},
 
 		{name: "two seconds earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-2 * time.Second) }, warns: "2s earlier than requested"},
-		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m0s earlier than requested"},
+		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m earlier than requested"},
 		{name: "without a scope", change: func(t *pat.Token) { t.Scopes = t.Scopes[:1] }, warns: "granted without vso.packaging"},
 		{name: "with an included scope in its place", change: func(t *pat.Token) { t.Scopes[0] = "vso.code" }, warns: "granted without vso.code_write"},
 		{name: "without any", change: func(t *pat.Token) { t.Scopes = nil }, wider: "does not name its scopes"},

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/settings"
 )
 
 // verify compares what was granted with what was requested.
@@ -27,7 +28,7 @@ func (a *acquisition) verify() error {
 	}
 	if early := a.asked.ValidTo.Sub(t.ValidTo); early > expiryTolerance {
 		a.Log.Warning("PAT ends early", fmt.Sprintf("the PAT ends at %s, %s earlier than requested: a policy of the organization limits its lifetime",
-			stamp(t.ValidTo), early.Round(time.Second)))
+			stamp(t.ValidTo), settings.RoundDuration(early)))
 	}
 	if missing := slices.DeleteFunc(slices.Clone(a.asked.Scopes), func(s string) bool { return pat.Covers(t.Scopes, s) }); len(missing) > 0 {
 		a.Log.Warning("PAT lacks scopes", fmt.Sprintf("the PAT was granted without %s", strings.Join(missing, " ")))

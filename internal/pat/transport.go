@@ -86,7 +86,7 @@ func (c *Client) transportError(ctx context.Context, err error) *Error {
 		err = u.Err
 	}
 	if !mismatch {
-		detail = err.Error()
+		detail = httpclient.Plain(err)
 	}
 	e := &Error{Message: through + c.redact(detail, ""), Err: err, advice: advice}
 	// If a context was cancelled with a cause, net/http returns only the cause.

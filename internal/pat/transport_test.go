@@ -159,7 +159,7 @@ func TestNoAnswer(t *testing.T) {
 				}}
 				return New(Options{BaseURL: "http://localhost", Organization: "contoso", HTTP: &http.Client{Transport: tr}})
 			},
-			ctx: short, err: "deadline exceeded", is: context.DeadlineExceeded, passing: true, settled: true, hint: "HTTPS_PROXY",
+			ctx: short, err: "it took too long", is: context.DeadlineExceeded, passing: true, settled: true, hint: "HTTPS_PROXY",
 		},
 		{
 			name:   "an untrusted certificate",
@@ -181,8 +181,8 @@ func TestNoAnswer(t *testing.T) {
 		{name: "HTTP/1 connection dropped", client: server(drop), err: "EOF", is: io.EOF, passing: true},
 		{name: "HTTPS connection dropped", client: secure(false, true, drop), err: "EOF", passing: true},
 		{name: "HTTP/2 stream dropped", client: secure(true, true, drop), err: "stream error", passing: true},
-		{name: "no answer in time", client: server(hang), ctx: short, err: "context deadline exceeded", is: context.DeadlineExceeded, passing: true},
-		{name: "no answer in time, HTTP/2", client: secure(true, true, hang), ctx: short, err: "context deadline exceeded", is: context.DeadlineExceeded, passing: true},
+		{name: "no answer in time", client: server(hang), ctx: short, err: "it took too long", is: context.DeadlineExceeded, passing: true},
+		{name: "no answer in time, HTTP/2", client: secure(true, true, hang), ctx: short, err: "it took too long", is: context.DeadlineExceeded, passing: true},
 		{
 			name: "no answer in the client's time",
 			client: func(*testing.T) *Client {
@@ -196,7 +196,7 @@ func TestNoAnswer(t *testing.T) {
 			},
 			is: context.DeadlineExceeded, passing: true, // with one of two texts
 		},
-		{name: "half an answer", client: server(cut), err: "status 200: unexpected EOF", is: io.ErrUnexpectedEOF, passing: true, id: someID},
+		{name: "half an answer", client: server(cut), err: "status 200: the connection was closed before the answer was complete (unexpected EOF)", is: io.ErrUnexpectedEOF, passing: true, id: someID},
 		{name: "told to stop before", client: server(drop), ctx: over, err: "SIGTERM", is: context.Canceled, settled: true},
 		{
 			name: "told to stop meanwhile, with a cause",
