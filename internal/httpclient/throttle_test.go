@@ -198,6 +198,8 @@ func TestSlowAnswer(t *testing.T) {
 				for _, after := range tc.want {
 					want = append(want, "waiting for Azure DevOps to answer ("+after+" so far)")
 				}
+				log.mu.Lock()
+				defer log.mu.Unlock()
 				if !slices.Equal(log.lines, want) {
 					t.Errorf("logged %q, want %q", log.lines, want)
 				}
