@@ -70,6 +70,7 @@ type Report struct {
 	Identity        string // its kind
 	Organization    string
 	Rows            []*Row
+	Warnings        []Warning
 	// Findings are an agent user's.
 	Findings []Finding
 }
@@ -111,6 +112,10 @@ func (r *Report) Clean(f func(string) string) {
 			row.Fix += "\n\n(*** stands for what equals or looks like a credential: put it in yourself)"
 		}
 	}
+	for i := range r.Warnings {
+		w := &r.Warnings[i]
+		w.Text, w.Fix = f(w.Text), f(w.Fix)
+	}
 	for i := range r.Findings {
 		r.Findings[i].Text = f(r.Findings[i].Text)
 	}
@@ -144,6 +149,9 @@ func (r *Report) Text() string {
 	if first := r.FirstCross(); first != nil && first.Fix != "" {
 		fmt.Fprintf(&b, "\nWhat to do about %s:\n%s", first.Name, indented(first.Fix))
 	}
+	for _, w := range r.Warnings {
+		fmt.Fprintf(&b, "\nWarning: %s\n%s", oneLine(w.Text), indented(w.Fix))
+	}
 	if len(r.Findings) > 0 {
 		b.WriteString("\nWhat Microsoft does not document about agent users:\n")
 		for _, f := range r.Findings {
@@ -175,6 +183,11 @@ func (r *Report) JSON() ([]byte, error) {
 		Took int64  `json:"took-ms"`
 		Fix  string `json:"fix"`
 	}
+	type warning struct {
+		Name string `json:"name"`
+		Text string `json:"text"`
+		Fix  string `json:"fix"`
+	}
 	type finding struct {
 		Name     string `json:"name"`
 		Question string `json:"question"`
@@ -193,12 +206,13 @@ func (r *Report) JSON() ([]byte, error) {
 		Identity     string    `json:"identity"`
 		Organization string    `json:"organization"`
 		Rows         []row     `json:"rows"`
+		Warnings     []warning `json:"warnings"`
 		Findings     []finding `json:"findings"`
 		Holds        string    `json:"holds"`
 	}{
 		OK: true, Verdict: r.Verdict(), Version: r.Version, Commit: r.Commit, OS: r.OS, Arch: r.Arch,
 		Platform: r.Platform, Identity: r.Identity, Organization: r.Organization,
-		Holds: oneLine(ids), Rows: []row{}, Findings: []finding{},
+		Holds: oneLine(ids), Rows: []row{}, Warnings: []warning{}, Findings: []finding{},
 	}
 	if first := r.FirstCross(); first != nil {
 		report.OK, report.FirstCross = false, first.Name
@@ -210,6 +224,9 @@ func (r *Report) JSON() ([]byte, error) {
 			out.OK = &ok
 		}
 		report.Rows = append(report.Rows, out)
+	}
+	for _, w := range r.Warnings {
+		report.Warnings = append(report.Warnings, warning(w))
 	}
 	for _, f := range r.Findings {
 		report.Findings = append(report.Findings, finding(f))

@@ -14,6 +14,7 @@ func failed() *Report {
 	r := &Report{
 		Version: "v1.2.3", Commit: "0123456", OS: "linux", Arch: "arm64",
 		Platform: "GitHub Actions", Identity: "agent user", Organization: "contoso",
+		Warnings: []Warning{{"issuer-ends", "the issuer\nends", "1. update\n2. add"}},
 		Findings: []Finding{{"issuer-on-blueprint", "does it", true, "yes: it does"}, {"may-mint", "may it", false, "not answered:\nnothing was minted"}},
 	}
 	r.Add("settings").Pass("%s (%s)", "organization", "input")
@@ -43,6 +44,10 @@ What to do about exchange-blueprint:
   do this:
 
   az ad app
+
+Warning: the issuer ends
+  1. update
+  2. add
 
 What Microsoft does not document about agent users:
   does it? yes: it does
@@ -104,6 +109,7 @@ func TestJSON(t *testing.T) {
 			row("clock", nil, "no time", 0, ""),
 			row("hostile", true, "##[error]x\n::error::y", 0, ""),
 		},
+		"warnings": []any{map[string]any{"name": "issuer-ends", "text": "the issuer\nends", "fix": "1. update\n2. add"}},
 		"findings": []any{
 			map[string]any{"name": "issuer-on-blueprint", "question": "does it", "answered": true, "text": "yes: it does"},
 			map[string]any{"name": "may-mint", "question": "may it", "answered": false, "text": "not answered:\nnothing was minted"},
@@ -114,7 +120,7 @@ func TestJSON(t *testing.T) {
 	}
 
 	empty, err := (&Report{}).JSON()
-	if err != nil || !strings.Contains(string(empty), `"ok":true,"first-cross":"",`) || !strings.Contains(string(empty), `"rows":[],"findings":[]`) {
+	if err != nil || !strings.Contains(string(empty), `"ok":true,"first-cross":"",`) || !strings.Contains(string(empty), `"rows":[],"warnings":[],"findings":[]`) {
 		t.Errorf("%s, %v", empty, err)
 	}
 }
@@ -126,6 +132,9 @@ func TestClean(t *testing.T) {
 	r.Platform, r.Identity, r.Organization = "secret", "secret", "secret"
 	for _, row := range r.Rows {
 		row.Seen, row.Fix = "secret", "secret"
+	}
+	for i := range r.Warnings {
+		r.Warnings[i].Text, r.Warnings[i].Fix = "secret", "secret"
 	}
 	for i := range r.Findings {
 		r.Findings[i].Text = "secret"

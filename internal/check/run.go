@@ -44,6 +44,7 @@ func Run(ctx context.Context, o Options) *Report {
 	k.reportPlatform()
 	if o.Wrong == nil && o.Unavailable == nil {
 		k.takeSteps(ctx)
+		k.addWarnings()
 		k.addFindings()
 	}
 	return k.report

@@ -58,6 +58,13 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			user.MFARequired = true
 		case "rotate":
 			world.RotateRefreshTokens = true
+		case "newissuer": // the service connection after "Update" on its page
+			c := world.ServiceConnections[0]
+			c.Issuer = w.URL(emulator.Entra) + "/" + world.TenantID + "/v2.0"
+			c.Subject = "/eid1/c/pub/t/TENANT/a/AZUREDEVOPS/sc/ORGANIZATION/" + c.ID
+			for _, app := range world.Apps {
+				app.Credentials = append(app.Credentials, emulator.FederatedCredential{Name: "updated", Issuer: c.Issuer, Subject: c.Subject, Audience: emulator.Audience})
+			}
 		case "unreferenced":
 			world.ServiceConnections[0].Unreferenced = true
 		case "gone":
