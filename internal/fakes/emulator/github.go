@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,12 +37,19 @@ type Job struct {
 	RequestToken string
 }
 
-// The ids of contoso and contoso/widgets at GitHub, in claims and in the
-// immutable subject.
-const (
-	repositoryOwnerID = "48213"
-	repositoryID      = "702418"
-)
+// githubID is the id of an owner or a repository at GitHub, in claims and in the immutable
+// subject.
+func githubID(name string) string {
+	switch name {
+	case "contoso":
+		return "48213"
+	case "contoso/widgets":
+		return "702418"
+	case "contoso/planning":
+		return "702419"
+	}
+	return fmt.Sprint(1_000_000 + crc32.ChecksumIEEE([]byte(name))%1_000_000)
+}
 
 func (j Job) withDefaults() Job {
 	set := func(field *string, value string) {
@@ -70,7 +78,7 @@ func (j Job) Subject() string {
 	repository := j.Repository
 	if j.ImmutableSubject {
 		owner, name, _ := strings.Cut(repository, "/")
-		repository = owner + "@" + repositoryOwnerID + "/" + name + "@" + repositoryID
+		repository = owner + "@" + githubID(owner) + "/" + name + "@" + githubID(j.Repository)
 	}
 	switch {
 	case j.Environment != "":
@@ -130,9 +138,9 @@ func (e *Emulator) claimsLocked(j Job, audience string) map[string]any {
 		"ref_type":              "branch",
 		"sha":                   j.SHA,
 		"repository":            j.Repository,
-		"repository_id":         repositoryID,
+		"repository_id":         githubID(j.Repository),
 		"repository_owner":      owner,
-		"repository_owner_id":   repositoryOwnerID,
+		"repository_owner_id":   githubID(owner),
 		"repository_visibility": "private",
 		"run_id":                j.RunID,
 		"run_number":            "42",
