@@ -55,7 +55,7 @@ func run(args []string) error {
 	return nil
 }
 
-// document is a Markdown file, or an example workflow.
+// document is a Markdown file, or an example workflow or action.
 type document struct {
 	path string // from the root of the repository
 	text string
@@ -72,7 +72,7 @@ func documents(root string) (all []document, err error) {
 			return fs.SkipDir
 		}
 		relative, err := filepath.Rel(root, path)
-		if err != nil || filepath.Ext(path) != ".md" && filepath.ToSlash(filepath.Dir(relative)) != "examples/github" {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".md" && !strings.HasPrefix(filepath.ToSlash(relative), "examples/github/") {
 			return err
 		}
 		text, err := os.ReadFile(path)

@@ -3,10 +3,10 @@
 #	act-image.sh [IMAGE]
 #
 # Makes the image in which act runs the steps of a job, azdo-pat-job:latest if
-# not named otherwise, out of this machine's own bash, git and busybox, so that
-# no image registry is needed. One that is up to date is kept.
+# not named otherwise, out of this machine's own bash, git, curl, jq, npm, docker and
+# busybox, so that no image registry is needed. One that is up to date is kept.
 #
-# Needs docker, bash, git and a static busybox (Debian: busybox-static).
+# Needs these, with a static busybox (Debian: busybox-static).
 
 set -euo pipefail
 
@@ -24,9 +24,18 @@ git=$(command -v git) || fail "no git found; install git"
 core=$(git --exec-path)
 # git-core/git is the same program as git, and what git starts its own parts by.
 programs=("$bash" "$git" "$core/git" "$core/git-remote-http")
-mapfile -t libraries < <(ldd "${programs[@]}" | grep -o '/[^ :]*\.so[^ ]*' | sort -u)
+for name in curl docker jq node; do
+	programs+=("$(command -v "$name")") || fail "no $name found; install it"
+done
+npm=$(command -v npm) || fail "no npm found; install npm"
+# npm's own folder, or all of Debian's modules.
+modules=$(dirname "$(dirname "$(readlink -f "$npm")")")
+case $modules in
+/usr/share/nodejs/*) modules=/usr/share/nodejs ;;
+esac
+mapfile -t libraries < <(ldd "${programs[@]}" 2>/dev/null | grep -o '/[^ :]*\.so[^ ]*' | sort -u)
 
-key=$(sha256sum "$0" "$busybox" "${programs[@]}" "${libraries[@]}" | sha256sum | cut -c1-16)
+key=$({ npm --version && sha256sum "$0" "$busybox" "${programs[@]}" "${libraries[@]}"; } | sha256sum | cut -c1-16)
 if [ "$(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null)" = "$key" ]; then
 	echo "act-image.sh: $image is up to date ($key)"
 	exit 0
@@ -50,6 +59,10 @@ for file in "${programs[@]}" "${libraries[@]}"; do
 	mkdir -p "$root$(dirname "$file")"
 	cp -L "$file" "$root$file"
 done
+mkdir -p "$root/usr/bin" "$root$modules"
+cp -a "$modules/." "$root$modules"
+ln -sf "$(readlink -f "$npm")" "$root/usr/bin/npm"
+[ -e "$root/usr/bin/env" ] || ln -s /bin/env "$root/usr/bin/env"
 [ -e "$root/bin/bash" ] || ln -s "$bash" "$root/bin/bash"
 echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"

@@ -26,18 +26,23 @@ var actRun = strings.ToLower(rand.Text()[:8])
 // workflow is a workflow in a repository of its own, with services of its own.
 type workflow struct {
 	*emulator.Emulator
-	tools  *actTools
-	action string // the folder that contoso/azdo-pat@v1 is
-	dir    string // the repository
-	name   string // of the workflow; act names its containers by it
-	file   string
+	tools *actTools
+	dir   string // the repository
+	name  string // of the workflow; act names its containers by it
+	file  string
 
+	event   string            // that starts it
+	docker  bool              // the job can reach Docker, as on GitHub's runners
 	env     map[string]string // of every job
 	vars    map[string]string
 	secrets map[string]string
+	// repositories are those whose actions and workflows it uses: OWNER/NAME@REF, and the
+	// folder that has its files.
+	repositories map[string]string
 
-	log *actLog
-	cmd *exec.Cmd
+	log  *actLog
+	cmd  *exec.Cmd
+	took requests
 }
 
 // newWorkflow makes the repository: a checkout of contoso/widgets with the
@@ -45,9 +50,10 @@ type workflow struct {
 func newWorkflow(t *testing.T, tools *actTools, action, name string) *workflow {
 	t.Helper()
 	w := &workflow{
-		Emulator: emulator.Start(t), tools: tools, action: action, dir: t.TempDir(),
+		Emulator: emulator.Start(t), tools: tools, dir: t.TempDir(),
 		name: name + "-" + strings.ToLower(rand.Text()[:6]) + "-" + actRun,
-		file: name + ".yml",
+		file: name + ".yml", event: "push",
+		repositories: map[string]string{"contoso/azdo-pat@v1": action},
 	}
 	for _, folder := range []string{"workflows", "actions"} {
 		if err := os.CopyFS(filepath.Join(w.dir, ".github", folder), os.DirFS(filepath.Join("testdata", folder))); err != nil {
@@ -71,8 +77,7 @@ func newWorkflow(t *testing.T, tools *actTools, action, name string) *workflow {
 	}
 	w.git(t, "init", "--quiet", "--initial-branch=main")
 	w.git(t, "remote", "add", "origin", "https://github.com/contoso/widgets")
-	w.git(t, "add", ".")
-	w.git(t, "-c", "user.name=Octo Cat", "-c", "user.email=octocat@example.com", "commit", "--quiet", "-m", "Workflows")
+	w.commit(t)
 
 	w.env = map[string]string{
 		"ACTIONS_ID_TOKEN_REQUEST_URL":   w.Job().RequestURL,
@@ -101,7 +106,13 @@ func (w *workflow) git(t *testing.T, args ...string) string {
 	return mustRun(t, git)
 }
 
-// start starts the workflow on a push.
+func (w *workflow) commit(t *testing.T) {
+	t.Helper()
+	w.git(t, "add", ".")
+	w.git(t, "-c", "user.name=Octo Cat", "-c", "user.email=octocat@example.com", "commit", "--quiet", "-m", "Workflows")
+}
+
+// start starts the workflow.
 func (w *workflow) start(t *testing.T) {
 	t.Helper()
 	// Nothing of the user's own settings, and nothing secret on a command line.
@@ -122,16 +133,22 @@ func (w *workflow) start(t *testing.T) {
 	}
 	ctx, kill := context.WithTimeout(context.Background(), 2*time.Minute)
 	w.log = newActLog()
-	w.cmd = exec.CommandContext(ctx, w.tools.act, "push",
+	args := []string{w.event,
 		"--workflows", filepath.Join(".github/workflows", w.file),
 		"--directory", w.dir, "--bind", "--defaultbranch", "main", "--actor", "octocat",
-		"--platform", "ubuntu-latest="+jobImage, "--pull=false", "--rm",
-		"--local-repository", "contoso/azdo-pat@v1="+w.action,
-		"--container-daemon-socket", "-", "--no-cache-server",
+		"--platform", "ubuntu-latest=" + jobImage, "--pull=false", "--rm",
+		"--no-cache-server",
 		"--env-file", filepath.Join(home, "env"),
 		"--var-file", filepath.Join(home, "vars"),
 		"--secret-file", filepath.Join(home, "secrets"),
-	)
+	}
+	for name, folder := range w.repositories {
+		args = append(args, "--local-repository", name+"="+folder)
+	}
+	if !w.docker {
+		args = append(args, "--container-daemon-socket", "-")
+	}
+	w.cmd = exec.CommandContext(ctx, w.tools.act, args...)
 	w.cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + filepath.Join(home, ".config")}
 	for _, name := range []string{"DOCKER_HOST", "TMPDIR"} {
 		if value, ok := os.LookupEnv(name); ok {

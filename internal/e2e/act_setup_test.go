@@ -112,7 +112,7 @@ func copyAction(to, from string) error {
 		if err != nil {
 			return err
 		}
-		if name == ".git" {
+		if name == ".git" && entry.IsDir() { // in a worktree it is a file
 			return fs.SkipDir
 		}
 		if !entry.Type().IsRegular() || !ofAction.MatchString(name) || notOfAction.MatchString(name) {

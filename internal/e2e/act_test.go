@@ -45,4 +45,16 @@ func TestAct(t *testing.T) {
 			}
 		})
 	}
+	t.Run("examples", func(t *testing.T) {
+		t.Parallel()
+		action := tools.actionWith(t, "Dockerfile")
+		for name, x := range exampleRuns {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newExample(t, tools, action, name, x)
+				x.story(t, w)
+				w.nothingStrange(t)
+			})
+		}
+	})
 }
