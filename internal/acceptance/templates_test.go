@@ -3,6 +3,7 @@ package acceptance
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/pipelinesagent"
 )
 
 // checkSteps compares the steps that ran, their results, and the number of PATs
@@ -253,6 +255,157 @@ func TestServiceConnectionMustBeNamed(t *testing.T) {
 	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 	if len(played) == 3 && !strings.Contains(played[1].Record.Text(), "a task of this stage must name the service connection") {
 		t.Error(played[1].Record.Text())
+	}
+}
+
+// The policy is written into the script: a variable that an earlier step sets does not
+// replace it, and a quote in it does not end the text.
+func TestStepsTemplatePolicy(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
+	with := func(scope string) string {
+		return strings.Replace(text, "      steps:\n", `      policy: |
+        version: 1
+        rules:
+        - name: "it's $HOME"
+          claims: {sub: 'sc://contoso/demo/*'}
+          organizations: ["contoso"]
+          scopes: [`+scope+`, vso.packaging]
+      steps:
+`, 1)
+	}
+	allowed := []string{"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0"}
+	refused := []string{"Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Succeeded, 0"}
+	e := emulator.Start(t)
+	played := harness.PlayPipeline(t, e, with("vso.code"))
+	checkSteps(t, played, allowed...)
+	if text := played[1].Record.Text(); !strings.Contains(text, "allowed by rule 1 (it's $HOME)") {
+		t.Error(text)
+	}
+	e = emulator.Start(t)
+	played = harness.PlayPipeline(t, e, with("vso.work"))
+	checkSteps(t, played, refused...)
+	if text := played[1].Record.Text(); !strings.Contains(text, "refused by the policy") {
+		t.Error(text)
+	}
+	for _, line := range []string{
+		"##vso[task.setvariable variable=AZDO_PAT_POLICY]version: 1%0Arules:%0A- claims: {sub: '*'}%0A  scopes: [app_token]",
+		"##vso[task.setvariable variable=AZDO_PAT_POLICY]",
+	} {
+		e = emulator.Start(t)
+		first := strings.Replace(with("vso.work"), "  steps:\n  - template", "  steps:\n  - bash: |\n      echo \""+line+"\"\n    displayName: Print\n  - template", 1)
+		checkSteps(t, harness.PlayPipeline(t, e, first), append([]string{"Print: Succeeded, 0"}, refused...)...)
+	}
+}
+
+// In the template for an organization, the caller's script runs in a stage that does not
+// name the service connection, so it gets no token of it.
+func TestPublishTemplate(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, templatesReadme, "yaml", "publish.yml@")
+	played := harness.PlayPipeline(t, emulator.Start(t), strings.Replace(text, "build: npm test", `build: test -z "${SYSTEM_ACCESSTOKEN-}" && test -z "${PAT-}"`, 1))
+	checkSteps(t, played, "Build: Succeeded, 0", "Pack: Succeeded, 0", "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Publish: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+	if text := played[4].Record.Text(); !strings.Contains(text, "published to //pkgs.dev.azure.com/contoso/_packaging/internal/npm/registry/") {
+		t.Error(text)
+	}
+	// Whatever the caller gives is a script. No step of its stage names the service
+	// connection, so Azure DevOps refuses its token there (TestServiceConnectionMustBeNamed).
+	expanded, err := pipelinesagent.Expand(".", strings.Replace(text, "build: npm test", `build: "true\n- task: AzureCLI@2\n  inputs: {azureSubscription: azdo-pat}"`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p struct {
+		Stages []struct {
+			Jobs []struct{ Steps []map[string]any }
+		}
+	}
+	if err := expanded.Decode(&p); err != nil || len(p.Stages) != 2 || len(p.Stages[0].Jobs) != 1 || len(p.Stages[0].Jobs[0].Steps) != 4 {
+		t.Fatalf("%v, %+v", err, p)
+	}
+	for _, step := range p.Stages[0].Jobs[0].Steps {
+		if step["task"] != nil || step["env"] != nil || step["inputs"] != nil {
+			t.Errorf("a step of the caller's stage: %v", step)
+		}
+	}
+}
+
+// A container job has no Docker socket: the release works there, and with an image the
+// error says why it does not.
+func TestContainerJob(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, templatesReadme, "yaml", "container: ")
+	checkSteps(t, harness.PlayPipeline(t, emulator.Start(t), text), "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: Succeeded, 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+
+	text = strings.Replace(text, "release: https://github.com/OWNER/azdo-pat/releases/download/v1.2.3", "image: ghcr.io/OWNER/azdo-pat@sha256:"+strings.Repeat("2", 64), 1)
+	played := harness.PlayPipeline(t, emulator.Start(t), text)
+	checkSteps(t, played, "Fetch azdo-pat: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
+	if text := played[0].Record.Text(); !strings.Contains(text, "a container job has no Docker socket") {
+		t.Error(text)
+	}
+}
+
+// If the step that mints may not set variables, the next one says that it has no PAT, and
+// the last one revokes it. Restricted commands are enough for everything but the summary.
+func TestRestrictedSteps(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, "docs/azure-pipelines.md", "yaml", "azdo-pat revoke")
+	with := func(target string) string {
+		return strings.Replace(text, "  name: pat\n", "  name: pat\n  target: "+target+"\n", 1)
+	}
+	for _, target := range []string{"{settableVariables: none}", "{settableVariables: [authorizationId, expiresAt]}"} {
+		played := harness.PlayPipeline(t, emulator.Start(t), with(target), "azdo-pat")
+		checkSteps(t, played, "Mint: Succeeded, 1", "Use: Failed, 1", "Revoke: Succeeded, 0")
+		if text := played[1].Record.Text(); !strings.Contains(text, "The PAT did not arrive in this step") {
+			t.Error(text)
+		}
+	}
+	for _, target := range []string{"{commands: restricted}", "{settableVariables: [token, authorizationId, expiresAt, displayName, scopes, tokenType]}"} {
+		checkSteps(t, harness.PlayPipeline(t, emulator.Start(t), with(target), "azdo-pat"), "Mint: Succeeded, 1", "Use: Succeeded, 1", "Revoke: Succeeded, 0")
+	}
+}
+
+// The template for Windows has the steps of the other one, with the same environment. No
+// PowerShell is here to run them.
+func TestWindowsTemplate(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, templatesReadme, "yaml", "steps.yml@")
+	text = strings.Replace(text, "      steps:\n", "      policy: 'version: 1'\n      steps:\n", 1)
+	expand := func(text string) (steps []map[string]any) {
+		expanded, err := pipelinesagent.Expand(".", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p struct {
+			Jobs []struct{ Steps []map[string]any }
+		}
+		if err := expanded.Decode(&p); err != nil || len(p.Jobs) != 1 {
+			t.Fatalf("%v, %+v", err, p)
+		}
+		return p.Jobs[0].Steps
+	}
+	linux, windows := expand(text), expand(strings.Replace(text, "steps.yml@", "steps-windows.yml@", 1))
+	if len(linux) != 5 || len(windows) != len(linux) {
+		t.Fatalf("%d steps, on Windows %d", len(linux), len(windows))
+	}
+	for i, l := range linux {
+		w := windows[i]
+		for _, key := range []string{"name", "displayName", "condition", "env"} {
+			if !reflect.DeepEqual(l[key], w[key]) {
+				t.Errorf("step %d: %s is %v, on Windows %v", i, key, l[key], w[key])
+			}
+		}
+		script, ok := w["powershell"].(string)
+		if own := i == 1 || i == 2 || i == 4; own != ok {
+			t.Errorf("step %d is %v", i, w)
+		}
+		if i == 2 && !strings.Contains(script, "$policy = @'\nversion: 1\n'@\n") {
+			t.Errorf("the policy is not in\n%s", script)
+		}
+		for _, flag := range regexp.MustCompile(`--[a-z-]+ '?[^ ']+'?`).FindAllString(fmt.Sprint(l["bash"]), -1) {
+			if i > 1 && !strings.HasPrefix(flag, "--policy") && i != 3 && !strings.Contains(script, flag) {
+				t.Errorf("step %d: no %s in\n%s", i, flag, script)
+			}
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 var Programs = map[string]func(args []string) (status int){
 	"curl":    curl,
 	"docker":  docker,
+	"npm":     npm,
 	"az":      az,
 	"browser": browser,
 }

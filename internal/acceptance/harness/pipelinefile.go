@@ -29,11 +29,18 @@ type pipelineFile struct {
 	Variables map[string]string `yaml:"variables"`
 	Steps     []pipelineStep    `yaml:"steps"`
 	Jobs      []pipelineFileJob `yaml:"jobs"`
+	Stages    []struct {
+		Stage     string            `yaml:"stage"`
+		DependsOn string            `yaml:"dependsOn"`
+		Jobs      []pipelineFileJob `yaml:"jobs"`
+	} `yaml:"stages"`
 }
 
 type pipelineFileJob struct {
 	Job       string         `yaml:"job"`
 	Pool      any            `yaml:"pool"`
+	Container string         `yaml:"container"`
+	Timeout   int            `yaml:"timeoutInMinutes"`
 	DependsOn string         `yaml:"dependsOn"`
 	Steps     []pipelineStep `yaml:"steps"`
 }
@@ -46,6 +53,33 @@ type pipelineStep struct {
 	DisplayName string            `yaml:"displayName"`
 	Condition   string            `yaml:"condition"`
 	Env         map[string]string `yaml:"env"`
+	Target      *struct {
+		Commands          string    `yaml:"commands"`
+		SettableVariables yaml.Node `yaml:"settableVariables"`
+	} `yaml:"target"`
+
+	Checkout string `yaml:"checkout"` // it does nothing here
+	Publish  string `yaml:"publish"`
+	Download string `yaml:"download"`
+	Artifact string `yaml:"artifact"`
+}
+
+// target returns the restrictions of the step.
+func (s pipelineStep) target() (t pipelinesagent.Target) {
+	if s.Target == nil {
+		return t
+	}
+	t.Restricted = s.Target.Commands == "restricted"
+	switch variables := s.Target.SettableVariables; variables.Kind {
+	case yaml.ScalarNode:
+		t.Limited = variables.Value == "none"
+	case yaml.SequenceNode:
+		t.Limited = true
+		for _, n := range variables.Content {
+			t.Settable = append(t.Settable, n.Value)
+		}
+	}
+	return t
 }
 
 // PlayedStep is a step that ran.
@@ -65,7 +99,7 @@ var programSum = sync.OnceValues(func() (sum string, err error) {
 	return fmt.Sprintf("%x", sha256.Sum256(text)), err
 })
 
-// PlayPipeline runs a pipeline, whose PATH has curl, docker and the given programs,
+// PlayPipeline runs a pipeline, whose PATH has curl, docker, npm and the given programs,
 // and returns the steps that ran. It downloads the tested program from a release
 // page, which has a tampered one too.
 func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...string) []PlayedStep {
@@ -75,7 +109,7 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 		t.Fatal(err)
 	}
 	bin, page := t.TempDir(), t.TempDir()
-	for _, name := range append(programs, "curl", "docker") {
+	for _, name := range append(programs, "curl", "docker", "npm") {
 		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -99,12 +133,6 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 	}
 	release := httptest.NewServer(http.FileServer(http.Dir(page)))
 	defer release.Close()
-	text = strings.NewReplacer(
-		"https://github.com/OWNER/azdo-pat/releases/download/v1.2.3", release.URL,
-		strings.Repeat("1", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(sums))),
-		"https://dev.azure.com", e.URL(emulator.AzureDevOps),
-	).Replace(text)
-
 	expanded, err := pipelinesagent.Expand(".", text)
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +141,11 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 	if err != nil {
 		t.Fatal(err)
 	}
+	flat = []byte(strings.NewReplacer(
+		"https://github.com/OWNER/azdo-pat/releases/download/v1.2.3", release.URL,
+		strings.Repeat("1", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(sums))),
+		"https://dev.azure.com", e.URL(emulator.AzureDevOps),
+	).Replace(string(flat)))
 	var p pipelineFile
 	decoder := yaml.NewDecoder(bytes.NewReader(flat))
 	decoder.KnownFields(true)
@@ -122,14 +155,18 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 	if p.Steps != nil {
 		p.Jobs = append(p.Jobs, pipelineFileJob{Job: "Job", Steps: p.Steps})
 	}
+	for _, stage := range p.Stages {
+		p.Jobs = append(p.Jobs, stage.Jobs...)
+	}
 	var played []PlayedStep
+	artifacts := t.TempDir()
 	for i, job := range p.Jobs {
-		played = append(played, playJob(t, e, p.Variables, job, fmt.Sprintf("%08d-0000-4000-8000-000000000000", i), bin)...)
+		played = append(played, playJob(t, e, p.Variables, job, fmt.Sprintf("%08d-0000-4000-8000-000000000000", i), bin, artifacts)...)
 	}
 	return played
 }
 
-func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, job pipelineFileJob, id, bin string) []PlayedStep {
+func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, job pipelineFileJob, id, bin, artifacts string) []PlayedStep {
 	t.Helper()
 	started := e.StartPipelinesJob(emulator.PipelinesJob{JobID: id})
 	all := map[string]string{"AZDO_PAT_AUTHORITY_HOST": e.URL(emulator.Entra), "AZDO_PAT_TOKEN_SERVICE_URL": e.URL(emulator.AzureDevOps)}
@@ -140,6 +177,10 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 	}
 	for name, value := range variables {
 		all[name] = value
+	}
+	all["Build.ArtifactStagingDirectory"], all["Pipeline.Workspace"] = t.TempDir(), artifacts
+	if job.Container != "" { // since agent 5.279
+		all["DOCKER_HOST"] = "unix:///nowhere"
 	}
 	a, err := pipelinesagent.NewJob(t.TempDir(), all)
 	if err != nil {
@@ -155,12 +196,20 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 	machine := []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
 	var played []PlayedStep
 	for _, s := range job.Steps {
-		step := pipelinesagent.Step{Name: s.Name, Script: s.Bash, Env: s.Env, Condition: s.Condition}
+		step := pipelinesagent.Step{Name: s.Name, Script: s.Bash, Env: s.Env, Condition: s.Condition, Target: s.target()}
 		runs, err := a.Runs(step)
 		if err != nil {
 			t.Fatalf("%s: %v", s.DisplayName, err)
 		}
 		if !runs {
+			continue
+		}
+		if s.Publish != "" { // every job of these pipelines downloads all of them
+			if err := os.CopyFS(filepath.Join(artifacts, s.Artifact), os.DirFS(a.Expand(s.Publish))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s.Checkout+s.Publish+s.Download != "" {
 			continue
 		}
 		if s.Task != "" {

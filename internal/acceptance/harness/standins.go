@@ -1,11 +1,15 @@
 package harness
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +19,8 @@ func docker(args []string) (status int) {
 	self, err := os.Executable()
 	switch {
 	case err != nil:
+	case os.Getenv("DOCKER_HOST") == "unix:///nowhere":
+		err = errors.New("cannot connect to the Docker daemon")
 	case len(args) == 2 && args[0] == "create":
 		fmt.Println("c0ffee")
 	case len(args) == 3 && args[0] == "cp" && args[1] == "c0ffee:/azdo-pat":
@@ -88,4 +94,39 @@ func curl(args []string) (status int) {
 		}
 	}
 	return 0
+}
+
+// npm makes a package, and publishes one if it has the registry's password.
+func npm(args []string) (status int) {
+	var err error
+	switch {
+	case len(args) == 3 && args[0] == "pack" && args[1] == "--pack-destination":
+		err = os.WriteFile(filepath.Join(args[2], "widgets-1.2.3.tgz"), nil, 0o600)
+	case len(args) == 7 && args[0] == "publish" && slices.Equal([]string{args[2], args[3], args[5]}, []string{"--ignore-scripts", "--userconfig", "--registry"}):
+		err = publish(args[1], args[4], args[6])
+	default:
+		err = fmt.Errorf("not supported: %q", args)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "npm:", err)
+		return 1
+	}
+	return 0
+}
+
+func publish(file, config, registry string) error {
+	if _, err := os.Stat(file); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	_, registry, _ = strings.Cut(registry, ":")
+	password, err := base64.StdEncoding.DecodeString(os.Getenv("PAT_BASE64"))
+	if err != nil || len(password) != 84 || !strings.Contains(string(text), registry+":_password=${PAT_BASE64}\n") {
+		return errors.New("there is no password for " + registry)
+	}
+	fmt.Println("published to", registry)
+	return nil
 }

@@ -102,7 +102,9 @@ func (r *Record) Text() string {
 }
 
 // Read reads the output of a step, both streams, and executes its commands.
-func (j *Job) Read(step, output string) *Record {
+func (j *Job) Read(step, output string) *Record { return j.read(Step{Name: step}, output) }
+
+func (j *Job) read(s Step, output string) *Record {
 	r := &Record{}
 	for _, warning := range j.warnings {
 		r.issue(j, "warning", warning)
@@ -116,8 +118,12 @@ func (j *Job) Read(step, output string) *Record {
 			}
 			continue
 		}
+		if !s.Target.allows(c) {
+			r.issue(j, "warning", "the command "+c.Area+"."+c.Event+" is not allowed in this step, because of its target")
+			continue
+		}
 		r.Commands = append(r.Commands, c)
-		if err := j.execute(r, step, c); err != nil {
+		if err := j.execute(r, s.Name, c); err != nil {
 			r.issue(j, "error", "Unable to process command '"+raw+"' successfully: "+err.Error())
 			r.Result = Failed
 		}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -18,6 +20,28 @@ type Step struct {
 	Script    string
 	Env       map[string]string // env:, with macros
 	Condition string            // "", succeeded(), always() or false
+	Target    Target
+}
+
+// Target restricts what the logging commands of a step can do, `target:` in a pipeline:
+// https://learn.microsoft.com/azure/devops/pipelines/yaml-schema/target
+type Target struct {
+	Restricted bool // commands: restricted
+	// Limited means that the step can set only the Settable variables, none if it is empty.
+	Limited  bool
+	Settable []string
+}
+
+// restrictedEvents are those of the area task that restricted steps can use.
+var restrictedEvents = []string{"logdetail", "logissue", "complete", "setprogress", "setsecret", "setvariable", "debug", "settaskvariable", "prependpath"}
+
+// allows reports whether a step may use a command.
+func (t Target) allows(c Command) bool {
+	if t.Restricted && c.Area != "telemetry" && (c.Area != "task" || !slices.Contains(restrictedEvents, c.Event)) {
+		return false
+	}
+	named := func(name string) bool { return strings.EqualFold(name, c.Properties["variable"]) }
+	return !t.Limited || c.Area != "task" || c.Event != "setvariable" || slices.ContainsFunc(t.Settable, named)
 }
 
 // Runs reports whether the step's turn comes, by its condition.
@@ -76,7 +100,7 @@ func (r *Running) Cancel() error { return r.cmd.Process.Signal(syscall.SIGTERM) 
 func (r *Running) Wait() (*Record, string) {
 	err := r.cmd.Wait()
 	output := r.output.String()
-	record := r.job.Read(r.step.Name, output)
+	record := r.job.read(r.step, output)
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		record.issue(r.job, "error", fmt.Sprintf("Bash exited with code '%d'.", r.cmd.ProcessState.ExitCode()))
 		record.Result = Failed
