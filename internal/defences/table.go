@@ -95,6 +95,8 @@ var table = []row{
 		`unset AZDO_PAT_AUTHORIZATION_ID`, `true`, "TestStepsTemplateIgnoresSetVariables"},
 	{"The templates run the program from where they put it", "examples/azure-pipelines/steps.yml",
 		`if [ ! -x "$program" ]; then`, `if [ ! -x "$program" ]; then exit 0`, "TestStepsTemplateWithoutTheProgram"},
+	{"The templates run the program from where they put it", "examples/azure-pipelines/steps.yml",
+		` --policy '${{ replace(parameters.policy, '''', '''\''''') }}'`, ``, "TestStepsTemplatePolicy"},
 	{"read the PAT from a file", "internal/ci/azurepipelines.go",
 		`if err := p.write(b.String()); err != nil {`, `if err := errors.Join(p.write(b.String()), p.record.replace(b.String())); err != nil {`, "mint-pipelines"},
 	{"read the PAT from a file", "examples/azure-pipelines/steps.yml",
@@ -201,6 +203,8 @@ var table = []row{
 		`if text != "" && quoted ==`, `if text != "" || quoted ==`, "TestHostileClaimsInTable"},
 	{"exchange the token file while", "internal/cli/authorize.go",
 		`if z.ending.Load() {`, `if z.ending.Load() && false {`, "TestExecRenewsWithinThePolicy"},
+	{"call a workflow of `examples/github`", "examples/github/publish.yml",
+		`event_name: [push, release, workflow_dispatch]`, `event_name: "*"`, "TestExamplePolicies"},
 
 	// The command that exec runs.
 	{"find the other credentials in its environment", "internal/cli/exec_command.go",
