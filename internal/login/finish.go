@@ -44,7 +44,7 @@ func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callba
 	}
 	stored, err := r.store(ctx, token.Refresh)
 	if err != nil {
-		return Result{}, fmt.Errorf("signed in as %s, but the refresh token could not be stored: %w", user, err)
+		return Result{}, fmt.Errorf("signed in as %s, but %w", user, err)
 	}
 	return Result{Person: user, Stored: stored}, nil
 }

@@ -92,7 +92,8 @@ type run struct {
 	vault       *vault // nil: the refresh token goes to standard output
 }
 
-// Run signs a person in and stores the refresh token. If it fails, nothing is stored.
+// Run signs a person in and stores the refresh token. If it fails, nothing is stored, or
+// the error says that this is not known.
 func Run(ctx context.Context, o Options) (Result, error) {
 	r := &run{Options: o, tenant: o.Settings.TenantID}
 	if r.Now == nil {

@@ -3,6 +3,7 @@ package login
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html"
 	"net/http"
@@ -47,7 +48,11 @@ func (r *run) outcome(result Result, err error) page {
 		for line := range strings.Lines(r.Log.Redact(text)) {
 			p.paragraphs = append(p.paragraphs, sentence(strings.TrimSpace(line)))
 		}
-		p.paragraphs = append(p.paragraphs, "Nothing was stored. "+closing)
+		last := "Nothing was stored. " + closing
+		if errors.Is(err, errNotKnown) {
+			last = closing
+		}
+		p.paragraphs = append(p.paragraphs, last)
 		return p
 	}
 	p := page{status: http.StatusOK, title: "Signed in", ok: true, paragraphs: []string{

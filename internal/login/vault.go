@@ -52,14 +52,21 @@ func replaceable(err error) bool {
 	return errors.As(err, &answered) && answered.Status == http.StatusOK && answered.Permanent
 }
 
+// errNotKnown is in the error of a request without a conclusive answer: the vault may have
+// stored the refresh token.
+var errNotKnown = errors.New("it is not known whether the refresh token was stored")
+
+// notStored is the error of a refresh token that was not stored, as far as that is known.
+func notStored(err error) error { return fmt.Errorf("the refresh token could not be stored: %w", err) }
+
 // store hands the refresh token over, and says where it is.
 func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
 	if ctx.Err() != nil {
-		return "", context.Cause(ctx)
+		return "", notStored(context.Cause(ctx))
 	}
 	if r.vault == nil {
 		if _, err := fmt.Fprintf(r.Out, "%s\n", refresh.Reveal()); err != nil {
-			return "", fmt.Errorf("write to standard output: %w", err)
+			return "", notStored(fmt.Errorf("write to standard output: %w", err))
 		}
 		return "was written to standard output", nil
 	}
@@ -67,8 +74,11 @@ func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
 	err := httpclient.Retry(ctx, r.Log, "the storing of the refresh token", func(ctx context.Context) error {
 		return r.vault.client.Set(ctx, refresh, issued, r.vault.before)
 	})
+	if answered := (*httpclient.Error)(nil); errors.As(err, &answered) && answered.Status/100 == 4 {
+		return "", notStored(err)
+	}
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", errNotKnown, err)
 	}
 	return fmt.Sprintf("was stored in Key Vault, in %s, and is valid until %s", keyvault.Name(r.vault.client.URL),
 		issued.Add(keyvault.RefreshTokenLife).UTC().Format(time.DateOnly)), nil

@@ -97,6 +97,19 @@ func TestVaultCannotBeWritten(t *testing.T) {
 	}
 }
 
+// A vault without a conclusive answer may have stored the token.
+func TestVaultAnswersInconclusively(t *testing.T) {
+	t.Parallel()
+	f := inVault(t)
+	f.Intercept(emulator.OpSetSecret, emulator.Answer(http.StatusOK, nil, `{"value":"another"}`))
+	page := f.start().send(f.signIn())
+	f.failed("it is not known whether the refresh token was stored")
+	f.shows(page, "Not signed in", "it is not known whether the refresh token was stored", "You can close this window.")
+	if strings.Contains(page.Text, "Nothing was stored") {
+		t.Error("the page says that nothing was stored")
+	}
+}
+
 // What is checked is checked before anything is stored.
 func TestNothingIsStored(t *testing.T) {
 	t.Parallel()
