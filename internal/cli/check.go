@@ -25,8 +25,9 @@ organization takes the token, instead of listing PATs.
 
 The report goes to standard output and, on GitHub, to the step's summary. It has
 ids and names, and no credential.`,
-		Example: `  azdo-pat check --organization contoso --client-id BLUEPRINT --agent-id AGENT \
-    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"
+		Example: `  azdo-pat check --organization contoso --client-id APPLICATION \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --federated-token-file "$TOKEN_FILE"
 
   # What failed first, for a script:
   azdo-pat check --output json | jq -r '.["first-cross"]'

@@ -30,15 +30,15 @@ client-id instead: no user, scopes and lifetime are set, and nothing revokes it.
   TOKEN=$(azdo-pat mint --token-type entra --organization contoso \
     --client-id APPLICATION --federated-token-file "$TOKEN_FILE")
 
-  # As an agent user, with the token file of a CI system:
-  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
-    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
-    --scopes "vso.code vso.packaging" --lifetime 30m --output json
-
   # As a service account, with most settings in the environment:
   export AZDO_PAT_ORGANIZATION=contoso AZDO_PAT_CLIENT_ID=APPLICATION
   export AZDO_PAT_REFRESH_TOKEN AZURE_FEDERATED_TOKEN_FILE
-  PAT=$(azdo-pat mint --scopes vso.code --lifetime 5m)`,
+  PAT=$(azdo-pat mint --scopes vso.code --lifetime 5m)
+
+  # As an agent user, with the token file of a CI system:
+  azdo-pat mint --organization contoso --client-id BLUEPRINT --agent-id AGENT \
+    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" \
+    --scopes "vso.code vso.packaging" --lifetime 30m --output json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runMint(cmd.Context(), a, flags(cmd))

@@ -26,8 +26,9 @@ PATs whatever their age. It never touches tokens that azdo-pat did not name.
 sweep also revokes a PAT that is still in use once it is old enough: make
 --older-than longer than your longest job. The next sweep does what was not done
 in time.`,
-		Example: `  azdo-pat sweep --organization contoso --client-id BLUEPRINT --agent-id AGENT \
-    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE" --dry-run
+		Example: `  azdo-pat sweep --organization contoso --client-id APPLICATION \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --federated-token-file "$TOKEN_FILE" --dry-run
 
   azdo-pat sweep --organization contoso … --repository contoso/widgets \
     --older-than 2h --timeout 1h --output json`,

@@ -164,10 +164,17 @@ func Describe(name string) *Description {
 // TextFor is the help for a command: [Description.Text], unless it means something else
 // there.
 func (d *Description) TextFor(c Command) string {
-	if meaning, ok := d.meanings[c]; ok {
-		return meaning + d.defaultText()
+	meaning, ok := d.meanings[c]
+	if !ok {
+		meaning = d.Meaning
 	}
-	return d.Text
+	switch {
+	case d.defaults[""] != "":
+		return meaning + d.defaultText()
+	case slices.Contains(d.Required, c):
+		return meaning + " (required)"
+	}
+	return meaning
 }
 
 // Meanings is [Description.Meaning] with what the setting means for single commands.

@@ -38,7 +38,7 @@ func TestNothingBesideEntraToken(t *testing.T) {
 		{"skip-revoke", "true", `"true"`, "an Entra token cannot be revoked"},
 		{"skip-revoke", "false", `"false"`, "an Entra token cannot be revoked"},
 		{"agent-id", otherGUID, `"` + otherGUID + `"`, user},
-		{"agent-id", "x", "a value of 1 characters, not shown since it may be a credential", user},
+		{"agent-id", "x", "a value of 1 character, not shown since it may be a credential", user},
 		{"agent-user", "agent@contoso.com", `"agent@contoso.com"`, user},
 		{"refresh-token", someRefresh, "a credential, which is not shown", user},
 		{"refresh-token-vault", "https://contoso.vault.azure.net/secrets/pat", `"https://contoso.vault.azure.net/secrets/pat"`, user},

@@ -49,7 +49,11 @@ func show(name, found string) string {
 			r, size := utf8.DecodeRuneInString(found[i:])
 			with = fmt.Sprintf(" with %s (%s) in it", strings.Trim(strconv.QuoteToASCII(found[i:i+size]), `"`), kindOf(r))
 		}
-		return fmt.Sprintf("a value of %d characters%s, not shown since it may be a credential", n, with)
+		unit := "characters"
+		if n == 1 {
+			unit = "character"
+		}
+		return fmt.Sprintf("a value of %d %s%s, not shown since it may be a credential", n, unit, with)
 	}
 	return sanitize.Quote(withoutUser(name, found), !slices.Contains(beyondASCII, kind))
 }

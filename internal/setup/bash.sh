@@ -76,6 +76,7 @@ ensure() {
 			fi
 		fi
 		if [ -z "$created" ] && refused; then failed 'this was not allowed.'; fi
+		if [ -z "$created" ] && [ "$try" -eq 0 ]; then tell 'It did not succeed at once: trying again for a while.'; fi
 	done
 	if [ -n "$created" ]; then stop 'it was created, but cannot be found yet. Run this script again in a few minutes.'; fi
 	failed 'this did not succeed. Run this script again when the cause is removed.'

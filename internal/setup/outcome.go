@@ -114,7 +114,7 @@ func (p *plan) useIn(indent, shell, token string) []text {
 		indent+"- "+shell+": git ls-remote \"https://dev.azure.com/"+p.Organization+"/PROJECT/_git/REPOSITORY\"",
 		indent+"  env:",
 		indent+"    GIT_CONFIG_COUNT: 1",
-		indent+"    GIT_CONFIG_KEY_0: credential.https://dev.azure.com.helper",
+		indent+"    GIT_CONFIG_KEY_0: credential.https://dev.azure.com/"+p.Organization+".helper",
 		indent+`    GIT_CONFIG_VALUE_0: '!f() { test "$1" = get && echo "username=pat" && echo "password=$TOKEN"; }; f'`,
 		indent+"    TOKEN: "+token)
 }
@@ -184,8 +184,8 @@ func (p *plan) login() []text {
 	}
 	call := concat(words("azdo-pat login --organization "+p.Organization+" --tenant-id "), words(tenant), words(" --client-id "), words(app), words(" --username "+quote.Shell(p.Username)))
 	out := lines("",
-		"# Set a password for the service account in the Microsoft Entra admin center if it has",
-		"# none, and sign in as it once:")
+		"# If this script created the user, nobody knows its password: reset it in the Microsoft",
+		"# Entra admin center. Then sign in as the user once:")
 	if p.Vault != "" {
 		return append(out, concat(words("# "), call, words(" --refresh-token-vault https://"+p.Vault+".vault.azure.net/secrets/"+p.Secret)))
 	}

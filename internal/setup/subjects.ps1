@@ -1,11 +1,11 @@
 # Find-Subjects returns the subjects that GitHub's tokens have in jobs on the default
 # branch. Repositories created, renamed or transferred since 15 July 2026, and those that
 # chose so, have the ids of owner and repository in it.
-$script:branch = if ($env:BRANCH) { $env:BRANCH } else { 'main' }
+$script:branch = if ($env:SETUP_BRANCH) { $env:SETUP_BRANCH } else { 'main' }
 function Find-Subjects([string] $Repository) {
     $full = $Repository
-    $owner = $env:OWNER_ID
-    $number = $env:REPOSITORY_ID
+    $owner = $env:SETUP_OWNER_ID
+    $number = $env:SETUP_REPOSITORY_ID
     $form = $null
     $known = $null
     if (Get-Command gh -ErrorAction Ignore) {
@@ -16,13 +16,14 @@ function Find-Subjects([string] $Repository) {
         $full = $known.full_name
         $owner = [string]$known.owner.id
         $number = [string]$known.id
-        if (-not $env:BRANCH) { $script:branch = $known.default_branch }
+        if (-not $env:SETUP_BRANCH) { $script:branch = $known.default_branch }
         $text = gh api "repos/$Repository/actions/oidc/customization/sub"
         if ($LASTEXITCODE -eq 0) { $form = ($text -join '') | ConvertFrom-Json }
     } else {
         Say ''
-        Say "The GitHub CLI (gh) cannot read $Repository. If its subjects have ids, set OWNER_ID"
-        Say 'and REPOSITORY_ID to the numbers of owner and repository, and run this script again.'
+        Say "The GitHub CLI (gh) cannot read $Repository, so the branch $($script:branch) is trusted. For another"
+        Say 'one set SETUP_BRANCH. If the subjects have ids, set SETUP_OWNER_ID and'
+        Say 'SETUP_REPOSITORY_ID to the numbers of owner and repository. Then run this script again.'
     }
     if ($form -and $form.use_default -eq $false) {
         Stop-Setup 'this repository has a template of its own for subjects. Give the subject as its jobs present it, with --issuer and --subject.'

@@ -2,21 +2,22 @@
 # default branch. Repositories created, renamed or transferred since 15 July 2026, and
 # those that chose so, have the ids of owner and repository in it.
 subjects=()
-branch=${BRANCH:-main}
+branch=${SETUP_BRANCH:-main}
 find_subjects() {
-	local own=yes prefix='' immutable='' full=$repository owner=${OWNER_ID:-} number=${REPOSITORY_ID:-} rest=''
+	local own=yes prefix='' immutable='' full=$repository owner=${SETUP_OWNER_ID:-} number=${SETUP_REPOSITORY_ID:-} rest=''
 	if command -v gh >/dev/null &&
 		gh api "repos/$repository" --jq '[.full_name, .owner.id, .id, .default_branch] | @tsv' >"$temp/repository" 2>"$temp/error"; then
 		IFS=$'\t' read -r full owner number rest <"$temp/repository"
-		branch=${BRANCH:-$rest}
+		branch=${SETUP_BRANCH:-$rest}
 		if gh api "repos/$repository/actions/oidc/customization/sub" \
 			--jq '[(if .use_default == false then "no" else "yes" end), (.use_immutable_subject // false), (.sub_claim_prefix // "-")] | @tsv' >"$temp/sub" 2>"$temp/error"; then
 			IFS=$'\t' read -r own immutable prefix <"$temp/sub"
 		fi
 	else
 		say ''
-		say "The GitHub CLI (gh) cannot read $repository. If its subjects have ids, set OWNER_ID"
-		say 'and REPOSITORY_ID to the numbers of owner and repository, and run this script again.'
+		say "The GitHub CLI (gh) cannot read $repository, so the branch $branch is trusted. For another"
+		say 'one set SETUP_BRANCH. If the subjects have ids, set SETUP_OWNER_ID and'
+		say 'SETUP_REPOSITORY_ID to the numbers of owner and repository. Then run this script again.'
 	fi
 	if [ "$own" = no ]; then
 		stop 'this repository has a template of its own for subjects. Give the subject as its jobs present it, with --issuer and --subject.'
