@@ -26,7 +26,7 @@ organization takes the token, instead of listing PATs.
 The report goes to standard output and, on GitHub, to the step's summary. It has
 ids and names, and no credential.`,
 		Example: `  azdo-pat check --organization contoso --client-id APPLICATION \
-    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
     --federated-token-file "$TOKEN_FILE"
 
   # What failed first, for a script:

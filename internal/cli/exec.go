@@ -37,7 +37,7 @@ before COMMAND does.
 The credentials of azdo-pat itself are removed from COMMAND's environment. In a CI
 system, *** replaces the PAT in what COMMAND writes.`,
 		Example: `  azdo-pat exec --organization contoso --client-id APPLICATION \
-    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
     --federated-token-file "$TOKEN_FILE" \
     --scopes vso.build \
     -- az pipelines list --org https://dev.azure.com/contoso -p widgets

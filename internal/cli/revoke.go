@@ -24,7 +24,7 @@ says there that nothing can be revoked; elsewhere it refuses that setting.`,
 		Example: `  # With the same settings as mint:
   azdo-pat revoke --authorization-id 4ab5764f-4193-4f1d-b995-64144880b7d7 \
     --organization contoso --client-id APPLICATION \
-    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
     --federated-token-file "$TOKEN_FILE"`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -36,7 +36,7 @@ due; otherwise COMMAND's own if it fails, or 128+n if signal n ended it; 127 if 
 is not found and 126 if it cannot be started (in both cases nothing was minted);
 and 1 if no PAT could be minted or an older one could not be ended.`,
 		Example: `  azdo-pat rotate --organization contoso --client-id APPLICATION \
-    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
     --federated-token-file "$TOKEN_FILE" \
     --name argocd --scopes vso.code --overlap 1h \
     -- sh -c 'printf %s "$AZURE_DEVOPS_EXT_PAT" | gh secret set ARGOCD_PAT'

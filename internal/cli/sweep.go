@@ -27,7 +27,7 @@ sweep also revokes a PAT that is still in use once it is old enough: make
 --older-than longer than your longest job. The next sweep does what was not done
 in time.`,
 		Example: `  azdo-pat sweep --organization contoso --client-id APPLICATION \
-    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo-refresh-token \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
     --federated-token-file "$TOKEN_FILE" --dry-run
 
   azdo-pat sweep --organization contoso … --repository contoso/widgets \
