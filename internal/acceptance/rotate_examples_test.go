@@ -29,7 +29,14 @@ func init() {
 		}
 		return in, nil
 	})
-	harness.Programs["az"] = storing("keyvault secret set --vault-name contoso --name argocd-pat --file /dev/stdin --output none", func(in string) (string, error) { return in, nil })
+	store := storing("keyvault secret set --vault-name contoso --name argocd-pat --file /dev/stdin --output none", func(in string) (string, error) { return in, nil })
+	other := harness.Programs["az"] // the commands that login prints
+	harness.Programs["az"] = func(args []string) int {
+		if len(args) > 0 && args[0] == "keyvault" {
+			return store(args)
+		}
+		return other(args)
+	}
 	harness.Programs["kubectl"] = storing("apply --namespace argocd --server-side --force-conflicts --filename -", func(in string) (string, error) {
 		var secret struct {
 			APIVersion string            `json:"apiVersion"`
