@@ -79,6 +79,7 @@ func TestRealTools(t *testing.T) {
 		t.Errorf("left in the temp folder: %v", left)
 	}
 	t.Run("after the post step", w.after)
+	t.Run("a full disk", w.fullDisk)
 }
 
 // toolsWorld is a job whose later steps are real tools.
@@ -339,6 +340,29 @@ func (w *toolsWorld) curl(t *testing.T) {
 	w.run(t, "", "curl", "--fail", "--silent", "--user", ":"+w.env["AZURE_DEVOPS_EXT_PAT"], "https://dev.azure.com/contoso/_apis/projects")
 	w.run(t, "", "curl", "--fail", "--silent", "--netrc-file", w.env["NETRC"], "https://elsewhere.example/contoso/_packaging/"+w.feed+"/pypi/simple/mine/")
 	w.fails(t, "", "curl", "--fail", "--silent", "--netrc-file", w.env["NETRC"], "https://dev.azure.com/contoso/_apis/projects")
+}
+
+// fullDisk: if the files cannot be written, neither they nor the PAT are left.
+func (w *toolsWorld) fullDisk(t *testing.T) {
+	temp := t.TempDir()
+	if err := syscall.Mount("none", temp, "tmpfs", 0, "size=8k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(temp, syscall.MNT_DETACH) })
+	if err := os.WriteFile(filepath.Join(temp, "full"), make([]byte, 16<<10), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	before := len(w.e.Active())
+	env := w.e.Env(emulator.AgentUser)
+	env["RUNNER_TEMP"], env["INPUT_CONFIGURE"] = temp, "git"
+	mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
+	status, err := harness.ExitStatus(mint.Run())
+	if text := harness.Output(mint); err != nil || status != 1 || len(w.e.Active()) != before || !strings.Contains(text, "no space left on device; the PAT was revoked") {
+		t.Errorf("status %d, %v, %d PATs left\n%s", status, err, len(w.e.Active())-before, text)
+	}
+	if left, _ := filepath.Glob(filepath.Join(temp, "azdo-pat-*")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
 }
 
 // after: the variables are still set, and the files are gone.

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/job"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/toolconfig"
 )
 
 // runPost is the action's post step. It revokes what mint recorded, or what can be
@@ -18,7 +19,7 @@ func runPost(ctx context.Context, a *app, args []string) error {
 	a.ending.Store(true)
 	recorded := job.Recorded(a.platform)
 	if recorded != nil { // first of all: it needs no network
-		job.RemoveTools(a.platform, recorded.Folder)
+		job.RemoveTools(a.platform, toolconfig.Folders{Recorded: recorded.Folder})
 	}
 	if ends, ok := job.EntraTokenEnds(recorded); ok {
 		a.platform.Log().Infof("%s", entraTokenStays(ends))
@@ -34,7 +35,7 @@ func runPost(ctx context.Context, a *app, args []string) error {
 	}
 	l, err := a.load(settings.Post, a.source(nil, saved))
 	if recorded == nil && l.Job != nil {
-		job.RemoveTools(a.platform, "", l.Settings.Name)
+		job.RemoveTools(a.platform, l.OwnTools(""))
 	}
 	if recorded == nil && l.Job != nil && l.Settings.TokenType == settings.EntraToken { // whatever else is wrong
 		a.platform.Log().Infof("token-type is entra: %s", entraTokenStays(time.Time{}))

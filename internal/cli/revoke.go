@@ -38,16 +38,16 @@ func runRevoke(ctx context.Context, a *app, given map[string]string) error {
 	l, err := a.load(settings.Revoke, a.source(given, nil))
 	if err != nil {
 		if l.Job != nil {
-			job.RemoveTools(l.platform, "", l.Settings.Name)
+			job.RemoveTools(l.platform, l.OwnTools(""))
 		}
 		return l.failed("revoke", err)
 	}
 	if l.Settings.TokenType == settings.EntraToken {
-		job.RemoveTools(l.platform, "", l.Settings.Name)
+		job.RemoveTools(l.platform, l.OwnTools(""))
 		return l.revokeEntraToken()
 	}
 	if l.Settings.AuthorizationID != "" {
-		job.RemoveTools(l.platform, "", l.Settings.Name)
+		job.RemoveTools(l.platform, l.OwnTools(""))
 		return revokeID(ctx, l)
 	}
 	released, err := l.RevokeMinted(ctx)

@@ -52,7 +52,7 @@ var table = []row{
 	{"whatever a planted record says.", "internal/toolconfig/folder.go",
 		`if folderForm.MatchString(name) {`, `if true {`, "post-configure"},
 	{"whatever a planted record says.", "internal/toolconfig/folder.go",
-		`if name != recorded && !ofKeys(name, keys) {`, `if false {`, "TestRemoveTouchesNothingElse"},
+		`if name != which.Recorded && !ofKeys(name, which.Keys) && !hasID(root, name, which.ID) {`, `if false {`, "TestRemoveTouchesNothingElse"},
 	{"**Defended** for git, npm and cargo", "internal/toolconfig/git.go",
 		`"https://dev.azure.com/" + p.Organization`, `"https://dev.azure.com"`, "mint-configure"},
 	{"so the post step removes it with or without the record.", "internal/job/mint.go",

@@ -75,7 +75,7 @@ func (j *Job) RevokeMinted(ctx context.Context) (*Released, error) {
 	origin := j.Platform.Origin(s.Name)
 	closed := lease.Record{Stage: lease.Closed, Name: origin.DisplayName()}
 	record, minted, known := j.closeRecord(origin, closed)
-	RemoveTools(j.Platform, "", s.Name) // after that no mint writes any
+	RemoveTools(j.Platform, j.OwnTools(record.Folder)) // after that no mint writes any
 	if err := j.sameHosts(minted); err != nil {
 		return nil, j.NotRevoked(err, record)
 	}
@@ -135,5 +135,5 @@ func (j *Job) closeRecord(origin displayname.Origin, closed lease.Record) (recor
 		// A truncated record, or not azdo-pat's: a request may be in flight.
 		return lease.Record{Stage: lease.Intended, Name: closed.Name, Intended: time.Now()}, settings.Saved{}, false
 	}
-	return lease.Record{Stage: record.Stage, Name: closed.Name, Intended: record.Intended, Unsettled: record.Unsettled, User: record.User, Skew: record.Skew}, record.Settings, true
+	return lease.Record{Stage: record.Stage, Name: closed.Name, Intended: record.Intended, Unsettled: record.Unsettled, User: record.User, Skew: record.Skew, Folder: record.Folder}, record.Settings, true
 }

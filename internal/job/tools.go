@@ -119,7 +119,11 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	if t == nil {
 		return p.HandOver(result)
 	}
-	config, err := t.write(token)
+	var files []toolconfig.File
+	if record.ID != "" {
+		files = append(files, toolconfig.File{Name: toolconfig.IDFile, Content: []byte(record.ID)})
+	}
+	config, err := t.write(token, files...)
 	if err != nil {
 		return err
 	}
@@ -143,11 +147,11 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	return nil
 }
 
-// write writes the files.
-func (t *tools) write(token secret.Value) (*toolconfig.Config, error) {
+// write writes the files of the tools, and others.
+func (t *tools) write(token secret.Value, others ...toolconfig.File) (*toolconfig.Config, error) {
 	config, err := toolconfig.Build(t.options, token)
 	if err == nil {
-		err = toolconfig.Write(t.temp, t.name, config.Files)
+		err = toolconfig.Write(t.temp, t.name, append(config.Files, others...))
 	}
 	if err != nil {
 		return nil, err
@@ -164,27 +168,30 @@ func (t *tools) write(token secret.Value) (*toolconfig.Config, error) {
 
 // remove removes the files.
 func (t *tools) remove() error {
-	_, err := toolconfig.Remove(t.temp, t.name)
+	_, err := toolconfig.Remove(t.temp, toolconfig.Folders{Recorded: t.name})
 	return err
 }
 
-// RemoveTools removes the files that mint wrote for tools: those in the recorded folder,
-// and those of the leases that this job and step have with one of the labels. It says
-// what it removed, and what it could not.
-func RemoveTools(p ci.Platform, recorded string, labels ...string) {
-	var keys []string
-	for _, label := range labels {
-		if origin := p.Origin(label); origin.Derived {
-			keys = append(keys, origin.Key)
-		}
-	}
-	removed, err := toolconfig.Remove(p.TempFolder(), recorded, keys...)
+// RemoveTools removes the files that mint wrote for tools, and says what it removed, and
+// what it could not.
+func RemoveTools(p ci.Platform, which toolconfig.Folders) {
+	removed, err := toolconfig.Remove(p.TempFolder(), which)
 	for _, path := range removed {
 		p.Log().Infof("removed the tools' files: %s", path)
 	}
 	if err != nil {
 		p.Log().Warning("files are left", "the files with which tools were set up: "+err.Error()+"\nremove them by hand; they hold a token")
 	}
+}
+
+// OwnTools are the files of this job's own lease, which has the settings' name. recorded
+// is the folder on record.
+func (j *Job) OwnTools(recorded string) toolconfig.Folders {
+	which := toolconfig.Folders{Recorded: recorded, ID: j.Settings.AuthorizationID}
+	if origin := j.Platform.Origin(j.Settings.Name); origin.Derived {
+		which.Keys = []string{origin.Key}
+	}
+	return which
 }
 
 // Tools are the tools that the command of exec uses.

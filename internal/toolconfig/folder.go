@@ -132,16 +132,26 @@ func writeFile(folder *os.Root, file File, owner fs.FileInfo) error {
 	return errors.Join(err, f.Close())
 }
 
-// Remove removes folders that [Write] made in the temp folder: the recorded one, and
-// all of a lease with one of the keys. It returns the paths of what was removed, and of
-// what could not be. It removes nothing of another name, and follows no link.
-func Remove(temp, recorded string, keys ...string) (removed []string, err error) {
+// IDFile is the name of the file with the id of the PAT.
+const IDFile = "authorization-id"
+
+// Folders selects folders that [Write] made.
+type Folders struct {
+	Recorded string   // the folder of that name
+	Keys     []string // those of the leases with these keys
+	ID       string   // those whose [IDFile] has this id
+}
+
+// Remove removes folders that [Write] made in the temp folder. It returns the paths of
+// what was removed; the error names what could not be. It removes nothing of another
+// name, and follows no link.
+func Remove(temp string, which Folders) (removed []string, err error) {
 	if temp == "" {
 		return nil, nil
 	}
 	root, err := openTemp(temp)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if errors.Is(err, fs.ErrNotExist) || err != nil && which.Recorded == "" {
+		return nil, nil // no folder is known to be there
 	}
 	if err != nil {
 		return nil, err
@@ -153,7 +163,7 @@ func Remove(temp, recorded string, keys ...string) (removed []string, err error)
 	}
 	var failed []error
 	for _, name := range names {
-		if name != recorded && !ofKeys(name, keys) {
+		if name != which.Recorded && !ofKeys(name, which.Keys) && !hasID(root, name, which.ID) {
 			continue
 		}
 		if err := removeFolder(root, name); err != nil {
@@ -192,6 +202,19 @@ func ofKeys(name string, keys []string) bool {
 		}
 	}
 	return false
+}
+
+// hasID reports whether the folder is that of the PAT.
+func hasID(root *os.Root, name, id string) bool {
+	if id == "" {
+		return false
+	}
+	file := name + "/" + IDFile
+	if info, err := root.Lstat(file); err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(id)) {
+		return false
+	}
+	text, err := root.ReadFile(file)
+	return err == nil && strings.EqualFold(string(text), id)
 }
 
 // removeFolder removes a folder with what is in it, also where a step took the right to

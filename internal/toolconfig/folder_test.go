@@ -34,11 +34,11 @@ func TestWriteAndRemove(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, info, err)
 		}
 	}
-	removed, err := Remove(temp, "", key)
+	removed, err := Remove(temp, Folders{Keys: []string{key}})
 	if err != nil || len(removed) != 1 || removed[0] != filepath.Join(temp, name) || exists(filepath.Join(temp, name)) {
 		t.Errorf("removed %q, %v", removed, err)
 	}
-	if removed, err := Remove(temp, name, key); err != nil || len(removed) != 0 {
+	if removed, err := Remove(temp, Folders{Recorded: name, Keys: []string{key}}); err != nil || len(removed) != 0 {
 		t.Errorf("a second time: %q, %v", removed, err)
 	}
 }
@@ -148,14 +148,14 @@ func TestRemoveTouchesNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, recorded := range []string{"../keep", "..", ".", "", "file", "azdo-pat-tools", filepath.Join(dir, "keep"), own} {
-		if _, err := Remove(temp, recorded); err != nil {
+		if _, err := Remove(temp, Folders{Recorded: recorded}); err != nil {
 			t.Errorf("%s: %v", recorded, err)
 		}
 	}
 	if exists(filepath.Join(temp, own)) || !exists(filepath.Join(temp, linked)) {
 		t.Error("the recorded folder is left, or another is gone")
 	}
-	if _, err := Remove(temp, "", key); err != nil || exists(filepath.Join(temp, linked)) {
+	if _, err := Remove(temp, Folders{Keys: []string{key}}); err != nil || exists(filepath.Join(temp, linked)) {
 		t.Errorf("the link is left, %v", err)
 	}
 	for _, path := range keep {
@@ -169,8 +169,38 @@ func TestRemoveTouchesNothingElse(t *testing.T) {
 func TestRemoveWithoutTemp(t *testing.T) {
 	t.Parallel()
 	for _, temp := range []string{"", filepath.Join(t.TempDir(), "nowhere")} {
-		if removed, err := Remove(temp, "", key); len(removed) > 0 || err != nil {
+		if removed, err := Remove(temp, Folders{Keys: []string{key}}); len(removed) > 0 || err != nil {
 			t.Errorf("%s: %q, %v", temp, removed, err)
 		}
+	}
+}
+
+// revoke knows the id of a PAT alone where it is not the post step.
+func TestRemoveByID(t *testing.T) {
+	t.Parallel()
+	temp, own, other := t.TempDir(), NewFolder(key, rand.Reader), NewFolder(key, rand.Reader)
+	for name, id := range map[string]string{own: "4ab5764f", other: "5ab5764f"} {
+		if err := Write(temp, name, []File{{IDFile, []byte(id)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(temp, "azdo-pat-else", IDFile), "4ab5764f")
+	if _, err := Remove(temp, Folders{ID: "4AB5764F"}); err != nil || exists(filepath.Join(temp, own)) || !exists(filepath.Join(temp, other)) || !exists(filepath.Join(temp, "azdo-pat-else")) {
+		t.Error(err)
+	}
+}
+
+// A temp folder that cannot be used is worth a warning only if files are in it.
+func TestRemoveFromALink(t *testing.T) {
+	t.Parallel()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Remove(link, Folders{Keys: []string{key}, ID: "1"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Remove(link, Folders{Recorded: NewFolder(key, rand.Reader)}); err == nil {
+		t.Error("no error")
 	}
 }

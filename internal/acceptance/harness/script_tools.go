@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"azdo-pat/internal/toolconfig"
 )
 
 // variable NAME PATTERN checks a variable that the last start set for later steps.
@@ -30,7 +32,7 @@ func variable(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // folder DIR N checks how many folders of the setting configure are in a temp folder,
-// and that nobody else can read them.
+// and that nobody else can read them. $FOLDER_PAT becomes the id of the last one's PAT.
 func folder(ts *testscript.TestScript, neg bool, args []string) {
 	all, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "azdo-pat-*-*"))
 	ts.Check(err)
@@ -46,6 +48,11 @@ func folder(ts *testscript.TestScript, neg bool, args []string) {
 		files, err := os.ReadDir(path)
 		ts.Check(err)
 		for _, file := range files {
+			if file.Name() == toolconfig.IDFile {
+				id, err := os.ReadFile(filepath.Join(path, file.Name()))
+				ts.Check(err)
+				ts.Setenv("FOLDER_PAT", string(id))
+			}
 			info, err := file.Info()
 			ts.Check(err)
 			if info.Mode() != 0o600 {
