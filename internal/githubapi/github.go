@@ -124,7 +124,7 @@ func (c *Client) refused(doing string, resp *http.Response, body []byte) error {
 	switch s := resp.StatusCode; {
 	case limited:
 		e.Err, e.RetryAfter, e.Transient = ErrLimited, wait, true
-		e.Advice = "GitHub limits the requests of a token in an hour; without an answer older-than decides"
+		e.Advice = "GitHub limits the requests of a token in an hour; the next run asks again"
 	case s == http.StatusUnauthorized:
 		e.Err = ErrCredentials
 		e.Advice = "check github-token (also read from GITHUB_TOKEN): GitHub does not accept it"

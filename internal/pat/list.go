@@ -114,6 +114,13 @@ func (c *Cursor) Begun() bool { return len(c.seen) > 0 }
 // Done reports whether the last page has been read.
 func (c *Cursor) Done() bool { return c.done }
 
+// CursorRefused reports whether [Client.Next] may have failed because the server no longer
+// accepts the continuation token.
+func CursorRefused(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && (refused.Status == 400 || refused.Status == 404 || refused.Status == 410)
+}
+
 // Next reads the page at the cursor and moves the cursor after it. Undocumented by
 // Microsoft: the effect on a continuation token of PATs that are added or removed.
 func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {

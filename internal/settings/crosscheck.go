@@ -50,6 +50,7 @@ func (l *loader) validate(s *Settings) {
 	if l.given("policy") && l.given("policy-file") {
 		l.problem("policy", fmt.Sprintf("%s and %s: both are set; allowed: one of them", l.as("policy"), l.as("policy-file")))
 	}
+	l.rules(s)
 	if l.command == Revoke && s.TokenType != EntraToken && !l.given("authorization-id") && !l.src.Lease {
 		l.need("authorization-id", "the id of the PAT to revoke, which mint handed over as authorization-id")
 	}
@@ -80,7 +81,7 @@ func (l *loader) environment(s *Settings) {
 // and age alone then decides.
 func (l *loader) gitHub(s *Settings) {
 	const name = "github-token"
-	if l.command != Sweep || !l.given(name) {
+	if !slices.Contains(Describe(name).For, l.command) || !l.given(name) {
 		return
 	}
 	address, _ := l.src.LookupEnv("GITHUB_API_URL")
@@ -100,7 +101,11 @@ func (l *loader) gitHub(s *Settings) {
 	case slices.Contains(Describe(name).AlsoRead, l.origins[name]):
 		l.ignore(name)
 		s.GitHubToken = secret.Value{}
-		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, so older-than alone decides (%s)", strings.Join(wrong, "; ")))
+		without := "so older-than alone decides"
+		if l.command == List {
+			without = "so run-over is not looked for"
+		}
+		s.Warnings = append(s.Warnings, fmt.Sprintf("GITHUB_TOKEN cannot be used to ask which runs have ended, %s (%s)", without, strings.Join(wrong, "; ")))
 	}
 }
 

@@ -50,7 +50,7 @@ var Descriptions = describe()
 // Commands lists the commands that have flags.
 func Commands() []Command { return slices.Clone(commands) }
 
-var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup, Login}
+var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, List, Setup, Login}
 
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {

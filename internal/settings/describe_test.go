@@ -58,13 +58,13 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 		"scopes": {Mint, Exec, Rotate, Check}, "lifetime": {Mint, Exec, Rotate, Check}, "allow-full-access": {Mint, Exec, Rotate, Check},
 		"name": {Mint, Revoke, Exec, Rotate, Setup}, "skip-revoke": {Mint, Revoke, Exec}, "on-revoke-failure": {Mint, Revoke, Exec},
 		"configure": {Mint, Exec}, "feed": {Mint, Exec}, "runner-temp": {Mint},
-		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check},
-		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep},
+		"authorization-id": {Revoke}, "env": {Exec, Rotate}, "overlap": {Rotate}, "when-left": {Rotate}, "output": {Mint, Sweep, Check, List},
+		"older-than": {Sweep}, "repository": {Sweep, Setup}, "dry-run": {Sweep}, "github-token": {Sweep, List}, "fail-on": {List},
 		"policy": {Mint, Exec, Rotate}, "policy-file": {Mint, Exec, Rotate},
 		"identity": {Setup}, "format": {Setup}, "undo": {Setup}, "issuer": {Setup}, "subject": {Setup}, "no-browser": {Login},
 	}
 	for _, name := range []string{"organization", "tenant-id", "client-id", "refresh-token-vault", "agent-id", "agent-user", "username", "audience"} {
-		of[name] = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, Setup}
+		of[name] = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, List, Setup}
 	}
 	ofLogin := []string{
 		"organization", "tenant-id", "client-id", "username", "federated-token-file", "timeout", "authority-host", "token-service-url", "ca-file",
@@ -73,7 +73,7 @@ func TestDescriptionsNameTheirCommands(t *testing.T) {
 	for _, d := range Descriptions {
 		want := of[d.Name]
 		if want == nil {
-			want = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check}
+			want = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, List}
 		}
 		if slices.Contains(ofLogin, d.Name) {
 			want = append(want, Login)

@@ -40,6 +40,8 @@ const (
 	Rotate Command = "rotate"
 	Sweep  Command = "sweep"
 	Check  Command = "check"
+	// List lists the user's PATs.
+	List Command = "list"
 	// Setup prints a script: it has no identity of its own and sends nothing.
 	Setup Command = "setup"
 	// Login signs a person in. It has no identity either: it makes one.
@@ -131,7 +133,10 @@ type Settings struct {
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep setup" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)" help-setup:"GitHub repository, OWNER/REPO, whose jobs on the default branch are trusted"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
-	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended, and revoke their PATs whatever their age"`
+	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep list" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended: sweep revokes their PATs whatever their age, list applies the rule run-over"`
+
+	_      struct{} `group:"Which PATs make list fail"`
+	FailOn []string `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; one that is found makes the exit status 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
 
 	_                 struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
 	TokenType         string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
@@ -152,7 +157,7 @@ type Settings struct {
 
 	_               struct{} `group:"How the PAT is handed over and revoked"`
 	Env             []string `env:"ENV" for:"exec rotate" kind:"variables" default:"AZURE_DEVOPS_EXT_PAT" input:"no" flag:"repeatable" help:"names of the variables that carry the PAT, separated by white space or commas; repeatable"`
-	Output          string   `env:"OUTPUT" for:"mint sweep check" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
+	Output          string   `env:"OUTPUT" for:"mint sweep check list" values:"text json" default:"text" input:"no" help:"text, or json on standard output"`
 	Configure       []string `env:"CONFIGURE" for:"mint exec" kind:"tools" help:"tools to set up for the next steps: TOOLS; exec: for its command"`
 	Feed            []string `env:"FEED" for:"mint exec" kind:"feeds" help:"feeds for configure: NAME or PROJECT/NAME"`
 	RunnerTemp      string   `env:"RUNNER_TEMP" for:"mint" kind:"temp-folder" help:"for configure: the temp folder as later steps see it, with host: before it or not"`
@@ -179,6 +184,8 @@ type Settings struct {
 	UnusedTokenFile string
 	// GitHubAPI is the base URL of GitHub's REST API, to which GitHubToken is sent.
 	GitHubAPI string
+	// Rules are those of FailOn.
+	Rules []Rule
 	// Origins tells where each setting that was given was found: "--NAME" for a
 	// flag, the setting's own name for an input, else the variable.
 	Origins map[string]string

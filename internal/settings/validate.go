@@ -67,6 +67,7 @@ var checks = map[string]check{
 	"tools":              checkTools,
 	"feeds":              checkFeeds,
 	"temp-folder":        checkTempFolder,
+	"rules":              checkRules,
 	"token":              checkToken,
 	"password":           checkPassword,
 }

@@ -21,15 +21,16 @@ type Runs interface {
 	Completed(context.Context, githubapi.Run) (bool, error)
 }
 
-// runState is what is known of a run.
-type runState int
+// RunState is what is known of a run.
+type RunState int
 
+// The states.
 const (
-	notAsked runState = iota // no longer looked up, see runLookup.closed
-	completed
-	running
-	hidden     // GitHub does not show it to this token
-	unanswered // GitHub did not answer
+	NotAsked RunState = iota // no run is looked up any more, or the context has ended
+	Completed
+	Running
+	Hidden     // GitHub does not show it to this token
+	Unanswered // GitHub did not answer
 )
 
 const (
@@ -42,18 +43,34 @@ const (
 	maxUnanswered = 4
 )
 
-// runLookup looks up each run once, however many leases it has.
-type runLookup struct {
-	runs    Runs
-	log     Log
-	slots   *semaphore.Weighted
-	flights singleflight.Group // by run
+// RunLookup looks up each run once, however many leases it has, and at most four at a
+// time. It is safe for concurrent use.
+type RunLookup struct {
+	runs Runs
+	log  Log
+	// undecided is what a warning says of leases about which GitHub gives no answer.
+	undecided string
+	slots     *semaphore.Weighted
+	flights   singleflight.Group // by run
 
 	mu             sync.Mutex
-	known          recent[runState] // by run, and by repository where none of its runs is shown
+	known          recent[RunState] // by run, and by repository where none of its runs is shown
 	closed         bool             // no further run is looked up
 	unanswered     int              // runs in a row
 	credentialsErr error            // GitHub refuses the token
+}
+
+// NewRunLookup returns a RunLookup. undecided completes the warnings about GitHub, which
+// name leases after it: "age alone decides on" the leases of contoso/app.
+func NewRunLookup(runs Runs, log Log, undecided string) *RunLookup {
+	return &RunLookup{runs: runs, log: log, undecided: undecided, slots: semaphore.NewWeighted(concurrency)}
+}
+
+// CredentialsErr is the error with which GitHub refused the token; nil: it did not.
+func (l *RunLookup) CredentialsErr() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.credentialsErr
 }
 
 // cacheKeys are the keys of a run and of its repository.
@@ -62,15 +79,15 @@ func cacheKeys(run githubapi.Run) (key, repository string) {
 	return repository + " " + run.ID + "." + run.Attempt, repository
 }
 
-// state looks up a run, or returns what is known of it.
-func (l *runLookup) state(ctx context.Context, run githubapi.Run) runState {
+// State looks up a run, or returns what is known of it.
+func (l *RunLookup) State(ctx context.Context, run githubapi.Run) RunState {
 	key, repository := cacheKeys(run)
 	state, _, _ := l.flights.Do(key, func() (any, error) {
 		if s, known := l.cached(key, repository); known {
 			return s, nil
 		}
 		if err := l.slots.Acquire(ctx, 1); err != nil {
-			return notAsked, nil
+			return NotAsked, nil
 		}
 		defer l.slots.Release(1)
 		// The answer for another run may have decided this one meanwhile.
@@ -80,11 +97,11 @@ func (l *runLookup) state(ctx context.Context, run githubapi.Run) runState {
 		s, err := l.ask(ctx, run)
 		return l.record(ctx, key, repository, s, err), nil
 	})
-	return state.(runState)
+	return state.(RunState)
 }
 
-// cached returns the known state of a run. After close that is notAsked for all others.
-func (l *runLookup) cached(key, repository string) (s runState, known bool) {
+// cached returns the known state of a run. After close that is NotAsked for all others.
+func (l *RunLookup) cached(key, repository string) (s RunState, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s, known = l.known.get(key); known {
@@ -93,16 +110,16 @@ func (l *runLookup) cached(key, repository string) (s runState, known bool) {
 	if s, known = l.known.get(repository); known {
 		return s, true
 	}
-	return notAsked, l.closed
+	return NotAsked, l.closed
 }
 
 // ask looks up a run at GitHub, with retries.
-func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err error) {
+func (l *RunLookup) ask(ctx context.Context, run githubapi.Run) (s RunState, err error) {
 	attempts := 0
 	err = httpclient.Retry(ctx, l.log, "GitHub", func(ctx context.Context) error {
 		done, failed := l.runs.Completed(ctx, run)
-		if s = running; done {
-			s = completed
+		if s = Running; done {
+			s = Completed
 		}
 		attempts++
 		if _, wait := httpclient.Retryable(failed); wait > MaxGitHubWait || attempts == maxAttempts {
@@ -115,7 +132,7 @@ func (l *runLookup) ask(ctx context.Context, run githubapi.Run) (s runState, err
 
 // record stores the answer for a run, or the consequence of an error, and returns the
 // run's state. It logs an error that concerns several runs only once.
-func (l *runLookup) record(ctx context.Context, key, repository string, s runState, err error) runState {
+func (l *RunLookup) record(ctx context.Context, key, repository string, s RunState, err error) RunState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -124,40 +141,40 @@ func (l *runLookup) record(ctx context.Context, key, repository string, s runSta
 		l.known.put(key, s)
 		return s
 	case ctx.Err() != nil:
-		return notAsked
+		return NotAsked
 	case errors.Is(err, githubapi.ErrNotFound):
 		l.unanswered = 0
-		l.known.put(key, hidden)
-		return hidden
+		l.known.put(key, Hidden)
+		return Hidden
 	case errors.Is(err, githubapi.ErrForbidden), errors.Is(err, githubapi.ErrMoved):
 		l.unanswered = 0
 		if _, logged := l.known.get(repository); !logged {
-			l.known.put(repository, hidden)
-			l.log.Warning("GitHub does not answer", withConsequence(err, "age alone decides on the leases of "+repository))
+			l.known.put(repository, Hidden)
+			l.log.Warning("GitHub does not answer", withConsequence(err, l.undecided+" the leases of "+repository))
 		}
-		return hidden
+		return Hidden
 	case errors.Is(err, githubapi.ErrCredentials):
 		if l.credentialsErr == nil {
-			l.log.Infof("%v; continuing by age alone", err)
+			l.log.Infof("%v; %s all leases", err, l.undecided)
 		}
 		l.closed, l.credentialsErr = true, err
-		return notAsked
+		return NotAsked
 	case errors.Is(err, githubapi.ErrLimited):
 		l.close(err)
-		return notAsked
+		return NotAsked
 	}
-	l.known.put(key, unanswered)
-	l.log.Infof("%v; age alone decides on the leases of this run", err)
+	l.known.put(key, Unanswered)
+	l.log.Infof("%v; %s the leases of this run", err, l.undecided)
 	if l.unanswered++; l.unanswered == maxUnanswered {
 		l.close(err)
 	}
-	return unanswered
+	return Unanswered
 }
 
 // close stops all further look-ups because of err.
-func (l *runLookup) close(err error) {
+func (l *RunLookup) close(err error) {
 	if !l.closed {
-		l.log.Warning("GitHub is not asked any more", withConsequence(err, "age alone decides on the other leases"))
+		l.log.Warning("GitHub is not asked any more", withConsequence(err, l.undecided+" the other leases"))
 	}
 	l.closed = true
 }

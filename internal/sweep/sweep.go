@@ -127,7 +127,7 @@ const (
 func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	w := &sweep{
 		Sweeper: s, slots: semaphore.NewWeighted(concurrency),
-		runs: runLookup{runs: s.Runs, log: s.Log, slots: semaphore.NewWeighted(concurrency)},
+		runs: NewRunLookup(s.Runs, s.Log, "age alone decides on"),
 	}
 	defer w.logProgress()()
 
@@ -167,8 +167,8 @@ func (w *sweep) conclude(err error) error {
 	case c.Failed > 0:
 		return hint.Add(fmt.Errorf("%d of %d leases could not be revoked", c.Failed, c.Failed+c.Revoked+c.HadEnded),
 			"each is named above; "+again)
-	case w.runs.credentialsErr != nil:
-		return fmt.Errorf("age alone decided: %w", w.runs.credentialsErr)
+	case w.runs.CredentialsErr() != nil:
+		return fmt.Errorf("age alone decided: %w", w.runs.CredentialsErr())
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (w *sweep) conclude(err error) error {
 type sweep struct {
 	*Sweeper
 	slots *semaphore.Weighted // to revoke
-	runs  runLookup
+	runs  *RunLookup
 
 	mu     sync.Mutex
 	counts Counts
@@ -238,7 +238,7 @@ func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 	}
 	shifted := pages > 1 && (w.revoked > 0 || w.stale > 0 && w.idlePasses < maxIdlePasses)
 	w.complete = cursor.Done() && w.counts.NotReached == 0 && !shifted
-	if isCursorError(err) && pages > 0 && (w.revoked > 0 || !w.restarted) {
+	if pat.CursorRefused(err) && pages > 0 && (w.revoked > 0 || !w.restarted) {
 		w.restarted = w.revoked == 0
 		w.Log.Infof("%v; reading the list from its start", err)
 		return w.stopped == nil, nil
@@ -283,13 +283,6 @@ func endsSweep(err error) bool {
 	var throttled *httpclient.Throttled
 	retryable, wait := httpclient.Retryable(err)
 	return !errors.As(err, &refused) || retryable && wait > 0 || errors.As(err, &throttled)
-}
-
-// isCursorError reports whether a list may have failed because the server no longer
-// accepts the continuation token.
-func isCursorError(err error) bool {
-	var refused *pat.Error
-	return errors.As(err, &refused) && (refused.Status == 400 || refused.Status == 404 || refused.Status == 410)
 }
 
 // examine decides by name and age what to do with a PAT. It returns a candidate for
@@ -380,16 +373,16 @@ func (w *sweep) handle(ctx, inFlight context.Context, c candidate) error {
 // runCompleted reports whether the run of a lease has completed. If it has not, or
 // if that is unknown, it counts the lease.
 func (w *sweep) runCompleted(ctx context.Context, c candidate) bool {
-	switch w.runs.state(ctx, c.run) {
-	case completed:
+	switch w.runs.State(ctx, c.run) {
+	case Completed:
 		return true
-	case running:
+	case Running:
 		w.count(&w.counts.Running)
-	case hidden:
+	case Hidden:
 		w.count(&w.counts.Hidden)
-	case unanswered:
+	case Unanswered:
 		w.count(&w.counts.Unanswered)
-	case notAsked:
+	case NotAsked:
 		if ctx.Err() != nil {
 			w.count(&w.counts.NotReached)
 		} else {
