@@ -176,7 +176,7 @@ func actionArgs(input string, args []string) ([]string, error) {
 	if !repeatable(input) {
 		found = "a value that is not shown, since it may be a credential"
 	}
-	err := fmt.Errorf("command: found %s; allowed: mint, sweep or check", found)
+	err := fmt.Errorf("command: found %s; allowed: mint, sweep, check or list", found)
 	if input == string(settings.Exec) || input == string(settings.Rotate) {
 		err = hint.Add(err, "a container action cannot run a command of the job: start the program in a script step")
 	}
@@ -184,11 +184,11 @@ func actionArgs(input string, args []string) ([]string, error) {
 }
 
 // actionCommands are the commands of the action.
-var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check}
+var actionCommands = []settings.Command{settings.Mint, settings.Sweep, settings.Check, settings.List}
 
 // commands make the commands, in the order of the help.
 var commands = []func(*app) *cobra.Command{
-	mintCommand, revokeCommand, execCommand, rotateCommand, sweepCommand, checkCommand,
+	mintCommand, revokeCommand, execCommand, rotateCommand, sweepCommand, checkCommand, listCommand,
 	setupCommand, loginCommand, policyCommand, scopesCommand, versionCommand,
 }
 

@@ -43,6 +43,8 @@ func values(d *settings.Description) []string {
 	switch {
 	case d.Name == "scopes":
 		return scopeNames()
+	case d.Name == "fail-on":
+		return settings.RuleForms()
 	case d.Bool:
 		return []string{"true", "false"}
 	}

@@ -95,8 +95,8 @@ func (a *app) newClient(command settings.Command, src settings.Source, s *settin
 	if src.Saved != nil {
 		o.KeptRoots = src.Saved.Roots
 	}
-	if command == settings.Sweep {
-		o.ConnsPerHost = 8 // a list and four revocations are sent at once
+	if command == settings.Sweep || command == settings.List {
+		o.ConnsPerHost = 8 // a list and four revocations or questions to GitHub are sent at once
 	}
 	client, err := httpclient.NewClient(o)
 	if err == nil && command == settings.Mint && a.platform.Info().Cleanup == ci.PostStep {

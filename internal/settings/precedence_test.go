@@ -55,6 +55,7 @@ var everySetting = []struct {
 	{name: "older-than", a: "0s", b: "90m", base: byAgent, get: func(s *Settings) string { return s.OlderThan.String() }, inB: "1h30m0s", normal: "6h0m0s", command: Sweep},
 	{name: "repository", a: "contoso/widgets", b: "a-b/c.d_e", base: byAgent, get: func(s *Settings) string { return s.Repository }, command: Sweep},
 	{name: "dry-run", a: "true", b: "false", base: byAgent, get: func(s *Settings) string { return fmt.Sprint(s.DryRun) }, normal: "false", command: Sweep},
+	{name: "fail-on", a: "other, full-access", b: "long-lived=30d scope=vso.code", base: byAgent, get: func(s *Settings) string { return strings.Join(s.FailOn, " ") }, inA: "other full-access", inB: "long-lived=30d scope=vso.code", command: List},
 	{name: "github-token", a: "ghs_1", b: "ghs_2", base: byAgent, get: func(s *Settings) string { return s.GitHubToken.Reveal() }, command: Sweep},
 	{name: "identity", a: "service-principal", b: "agent-user", base: bySetup, get: func(s *Settings) string { return s.SetupIdentity }, command: Setup},
 	{name: "issuer", a: "https://a.example/x/", b: "https://b.example", base: bySubject, get: func(s *Settings) string { return s.Issuer }, command: Setup},

@@ -27,6 +27,17 @@ const (
 // RuleNames are the names of the rules, the worst finding first.
 var RuleNames = []string{FullAccess, AllOrganizations, OtherPAT, LongLived, RunOver, HasScope, EndsWithin}
 
+// RuleForms are the names of the rules, with "=" where an argument follows.
+func RuleForms() (forms []string) {
+	for _, name := range RuleNames {
+		if name == LongLived || name == HasScope || name == EndsWithin {
+			name += "="
+		}
+		forms = append(forms, name)
+	}
+	return forms
+}
+
 // Rule is what list can find wrong with a PAT.
 type Rule struct {
 	// Text is the rule as the caller wrote it, as in "long-lived=30d".

@@ -129,14 +129,12 @@ type Settings struct {
 	_               struct{} `group:"Which PAT to revoke"`
 	AuthorizationID string   `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
 
-	_           struct{}      `group:"Which PATs to sweep"`
+	_           struct{}      `group:"Which PATs to sweep, and what list looks for"`
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep setup" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)" help-setup:"GitHub repository, OWNER/REPO, whose jobs on the default branch are trusted"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
+	FailOn      []string      `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; one that is found makes the exit status 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep list" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended: sweep revokes their PATs whatever their age, list applies the rule run-over"`
-
-	_      struct{} `group:"Which PATs make list fail"`
-	FailOn []string `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; one that is found makes the exit status 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
 
 	_                 struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
 	TokenType         string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`

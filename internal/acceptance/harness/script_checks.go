@@ -186,3 +186,26 @@ func jsonField(ts *testscript.TestScript, neg bool, args []string) {
 	_ = json.Unmarshal(value, &text)
 	matches(ts, "field "+args[0], text, args[1], neg)
 }
+
+// found NAME [RULE…] checks the findings of the PAT of that name in list's JSON on
+// standard output.
+func found(ts *testscript.TestScript, neg bool, args []string) {
+	var object struct {
+		PATs []struct {
+			Name     string `json:"display-name"`
+			Findings []string
+		}
+	}
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &object); err != nil {
+		ts.Fatalf("standard output is no JSON object: %v", err)
+	}
+	for _, p := range object.PATs {
+		if p.Name == args[0] {
+			if !slices.Equal(p.Findings, args[1:]) {
+				ts.Fatalf("the findings of %q are %q, want %q", p.Name, p.Findings, args[1:])
+			}
+			return
+		}
+	}
+	ts.Fatalf("%q is not listed", args[0])
+}

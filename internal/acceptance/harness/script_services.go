@@ -126,6 +126,29 @@ func seedLasting(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// pat NAME [scope=SCOPES] [everywhere] plants a PAT with those scopes, for all
+// organizations if everywhere; $SEEDED is its id.
+func seedPAT(ts *testscript.TestScript, neg bool, args []string) {
+	p := emulator.PAT{Name: args[0]}
+	for _, arg := range args[1:] {
+		if scope, ok := strings.CutPrefix(arg, "scope="); ok {
+			p.Scope = scope
+		} else if arg == "everywhere" {
+			p.Organization = emulator.OrganizationName // without TargetAccounts: all
+		} else {
+			ts.Fatalf("pat: unknown %q", arg)
+		}
+	}
+	ts.Setenv("SEEDED", of(ts).Seed(p).ID)
+}
+
+// everykind N plants N PATs of every kind, and their runs.
+func seedEveryKind(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	of(ts).SeedEveryKind(n)
+}
+
 // own revoked|expired|theirs makes a PAT of the agent user, or of another one, and
 // sets it as the one to revoke.
 func ownPAT(ts *testscript.TestScript, neg bool, args []string) {

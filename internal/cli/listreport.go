@@ -1,0 +1,232 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"azdo-pat/internal/audit"
+	"azdo-pat/internal/ci"
+	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/settings"
+)
+
+// listReport reports the PATs of a user: in JSON while they are read, in the order of the
+// list, or as a table at the end, the worst first. The job's summary has the worst of
+// them.
+type listReport struct {
+	settings *settings.Settings
+	rules    []settings.Rule
+	log      *ci.Log
+	inLog    bool      // the table goes to the log, since standard output is the log
+	out      io.Writer // standard output
+	summary  func(markdown string)
+
+	rows     int
+	worst    *audit.Worst
+	writeErr error
+}
+
+const (
+	// maxTableRows is how many PATs the table shows, and with that the memory: JSON has
+	// them all.
+	maxTableRows = 10_000
+	// What a cell shows at most, in characters.
+	maxNameCell, maxScopesCell = 300, 300
+)
+
+func newListReport(l *loaded, rules []settings.Rule) *listReport {
+	r := &listReport{
+		settings: l.Settings, rules: rules, log: l.platform.Log(), inLog: l.platform.Info().CI,
+		out: l.out, summary: l.app.summary, worst: audit.NewWorst(maxTableRows),
+	}
+	if r.json() {
+		r.worst = audit.NewWorst(maxSummaryRows)
+	}
+	return r
+}
+
+func (r *listReport) json() bool { return r.settings.Output == settings.JSON }
+
+// begin is called after the sign-in. Before that, there is nothing to report.
+func (r *listReport) begin() {
+	if r.json() {
+		r.write(`{"organization":` + quoted(r.settings.Organization) + `,"pats":[`)
+	}
+}
+
+// add reports one PAT.
+func (r *listReport) add(p audit.PAT) {
+	r.rows++
+	p.ID, p.Name = r.log.Redact(p.ID), r.log.Redact(p.Name)
+	for i, scope := range p.Scopes {
+		p.Scopes[i] = r.log.Redact(scope)
+	}
+	if r.json() {
+		separator := ",\n"
+		if r.rows == 1 {
+			separator = "\n"
+		}
+		r.write(separator + object(p))
+	}
+	// What is kept does not grow with the texts of a server.
+	p.ID, p.Name = sanitize.Line(p.ID, 40), sanitize.Line(p.Name, maxNameCell)
+	p.Scopes = []string{sanitize.Line(strings.Join(p.Scopes, " "), maxScopesCell)}
+	p.Repository, p.RunID = "", "" // parts of the server's text
+	r.worst.Add(p)
+}
+
+// object is a PAT in JSON. Every key is always there.
+func object(p audit.PAT) string {
+	o := struct {
+		AuthorizationID string   `json:"authorization-id"`
+		DisplayName     string   `json:"display-name"`
+		Scopes          []string `json:"scopes"`
+		ValidFrom       string   `json:"valid-from"`
+		ValidTo         string   `json:"valid-to"`
+		Kind            string   `json:"kind"`
+		Repository      string   `json:"repository"`
+		RunID           string   `json:"run-id"`
+		Findings        []string `json:"findings"`
+	}{
+		AuthorizationID: p.ID, DisplayName: p.Name, Scopes: p.Scopes, Kind: string(p.Kind),
+		Repository: p.Repository, RunID: p.RunID, Findings: p.Findings,
+	}
+	if !p.ValidFrom.IsZero() {
+		o.ValidFrom = stamp(p.ValidFrom)
+	}
+	if !p.ValidTo.IsZero() {
+		o.ValidTo = stamp(p.ValidTo)
+	}
+	if o.Scopes == nil {
+		o.Scopes = []string{}
+	}
+	if o.Findings == nil {
+		o.Findings = []string{}
+	}
+	return quoted(o)
+}
+
+// close ends the report and writes the summary.
+func (r *listReport) close(result audit.Result) {
+	// failed names rules of fail-on only, and is never null.
+	failed := []string{}
+	if r.settings.Rules != nil {
+		failed = foundRules(result, r.rules)
+	}
+	kept, more := r.worst.PATs()
+	if r.json() {
+		r.write("\n],\"failed\":" + quoted(failed) + fmt.Sprintf(",\"complete\":%t}\n", result.Complete))
+	} else {
+		r.table(kept, more)
+	}
+	r.log.Infof("%s", r.counts(result))
+	r.summary(r.markdown(kept, more, result, failed))
+}
+
+// counts says what was found.
+func (r *listReport) counts(result audit.Result) string {
+	text := pats(result.PATs)
+	if !result.Complete {
+		text = "not all PATs were listed: " + text
+	}
+	if counted := countedRules(result, r.rules); len(counted) > 0 {
+		return text + ": " + strings.Join(counted, ", ")
+	}
+	return text + ", nothing found"
+}
+
+// cells are the cells of a PAT's row in the table.
+func cells(p audit.PAT) [6]string {
+	findings, end := strings.Join(p.Findings, " "), "unknown"
+	if findings == "" {
+		findings = "-"
+	}
+	if !p.ValidTo.IsZero() {
+		end = stamp(p.ValidTo)
+	}
+	return [6]string{findings, string(p.Kind), end, p.ID, strings.Join(p.Scopes, " "), p.Name}
+}
+
+// table writes the PATs as a table.
+func (r *listReport) table(kept []audit.PAT, more int) {
+	if len(kept) == 0 {
+		return
+	}
+	head := [6]string{"FOUND", "KIND", "ENDS", "ID", "SCOPES", "NAME"}
+	var width [6]int
+	const widest = 40 // a longer cell moves the rest of its row
+	for i, text := range head {
+		width[i] = len(text)
+	}
+	for _, p := range kept {
+		for i, text := range cells(p) {
+			width[i] = max(width[i], min(widest, utf8.RuneCountInString(text)))
+		}
+	}
+	line := func(row [6]string) {
+		var b strings.Builder
+		for i, text := range row {
+			if i == len(row)-1 {
+				b.WriteString(text)
+				break
+			}
+			fmt.Fprintf(&b, "%-*s  ", width[i], text)
+		}
+		r.line(b.String())
+	}
+	line(head)
+	for _, p := range kept {
+		line(cells(p))
+	}
+	if more > 0 {
+		r.line(fmt.Sprintf("%d more are not shown; --output json lists all", more))
+	}
+}
+
+// line writes a line of the table.
+func (r *listReport) line(text string) {
+	if r.inLog {
+		r.log.Infof("%s", text)
+		return
+	}
+	r.write(sanitize.NoCommands(text) + "\n")
+}
+
+func (r *listReport) write(text string) {
+	if _, err := io.WriteString(r.out, text); err != nil && r.writeErr == nil {
+		r.writeErr = err
+	}
+}
+
+// markdown is the report for the job's summary, which can have 1 MiB.
+func (r *listReport) markdown(kept []audit.PAT, more int, result audit.Result, failed []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### Azure DevOps PATs of the account\n\n%s: %s.\n", code(r.settings.Organization), r.counts(result))
+	if !result.Complete {
+		fmt.Fprintf(&b, "\n**Not every PAT was listed**: see the log for the reason.\n")
+	}
+	if len(failed) > 0 {
+		fmt.Fprintf(&b, "\n**Failed**: %s\n", code(strings.Join(failed, " ")))
+	}
+	if len(kept) > maxSummaryRows {
+		more += len(kept) - maxSummaryRows
+		kept = kept[:maxSummaryRows]
+	}
+	if len(kept) > 0 {
+		fmt.Fprintf(&b, "\n| found | kind | ends | id | scopes | name |\n|---|---|---|---|---|---|\n")
+	}
+	for _, p := range kept {
+		c := cells(p)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(c[0]), c[1], c[2], cell(c[3]), cell(c[4]), cell(c[5]))
+	}
+	if more > 0 {
+		where := "in the log"
+		if r.json() {
+			where = "on standard output"
+		}
+		fmt.Fprintf(&b, "\n%d more are %s.\n", more, where)
+	}
+	return b.String()
+}
