@@ -91,7 +91,7 @@ const (
 	// concurrency is how many runs are looked up at the same time.
 	concurrency = 4
 	// maxPATs is how many PATs are listed at most: the ids of all are remembered.
-	maxPATs = 100_000
+	maxPATs = 50_000
 	// longLivedTolerance is what a PAT may live longer than the argument of long-lived:
 	// Azure DevOps' clock decides when it begins, and that of the caller when it ends.
 	longLivedTolerance = time.Second

@@ -130,7 +130,7 @@ func (l *loaded) warnOfRuns(result audit.Result, refused error) {
 // verdict is the error for what was found of the rules of fail-on. A rule that GitHub
 // could not be asked about is an error too: the gate must not open for lack of an answer.
 func (l *loaded) verdict(result audit.Result, rules []settings.Rule) error {
-	where := "revoke what nobody needs: " + job.TokenPage(l.Settings.Organization)
+	where := "revoke what is not needed: " + job.TokenPage(l.Settings.Organization)
 	if found := foundRules(result, rules); len(found) > 0 {
 		return hint.Add(fmt.Errorf("fail-on found %d of %s: %s", result.WithAny, pats(result.PATs), strings.Join(countedRules(result, rules), ", ")), where)
 	}

@@ -378,6 +378,22 @@ var table = []row{
 	{"a list without an end, in a circle", "internal/sweep/sweep.go",
 		`shifted := pages > 1 && (`, `shifted := false && (`, "TestSweepMissesNone"},
 
+	// What list can be made to hide.
+	{"a name that a person gave a PAT", "internal/cli/listreport.go",
+		`r.write(sanitize.NoCommands(text) + "\n")`, `r.write(text + "\n")`, "list-hostile"},
+	{"a name that a person gave a PAT", "internal/cli/listreport.go",
+		`cell(c[4]), cell(c[5]))`, `cell(c[4]), c[5])`, "list-hostile"},
+	{"a list that changes while it is read", "internal/audit/audit.go",
+		`if err == nil && pages > 1 {`, `if false {`, "TestListThatChanges"},
+	{"a list that breaks off, is too long or goes in a circle", "internal/audit/audit.go",
+		`r.result.Complete = err == nil`, `r.result.Complete = true`, "list-failing"},
+	{"a list that breaks off, is too long or goes in a circle", "internal/audit/audit.go",
+		`maxPATs = 50_000`, `maxPATs = 500_000`, "TestListTooLong"},
+	{"a date that is missing or cannot be read", "internal/audit/audit.go",
+		`return t.ValidFrom.IsZero() || t.ValidTo.IsZero() || t.ValidTo.Sub(t.ValidFrom)`, `return t.ValidTo.Sub(t.ValidFrom)`, "TestRules"},
+	{"GitHub that refuses the token or does not answer", "internal/cli/list.go",
+		`if result.Unanswered > 0 {`, `if false {`, "list-runs"},
+
 	// An attacker on the network.
 	{"TLS 1.2 or newer, verified against the machine's roots", "internal/httpclient/client.go",
 		`RootCAs: trust.pool, Time: trust.now`, `InsecureSkipVerify: true, Time: trust.now`, "TestTrustedRoots"},

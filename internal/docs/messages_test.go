@@ -226,7 +226,7 @@ var unexplained = []struct {
 }{
 	{"says itself what is wrong and what is allowed: a setting, an argument, a line of a policy", []string{
 		"policy/", "cli/policy.go", "cli/commandline.go", "settings/validate.go", "keyvault/url.go", "pat/scopes.go",
-		"…: found …; allowed: …", "command: found …; allowed: mint, sweep or check", "unknown argument of … …",
+		"…: found …; allowed: …", "command: found …; allowed: mint, sweep, check or list", "… (none is given)", "unknown argument of … …",
 		"toolconfig/feed.go", "tools, separated by white space or commas: …",
 		"the script uses the application … of the variable … and creates none; unset it to have one created",
 	}},
