@@ -185,6 +185,7 @@ func (r *loginRun) shell(line string) {
 	cmd.Env = append(os.Environ(), "PATH="+r.bin+":"+os.Getenv("PATH"), "REPORT="+r.report.URL)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(&r.stderr, "harness: %s: %v: %s\n", line, err, out)
+		r.interrupt() // it would wait for the certificate
 	}
 }
 
