@@ -189,5 +189,9 @@ func (p *plan) login() []text {
 	if p.Vault != "" {
 		return append(out, concat(words("# "), call, words(" --refresh-token-vault https://"+p.Vault+".vault.azure.net/secrets/"+p.Secret)))
 	}
-	return append(out, concat(words("# t=$("), call, words(") && printf %s \"$t\" | gh secret set AZDO_REFRESH_TOKEN")))
+	store := ") && printf %s \"$t\" | gh secret set AZDO_REFRESH_TOKEN"
+	if p.Repository != "" { // otherwise it is that of the folder
+		store += " --repo " + p.Repository
+	}
+	return append(out, concat(words("# t=$("), call, words(store)))
 }
