@@ -8,6 +8,8 @@
 //	go run ./internal/demo -identity refresh-token  as another identity
 //	go run ./internal/demo -shell                   leave the emulator running, and try
 //	                                                the program by hand
+//	go run ./internal/demo -svg FILE                record it as an animated picture,
+//	                                                docs/images/demo.svg
 package main
 
 import (
@@ -36,6 +38,7 @@ import (
 func main() {
 	name := flag.String("identity", string(emulator.AgentUser), "how the job signs in: "+names())
 	interactive := flag.Bool("shell", false, "leave the emulator running, and print the variables for the program")
+	picture := flag.String("svg", "", "write a recording to this file")
 	flag.Parse()
 	id := emulator.Identity(*name)
 	if !slices.Contains(identities, id) || flag.NArg() > 0 {
@@ -49,7 +52,12 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := do(ctx, os.Stdout, id); err != nil {
+	var output strings.Builder
+	err := do(ctx, io.MultiWriter(os.Stdout, &output), id)
+	if err == nil && *picture != "" {
+		err = os.WriteFile(*picture, []byte(recording(output.String())), 0o644)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

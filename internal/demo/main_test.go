@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"azdo-pat/internal/fakes/emulator"
 )
 
 func TestIdentities(t *testing.T) {
@@ -18,6 +21,19 @@ func TestIdentities(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// The recording in the documents is what the demo prints now, apart from ids and times.
+func TestRecording(t *testing.T) {
+	t.Parallel()
+	var output strings.Builder
+	if err := run(t.Context(), &output, emulator.AgentUser); err != nil {
+		t.Fatal(err)
+	}
+	recorded, err := os.ReadFile("../../docs/images/demo.svg")
+	if err != nil || string(recorded) != recording(output.String()) {
+		t.Errorf("docs/images/demo.svg is out of date (%v): go run ./internal/demo -svg docs/images/demo.svg", err)
 	}
 }
 
