@@ -23,7 +23,7 @@ const (
 )
 
 // The tools that configure sets up take the token for the named organization, with the
-// caller's own configuration in place, and nobody else gets it.
+// caller's own configuration in place; no other host or organization gets it.
 func TestRealTools(t *testing.T) {
 	if os.Getenv(toolsVariable) == "" {
 		t.Skip(toolsVariable + " is not set: needs root, and git, npm, pnpm, pip, twine, mvn, cargo and curl")

@@ -32,7 +32,7 @@ func variable(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // folder DIR N checks how many folders of the setting configure are in a temp folder,
-// and that nobody else can read them. $FOLDER_PAT becomes the id of the last one's PAT.
+// and that no other user can read them. $FOLDER_PAT becomes the id of the last one's PAT.
 func folder(ts *testscript.TestScript, neg bool, args []string) {
 	all, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "azdo-pat-*-*"))
 	ts.Check(err)
