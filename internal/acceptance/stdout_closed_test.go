@@ -76,6 +76,7 @@ func TestPrintsToClosedOutput(t *testing.T) {
 		"scopes", "version", "help", "--help", "help mint", "mint --help", "", "completion bash", "completion zsh", "completion fish",
 		"completion powershell", "__complete mint --", "check", "check --output json", "check --organization nowhere",
 		"sweep --dry-run", "sweep --dry-run --output json", "sweep --dry-run --organization nowhere",
+		"list", "list --output json", "list --organization nowhere",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
