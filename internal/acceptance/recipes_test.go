@@ -144,7 +144,7 @@ func TestRecipes(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					cmd.Env = append(cmd.Env, name+"="+value)
+					cmd.Env = append(cmd.Env, name+"="+strings.ReplaceAll(value, harness.DocumentedVault, e.SecretURL()))
 				}
 				if r.assertion != "" {
 					cmd.Env = append(cmd.Env, r.assertion+"="+assertion)

@@ -166,6 +166,10 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 	return played
 }
 
+// DocumentedVault is the secret's URL in the documents, for which tests put the
+// emulator's.
+const DocumentedVault = "https://contoso.vault.azure.net/secrets/azdo-refresh-token"
+
 func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, job pipelineFileJob, id, bin, artifacts string) []PlayedStep {
 	t.Helper()
 	started := e.StartPipelinesJob(emulator.PipelinesJob{JobID: id})
@@ -176,7 +180,7 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 		}
 	}
 	for name, value := range variables {
-		all[name] = value
+		all[name] = strings.ReplaceAll(value, DocumentedVault, e.SecretURL())
 	}
 	all["Build.ArtifactStagingDirectory"], all["Pipeline.Workspace"] = t.TempDir(), artifacts
 	if job.Container != "" { // since agent 5.279
