@@ -66,7 +66,7 @@ func Write(temp, name string, files []File) (err error) {
 		return err
 	}
 	defer root.Close()
-	if err := root.Mkdir(name, 0o700); err != nil {
+	if err = root.Mkdir(name, 0o700); err != nil {
 		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	}
 	defer func() {
@@ -84,7 +84,7 @@ func Write(temp, name string, files []File) (err error) {
 		return fmt.Errorf("find the owner of %s: %w", temp, err)
 	}
 	for _, file := range files {
-		if err := writeFile(folder, file, owner); err != nil {
+		if err = writeFile(folder, file, owner); err != nil {
 			return fmt.Errorf("write the file %s for the tools in %s: %w", file.Name, temp, err)
 		}
 	}

@@ -66,7 +66,7 @@ func (p *plan) endpoints(callers string) (string, error) {
 		}
 	}
 	for _, feed := range p.Feeds {
-		entry, err := json.Marshal(endpoint{feed.url(p.Organization, "nuget/v3/index.json"), p.Organization, p.token.Reveal()})
+		entry, err := json.Marshal(endpoint{feed.url(p.Organization, "nuget/v3/index.json"), p.Organization, p.token.Reveal()}) //nolint:gosec // the variable carries the PAT
 		if err != nil {
 			return "", err
 		}
