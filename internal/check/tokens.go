@@ -209,7 +209,7 @@ func (k *preflight) reportClock() {
 		// For mint this is a warning too. A refusal because of it has its own row.
 		k.row.clock.Pass("%s %s the services': set this machine's clock", settings.RoundDuration(skew.Abs()), direction)
 	case skew == 0:
-		k.row.clock.Pass("agrees with the services'")
+		k.row.clock.Pass("agrees with the services' clocks")
 	default:
 		k.row.clock.Pass("%s %s the services'", skew.Abs(), direction)
 	}

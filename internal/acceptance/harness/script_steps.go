@@ -219,6 +219,7 @@ func (w *world) start(ts *testscript.TestScript, neg bool, name string, args []s
 	cmd := exec.Command(path, args...)
 	cmd.Args[0] = "/" + name
 	cmd.Dir = w.dir
+	cmd.Env = []string{} // not that of the test, even if it is empty
 	for key, value := range w.env {
 		cmd.Env = append(cmd.Env, key+"="+value)
 	}
