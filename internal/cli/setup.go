@@ -15,8 +15,8 @@ func setupCommand(a *app) *cobra.Command {
 		Use:   "setup",
 		Short: "Print the script that creates what an identity needs in Entra and Azure DevOps",
 		Long: `setup prints a script for one identity, with your values filled in, and sends
-nothing. Read the script, and run it as somebody who may do what it says: it names
-the role that each step needs. It can be run again: what is there stays as it is. It
+nothing. Read the script, and run it with an account that has the roles it
+names before each step. It can be run again: what is there stays as it is. It
 ends with the workflow to paste.
 
   service-principal  application with a federated credential, and its membership in

@@ -129,14 +129,14 @@ type Settings struct {
 	_               struct{} `group:"Which PAT to revoke"`
 	AuthorizationID string   `env:"AUTHORIZATION_ID" for:"revoke" kind:"authorization-id" input:"no" help:"id of the PAT to revoke, as mint printed it; not needed in Azure Pipelines, where the job's own PAT is found"`
 
-	_           struct{}      `group:"Which PATs to sweep, and what list looks for"`
+	_           struct{}      `group:"Which PATs, jobs and findings"`
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep setup" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)" help-setup:"GitHub repository, OWNER/REPO, whose jobs on the default branch are trusted"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
 	FailOn      []string      `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; one that is found makes the exit status 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep list" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended: sweep revokes their PATs whatever their age, list applies the rule run-over"`
 
-	_                 struct{}     `group:"Application and user: exactly one identity, or token-type entra"`
+	_                 struct{}     `group:"Application and identity"`
 	TokenType         string       `env:"TOKEN_TYPE" for:"all" values:"pat entra" default:"pat" saved:"yes" help:"pat, or entra: an Entra access token of the service principal client-id instead of a PAT; it cannot be scoped or revoked, and ends after about an hour"`
 	TenantID          string       `env:"TENANT_ID" for:"all setup login" kind:"tenant" also:"AZURE_TENANT_ID AZURESUBSCRIPTION_TENANT_ID" saved:"yes" help:"Entra tenant, GUID or domain (default: looked up from the organization)" help-setup:"Entra tenant, GUID or domain: the script stops in any other (default: the one that you are signed in to)"`
 	ClientID          string       `env:"CLIENT_ID" for:"all setup login" kind:"application" also:"AZURE_CLIENT_ID AZURESUBSCRIPTION_CLIENT_ID" saved:"yes" help:"application that trusts the assertion: agent identity blueprint or app registration" help-setup:"client id of an application or blueprint that is there (default: the script creates one)" help-login:"client id of the service account's app registration, a confidential client with the redirect URI http://localhost under the platform Web"`
