@@ -75,7 +75,7 @@ func generate(root string) (map[string][]byte, error) {
 // table of identities, and those for unusual networks in the reference.
 func inputs() string {
 	var b strings.Builder
-	b.WriteString("| input | default | meaning |\n|---|---|---|\n| `command` | `mint` | `mint`, `sweep` or `check` |\n")
+	b.WriteString("| input | default | meaning |\n|---|---|---|\n| `command` | `mint` | `mint`, `sweep`, `check` or `list` |\n")
 	for _, d := range settings.Descriptions {
 		if !d.Input || !slices.Contains(d.For, settings.Mint) || d.OfIdentity() || d.Group == "Network" || d.Name == "runner-temp" { // which action.yml sets
 			continue

@@ -81,3 +81,22 @@ func TestActionStartsTheProgramAlone(t *testing.T) {
 		t.Errorf("runs is %v, want %v", action.Runs, want)
 	}
 }
+
+// GitHub Marketplace refuses a longer description, and an icon or colour that is not on
+// its list.
+func TestMarketplace(t *testing.T) {
+	t.Parallel()
+	var a struct {
+		Name, Description string
+		Branding          struct{ Icon, Color string }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(tree, "action.yml"))), &a); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(a.Description); n == 0 || n >= 125 {
+		t.Errorf("the description has %d characters", n)
+	}
+	if a.Name == "" || a.Branding.Icon != "key" || a.Branding.Color != "blue" {
+		t.Errorf("%+v", a)
+	}
+}
