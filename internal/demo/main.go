@@ -10,6 +10,8 @@
 //	                                                the program by hand
 //	go run ./internal/demo -svg FILE                record it as an animated picture,
 //	                                                docs/images/demo.svg
+//	go run ./internal/demo -summary FILE            draw the step summary,
+//	                                                docs/images/summary.svg
 package main
 
 import (
@@ -39,6 +41,7 @@ func main() {
 	name := flag.String("identity", string(emulator.AgentUser), "how the job signs in: "+names())
 	interactive := flag.Bool("shell", false, "leave the emulator running, and print the variables for the program")
 	picture := flag.String("svg", "", "write a recording to this file")
+	summary := flag.String("summary", "", "write a picture of the step summary to this file")
 	flag.Parse()
 	id := emulator.Identity(*name)
 	if !slices.Contains(identities, id) || flag.NArg() > 0 {
@@ -56,6 +59,9 @@ func main() {
 	err := do(ctx, io.MultiWriter(os.Stdout, &output), id)
 	if err == nil && *picture != "" {
 		err = os.WriteFile(*picture, []byte(recording(output.String())), 0o644)
+	}
+	if err == nil && *summary != "" {
+		err = os.WriteFile(*summary, []byte(summaryPicture(output.String())), 0o644)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)

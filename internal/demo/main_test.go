@@ -37,6 +37,19 @@ func TestRecording(t *testing.T) {
 	}
 }
 
+// So is the picture of the step summary, which is that of the service account.
+func TestSummaryPicture(t *testing.T) {
+	t.Parallel()
+	var output strings.Builder
+	if err := run(t.Context(), &output, emulator.RefreshToken); err != nil {
+		t.Fatal(err)
+	}
+	drawn, err := os.ReadFile("../../docs/images/summary.svg")
+	if err != nil || string(drawn) != summaryPicture(output.String()) {
+		t.Errorf("docs/images/summary.svg is out of date (%v): go run ./internal/demo -identity refresh-token -summary docs/images/summary.svg", err)
+	}
+}
+
 // With the variables of -shell, the program works against the emulator.
 func TestShell(t *testing.T) {
 	t.Parallel()

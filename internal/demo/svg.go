@@ -27,7 +27,7 @@ var changing = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-15T09:15:00Z"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:8080"},
 	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "84b8a9d79313dde6"},
-	{regexp.MustCompile(`(PAT |authorization-id: )[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "${1}79480094-3476-40e3-9a12-556c45e33ccf"},
+	{regexp.MustCompile(`(PAT |authorization-id: |Id \| \x60)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "${1}79480094-3476-40e3-9a12-556c45e33ccf"},
 	{regexp.MustCompile(`\b[0-9a-f]{7} Say hello`), "9e5bc43 Say hello"},
 	{regexp.MustCompile(`lived \d+s`), "lived 4s"},
 }
@@ -55,8 +55,11 @@ func recording(output string) string {
 	return draw(rows)
 }
 
-// wrap breaks a line into rows. All but the first are indented.
-func wrap(line string) (rows []string) {
+// wrap breaks a line into the rows of the screen.
+func wrap(line string) []string { return wrapAt(line, columns) }
+
+// wrapAt breaks a line into rows of so many columns. All but the first are indented.
+func wrapAt(line string, columns int) (rows []string) {
 	for indent := ""; ; indent = "  " {
 		runes := []rune(indent + line)
 		if len(runes) <= columns {

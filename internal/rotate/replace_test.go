@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,8 +47,12 @@ func (s *service) Create(_ context.Context, c pat.Create) (pat.Token, error) {
 
 func (s *service) Pages(context.Context, pat.Filter) iter.Seq2[[]pat.Token, error] {
 	return func(yield func([]pat.Token, error) bool) {
-		if s.reads++; s.onList != nil {
-			s.onList(s.reads)
+		s.mu.Lock()
+		s.reads++
+		read := s.reads
+		s.mu.Unlock()
+		if s.onList != nil {
+			s.onList(read)
 		}
 		s.mu.Lock()
 		list := slices.DeleteFunc(slices.Clone(s.pats), func(t pat.Token) bool { return !t.ValidTo.After(time.Now()) })
@@ -143,7 +148,10 @@ func (r *rotating) look() {
 func (r *rotating) mint() {
 	r.Helper()
 	var err error
-	r.own, err = r.client.Acquire(r.Context(), lease.Record{Name: fmt.Sprintf("azdo-pat rotated %s %016x", r.Name, r.made)}, lease.Want{Scopes: []string{"vso.code"}, Lifetime: 30 * day})
+	r.mu.Lock()
+	name := fmt.Sprintf("azdo-pat rotated %s %016x", r.Name, r.made)
+	r.mu.Unlock()
+	r.own, err = r.client.Acquire(r.Context(), lease.Record{Name: name}, lease.Want{Scopes: []string{"vso.code"}, Lifetime: 30 * day})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -303,7 +311,7 @@ func TestTwoAtOnce(t *testing.T) {
 			t.Run(fmt.Sprintf("%v, overlap %s", order, overlap), func(t *testing.T) {
 				bubble(t, func(t *testing.T, s *service) {
 					s.rotating(t, 0).mint() // the old one
-					var stored string       // the consumer's
+					var stored atomic.Value // the id of the consumer's, a string
 					var wait sync.WaitGroup
 					turns := newTurns(order)
 					for n := range 2 {
@@ -315,7 +323,7 @@ func TestTwoAtOnce(t *testing.T) {
 								turns.take(n, round)
 								r.mint()
 								turns.take(n, round)
-								stored = r.own.Token.ID
+								stored.Store(r.own.Token.ID)
 								turns.take(n, round)
 								err := r.replace()
 								if err == nil {
@@ -331,8 +339,8 @@ func TestTwoAtOnce(t *testing.T) {
 					}
 					wait.Wait()
 					time.Sleep(overlap + time.Minute)
-					if !slices.ContainsFunc(s.pats, func(p pat.Token) bool { return p.ID == stored && p.ValidTo.After(time.Now()) }) {
-						t.Errorf("the consumer's PAT %s is not active", stored)
+					if !slices.ContainsFunc(s.pats, func(p pat.Token) bool { return p.ID == stored.Load() && p.ValidTo.After(time.Now()) }) {
+						t.Errorf("the consumer's PAT %s is not active", stored.Load())
 					}
 					// The next rotation leaves one.
 					r := s.rotating(t, 0)
