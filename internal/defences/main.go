@@ -195,9 +195,8 @@ func (b *builder) try(ctx context.Context, r row, tmp, pkg string) error {
 
 	var binary string
 	var err error
-	// The acceptance tests build the program themselves, so their own binary need not
-	// have the patch. That saves half of the time that all rows take.
-	if strings.HasSuffix(r.file, ".go") && pkg != acceptance {
+	inGo := strings.HasSuffix(r.file, ".go")
+	if inGo && pkg != acceptance {
 		binary, err = b.build(pkg, tmp, env)
 	} else {
 		binary, err = b.unpatched(pkg)
@@ -205,8 +204,26 @@ func (b *builder) try(ctx context.Context, r row, tmp, pkg string) error {
 	if err != nil {
 		return fmt.Errorf("it does not compile: %w", err)
 	}
+	err = runTest(ctx, r, binary, filepath.Join(tree, pkg), env)
+	// Most acceptance tests build the program themselves, with the patch; their own
+	// binary need not have it, which saves half of the time of all rows. Some start
+	// that binary as the program.
+	if errors.Is(err, errPasses) && inGo && pkg == acceptance {
+		if binary, err = b.build(pkg, tmp, env); err != nil {
+			return fmt.Errorf("it does not compile: %w", err)
+		}
+		err = runTest(ctx, r, binary, filepath.Join(tree, pkg), env)
+	}
+	return err
+}
+
+var errPasses = errors.New("the test passes without the defence")
+
+// runTest runs the row's test, and returns an error unless it fails with the patch, or
+// passes where the row has none.
+func runTest(ctx context.Context, r row, binary, dir string, env []string) error {
 	test := exec.CommandContext(ctx, binary, "-test.failfast", "-test.v", "-test.timeout="+longest.String(), "-test.run="+pattern(r.test))
-	test.Dir, test.Env = filepath.Join(tree, pkg), env
+	test.Dir, test.Env = dir, env
 	out, err := test.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
@@ -221,7 +238,7 @@ func (b *builder) try(ctx context.Context, r row, tmp, pkg string) error {
 	case r.file == "" && err != nil:
 		return fmt.Errorf("the test fails although nothing was patched:\n%s", steps.ReplaceAll(out, nil))
 	case r.file != "" && err == nil:
-		return errors.New("the test passes without the defence")
+		return errPasses
 	case r.file != "" && !strings.Contains(string(out), "--- FAIL:") && !strings.Contains(string(out), "panic:"):
 		return fmt.Errorf("the test did not run:\n%s", out)
 	}
