@@ -56,7 +56,7 @@ func walk(w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := []string{"authorization-id", "display-name", "expires-at", "scopes", "token"}
+	names := []string{"authorization-id", "display-name", "expires-at", "scopes", "token", "token-type"}
 	if got := slices.Sorted(maps.Keys(outputs)); !slices.Equal(got, names) {
 		t.Errorf("outputs %q, want %q", got, names)
 	}
