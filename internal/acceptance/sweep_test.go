@@ -124,8 +124,8 @@ func TestSweepOfTenThousand(t *testing.T) {
 	}
 	t.Logf("%d MiB resident, %d lists, %d connections, %s of processor time", used,
 		len(e.Requests(emulator.OpList)), e.Connections(emulator.AzureDevOps), cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-	if used >= maxResidentMiB {
-		t.Errorf("%d MiB resident, want less than %d", used, maxResidentMiB)
+	if used >= maxResident() {
+		t.Errorf("%d MiB resident, want less than %d", used, maxResident())
 	}
 }
 
@@ -350,4 +350,13 @@ func BenchmarkSweep(b *testing.B) {
 			}
 		})
 	}
+}
+
+// maxResident is how much of the program may be resident, in MiB. Where coverage is
+// measured, the program is the test binary, which is larger.
+func maxResident() int {
+	if os.Getenv("GOCOVERDIR") != "" {
+		return 2 * maxResidentMiB
+	}
+	return maxResidentMiB
 }
