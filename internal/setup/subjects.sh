@@ -28,7 +28,8 @@ find_subjects() {
 	local plain="repo:$full" ids="repo:${full%/*}@$owner/${full#*/}@$number"
 	if [ -z "$owner" ] || [ -z "$number" ]; then ids=''; fi
 	# What GitHub says decides. Where it says nothing, or contradicts itself, both forms
-	# are safe: no other repository can have either.
+	# are trusted. The one without ids goes by names, which another owner can take over
+	# after a rename or a deletion: remove it if the jobs present the other one.
 	if [ -n "$ids" ] && [ "$prefix" = "$ids" ] && [ "$immutable" = true ]; then
 		plain=''
 	elif [ "$prefix" = "$plain" ] && [ "$immutable" != true ]; then
