@@ -29,10 +29,11 @@ func (x *exchange) federated() *entraError {
 		return refusal(70025, "The client '%s' has no configured federated identity credentials.", x.client.ClientID)
 	}
 	// How far the best credential matches: 1 issuer, 2 subject except for case,
-	// 3 subject, 4 audience too.
-	best := 0
+	// 3 subject or expression, 4 audience too.
+	best, flexible := 0, false
 	for _, c := range x.client.Credentials {
 		match := 0
+		flexible = flexible || c.Issuer == assertion.Issuer && c.Expression != ""
 		switch {
 		case c.Issuer != assertion.Issuer:
 		case c.Expression != "" && !expressionMatches(c.Expression, assertion):
@@ -52,15 +53,23 @@ func (x *exchange) federated() *entraError {
 		}
 		best = max(best, match)
 	}
-	const look = "Please check your federated identity credential Subject, Audience and Issuer against the presented assertion."
-	switch best {
-	case 0:
+	const (
+		more = "https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+		look = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. " + more
+	)
+	switch {
+	case best == 0:
 		return refusal(700211, "No matching federated identity record found for presented assertion issuer '%s'. %s", assertion.Issuer, look)
-	case 1:
+	case best < 3 && flexible:
+		// Reports have this code for applications with a flexible credential. Which one an
+		// application with both kinds gets, no source says.
+		return refusal(7002131, "No matching federated identity record found for presented assertion subject '%s' or no federated identity credential expression matched. "+
+			"Please check your federated identity credential Subject, Expression, Audience and Issuer against the presented assertion. %s", assertion.Subject, more)
+	case best == 1:
 		return refusal(700213, "No matching federated identity record found for presented assertion subject '%s'. %s", assertion.Subject, look)
-	case 2:
-		return refusal(7002138, "No matching federated identity record found for presented assertion subject '%s'. The subject matches with different casing. %s", assertion.Subject, look)
-	case 3:
+	case best == 2:
+		return refusal(7002138, "No matching federated identity record found for presented assertion subject '%s'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison. %s", assertion.Subject, look)
+	case best == 3:
 		return refusal(700212, "No matching federated identity record found for presented assertion audience '%s'. %s", strings.Join(assertion.Audience, ", "), look)
 	}
 	if assertion.Issuer == x.entraIssuerLocked() && x.client.MultiTenant {

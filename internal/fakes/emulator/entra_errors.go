@@ -31,7 +31,7 @@ func (x *entraError) name() string { return "AADSTS" + strconv.Itoa(x.code) }
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes.
 func (x *entraError) oauth() (status int, name, suberror string) {
 	switch x.code {
-	case 70052, 700211, 700212, 700213, 7002138, 70021, 700024, 700027, 70025, 700025, 7000218, 50013, 50027, 700229, 700023, 700021, 1000502, 7000214, codeReused:
+	case 70052, 700211, 700212, 700213, 7002131, 7002138, 70021, 700024, 700027, 70025, 700025, 7000218, 50013, 50027, 700229, 700023, 700021, 1000502, 7000214, codeReused:
 		return http.StatusUnauthorized, "invalid_client", ""
 	case 700016, 7000229, 82001:
 		return http.StatusBadRequest, "unauthorized_client", ""

@@ -184,17 +184,22 @@ func GitLab(claims map[string]any) {
 // change and delete any claim. It carries the signature of the issuer that it
 // names, or of an untrusted key if the issuer is unknown.
 func (e *Emulator) Assertion(edits ...func(claims map[string]any)) string {
-	return e.assertion(nil, edits)
+	return e.assertion(e.Job(), nil, edits)
+}
+
+// JobAssertion is [Emulator.Assertion] for another job.
+func (e *Emulator) JobAssertion(j Job, edits ...func(claims map[string]any)) string {
+	return e.assertion(j.withDefaults(), nil, edits)
 }
 
 // ForgedAssertion is [Emulator.Assertion] with a signature by another's key.
 func (e *Emulator) ForgedAssertion(edits ...func(claims map[string]any)) string {
-	return e.assertion(strayKey, edits)
+	return e.assertion(e.Job(), strayKey, edits)
 }
 
-func (e *Emulator) assertion(key signingKey, edits []func(map[string]any)) string {
+func (e *Emulator) assertion(j Job, key signingKey, edits []func(map[string]any)) string {
 	e.mu.Lock()
-	claims := e.claimsLocked(e.job, Audience)
+	claims := e.claimsLocked(j, Audience)
 	e.mu.Unlock()
 	for _, edit := range edits {
 		edit(claims)

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -145,8 +146,17 @@ func (e *Emulator) graph(w http.ResponseWriter, r *http.Request, beta bool, path
 		w.WriteHeader(status)
 		return
 	}
+	if broken, ok := body.(brokenJSON); ok {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, string(broken))
+		return
+	}
 	writeJSON(w, status, body)
 }
+
+// brokenJSON is an answer that is written as it is, and is no JSON.
+type brokenJSON string
 
 // check authenticates the caller and reads query and body.
 func (c *graphCall) check() *graphError {

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,12 +10,7 @@ import (
 )
 
 // Federated identity credentials, after
-// https://learn.microsoft.com/graph/api/resources/federatedidentitycredential and
-// https://learn.microsoft.com/entra/workload-id/workload-identities-flexible-federated-identity-credentials.
-
-// gitHubIssuer is the only issuer, of those that jobs here use, for which there are
-// flexible credentials.
-const gitHubIssuer = "https://token.actions.githubusercontent.com"
+// https://learn.microsoft.com/graph/api/resources/federatedidentitycredential.
 
 // credentialOperation finds the operation of applications/…/federatedIdentityCredentials.
 func credentialOperation(method string, key segment, cast bool, path []segment) operation {
@@ -77,18 +73,26 @@ func (c *graphCall) credentialObject(f FederatedCredential) map[string]any {
 
 const credentialsOf = "applications/federatedIdentityCredentials"
 
-// flexibleUnseen refuses v1.0 for an application that has a flexible credential, as the
-// Azure CLI's commands meet it.
-func (c *graphCall) flexibleUnseen(app *App) *graphError {
-	if !c.beta && slices.ContainsFunc(app.Credentials, func(f FederatedCredential) bool { return f.Expression != "" }) {
-		return badRequest("Flexible federated identity credentials are not supported by this version of the API. Use beta.")
+// unreadable is the answer of v1.0 with a flexible credential in it, as users of Microsoft
+// Graph have reported it: status 200, and the error in the middle of the JSON.
+// https://github.com/microsoftgraph/msgraph-sdk-python/issues/1359
+func (c *graphCall) unreadable(before string, f FederatedCredential) (int, any, *graphError) {
+	return http.StatusOK, brokenJSON(fmt.Sprintf(`{"@odata.context":%q,%s"id":%q,"name":%q,"issuer":%q`+
+		`{"error":{"code":"InternalServerError","message":"The property 'subject[Nullable=False]' of type 'Edm.String' has a null value, which is not allowed."}}`,
+		c.context(credentialsOf), before, f.ID, f.Name, f.Issuer)), nil
+}
+
+// flexible finds a flexible credential, which v1.0 cannot show, -1 if there is none.
+func (c *graphCall) flexible(list []FederatedCredential) int {
+	if c.beta {
+		return -1
 	}
-	return nil
+	return slices.IndexFunc(list, func(f FederatedCredential) bool { return f.Expression != "" })
 }
 
 func (c *graphCall) listCredentials(app *App, _ segment) (int, any, *graphError) {
-	if err := c.flexibleUnseen(app); err != nil {
-		return 0, nil, err
+	if i := c.flexible(app.Credentials); i >= 0 {
+		return c.unreadable(`"value":[{`, app.Credentials[i])
 	}
 	var objects []map[string]any
 	for _, f := range app.Credentials {
@@ -109,16 +113,13 @@ func (c *graphCall) getCredential(app *App, key segment) (int, any, *graphError)
 	if i < 0 {
 		return 0, nil, notFoundError(key.value)
 	}
-	if err := c.flexibleUnseen(app); err != nil {
-		return 0, nil, err
+	if c.flexible(app.Credentials[i:i+1]) == 0 {
+		return c.unreadable("", app.Credentials[i])
 	}
 	return c.single(http.StatusOK, credentialsOf, c.credentialObject(app.Credentials[i]))
 }
 
 func (c *graphCall) createCredential(app *App, _ segment) (int, any, *graphError) {
-	if err := c.flexibleUnseen(app); err != nil {
-		return 0, nil, err
-	}
 	f, err := c.credentialFromBody(FederatedCredential{ID: guid()}, "name")
 	if err == nil {
 		err = c.checkCredential(app, f, -1)
@@ -135,6 +136,8 @@ func (c *graphCall) createCredential(app *App, _ segment) (int, any, *graphError
 func (c *graphCall) patchCredential(app *App, key segment) (int, any, *graphError) {
 	i := credentialIndex(app, key)
 	switch {
+	case i >= 0 && c.flexible(app.Credentials[i:i+1]) == 0:
+		return 0, nil, badRequest("The emulator changes a flexible credential in beta alone.")
 	case i < 0 && c.upsert() && key.key == "name":
 		if name, given := c.body["name"]; given && name != key.value {
 			return 0, nil, badRequest("The name in the body is not the one in the URL.")
@@ -229,50 +232,7 @@ func (c *graphCall) checkCredential(app *App, f FederatedCredential, index int) 
 		}
 	}
 	if f.Expression != "" {
-		return checkExpression(f)
+		return checkFlexible(f)
 	}
 	return nil
-}
-
-var claimTest = regexp.MustCompile(`^claims\['(\w+)'\] (eq|matches) '([^']*)'$`)
-
-// checkExpression checks a claimsMatchingExpression: GitHub's issuer, the claims sub and
-// job_workflow_ref, the operators eq, matches and and.
-func checkExpression(f FederatedCredential) *graphError {
-	if f.Issuer != gitHubIssuer {
-		return badRequest("The emulator takes flexible credentials of GitHub's issuer alone.")
-	}
-	for _, part := range splitOutsideQuotes(f.Expression, " and ") {
-		m := claimTest.FindStringSubmatch(part)
-		if m == nil {
-			return badRequest("The claimsMatchingExpression is not valid at '" + part + "'.")
-		}
-		if m[1] != "sub" && m[1] != "job_workflow_ref" {
-			return badRequest("The claim '" + m[1] + "' is not supported for this issuer.")
-		}
-	}
-	return nil
-}
-
-// expressionMatches reports whether an assertion's claims are as a flexible credential
-// wants them: eq is equality, matches knows * and ?.
-func expressionMatches(expression string, assertion *token) bool {
-	for _, part := range splitOutsideQuotes(expression, " and ") {
-		m := claimTest.FindStringSubmatch(part)
-		if m == nil {
-			return false
-		}
-		have := assertion.text(m[1])
-		if m[1] == "sub" {
-			have = assertion.Subject
-		}
-		pattern := regexp.QuoteMeta(m[3])
-		if m[2] == "matches" {
-			pattern = strings.NewReplacer(`\*`, `.*`, `\?`, `.`).Replace(pattern)
-		}
-		if !regexp.MustCompile(`^(?s:` + pattern + `)$`).MatchString(have) {
-			return false
-		}
-	}
-	return true
 }

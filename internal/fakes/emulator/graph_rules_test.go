@@ -286,38 +286,6 @@ func TestCredentialRules(t *testing.T) {
 	c.graphRefused(c.graphCLI("DELETE", path+"/github", nil), 404, "Request_ResourceNotFound")
 }
 
-// TestFlexibleCredential: a flexible credential, which only beta has, lets in the jobs that
-// its expression matches, and no others.
-func TestFlexibleCredential(t *testing.T) {
-	t.Parallel()
-	c := startWith(t, emulator.Options{Proxy: true})
-	const path = "/applications(appId='" + emulator.AppID + "')/federatedIdentityCredentials"
-	c.e.Change(func(w *emulator.State) { w.App(emulator.AppID).Credentials = nil })
-	flexible := func(expression string) map[string]any {
-		return map[string]any{
-			"name": "flexible", "issuer": c.e.GitHubIssuer(), "audiences": []string{emulator.Audience},
-			"claimsMatchingExpression": map[string]any{"value": expression, "languageVersion": 1},
-		}
-	}
-	for _, bad := range []string{
-		"claims['repository'] eq 'contoso/widgets'", "claims['sub'] matches 'x' or claims['sub'] eq 'y'", "claims['sub'] startswith 'x'", "",
-	} {
-		c.graphRefused(c.graphCLI("POST", "/beta"+path, flexible(bad)), 400, "Request_BadRequest")
-	}
-	c.graphRefused(c.graphCLI("POST", "/beta"+path, with(flexible("claims['sub'] eq 'x'"), map[string]any{"issuer": "https://gitlab.com"})), 400, "Request_BadRequest")
-	c.ok(c.graphCLI("POST", "/beta"+path, flexible("claims['sub'] matches 'repo:contoso/*:ref:refs/heads/main' and claims['job_workflow_ref'] matches 'contoso/widgets/.github/workflows/??.yml@refs/heads/main'")), 201)
-	// The Azure CLI's command reads v1.0.
-	c.graphRefused(c.graphCLI("GET", path, nil), 400, "Request_BadRequest")
-	c.ok(c.graphCLI("GET", "/beta"+path, nil), 200)
-
-	c.mustExchange(form(c.withPassword()))
-	for _, job := range []emulator.Job{{Ref: "refs/heads/other"}, {Repository: "contosox/widgets"}, {JobWorkflowRef: "contoso/widgets/.github/workflows/cii.yml@refs/heads/main"}} {
-		j := c.e.StartJob(job)
-		a := c.send("GET", j.RequestURL+"&audience="+emulator.Audience, "", "Authorization", "Bearer "+j.RequestToken)
-		c.refused(c.exchange(form(c.withPassword(), map[string]string{"client_assertion": a.JSON["value"].(string)})), "700213")
-	}
-}
-
 // TestGrants: a grant is found by filter, changed and deleted, and each time tokens follow.
 func TestGrants(t *testing.T) {
 	t.Parallel()
