@@ -27,10 +27,13 @@ const maxLength = 64 << 10
 // credential. They are not secret. They can contain any characters: print them with
 // sanitize.Exact.
 type Claims struct {
-	Issuer         string
-	Subject        string
-	Audience       string
-	JobWorkflowRef string // GitHub only
+	Issuer   string
+	Subject  string
+	Audience string
+	// Those of GitHub, for flexible federated credentials.
+	JobWorkflowRef    string
+	RepositoryID      string
+	RepositoryOwnerID string
 }
 
 // ErrNotJWT is the error of [Parse] and [Decode] for a text that is not a JWT.
@@ -40,19 +43,23 @@ var ErrNotJWT = errors.New("not a JWT (three base64url parts, the first two JSON
 // Entra does.
 func Parse(v secret.Value) (Claims, error) {
 	var payload struct {
-		Issuer         any `json:"iss"`
-		Subject        any `json:"sub"`
-		Audience       any `json:"aud"`
-		JobWorkflowRef any `json:"job_workflow_ref"`
+		Issuer            any `json:"iss"`
+		Subject           any `json:"sub"`
+		Audience          any `json:"aud"`
+		JobWorkflowRef    any `json:"job_workflow_ref"`
+		RepositoryID      any `json:"repository_id"`
+		RepositoryOwnerID any `json:"repository_owner_id"`
 	}
 	if err := Decode(v, &payload); err != nil {
 		return Claims{}, err
 	}
 	return Claims{
-		Issuer:         Text(payload.Issuer),
-		Subject:        Text(payload.Subject),
-		Audience:       Text(payload.Audience),
-		JobWorkflowRef: Text(payload.JobWorkflowRef),
+		Issuer:            Text(payload.Issuer),
+		Subject:           Text(payload.Subject),
+		Audience:          Text(payload.Audience),
+		JobWorkflowRef:    Text(payload.JobWorkflowRef),
+		RepositoryID:      Text(payload.RepositoryID),
+		RepositoryOwnerID: Text(payload.RepositoryOwnerID),
 	}, nil
 }
 

@@ -20,13 +20,13 @@ func TestParse(t *testing.T) {
 		payload string
 		want    Claims
 	}{
-		"GitHub's": {`{"iss":"https://token.actions.githubusercontent.com","sub":"repo:octo/tools:ref:refs/heads/main","aud":"api://AzureADTokenExchange","job_workflow_ref":"octo/tools/.github/workflows/x.yml@refs/heads/main"}`,
-			Claims{"https://token.actions.githubusercontent.com", "repo:octo/tools:ref:refs/heads/main", usual, "octo/tools/.github/workflows/x.yml@refs/heads/main"}},
+		"GitHub's": {`{"iss":"https://token.actions.githubusercontent.com","sub":"repo:octo/tools:ref:refs/heads/main","aud":"api://AzureADTokenExchange","job_workflow_ref":"octo/tools/.github/workflows/x.yml@refs/heads/main","repository_id":"2","repository_owner_id":"1"}`,
+			Claims{"https://token.actions.githubusercontent.com", "repo:octo/tools:ref:refs/heads/main", usual, "octo/tools/.github/workflows/x.yml@refs/heads/main", "2", "1"}},
 		"Azure Pipelines'": {`{"iss":"https://login.microsoftonline.com/t/v2.0","sub":"/eid1/c/pub/t/x","aud":"fb60f99c"}`,
 			Claims{Issuer: "https://login.microsoftonline.com/t/v2.0", Subject: "/eid1/c/pub/t/x", Audience: "fb60f99c"}},
 		"several audiences": {`{"sub":"s","aud":["a","b",7,null,{"c":"d"}]}`, Claims{Subject: "s", Audience: "a, b"}},
 		"no audience":       {`{"aud":[]}`, Claims{}},
-		"other types":       {`{"iss":7,"sub":{"a":"b"},"aud":true,"job_workflow_ref":null}`, Claims{}},
+		"other types":       {`{"iss":7,"sub":{"a":"b"},"aud":true,"job_workflow_ref":null,"repository_id":2}`, Claims{}},
 		"nothing":           {`{}`, Claims{}},
 		"null":              {`null`, Claims{}},
 		"the last one wins": {`{"sub":"a","sub":"b"}`, Claims{Subject: "b"}},

@@ -48,6 +48,7 @@ func TestRemedy(t *testing.T) {
 		{"no credential", service, refused(70025, client, main), []string{"has no federated credential", az}, "Connect-MgGraph"},
 		{"another subject", service, refused(700213, client, main), []string{"add a federated credential", az}, ""},
 		{"another case", service, refused(7002138, client, main), []string{"differs in upper and lower case", az}, ""},
+		{"a flexible credential, which may hold a policy", service, refused(7002131, client, main), []string{"the expression of none matches"}, "az ad app"},
 		{"just created", service, refused(70021, client, main), []string{"takes some minutes", az}, ""},
 		{"another issuer", service, refused(700211, client, main), []string{"has the issuer", az}, ""},
 		{"of a blueprint", agents, refused(70025, client, main), []string{"has no federated credential", "Connect-MgGraph -TenantId 'contoso.onmicrosoft.com' -Scopes AgentIdentityBlueprint.AddRemoveCreds.All", graph}, az},

@@ -162,7 +162,7 @@ func (k *preflight) reportAssertion(v secret.Value, took time.Duration) {
 	if assertion.Text(claims["aud"]) != k.Settings.Audience {
 		seen += fmt.Sprintf("; the setting audience is %s", sanitize.Exact(k.Settings.Audience))
 	}
-	for _, name := range []string{"repository", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
+	for _, name := range []string{"repository", "repository_id", "repository_owner_id", "ref", "environment", "job_workflow_ref", "event_name", "runner_environment"} {
 		if text := claim(name); text != "" {
 			seen += fmt.Sprintf("; %s %s", name, text)
 		}

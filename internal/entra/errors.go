@@ -113,7 +113,7 @@ const (
 // CredentialMismatch reports whether no federated credential of the application
 // matches the job's assertion.
 func (e *Error) CredentialMismatch() bool {
-	return e.is(700211, 700212, 700213, 7002138, 70021, 70025, 700223) ||
+	return e.is(700211, 700212, 700213, 7002131, 7002138, 70021, 70025, 700223) ||
 		len(e.Codes) == 0 && strings.Contains(strings.ToLower(e.Description), "federated identity")
 }
 

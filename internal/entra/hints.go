@@ -71,6 +71,13 @@ var (
 // hints are the hints by AADSTS code.
 var hints = map[int]func(*Error) string{
 	700213: (*Error).noMatch, 7002138: (*Error).noMatch, 70021: (*Error).noMatch,
+	// Client has a flexible federated credential. In an organization that enforces a policy
+	// by it, another credential would let the job around the policy: none is proposed.
+	7002131: func(e *Error) string {
+		return fmt.Sprintf("no federated credential of client %s has the subject presented, and the expression of none matches the claims presented (case matters); "+
+			"if your organization mints in a reusable workflow, call that workflow at the ref that its administrators name, instead of using azdo-pat in a workflow of your own; "+
+			"a credential that was just created takes some minutes", e.Client)
+	},
 	700211: func(e *Error) string {
 		return fmt.Sprintf("no federated credential of client %s has the issuer %s; in the agent flow a wrong tenant-id or agent-id says the same", e.Client, sanitize.Exact(e.Presented.Issuer))
 	},

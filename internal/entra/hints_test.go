@@ -15,7 +15,8 @@ func TestHints(t *testing.T) {
 	for says, codes := range map[string][]int{
 		"add a federated credential to client " + blueprint + " with exactly the issuer, subject and audience presented": {700213, 70021},
 		"upper and lower case": {7002138},
-		"some minutes":         {70021},
+		"some minutes":         {70021, 7002131},
+		"call that workflow":   {7002131},
 		`the issuer https://token.actions.githubusercontent.com;`:      {700211},
 		"wrong tenant-id or agent-id":                                  {700211},
 		`presented was api://AzureADTokenExchange;`:                    {700212},
@@ -93,7 +94,7 @@ func TestHintOfSeveralCodes(t *testing.T) {
 // not for a wrong account, consent or tenant.
 func TestCredentialMismatch(t *testing.T) {
 	t.Parallel()
-	credential := []int{700211, 700212, 700213, 7002138, 70021, 70025, 700223}
+	credential := []int{700211, 700212, 700213, 7002131, 7002138, 70021, 70025, 700223}
 	for code := range hints {
 		if got, want := (&Error{Codes: []int{code}}).CredentialMismatch(), slices.Contains(credential, code); got != want {
 			t.Errorf("AADSTS%d: %t", code, got)

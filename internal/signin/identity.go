@@ -64,10 +64,14 @@ func addPresented(err error, redact func(string) string) error {
 	p := refused.Presented
 	text := fmt.Sprintf("the job presented (to be copied into a federated credential):\n  issuer: %s\n  subject: %s\n  audience: %s",
 		sanitize.Exact(p.Issuer), sanitize.Exact(p.Subject), sanitize.Exact(p.Audience))
-	if p.JobWorkflowRef != "" {
-		text += "\n  job_workflow_ref: " + sanitize.Exact(p.JobWorkflowRef)
+	escaped := slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience}, sanitize.NeedsEscape)
+	for _, c := range [][2]string{{"job_workflow_ref", p.JobWorkflowRef}, {"repository_owner_id", p.RepositoryOwnerID}, {"repository_id", p.RepositoryID}} {
+		if c[1] != "" {
+			text += "\n  " + c[0] + ": " + sanitize.Exact(c[1])
+			escaped = escaped || sanitize.NeedsEscape(c[1])
+		}
 	}
-	if slices.ContainsFunc([]string{p.Issuer, p.Subject, p.Audience, p.JobWorkflowRef}, sanitize.NeedsEscape) {
+	if escaped {
 		text += "\n" + EscapedNote
 	}
 	if redact(text) != text {

@@ -40,6 +40,8 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 			org.Members = nil
 		case "subject":
 			app.Credentials[0].Subject = args[1]
+		case "expression": // a flexible credential
+			app.Credentials[0].Subject, app.Credentials[0].Expression = "", args[1]
 		case "audience":
 			app.Credentials[0].Audience = args[1]
 		case "nocredential":
