@@ -203,7 +203,8 @@ type service struct {
 }
 
 var (
-	graph = service{base: "https://graph.microsoft.com/v1.0/", known: true}
+	graph     = service{base: "https://graph.microsoft.com/v1.0/", known: true}
+	graphBeta = service{base: "https://graph.microsoft.com/beta/", known: true}
 	// arm is Azure Resource Manager.
 	arm = service{base: "https://management.azure.com", resource: "https://management.azure.com/", known: true, token: "armToken"}
 )

@@ -129,6 +129,49 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// A flexible credential beside the others, as docs/rollout.md has it, is left alone.
+func TestStepsBesideAFlexibleCredential(t *testing.T) {
+	t.Parallel()
+	for identity := range kinds {
+		t.Run(string(identity), func(t *testing.T) {
+			t.Parallel()
+			e := emulator.StartWith(t, emulator.Options{TLS: true})
+			o := optionsOf(e, identity)
+			before := census(e)
+			w := walk(t, e, o)
+			if err := w.Run(o); err != nil {
+				t.Fatal(err)
+			}
+			app := w.Values["app"]
+			e.Change(func(s *emulator.State) {
+				a := s.App(app)
+				a.Credentials = append(a.Credentials, emulator.FederatedCredential{Name: "flexible", Issuer: e.GitHubIssuer(), Audience: emulator.Audience,
+					Expression: "claims['sub'] matches 'repo:contoso*' and claims['repository_owner_id'] eq '48213'"})
+			})
+			if err := w.Run(o); err != nil || len(w.Done) > 0 {
+				t.Errorf("again: %q, %v", w.Done, err)
+			}
+			w.Subjects, o.Subject = []string{"repo:contoso/other:ref:refs/heads/main"}, "repo:contoso/other:ref:refs/heads/main"
+			if err := w.Run(o); err != nil || !slices.Equal(w.Done, []string{"credential"}) {
+				t.Errorf("another subject: %q, %v", w.Done, err)
+			}
+			e.Change(func(s *emulator.State) {
+				if n := len(s.App(app).Credentials); n != 3 {
+					t.Errorf("%d credentials", n)
+				}
+			})
+			o.Undo = true
+			w = walk(t, e, o)
+			if err := w.Run(o); err != nil {
+				t.Fatal(err)
+			}
+			if after := census(e); !slices.Equal(after, before) {
+				t.Errorf("left %q, want %q", after, before)
+			}
+		})
+	}
+}
+
 // census lists what is there.
 func census(e *emulator.Emulator) (all []string) {
 	e.Change(func(s *emulator.State) {
