@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"azdo-pat/internal/assertion"
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
@@ -57,16 +57,13 @@ type patCount struct {
 // maxCounted is how many PATs are counted.
 const maxCounted = 100
 
-// leaseName is the form of the names that mint gives to PATs.
-var leaseName = regexp.MustCompile(`^azdo-pat .* [0-9a-f]{16}$`)
-
 func countPATs(ctx context.Context, pats *pat.Client) (c patCount, err error) {
 	for t, err := range pats.List(ctx, pat.Filter{Ascending: true}) {
 		if err != nil {
 			return c, err
 		}
 		c.all++
-		if leaseName.MatchString(t.DisplayName) {
+		if displayname.Parse(t.DisplayName).Kind != displayname.Other {
 			c.ours++
 		}
 		if from := t.ValidFrom; !from.IsZero() && (c.oldest.IsZero() || from.Before(c.oldest)) {

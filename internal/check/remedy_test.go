@@ -58,16 +58,17 @@ func TestRemedy(t *testing.T) {
 		{"another audience", service, refused(700212, client, presented("x", "api://other")), []string{"audience presented"}, az},
 		{"an old file", service, refused(700024, client, main), []string{"check the clock", "or take a fresh token: /run/token"}, ""},
 		{"an old assertion", agents, refused(700024, client, main), []string{"check the clock"}, "fresh token"},
-		{"consent", service, refused(65001, client, main), []string{"consent is missing", "az ad sp show --id " + client, `\"scope\":\"vso.pats vso.pats_manage\"`}, "Connect-MgGraph"},
-		{"an agent's consent", agents, refused(65001, agent, main), []string{"consent is missing", "clientId = '" + agent + "'", "users/agent@contoso.com'"}, "az ad"},
+		{"consent", service, refused(65001, client, main), []string{"consent is missing", "in bash with the Azure CLI, as Cloud Application Administrator", `client=$(az rest --method GET --url "https://graph.microsoft.com/v1.0/servicePrincipals(appId='` + client + `')" --query id --output tsv)`, `\"scope\":\"vso.pats vso.pats_manage\"`}, "Connect-MgGraph"},
+		{"an agent's consent", agents, refused(65001, agent, main), []string{"consent is missing", "clientId = $agent;", "$agent = (Invoke-MgGraphRequest -Method GET -Uri 'https://graph.microsoft.com/v1.0/servicePrincipals(appId=''" + agent + "'')/microsoft.graph.agentIdentity').id", "users/agent@contoso.com).id"}, "az "},
+		{"an administrator's consent", service, refused(90094, client, main), []string{"only an administrator may consent", `\"scope\":\"vso.pats vso.pats_manage\"`}, "az ad app permission"},
 		{"another refusal", service, refused(50076, client, main), []string{"second factor"}, "az "},
-		{"no member", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813"}, []string{"add the user", "az devops user add --email-id svc@contoso.com --license-type express --organization https://dev.azure.com/contoso"}, "agent user"},
-		{"never a member", agents, &pat.Error{Op: "list", Status: 401, Code: "TF401444"}, []string{"is not yet a user of this organization", "az devops user add --email-id agent@contoso.com"}, ""},
-		{"a service principal", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF401444"}, []string{"the service principal is not a member", "client=" + principalID,
-			"https://vsaex.dev.azure.com/contoso/_apis/serviceprincipalentitlements?api-version=7.1", `\"originId\":\"$client\"`}, "az devops user"},
-		{"a service principal without access", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF400813", Message: "TF400813: The user 'x' is not authorized to access this resource."}, []string{"the service principal is not a member", "client=" + principalID}, "az devops user"},
+		{"no member", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813"}, []string{"add the user", "isSuccess must be true", "users/svc@contoso.com", "https://vsaex.dev.azure.com/contoso/_apis/userentitlements?api-version=7.1", `\"originId\":\"$user\"`}, "agent user"},
+		{"never a member", agents, &pat.Error{Op: "list", Status: 401, Code: "TF401444"}, []string{"is not yet a user of this organization", "users/agent@contoso.com", "no documentation says whether"}, ""},
+		{"a service principal", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF401444"}, []string{"the service principal is not a member",
+			"https://vsaex.dev.azure.com/contoso/_apis/serviceprincipalentitlements?api-version=7.1", `"originId":"` + principalID + `"`}, "client="},
+		{"a service principal without access", principal, &pat.Error{Op: "caller", Status: 401, Code: "TF400813", Message: "TF400813: The user 'x' is not authorized to access this resource."}, []string{"the service principal is not a member", `"originId":"` + principalID + `"`}, "client="},
 		{"an unknown service principal", Job{Organization: "contoso", Client: client, ServicePrincipal: true}, &pat.Error{Op: "caller", Status: 401, Code: "TF401444"},
-			[]string{"the service principal is not a member", "client=$(az ad sp show --id " + client + " --query id --output tsv)"}, "client=" + principalID},
+			[]string{"the service principal is not a member", "client=$(az rest --method GET --url \"https://graph.microsoft.com/v1.0/servicePrincipals(appId='" + client + "')\" --query id --output tsv)", `\"originId\":\"$client\"`}, principalID},
 		{"anonymous", service, &pat.Error{Op: "list", Status: 401, Code: "TF400813", Message: "TF400813: The user '' is not authorized to access this resource."}, []string{"did not accept the Entra token"}, "az "},
 		{"a policy", service, &pat.Error{Op: "list", Status: 403, Code: "VS403463"}, []string{"a Conditional Access policy"}, "az "},
 		{"another answer", service, &pat.Error{Op: "list", Status: 404}, []string{"check `organization`"}, "az "},
@@ -95,8 +96,8 @@ func TestScopes(t *testing.T) {
 		job  Job
 		want []string
 	}{
-		{service, []string{"client=$(az ad sp show --id " + client + " ", `scope=$(az rest --method GET --url "https://graph.microsoft.com/v1.0/oauth2PermissionGrants?\$filter=clientId%20eq%20%27$client%27`, `'value[0].scope')" vso.pats"`, `az rest --method PATCH --url "https://graph.microsoft.com/v1.0/oauth2PermissionGrants/$grant" --body "{\"scope\":\"$scope\"}"`}},
-		{agents, []string{"clientId%20eq%20%27" + agent + "%27", `$scope = "$($found.scope) vso.pats"`, `-Method PATCH -Uri "https://graph.microsoft.com/v1.0/oauth2PermissionGrants/$grant" -ContentType application/json -Body (@{ scope = $scope } | ConvertTo-Json -Depth 5)`}},
+		{service, []string{"client=$(az rest --method GET ", `scope=$(az rest --method GET --url "https://graph.microsoft.com/v1.0/oauth2PermissionGrants?\$filter=clientId%20eq%20%27$client%27`, `'value[0].scope')" vso.pats"`, `az rest --method PATCH --url "https://graph.microsoft.com/v1.0/oauth2PermissionGrants/$grant" --body "{\"scope\":\"$scope\"}"`}},
+		{agents, []string{"clientId%20eq%20%27$agent%27", `$scope = "$($found.scope) vso.pats"`, `-Method PATCH -Uri "https://graph.microsoft.com/v1.0/oauth2PermissionGrants/$grant" -ContentType application/json -Body (@{ scope = $scope } | ConvertTo-Json -Depth 5)`}},
 	} {
 		got := tc.job.Scopes("vso.pats")
 		for _, want := range append(tc.want, "the consent lacks vso.pats: ") {
@@ -110,19 +111,32 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-// The user's name is another's, too: the agent's user in a URL, any in a shell.
-func TestHostileUser(t *testing.T) {
+// An application that is set by its URI is not found by it: the commands have a word to
+// replace, except the one that takes a URI.
+func TestApplicationByURI(t *testing.T) {
 	t.Parallel()
-	j := agents
-	j.User = "o'neil$(id)‘;rm@contoso.com"
-	got := strings.Join(j.consent(), "\n")
-	if !strings.Contains(got, "'https://graph.microsoft.com/v1.0/users/o%27neil$%28id%29%E2%80%98%3Brm@contoso.com'") {
+	j := service
+	j.Client = "api://contoso/azdo"
+	got := j.Remedy(refused(65001, j.Client, assertion.Claims{}))
+	if !strings.Contains(got, "servicePrincipals(appId='APPLICATION-CLIENT-ID')") || strings.Contains(got, "api://") {
 		t.Errorf("got %s", got)
 	}
-	j.Agent = ""
-	for _, line := range append(j.consent(), j.membership()...) {
-		if strings.Contains(line, "neil") && !strings.Contains(line, `'o'\''neil$(id)‘;rm@contoso.com'`) {
-			t.Errorf("got %s", line)
+	got = j.Remedy(refused(70025, j.Client, presented("repo:contoso/widgets:ref:refs/heads/main", audience)))
+	if !strings.Contains(got, "az ad app federated-credential create --id api://contoso/azdo ") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// The user's name is another's: it is data in a URL, in bash and in PowerShell.
+func TestHostileUser(t *testing.T) {
+	t.Parallel()
+	for _, j := range []Job{service, agents} {
+		j.User = "o'neil$(id)‘;rm@contoso.com"
+		for _, err := range []error{refused(65001, client, assertion.Claims{}), &pat.Error{Op: "list", Status: 401, Code: "TF401444"}} {
+			got := j.Remedy(err)
+			if !strings.Contains(got, "https://graph.microsoft.com/v1.0/users/o%27neil%24%28id%29%E2%80%98%3Brm@contoso.com") || strings.Contains(got, "$(id)") || strings.Contains(got, "‘;rm") {
+				t.Errorf("got %s", got)
+			}
 		}
 	}
 }

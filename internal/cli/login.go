@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/check"
 	"azdo-pat/internal/login"
 	"azdo-pat/internal/settings"
 )
@@ -86,10 +88,29 @@ func runLogin(ctx context.Context, a *app, given map[string]string) error {
 	}
 	result, err := login.Run(ctx, o)
 	if err != nil {
-		return l.failed("login", err)
+		failed := l.failed("login", err)
+		l.copyCommands(o.Copy, result.Person, err)
+		return failed
 	}
 	l.platform.Log().Infof("signed in as %s; the refresh token %s", result.Person, result.Stored)
 	return nil
+}
+
+// copyCommands prints the commands that remove the cause of a failure, as check does, for a
+// person to copy.
+func (l *loaded) copyCommands(print func(line string), person login.Person, err error) {
+	s := l.Settings
+	lines := check.Job{
+		Organization: s.Organization, Tenant: s.TenantID, Client: s.ClientID,
+		User: cmp.Or(person.ID, s.Username), TokenFile: s.FederatedTokenFile,
+	}.Commands(err)
+	if len(lines) == 0 {
+		return
+	}
+	l.platform.Log().Infof("what removes the cause:")
+	for _, line := range lines {
+		print(l.platform.Log().Redact(line))
+	}
 }
 
 // noOutput is why a refresh token cannot be written to standard output, or "": it must

@@ -16,6 +16,8 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 
 	"azdo-pat/internal/cli"
+	"azdo-pat/internal/keyvault"
+	"azdo-pat/internal/setup"
 )
 
 const root = "../.."
@@ -315,5 +317,19 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 	if n := len(strings.Fields(string(text))); n >= 1300 {
 		t.Errorf("%d words, want fewer than 1300", n)
+	}
+}
+
+// The commands for a role in Key Vault are those that setup's table of steps and check have.
+func TestVaultRole(t *testing.T) {
+	t.Parallel()
+	known := setup.Known{Application: "22222222-2222-4222-8222-222222222222", Vault: "contoso"}
+	want := setup.AdviseVaultRole(known, keyvault.RoleWrite, "azdo-refresh-token").Commands + "\n"
+	text, err := os.ReadFile(filepath.Join(root, "docs/key-vault.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "```sh\n"+want+"```\n") {
+		t.Errorf("docs/key-vault.md lacks\n%s", want)
 	}
 }

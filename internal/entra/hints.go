@@ -39,12 +39,6 @@ var otherHints = map[string]func(*Error) string{
 
 var declined = say("the person declined the consent, or canceled: sign in again and accept it, or let an administrator grant it")
 
-// adminConsent gives the command by which an administrator consents for one user.
-func (e *Error) adminConsent() string {
-	return fmt.Sprintf(`only an administrator may consent in this tenant (the command replaces the application's other grants for Azure DevOps): az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 `+
-		`--scope "vso.pats vso.pats_manage" --consent-type Principal --principal-id USER_OBJECT_ID`, sanitize.Line(e.Client, 200))
-}
-
 func say(text string) func(*Error) string { return func(*Error) string { return text } }
 
 var (
@@ -58,6 +52,7 @@ var (
 	device        = say("a Conditional Access policy demands a managed device, which a job does not have: let an administrator of the tenant exclude this account or application from the policy")
 	risk          = say("Entra considers the account or its sign-in at risk: an administrator of the tenant must review and clear the risk")
 	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")
+	adminConsent  = say("only an administrator may consent in this tenant: one must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application for this user")
 	cloud         = say("the application belongs to another cloud: check authority-host, tenant-id and client-id")
 	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as an agent user")
 	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no); for azdo-pat login, register http://localhost under the platform Web and not under \"Mobile and desktop applications\"")
@@ -124,7 +119,7 @@ var hints = map[int]func(*Error) string{
 	65004:  declined,
 	50011:  redirect, 70004: redirect, 900971: redirect, 500113: redirect,
 	9002327: say("http://localhost is registered as a single-page application: move it to the platform Web (Authentication)"),
-	90094:   (*Error).adminConsent, 90095: (*Error).adminConsent,
+	90094:   adminConsent, 90095: adminConsent,
 	16000:  account,
 	700005: say("the code was given by another tenant: set tenant-id, and sign in again"),
 	54005:  again,

@@ -44,12 +44,6 @@ func (r *run) removeCommand() string {
 	return list + fmt.Sprintf(" | xargs -I KEY az ad app credential delete --id %s --key-id KEY --cert", id)
 }
 
-// grantCommand grants the permissions to the application for one user.
-func (r *run) grantCommand(principal string) string {
-	return fmt.Sprintf(`az ad app permission grant --id %s --api 499b84ac-1321-427f-aa17-267ca6975798 --scope "%s" --consent-type Principal --principal-id %s`,
-		r.quote(r.Settings.ClientID), strings.Join(needed, " "), principal)
-}
-
 // isPlain reports whether no shell changes a word. (A regular expression would be
 // compiled at every start of the program.)
 func isPlain(word string) bool {

@@ -31,8 +31,4 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.remove)
 		}
 	}
-	r := &run{Options: Options{Settings: &settings.Settings{ClientID: id}}}
-	if got, want := r.grantCommand("OID"), `az ad app permission grant --id `+id+` --api 499b84ac-1321-427f-aa17-267ca6975798 --scope "vso.pats vso.pats_manage" --consent-type Principal --principal-id OID`; got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
 }

@@ -36,15 +36,15 @@ func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callba
 	if err != nil {
 		return Result{}, err
 	}
-	if err = r.checkToken(token, user); err != nil {
-		return Result{}, fmt.Errorf("signed in as %s, but %w", user, err)
+	if err = checkToken(token); err != nil {
+		return Result{Person: user}, fmt.Errorf("signed in as %s, but %w", user, err)
 	}
 	if err = r.askOrganization(ctx, token.Access); err != nil {
-		return Result{}, fmt.Errorf("signed in as %s, but the organization %s does not answer: %w", user, r.Settings.Organization, err)
+		return Result{Person: user}, fmt.Errorf("signed in as %s, but the organization %s does not answer: %w", user, r.Settings.Organization, err)
 	}
 	stored, err := r.store(ctx, token.Refresh)
 	if err != nil {
-		return Result{}, fmt.Errorf("signed in as %s, but %w", user, err)
+		return Result{Person: user}, fmt.Errorf("signed in as %s, but %w", user, err)
 	}
 	return Result{Person: user, Stored: stored}, nil
 }
@@ -122,7 +122,7 @@ func (r *run) checkUser(token entra.Token) (Person, error) {
 var needed = []string{"vso.pats", "vso.pats_manage"}
 
 // checkToken checks that there is a refresh token and that the permissions were granted.
-func (r *run) checkToken(token entra.Token, user Person) error {
+func checkToken(token entra.Token) error {
 	if token.Refresh.IsZero() {
 		return hint.Add(errors.New("no refresh token came from Entra"),
 			"grant the permission offline_access of Microsoft Graph to the application, and register the redirect URI http://localhost under the platform Web alone")
@@ -138,12 +138,15 @@ func (r *run) checkToken(token entra.Token, user Person) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	principal := user.ID
-	if principal == "" {
-		principal = "USER_OBJECT_ID"
-	}
-	return hint.Add(fmt.Errorf("the token lacks the permission %s", strings.Join(missing, " and ")),
-		"an administrator must grant it, then sign in again (the command replaces the application's other grants for Azure DevOps): "+r.grantCommand(principal))
+	return hint.Add(&MissingScopes{missing}, "an administrator must grant it; then sign in again")
+}
+
+// MissingScopes is the error of a token to which delegated permissions were not granted.
+type MissingScopes struct{ Scopes []string }
+
+// Error implements error.
+func (e *MissingScopes) Error() string {
+	return "the token lacks the permission " + strings.Join(e.Scopes, " and ")
 }
 
 // grantedScopes are the permissions of a token, as far as Entra says them: in the answer

@@ -74,7 +74,7 @@ type Log interface {
 
 // Result is what a sign-in has led to.
 type Result struct {
-	// Person is who signed in.
+	// Person is who signed in, also if the sign-in failed after that.
 	Person Person
 	// Stored says what became of the refresh token, as in "was written to standard
 	// output".

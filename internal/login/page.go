@@ -71,7 +71,7 @@ func (r *run) outcome(result Result, err error) page {
 func sentence(line string) string {
 	first, size := utf8.DecodeRuneInString(line)
 	line = string(unicode.ToUpper(first)) + line[size:]
-	if strings.HasSuffix(line, ".") || strings.Contains(line, "az ad ") { // a command is copied
+	if strings.HasSuffix(line, ".") {
 		return line
 	}
 	return line + "."

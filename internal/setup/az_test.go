@@ -12,6 +12,7 @@ import (
 
 	"azdo-pat/internal/fakes/azcli"
 	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/setup"
 )
 
@@ -219,16 +220,26 @@ func TestAzureCLIIsNotAllowed(t *testing.T) {
 	}
 }
 
-// The commands that check proposes do what the script does.
+// The commands that check and login propose do what the script does, as they are printed.
 func TestAzureCLIAdvice(t *testing.T) {
 	t.Parallel()
 	c := signIn(t, func(w *emulator.State) {
 		w.App(emulator.AppID).Credentials, w.App(emulator.AppID).Consented = nil, nil
+		w.Organization("contoso").Members = []string{emulator.AdminID}
+		w.RoleAssignments = slices.DeleteFunc(w.RoleAssignments, func(a *emulator.RoleAssignment) bool { return a.Principal == emulator.AppPrincipalID })
 	})
+	advised := func(a setup.Advice) {
+		t.Helper()
+		if a.PowerShell || a.Role == "" {
+			t.Errorf("%+v", a)
+		}
+		c.ok(c.run("set -eu\n"+a.Commands, "bash"))
+	}
+	known := setup.Known{Application: emulator.AppID, User: emulator.ServiceUserUPN, Vault: emulator.VaultName}
+
 	const subject = "repo:contoso/widgets:environment:a'b$(id)`x`!"
-	advice := setup.AdviseCredential(emulator.AppID, false, "https://token.actions.githubusercontent.com", subject, emulator.Audience)
-	c.ok(c.run(advice.Bash, "bash"))
-	c.ok(c.run("client="+emulator.AppPrincipalID+" azdo="+emulator.AzureDevOpsPrincipalID+" user="+emulator.ServiceUserID+"\n"+setup.AdviseConsent("").Bash, "bash"))
+	advised(setup.AdviseCredential(known, "https://token.actions.githubusercontent.com", subject, emulator.Audience))
+	advised(setup.AdviseConsent(known))
 	c.Change(func(w *emulator.State) {
 		if all := w.App(emulator.AppID).Credentials; len(all) != 1 || all[0].Subject != subject {
 			t.Errorf("credentials %+v", all)
@@ -238,10 +249,29 @@ func TestAzureCLIAdvice(t *testing.T) {
 		}
 		w.Grants[0].Scope = "vso.code vso.pats"
 	})
-	c.ok(c.run("client="+emulator.AppPrincipalID+" azdo="+emulator.AzureDevOpsPrincipalID+" user="+emulator.ServiceUserID+"\n"+setup.AdviseScopes("", "vso.pats_manage").Bash, "bash"))
+	byID := known
+	byID.User = emulator.ServiceUserID
+	advised(setup.AdviseScopes(byID, "vso.pats_manage"))
+	advised(setup.AdviseMembership(known, "contoso"))
+	advised(setup.AdvisePrincipalMembership(known, "contoso"))
+	advised(setup.AdviseVaultRole(known, keyvault.RoleRead, emulator.VaultSecret))
+	known.Principal = emulator.AppPrincipalID
+	advised(setup.AdviseVaultRole(known, keyvault.RoleWrite, emulator.VaultSecret))
 	c.Change(func(w *emulator.State) {
 		if w.Grants[0].Scope != "vso.code vso.pats vso.pats_manage" {
 			t.Errorf("the scope is %q", w.Grants[0].Scope)
+		}
+		if got, want := w.Organization("contoso").Members, []string{emulator.AdminID, emulator.ServiceUserID, emulator.AppPrincipalID}; !slices.Equal(got, want) {
+			t.Errorf("members %q, want %q", got, want)
+		}
+		var roles []string
+		for _, a := range w.RoleAssignments {
+			if a.Principal == emulator.AppPrincipalID && strings.HasSuffix(a.Scope, "/vaults/"+emulator.VaultName+"/secrets/"+emulator.VaultSecret) {
+				roles = append(roles, a.Role)
+			}
+		}
+		if want := []string{keyvault.RoleRead, keyvault.RoleWrite}; !slices.Equal(roles, want) {
+			t.Errorf("roles %q, want %q", roles, want)
 		}
 	})
 }

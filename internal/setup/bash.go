@@ -251,8 +251,12 @@ var heredoc = strings.NewReplacer(`\`, `\\`, "$", `\$`, "`", "\\`")
 // bashBeginning sets the variable that is the beginning of another.
 func (t *step) bashBeginning(s *script, tab string) {
 	if b := t.beginning; b != nil {
-		s.line("%s%s=${%s%%%%%s*}", tab, b.variable, b.of, b.before)
+		s.line("%s%s", tab, b.bash())
 	}
+}
+
+func (b *beginning) bash() string {
+	return string(b.variable) + "=${" + string(b.of) + "%%" + b.before + "*}"
 }
 
 // bashMust stops if what must hold does not.

@@ -285,8 +285,6 @@ func userMember(organization string, name text, made variable) step {
 		create: request{service: api, method: "POST", path: words("userentitlements?" + version), body: object{
 			{"accessLevel", basic}, {"user", object{{"origin", "aad"}, {"originId", words(user)}, {"subjectKind", "user"}}},
 		}},
-		short: azCommand{words("devops"), words("user"), words("add"), words("--email-id"), name,
-			words("--license-type"), words("express"), words("--organization"), words("https://dev.azure.com/" + organization)},
 		remove: request{service: api, method: "DELETE", path: words("userentitlements/", member, "?"+version)}, removeIf: made,
 	}
 }
@@ -468,8 +466,6 @@ func vaultRole(i int, name, secret string) step {
 			{"roleDefinitionId", words(subscription, "/providers/Microsoft.Authorization/roleDefinitions/"+role.id)},
 			{"principalId", words(client)}, {"principalType", "ServicePrincipal"},
 		}}}},
-		short: azCommand{words("role"), words("assignment"), words("create"), words("--role"), words(role.id),
-			words("--assignee-object-id"), words(client), words("--assignee-principal-type"), words("ServicePrincipal"), words("--scope"), words(vault, "/secrets/"+secret)},
 		remove: request{service: arm, method: "DELETE", path: words(found, "?"+version)},
 	}
 }
