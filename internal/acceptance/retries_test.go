@@ -110,7 +110,7 @@ func (h outage) check(t *testing.T, op string, id emulator.Identity) {
 	var announced, looked bool
 	fault, passed := h.fault(), emulator.Times(1, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		text, _ := os.ReadFile(log.Name())
-		announced = strings.Contains(string(text), "; attempt 2 in ")
+		announced = strings.Contains(string(text), " (attempt 2)")
 		looked = len(e.Requests(emulator.OpList)) > 0
 		next.ServeHTTP(w, r)
 	})
@@ -200,7 +200,7 @@ func TestRetryAfter(t *testing.T) {
 				if wait := r[1].Time.Sub(r[0].Time); len(r) != 2 || wait < time.Second || wait > 10*time.Second {
 					t.Errorf("%d attempts, the second after %s", len(r), wait)
 				}
-				if !strings.Contains(harness.Output(mint), "; attempt 2 in ") {
+				if !strings.Contains(harness.Output(mint), " (attempt 2)") {
 					t.Errorf("the log does not announce it:\n%s", harness.Output(mint))
 				}
 			})

@@ -64,7 +64,7 @@ func TestOvertakenRotationIsStopped(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	said.Await(t, "stopped by a signal (terminated), which is passed on to store", 1)
+	said.Await(t, "stopped by a signal (terminated); forwarded to store", 1)
 	await(t, "the wait of the command", c.resume)
 	status, _ := harness.ExitStatus(cmd.Wait())
 	if text := said.Text(); status != 1 || !strings.Contains(text, "sonarqube may have a PAT that has ended or will") || !strings.Contains(text, "--when-left 30d") {

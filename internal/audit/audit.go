@@ -132,7 +132,7 @@ func (r *audit) pass(ctx context.Context) (pages int, err error) {
 	cursor := pat.NewCursor(pat.Filter{SortBy: pat.ByName, Ascending: true}) // all leases of a run together
 	for ; !cursor.Done(); pages++ {
 		var tokens []pat.Token
-		err := httpclient.Retry(ctx, r.Log, "listing", func(ctx context.Context) (err error) {
+		err := httpclient.Retry(ctx, r.Log, "listing PATs", func(ctx context.Context) (err error) {
 			if r.Ready != nil {
 				err = r.Ready(ctx)
 			}

@@ -68,7 +68,7 @@ func (k *preflight) askCaller(ctx context.Context, token secret.Value) {
 	start := time.Now()
 	client := k.SignIn.PATs(k.client, token)
 	var caller string
-	err := httpclient.Retry(ctx, k.Platform.Log(), "the organization", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, k.Platform.Log(), "asking the organization", func(ctx context.Context) (err error) {
 		caller, err = client.Caller(ctx)
 		return err
 	})
@@ -76,9 +76,9 @@ func (k *preflight) askCaller(ctx context.Context, token secret.Value) {
 	support := k.headers.support(k.Settings.TokenServiceURL, err)
 	switch refused := (*pat.Error)(nil); {
 	case err == nil:
-		row.Pass("the organization takes the token, as %s; what it may do there, the service principal's permissions decide%s", caller, support)
+		row.Pass("the organization accepts the token, as %s; the service principal's permissions decide what it may do%s", caller, support)
 	case errors.As(err, &refused) && refused.Status == http.StatusNotFound: // not every host of Azure DevOps answers this
-		row.Skip("the organization does not tell: %v%s", err, support)
+		row.Skip("the organization does not say: %v%s", err, support)
 	default:
 		row.Fail(k.job.Remedy(err), "%v%s", err, support)
 	}

@@ -12,6 +12,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/timefmt"
 )
 
 // askList asks Azure DevOps for the user's PATs, which it shows only to users who
@@ -33,7 +34,7 @@ func (k *preflight) askList(ctx context.Context, token secret.Value) {
 	start := time.Now()
 	pats := k.SignIn.PATs(k.client, token)
 	var found patCount
-	err := httpclient.Retry(ctx, k.Platform.Log(), "the list of PATs", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, k.Platform.Log(), "listing PATs", func(ctx context.Context) (err error) {
 		found, err = countPATs(ctx, pats)
 		return err
 	})
@@ -83,7 +84,7 @@ func (c patCount) String() string {
 	}
 	text += fmt.Sprintf(", %d of azdo-pat's", c.ours)
 	if !c.oldest.IsZero() {
-		text += ", the oldest from " + stamp(c.oldest)
+		text += ", the oldest from " + timefmt.Time(c.oldest)
 	}
 	return text
 }

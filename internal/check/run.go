@@ -264,7 +264,7 @@ func (k *preflight) askTenant(ctx context.Context) {
 	}
 	start := time.Now()
 	o := &entra.Organization{HTTP: k.client, BaseURL: k.Settings.TokenServiceURL, Name: k.Settings.Organization}
-	err := httpclient.Retry(ctx, k.Platform.Log(), "the tenant", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, k.Platform.Log(), "looking up the tenant", func(ctx context.Context) (err error) {
 		k.organizationTenant, err = o.Tenant(ctx)
 		return err
 	})
@@ -273,7 +273,7 @@ func (k *preflight) askTenant(ctx context.Context) {
 	case err != nil && (given == "" || errors.Is(err, entra.ErrNoTenant)):
 		row.Fail(k.job.Remedy(err), "%v", err)
 	case err != nil:
-		row.Pass("given as %s; the organization does not tell its own: %v", given, err)
+		row.Pass("given as %s; the organization does not say which is its own: %v", given, err)
 	case given == "":
 		k.job.Tenant = k.organizationTenant
 		row.Pass("%s, as the organization says", k.organizationTenant)
@@ -294,7 +294,7 @@ func (k *preflight) reportScopes() {
 	}
 	seen := strings.Join(k.Settings.Scopes, " ")
 	for _, u := range pat.Unknown(k.Settings.Scopes) {
-		seen += fmt.Sprintf("; %s is none that azdo-pat knows, Azure DevOps decides", u.Name)
+		seen += fmt.Sprintf("; azdo-pat does not know %s, so Azure DevOps decides about it", u.Name)
 		if len(u.Nearest) > 0 {
 			seen += " (did you mean " + strings.Join(u.Nearest, " or ") + "?)"
 		}

@@ -16,6 +16,7 @@ import (
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/setup"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 // userToken gets the assertion and the user's token, as mint does.
@@ -39,7 +40,7 @@ func (k *preflight) userToken(ctx context.Context) secret.Value {
 		b = k.row.tenant
 	}
 	if b != nil {
-		err := httpclient.Retry(ctx, k.Platform.Log(), "the assertion", func(ctx context.Context) error {
+		err := httpclient.Retry(ctx, k.Platform.Log(), "getting the assertion", func(ctx context.Context) error {
 			v, err := x.Source.Assertion(ctx)
 			if err == nil {
 				err = x.Mask(v)
@@ -182,9 +183,9 @@ func (k *preflight) until(claims map[string]any) string {
 	case !ok:
 		return "without an end"
 	case left <= 0:
-		return "ended " + stamp(end)
+		return "ended " + timefmt.Time(end)
 	default:
-		return fmt.Sprintf("good until %s (%s)", stamp(end), left.Round(time.Second))
+		return fmt.Sprintf("good until %s (%s)", timefmt.Time(end), left.Round(time.Second))
 	}
 }
 
@@ -204,10 +205,10 @@ func (k *preflight) reportClock() {
 	}
 	switch {
 	case !k.headers.dated():
-		k.row.clock.Skip("no service told its time")
+		k.row.clock.Skip("no service sent its time")
 	case skew.Abs() > signin.ClockTolerance:
 		// For mint this is a warning too. A refusal because of it has its own row.
-		k.row.clock.Pass("%s %s the services': set this machine's clock", settings.RoundDuration(skew.Abs()), direction)
+		k.row.clock.Pass("%s %s the services': set this machine's clock", timefmt.Rough(skew.Abs()), direction)
 	case skew == 0:
 		k.row.clock.Pass("agrees with the services' clocks")
 	default:
@@ -282,5 +283,3 @@ func (k *preflight) reportToken(token secret.Value) {
 func isForAzureDevOps(aud string) bool {
 	return slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/"))
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

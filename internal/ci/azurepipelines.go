@@ -68,9 +68,12 @@ func (p *AzurePipelines) Status() Status {
 	return Status{Seen: "build reason " + reason, Ready: "outputs and masks go to the log"}
 }
 
+// accessTokenVariable holds the job's access token.
+const accessTokenVariable = "SYSTEM_ACCESSTOKEN"
+
 // Provider implements [Platform].
 func (p *AzurePipelines) Provider() assertion.Provider {
-	source := assertion.AzurePipelines{URL: p.get("SYSTEM_OIDCREQUESTURI"), Token: secret.New(p.get("SYSTEM_ACCESSTOKEN"))}
+	source := assertion.AzurePipelines{URL: p.get("SYSTEM_OIDCREQUESTURI"), Token: secret.New(p.get(accessTokenVariable))}
 	return assertion.Provider{
 		Name: p.Info().Name, Service: "Azure Pipelines", AzureDevOps: true, URLVariable: "SYSTEM_OIDCREQUESTURI",
 		URL: source.URL, Token: source.Token, TokenName: "the job's access token",
@@ -85,7 +88,7 @@ func (p *AzurePipelines) Provider() assertion.Provider {
 
 // Credentials implements [Platform].
 func (p *AzurePipelines) Credentials() []secret.Value {
-	return []secret.Value{secret.New(p.get("SYSTEM_ACCESSTOKEN"))}
+	return []secret.Value{secret.New(p.get(accessTokenVariable))}
 }
 
 // loggingCommand is a logging command on a line of its own. The escapes are those of

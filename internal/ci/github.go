@@ -102,10 +102,17 @@ func (g *GitHub) Status() Status {
 // LookupEnv implements [Platform].
 func (g *GitHub) LookupEnv(name string) (string, bool) { return g.env(name) }
 
+// The variables with the job's own credentials.
+const (
+	requestTokenVariable = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+	requestURLVariable   = "ACTIONS_ID_TOKEN_REQUEST_URL"
+	runtimeTokenVariable = "ACTIONS_RUNTIME_TOKEN"
+)
+
 // requestToken is the credential with which the job requests assertions. It is unique
 // to the job, matrix leg and attempt.
 func (g *GitHub) requestToken() secret.Value {
-	return secret.New(g.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"))
+	return secret.New(g.get(requestTokenVariable))
 }
 
 // requestTokenLife is how long after the start of the job GitHub accepts the
@@ -119,9 +126,9 @@ const idTokenPermission = `permissions:
 
 // Provider implements [Platform].
 func (g *GitHub) Provider() assertion.Provider {
-	source := assertion.GitHub{URL: g.get("ACTIONS_ID_TOKEN_REQUEST_URL"), Token: g.requestToken()}
+	source := assertion.GitHub{URL: g.get(requestURLVariable), Token: g.requestToken()}
 	return assertion.Provider{
-		Name: g.Info().Name, Service: "GitHub", URLVariable: "ACTIONS_ID_TOKEN_REQUEST_URL",
+		Name: g.Info().Name, Service: "GitHub", URLVariable: requestURLVariable,
 		URL: source.URL, Token: source.Token, TokenName: "the job's request token", TokenLife: requestTokenLife,
 		Unavailable: source.Available(), Permission: idTokenPermission,
 		Source: func(client *http.Client, audience, _ string) assertion.Source {
@@ -135,7 +142,7 @@ func (g *GitHub) Provider() assertion.Provider {
 // Credentials implements [Platform]. ACTIONS_RUNTIME_TOKEN, which every action gets for
 // GitHub's own services, has the same value as the request token.
 func (g *GitHub) Credentials() []secret.Value {
-	return []secret.Value{g.requestToken(), secret.New(g.get("ACTIONS_RUNTIME_TOKEN"))}
+	return []secret.Value{g.requestToken(), secret.New(g.get(runtimeTokenVariable))}
 }
 
 // Mask implements [Platform].

@@ -74,6 +74,10 @@ type Info struct {
 	Cleanup Cleanup
 }
 
+// CredentialVariables are the variables in which a CI system gives a job credentials of
+// its own and, on GitHub, the URL to use them at.
+var CredentialVariables = []string{requestTokenVariable, requestURLVariable, runtimeTokenVariable, accessTokenVariable}
+
 // Variable is a variable of the environment.
 type Variable struct{ Name, Value string }
 

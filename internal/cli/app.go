@@ -16,40 +16,41 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// app is what all commands share. Its fields do not change after the start: [app.writing]
-// returns another app.
+// app is what all commands share. Its fields do not change: [app.withOutput] returns a
+// copy.
 type app struct {
 	System
 	platform ci.Platform
 	log      *stream         // where the platform's log goes in a CI system
-	told     <-chan struct{} // closed when the program is told to stop
+	stopping <-chan struct{} // closed when the program is told to stop
 	out      *printer
 	limit    *timeLimit
-	// ending: only revoking is left to do, and neither the log nor a mask may delay it.
+	// ending: only revoking is left to do. Neither the log nor a mask may delay that.
 	ending *atomic.Bool
 }
 
 func newApp(ctx context.Context, w System) *app {
-	a := &app{System: w, told: ctx.Done(), out: &printer{Writer: w.Stdout}, limit: &timeLimit{exit: w.Exit}, ending: new(atomic.Bool)}
-	return a.writing(w.Stdout, false)
+	a := &app{System: w, stopping: ctx.Done(), out: &printer{Writer: w.Stdout}, limit: &timeLimit{exit: w.Exit}, ending: new(atomic.Bool)}
+	return a.withOutput(w.Stdout, false)
 }
 
-// writing returns an app with that standard output. json: it is for the result, and the
-// log goes to standard error.
-func (a *app) writing(stdout io.Writer, json bool) *app {
+// withOutput returns a copy of the app with another standard output. With json, standard
+// output is for the result alone, and the log goes to standard error.
+func (a *app) withOutput(stdout io.Writer, json bool) *app {
 	b := *a
 	b.Stdout = stdout
-	out := &stream{Writer: stdout, told: a.told, ending: a.ending}
-	err := &stream{Writer: a.Stderr, told: a.told, ending: a.ending}
-	if b.log = out; json {
+	out := &stream{Writer: stdout, stopping: a.stopping, ending: a.ending}
+	err := &stream{Writer: a.Stderr, stopping: a.stopping, ending: a.ending}
+	b.log = out
+	if json {
 		b.log = err
 	}
 	b.platform = ci.Detect(ci.Options{LookupEnv: a.LookupEnv, Stdout: out, Stderr: err, Random: a.Random, JSON: json, Host: a.Host, Previous: a.platform})
 	return &b
 }
 
-// mask keeps a credential out of the log. While revoking, a mask that cannot be
-// written is not an error: nothing else can be written to the log either.
+// mask keeps a credential out of the log. A mask that cannot be written is no error while
+// revoking: then the log itself cannot be written, and the PAT must still be revoked.
 func (a *app) mask(v secret.Value) error {
 	if err := a.platform.Mask(v); err != nil && (!a.ending.Load() || errors.Is(err, ci.ErrTooShort)) {
 		return err
@@ -68,7 +69,8 @@ func (a *app) failed(command string, err error) error {
 	return exitStatus(status)
 }
 
-// fallbackToStderr writes text to standard error if the log could not be written.
+// fallbackToStderr writes text to standard error if the CI system's log could not be
+// written.
 func (a *app) fallbackToStderr(text string) {
 	if a.platform.Info().CI && a.log.failed.Load() {
 		fmt.Fprintf(a.Stderr, "azdo-pat: %s\n", strings.ReplaceAll(sanitize.NoCommands(a.platform.Log().Redact(text)), "\n", "\n  "))

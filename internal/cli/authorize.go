@@ -13,14 +13,14 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// loadPolicy compiles the policy of the settings; nil: there is none. What is wrong with
-// it is added to wrong.
+// loadPolicy compiles the policy of the settings; nil: there is none. It adds the policy's
+// problems to wrong.
 func loadPolicy(src settings.Source, s *settings.Settings, wrong error) (*policy.Policy, error) {
 	name, file := "policy", ""
 	text := []byte(s.Policy)
 	var err error
 	switch {
-	case s.Origins["policy"] != "" && s.Origins["policy-file"] != "": // which is reported
+	case s.Origins["policy"] != "" && s.Origins["policy-file"] != "": // already among the problems
 		return nil, wrong
 	case s.PolicyFile != "":
 		name, file = "policy-file", s.PolicyFile
@@ -44,8 +44,8 @@ func loadPolicy(src settings.Source, s *settings.Settings, wrong error) (*policy
 	return p, wrong
 }
 
-// authorizer decides by a policy about the assertions of a command; nil: there is no
-// policy.
+// authorizer returns the function that compares each assertion with a policy; nil: there
+// is no policy.
 func (l *loaded) authorizer(p *policy.Policy) func(secret.Value) error {
 	if p == nil {
 		return nil
@@ -61,13 +61,13 @@ type authorizer struct {
 	*loaded
 	policy  *policy.Policy
 	request policy.Request
-	report  sync.Once // of what is decided about the first assertion
+	report  sync.Once // reports only the decision about the first assertion
 }
 
-// authorize returns an error if the policy refuses what the job with that assertion asks
-// for. A zero assertion is that of a given access token: there is none. Each assertion is
-// decided about, as a token file can change. But once the PAT is to be revoked, none is:
-// a refusal would leave it valid.
+// authorize returns an error if the policy refuses the request of the job that has this
+// assertion. With a given access token the assertion is zero. Every assertion is checked,
+// because a token file can change, but none while revoking: a refusal would leave the PAT
+// valid.
 func (z *authorizer) authorize(v secret.Value) error {
 	if z.ending.Load() {
 		return nil
@@ -82,14 +82,14 @@ func (z *authorizer) authorize(v secret.Value) error {
 		return nil
 	}
 	return hint.Add(fmt.Errorf("refused by the policy: %w", err),
-		"ask for what a rule allows, or have the policy changed; azdo-pat policy test tries a policy with given claims")
+		"ask for less, or have the policy changed; azdo-pat policy test shows what a policy decides for given claims")
 }
 
-// decide returns an error if the request is refused. The decision has no rule if the
-// claims cannot be compared.
+// decide returns an error if the policy refuses the request. The decision has no rule if
+// the claims cannot be read.
 func (z *authorizer) decide(v secret.Value) (d policy.Decision, err error) {
 	if v.IsZero() {
-		return d, errors.New("with access-token there is no assertion whose claims a rule could match")
+		return d, errors.New("with access-token there is no assertion, so no rule can match")
 	}
 	payload, err := assertion.Payload(v)
 	var claims policy.Claims
@@ -99,7 +99,8 @@ func (z *authorizer) decide(v secret.Value) (d policy.Decision, err error) {
 	if err != nil {
 		return d, fmt.Errorf("read the claims of the assertion: %w", err)
 	}
-	if d = z.policy.Decide(z.request, claims); !d.Allowed {
+	d = z.policy.Decide(z.request, claims)
+	if !d.Allowed {
 		return d, fmt.Errorf("%s\n%s", d.Explain(), d.Table())
 	}
 	return d, nil
@@ -107,7 +108,7 @@ func (z *authorizer) decide(v secret.Value) (d policy.Decision, err error) {
 
 // warn reports what a policy in the mode audit would refuse.
 func (z *authorizer) warn(d policy.Decision, err error) {
-	z.platform.Log().Warning("policy (audit)", "in the mode enforce this would be refused: "+err.Error())
+	z.platform.Log().Warning("policy (audit)", "with mode enforce this would be refused: "+err.Error())
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps policy (audit): this would be refused\n\n")
 	first, _, _ := strings.Cut(err.Error(), "\n")

@@ -1,12 +1,12 @@
-// Package cli is the command line, with a file for each command: it reads the settings,
-// calls one package that does the work, and reports the result.
+// Package cli is the command line. Each command has a file: it reads the settings, calls
+// one package that does the work, and reports the result.
 //
 // To add a command NAME, write one file and one line:
 //
 //   - NAME.go has a function NAMECommand(a *app) *cobra.Command with the help, and a
-//     function runNAME. That calls [app.load] for the settings, passes them on in the
-//     options of the package that does the work, and reports what it returns: an error
-//     with [app.failed]. A function run… returns nil, or an error that it has reported.
+//     function runNAME, which calls [app.load] for the settings, calls the package that
+//     does the work, and reports what that returns: an error with [app.failed]. runNAME
+//     returns nil, or an error that it has reported.
 //   - [commands] gets a line.
 //
 // The flags come from the settings: in package settings, add the command to the constants
@@ -41,16 +41,17 @@ const (
 	exitUsage   = 2 // the settings or the command line are wrong; nothing was sent
 )
 
-// ShutdownTimeout is how long the program may take to end after it was told to stop
-// or its time is up. Cleaning up and its last log lines are included.
+// ShutdownTimeout is how long the program may take to clean up and end after it was told
+// to stop or its time limit has passed.
 const ShutdownTimeout = lease.Cleanup - 100*time.Millisecond
 
-// System is every side effect of the program, except the files that the settings name.
+// System holds the program's side effects, so that tests can replace them. Only the files
+// that settings name are opened elsewhere.
 type System struct {
 	Args      []string // Args[0] is the program's name, as in [os.Args]
 	LookupEnv func(string) (string, bool)
 	Environ   func() []string // as [os.Environ] does
-	Stdin     *os.File        // for what exec starts; nil: the null device
+	Stdin     *os.File        // for the command of exec and rotate; nil: the null device
 	Stdout    io.Writer
 	Stderr    io.Writer
 	Random    io.Reader
@@ -59,11 +60,11 @@ type System struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Start starts a command, as [process.Start] does.
 	Start func(*exec.Cmd) (Process, error)
-	// Exit exits at once, even if the program is blocked: a write to a standard output
-	// that is not read would block forever.
+	// Exit exits at once, even if the program is blocked by a standard output that is not
+	// being read.
 	Exit func(why string)
-	// Catch delivers the signals that would stop the run, and [process.Forwarded], to
-	// the returned channel until giveBack is called.
+	// Catch sends the signals that would stop the program, and [process.Forwarded], to the
+	// returned channel until giveBack is called.
 	Catch func() (signals <-chan os.Signal, giveBack func())
 }
 
@@ -78,8 +79,8 @@ type Process interface {
 func Run(ctx context.Context, w System) int {
 	a := newApp(ctx, w)
 	args := w.Args[1:]
-	// The action's post step is the same binary under another name: main and
-	// post have the same arguments there.
+	// The action's post step starts the same binary under another name, since its
+	// arguments are those of the main step.
 	if strings.TrimSuffix(filepath.Base(w.Args[0]), ".exe") == "post" {
 		status, _ := statusOf(runPost(ctx, a, args))
 		return status
@@ -87,8 +88,8 @@ func Run(ctx context.Context, w System) int {
 	if a.platform.Info().ActionInputs {
 		input, _ := w.LookupEnv("INPUT_COMMAND")
 		if input != "" && input != string(settings.Mint) {
-			// As in mint, so that no other step can plant a record for the post step. This
-			// command mints nothing, so failing to write the record is not an error.
+			// So that no other step can plant a record for the post step. A failure is no
+			// error, since this command mints nothing.
 			_ = a.platform.Record(lease.Record{Stage: lease.Started}.String())
 		}
 		var err error
@@ -106,7 +107,7 @@ func Run(ctx context.Context, w System) int {
 		err = root.ExecuteContext(ctx)
 	}
 	status, reported := statusOf(err)
-	if a.out.failed != nil && (status == exitOK || !reported) { // cobra's own commands do not report it
+	if a.out.failed != nil && (status == exitOK || !reported) { // cobra's own commands do not report this
 		status, _ = statusOf(a.failed(root.Name(), fmt.Errorf("write to standard output: %w", a.out.failed)))
 		return status
 	}
@@ -117,7 +118,7 @@ func Run(ctx context.Context, w System) int {
 	return status
 }
 
-// exitStatus is the error of a command that failed and has reported why.
+// exitStatus is the error of a command that has failed and has reported why.
 type exitStatus int
 
 // Error implements error.
@@ -131,8 +132,8 @@ func exit(status int) error {
 	return exitStatus(status)
 }
 
-// statusOf is the exit status for what a command returned. reported is false for cobra's
-// own errors, which are about the command line.
+// statusOf returns the exit status for the error of a command. reported is false for
+// cobra's own errors, which are about the command line.
 func statusOf(err error) (status int, reported bool) {
 	if err == nil {
 		return exitOK, true
@@ -144,8 +145,8 @@ func statusOf(err error) (status int, reported bool) {
 	return exitUsage, false
 }
 
-// unknownTopic is the error for arguments that cobra's own commands ignore: help for
-// a command that does not exist, completion for another shell.
+// unknownTopic returns the error for arguments that cobra's own commands ignore: help for
+// a command that does not exist, completion for an unknown shell.
 func unknownTopic(root *cobra.Command, args []string) error {
 	if len(args) > 1 && args[0] == "--" {
 		return errUnknownCommand
@@ -178,7 +179,7 @@ func actionArgs(input string, args []string) ([]string, error) {
 	}
 	err := fmt.Errorf("command: found %s; allowed: mint, sweep, check or list", found)
 	if input == string(settings.Exec) || input == string(settings.Rotate) {
-		err = hint.Add(err, "a container action cannot run a command of the job: start the program in a script step")
+		err = hint.Add(err, "the action runs in a container and cannot start the job's commands: run azdo-pat in a script step")
 	}
 	return nil, err
 }
@@ -195,8 +196,8 @@ var commands = []func(*app) *cobra.Command{
 // Root is the command line with its help, from which the manual page is made.
 func Root() *cobra.Command { return (&app{out: &printer{}}).root(func(string) bool { return true }) }
 
-// root adds flags only to the commands that named accepts: building all of them would
-// delay each job, and only one command runs.
+// root makes the command line. It adds flags only to the commands that named accepts:
+// building the flags of all commands would delay every job.
 func (a *app) root(named func(string) bool) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "azdo-pat",
@@ -245,8 +246,8 @@ var examples = map[string]string{
 	"completion powershell": "  azdo-pat completion powershell | Out-String | Invoke-Expression",
 }
 
-// noArgs refuses arguments without repeating them: one may be a credential that
-// was given in the wrong place.
+// noArgs refuses arguments. It does not repeat them, because one may be a credential in
+// the wrong place.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, %d found", cmd.CommandPath(), len(args))

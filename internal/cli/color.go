@@ -9,17 +9,18 @@ import (
 type color string
 
 const (
+	plain color = ""
 	bold  color = "1"
 	dim   color = "2"
 	red   color = "31"
 	green color = "32"
 )
 
-// paint is text in a color if standard output is a terminal that can show it, and text
-// as it is in a pipe, in a file, with NO_COLOR (https://no-color.org), and where TERM is
-// not set, as on Windows, or dumb.
+// paint returns text in a color if standard output is a terminal that can show colors.
+// Otherwise it returns the text unchanged: in a pipe or a file, with NO_COLOR
+// (https://no-color.org), and where TERM is "dumb" or, as on Windows, not set.
 func (a *app) paint(c color, text string) string {
-	if !a.colors() {
+	if c == plain || !a.colors() {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"

@@ -17,9 +17,9 @@ import (
 // errUnknownCommand is the error of an argument that names no command.
 var errUnknownCommand = errors.New("unknown command")
 
-// commandLineError explains what is wrong with the command line, and adds a suggestion or
-// where to find help. It repeats no unknown words except names of flags, since one may
-// be a credential in the wrong place.
+// commandLineError explains what is wrong with the command line, and suggests what was
+// meant or where to find help. It repeats unknown words only if they look like names of
+// flags, because one may be a credential in the wrong place.
 func commandLineError(err error, root *cobra.Command, args []string) error {
 	cmd, _, e := root.Find(args)
 	if e != nil {
@@ -43,7 +43,7 @@ func commandLineError(err error, root *cobra.Command, args []string) error {
 	case errors.As(err, &invalid):
 		return hint.Add(fmt.Errorf("--%s has a wrong value, which is not shown", invalid.GetFlag().Name), see)
 	case errors.As(err, &syntax):
-		return hint.Add(errors.New("an argument that starts with - is no flag; it is not shown, since it may be a credential"), see)
+		return hint.Add(errors.New("an argument that starts with - is not a flag; it is not shown, since it may be a credential"), see)
 	case strings.HasPrefix(err.Error(), errUnknownCommand.Error()): // cobra's, which repeats it
 		return unknownCommand(cmd, args, see)
 	}
@@ -70,7 +70,7 @@ func unknownFlag(err *pflag.NotExistError, cmd *cobra.Command, see string) error
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	noCommand := len(names) <= 1 // only help: then any setting can be meant
+	noCommand := len(names) <= 1 // only help, so any setting may be meant
 	for _, d := range settings.Descriptions {
 		if noCommand || d.Secret {
 			names = append(names, d.Name)

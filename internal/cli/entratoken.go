@@ -8,6 +8,7 @@ import (
 
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 // handOverEntraToken is mint with token-type entra. end ends the group of the log.
@@ -20,8 +21,8 @@ func (l *loaded) handOverEntraToken(ctx context.Context, end func()) error {
 	if err != nil {
 		return l.failed("mint", err)
 	}
-	l.platform.Log().Infof("handed over an Entra token of the %s for %s: it is not scoped, cannot be revoked, and ends at %s",
-		signin.Describe(l.Settings), l.Settings.Organization, stamp(t.Ends))
+	l.platform.Log().Infof("handed over an Entra token of the %s for %s: it has no scopes, cannot be revoked, and ends at %s",
+		signin.Describe(l.Settings), l.Settings.Organization, timefmt.Time(t.Ends))
 	return nil
 }
 
@@ -33,8 +34,8 @@ func entraSummary(s *settings.Settings, t *signin.EntraToken) string {
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
 		{"Object id", t.Principal},
-		{"Scopes", "none: all permissions that the service principal has in Azure DevOps"},
-		{"Lifetime", fmt.Sprintf("%s, until %s; cannot be revoked", minutes(t.Left), stamp(t.Ends))},
+		{"Scopes", "none: it has all permissions of the service principal in Azure DevOps"},
+		{"Lifetime", fmt.Sprintf("%s, until %s; cannot be revoked", timefmt.Duration(t.Left.Round(time.Minute)), timefmt.Time(t.Ends))},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
@@ -52,12 +53,12 @@ func (l *loaded) revokeEntraToken() error {
 	return nil
 }
 
-// entraTokenStays says that an Entra token cannot be revoked and when it ends; zero:
-// that is not known.
+// entraTokenStays says that an Entra token cannot be revoked, and when it ends. Zero: that
+// is unknown.
 func entraTokenStays(ends time.Time) string {
 	when := "by itself, about an hour after it was issued"
 	if !ends.IsZero() {
-		when = "at " + stamp(ends)
+		when = "at " + timefmt.Time(ends)
 	}
 	return "there is nothing to revoke: an Entra token cannot be revoked, and ends " + when
 }

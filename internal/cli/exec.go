@@ -13,6 +13,7 @@ import (
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 func execCommand(a *app) *cobra.Command {
@@ -64,11 +65,12 @@ func runExec(ctx context.Context, a *app, given map[string]string, command []str
 	return x.conclude("exec", status, err)
 }
 
-// held is the token that the command uses: [job.Held] is a PAT, [job.HeldEntraToken] an
-// Entra token.
+// held is the token that the command uses: a PAT ([job.Held]) or an Entra token
+// ([job.HeldEntraToken]).
 type held interface {
 	Secret() secret.Value
-	// Undo ends the token, which cause kept the command from using. It returns cause.
+	// Undo ends the token if the command could not be started because of cause. It
+	// returns cause.
 	Undo(ctx context.Context, cause error) error
 	Release(ctx context.Context) job.Ending
 }
@@ -88,7 +90,8 @@ func (x *execution) get(ctx context.Context) error {
 // run mints a PAT, runs the command with it and returns the command's exit status, or an
 // error if the command was not started.
 func (x *execution) run(ctx context.Context) (status int, err error) {
-	if x.program, err = process.Find(x.command, x.Environ()); err != nil {
+	x.program, err = process.Find(x.command, x.Environ())
+	if err != nil {
 		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
 	}
 	tools, err := x.PrepareTools()
@@ -99,17 +102,18 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 		return exitFailure, err
 	}
 	defer tools.Remove() // also if the command is not started
-	if x.toolVariables, err = tools.SetUp(x.held.Secret()); err != nil {
+	x.toolVariables, err = tools.SetUp(x.held.Secret())
+	if err != nil {
 		return exitFailure, x.held.Undo(ctx, err)
 	}
 	x.logHeld()
 	var end job.Ending
-	status, err = x.runHeld(ctx, course{
-		begun:     x.watch,
+	status, err = x.runHeld(ctx, hooks{
+		onStart:   x.watch,
 		onStop:    x.logStopped,
 		stopEarly: true,
 		release: func(ctx context.Context, _ int) {
-			tools.Remove() // first of all: it needs no network
+			tools.Remove() // first, because it needs no network
 			end = x.held.Release(ctx)
 		},
 		report: func() error { return x.reportEnding(end) },
@@ -120,13 +124,13 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	return status, err
 }
 
-// logHeld says what the command gets, and what becomes of it.
+// logHeld logs what the command gets, and what happens to it.
 func (x *execution) logHeld() {
 	log, in := x.platform.Log(), strings.Join(x.Settings.Env, " and ")
 	switch h := x.held.(type) {
 	case *job.HeldEntraToken:
-		log.Infof("running %s with an Entra token of the %s for %s in %s: not scoped, not renewed, cannot be revoked, ends at %s",
-			x.shown(), signin.Describe(x.Settings), x.Settings.Organization, in, stamp(h.Token.Ends))
+		log.Infof("running %s with an Entra token of the %s for %s in %s: it has no scopes, is not renewed, cannot be revoked, and ends at %s",
+			x.commandName(), signin.Describe(x.Settings), x.Settings.Organization, in, timefmt.Time(h.Token.Ends))
 	case *job.Held:
 		end := "revoked when it ends"
 		if x.Settings.SkipRevoke {
@@ -134,18 +138,18 @@ func (x *execution) logHeld() {
 		}
 		t := h.Lease.Token
 		log.Infof("running %s with PAT %s for %s with %s in %s: valid until %s, renewed while it runs, %s",
-			x.shown(), t.ID, x.Settings.Organization, strings.Join(t.Scopes, " "), in, stamp(t.ValidTo), end)
+			x.commandName(), t.ID, x.Settings.Organization, strings.Join(t.Scopes, " "), in, timefmt.Time(t.ValidTo), end)
 	}
 }
 
 // watch renews a PAT until it is released, and warns when an Entra token ends. At a
-// terminal, which the command has, progress goes to the debug log.
+// terminal, progress goes to the debug log, because the command uses the terminal.
 func (x *execution) watch(ctx context.Context) {
 	switch h := x.held.(type) {
 	case *job.HeldEntraToken:
 		h.Watch(func() {
 			x.platform.Log().Warning("azdo-pat exec: token ended", fmt.Sprintf("the Entra token ended at %s, and %s keeps running with a token that is no longer valid\n"+
-				"split the work into commands of less than an hour, or use a PAT, which exec renews", stamp(h.Token.Ends), x.shown()))
+				"split the work into commands of less than an hour, or use a PAT, which exec renews", timefmt.Time(h.Token.Ends), x.commandName()))
 		})
 	case *job.Held:
 		log := lease.Log(x.platform.Log())
@@ -153,7 +157,7 @@ func (x *execution) watch(ctx context.Context) {
 			log = x.quietLog()
 		}
 		h.Renew(ctx, log, func(err error) {
-			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", h.Lease.Record.ID, err, x.shown()))
+			x.platform.Log().Error("azdo-pat exec: PAT ended", fmt.Errorf("renew the PAT %s: %w; %s keeps running with a PAT that is no longer valid", h.Lease.Record.ID, err, x.commandName()))
 		})
 	}
 }
@@ -163,7 +167,7 @@ func (x *execution) logStopped(signal error) {
 	if _, ok := x.held.(*job.Held); ok {
 		then = "; the PAT is no longer renewed"
 	}
-	x.platform.Log().Infof("%v, which is passed on to %s%s", signal, x.shown(), then)
+	x.platform.Log().Infof("%v; forwarded to %s%s", signal, x.commandName(), then)
 }
 
 // reportEnding logs how the lease ended.
@@ -173,11 +177,11 @@ func (x *execution) reportEnding(e job.Ending) error {
 		return x.revokeFailed("exec", e.Err)
 	}
 	if !e.EntraEnds.IsZero() {
-		log.Infof("the Entra token cannot be revoked, and ends at %s", stamp(e.EntraEnds))
+		log.Infof("the Entra token cannot be revoked, and ends at %s", timefmt.Time(e.EntraEnds))
 		return nil
 	}
 	if e.Expired {
-		log.Infof("the PAT %s expired by itself at %s", r.ID, stamp(r.ValidTo))
+		log.Infof("PAT %s expired at %s", r.ID, timefmt.Time(r.ValidTo))
 		return nil
 	}
 	x.logRevoked(&e.Released)
@@ -185,7 +189,7 @@ func (x *execution) reportEnding(e job.Ending) error {
 		x.WarnOfAnother(r.Name)
 	}
 	if e.Left {
-		log.Infof("skip-revoke is set: the PAT %s stays valid until %s", r.ID, stamp(r.ValidTo))
+		log.Infof("skip-revoke is set: the PAT %s stays valid until %s", r.ID, timefmt.Time(r.ValidTo))
 	}
 	return nil
 }

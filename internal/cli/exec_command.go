@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"azdo-pat/internal/ci"
 	"azdo-pat/internal/process"
 	"azdo-pat/internal/redact"
 	"azdo-pat/internal/sanitize"
@@ -21,8 +22,9 @@ import (
 	"azdo-pat/internal/toolconfig"
 )
 
-// shown is the command in the log, without arguments: they may hold credentials.
-func (x *execution) shown() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
+// commandName is the command for the log, without its arguments, which may hold
+// credentials.
+func (x *execution) commandName() string { return sanitize.Line(filepath.Base(x.command[0]), 100) }
 
 // start starts the command.
 func (x *execution) start() (Process, *process.Output, error) {
@@ -38,13 +40,13 @@ func (x *execution) start() (Process, *process.Output, error) {
 		command, err = x.Start(cmd)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("start %s: %w", x.shown(), err)
+		return nil, nil, fmt.Errorf("start %s: %w", x.commandName(), err)
 	}
 	return command, out, nil
 }
 
-// redactOutput connects the command's output to pipes and redacts it. At a terminal it
-// does nothing, since the command writes to the terminal directly.
+// redactOutput redacts the command's output in a CI system. At a terminal it does nothing:
+// the command writes to the terminal directly.
 func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 	if x.shared == nil {
 		return nil
@@ -69,14 +71,14 @@ func (x *execution) redactOutput(cmd *exec.Cmd, out *process.Output) error {
 }
 
 // stopWatcher notices output that may turn off the CI system's logging commands. A mask
-// that is written after that would show the credential.
+// that is written later would show the credential.
 type stopWatcher struct {
 	io.Writer
 	seen *atomic.Bool
-	tail []byte // of what was written, in lower case
+	tail []byte // the end of what was written, in lower case
 }
 
-// stopWord is GitHub's command.
+// stopWord is the name of GitHub's command for that.
 const stopWord = "stop-commands"
 
 // Write implements [io.Writer].
@@ -92,15 +94,15 @@ func (w *stopWatcher) Write(p []byte) (int, error) {
 // drain waits for the rest of the command's output.
 func (x *execution) drain(out *process.Output) {
 	if more := out.Drain(); more {
-		x.platform.Log().Infof("%s has ended; a process that it started still has its output open; azdo-pat does not wait for it", x.shown())
+		x.platform.Log().Infof("%s has ended, but a process that it started keeps its output open; azdo-pat does not wait for that process", x.commandName())
 	}
 }
 
-// environment is the caller's, without azdo-pat's own credentials and with the PAT. A
-// copy of the job's token under another name stays: the caller made it for another
+// environment is the caller's, without azdo-pat's own credentials and with the token. A
+// copy of the job's token under another name stays, since the caller meant it for another
 // program.
 func (x *execution) environment() []string {
-	ours := append(settings.SecretVariables(), platformVariables...)
+	ours := append(settings.SecretVariables(), ci.CredentialVariables...)
 	env := slices.DeleteFunc(slices.Clone(x.Environ()), func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
 		same := func(other string) bool { return process.SameVariable(name, other) }
@@ -108,7 +110,8 @@ func (x *execution) environment() []string {
 			return !v.IsZero() && strings.TrimSpace(value) == strings.TrimSpace(v.Reveal())
 		}
 		isTools := func(v toolconfig.Variable) bool { return same(v.Name) }
-		return slices.ContainsFunc(x.toolVariables, isTools) || slices.ContainsFunc(ours, same) || slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
+		return slices.ContainsFunc(x.toolVariables, isTools) || slices.ContainsFunc(ours, same) ||
+			slices.ContainsFunc(x.Settings.Env, same) || slices.ContainsFunc(x.Settings.Credentials(), isGiven)
 	})
 	for _, name := range x.Settings.Env {
 		env = append(env, name+"="+x.held.Secret().Reveal())
@@ -121,11 +124,7 @@ func (x *execution) environment() []string {
 	return env
 }
 
-// platformVariables hold the credentials that a CI system gives to a job and, on
-// GitHub, the URL to use them at.
-var platformVariables = []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"}
-
-// programs completes the name of a command, and leaves its arguments to the shell.
+// programs completes the name of a command. The shell completes its arguments.
 func programs(_ *cobra.Command, args []string, prefix string) (names []string, _ cobra.ShellCompDirective) {
 	if len(args) > 0 || prefix == "" || strings.ContainsAny(prefix, `/\`) {
 		return nil, cobra.ShellCompDirectiveDefault

@@ -283,7 +283,7 @@ func TestExecWithAStaleAssertion(t *testing.T) {
 		if status := s.end(4); status != 4 {
 			t.Errorf("status %d, want the command's, 4", status)
 		}
-		s.counted(map[string]int{"warning: ": 2, "is not renewed: it ends at": 1, "is not known to be revoked and lives until": 1})
+		s.counted(map[string]int{"warning: ": 2, "is not renewed: it ends at": 1, "is not known to be revoked": 1})
 	})
 }
 
@@ -385,7 +385,7 @@ func TestExecOutlivesItsPAT(t *testing.T) {
 		if status := s.end(0); status != 0 {
 			t.Errorf("status %d", status)
 		}
-		s.counted(map[string]int{"::warning": 1, "expired by itself at": 1})
+		s.counted(map[string]int{"::warning": 1, "expired at": 1})
 	})
 }
 
@@ -404,7 +404,7 @@ func TestExecDoesNotKnowItsPATsEnd(t *testing.T) {
 		if status := s.end(0); status != 0 {
 			t.Errorf("status %d", status)
 		}
-		s.counted(map[string]int{"is not known to be revoked and lives until " + s.Active()[0].ValidTo.Format(time.RFC3339): 1, "expired by itself": 0})
+		s.counted(map[string]int{"(valid until " + s.Active()[0].ValidTo.Format(time.RFC3339) + ") is not known to be revoked": 1, "PAT expired": 0})
 	})
 }
 
@@ -433,7 +433,7 @@ func TestExecOutlivesEntraToken(t *testing.T) {
 				withExecOf(t, platform, "", asServicePrincipal, func(s *execSession) {
 					const warning = "and sh keeps running with a token that is no longer valid"
 					s.pass(59 * time.Minute)
-					s.counted(map[string]int{warning: 0, "not scoped, not renewed, cannot be revoked, ends at ": 1})
+					s.counted(map[string]int{warning: 0, "it has no scopes, is not renewed, cannot be revoked, and ends at ": 1})
 					if outlives {
 						s.pass(time.Minute)
 						s.counted(map[string]int{warning: 1})

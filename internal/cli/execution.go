@@ -29,22 +29,23 @@ type execution struct {
 	toolVariables  []toolconfig.Variable    // of the tools that are set up for the command
 	shared         *process.LineInterleaver // of the log and the command; nil at a terminal
 	stdout, stderr io.Writer                // of this process
-	// running: the command has started and has not ended. ran: it has started.
-	running, ran atomic.Bool
+	running        atomic.Bool              // the command has started and has not ended
+	ran            atomic.Bool              // the command has started
 	// commandsStopped: the command may have turned off the CI system's logging commands.
 	commandsStopped atomic.Bool
-	stopped         error // the signal to stop that came while the command ran, or after
+	stopped         error // the signal to stop, if one came since the command was started
 }
 
-// newExecution reads the settings of a command that runs another. With an error, the
-// result can only report it.
+// newExecution reads the settings of exec or rotate. With an error, the result is only
+// good for reporting it.
 func newExecution(a *app, name settings.Command, given map[string]string, command []string) (x *execution, err error) {
 	x = &execution{command: command, stdout: a.Stdout, stderr: a.Stderr}
 	if a.platform.Info().CI {
 		x.shared = process.NewLineInterleaver(a.Stdout)
-		a = a.writing(x.shared, false)
+		a = a.withOutput(x.shared, false)
 	}
-	if x.loaded, err = a.load(name, a.source(given, nil)); err != nil {
+	x.loaded, err = a.load(name, a.source(given, nil))
+	if err != nil {
 		return x, err
 	}
 	o := x.SignIn.Options
@@ -65,12 +66,12 @@ func (x *execution) conclude(name string, status int, err error) error {
 	return exit(status)
 }
 
-// commandAfterDash checks the arguments of a command that runs another.
+// commandAfterDash checks the arguments of exec and rotate.
 func commandAfterDash(cmd *cobra.Command, args []string) error {
 	switch dash := cmd.ArgsLenAtDash(); {
 	case len(args) == 0:
 		return errors.New("there is no command to run")
-	case dash < 0: // the command's flags would be parsed as ours
+	case dash < 0: // azdo-pat would parse the command's flags as its own
 		return errors.New("put the command after --")
 	case dash > 0:
 		return fmt.Errorf("%s takes no arguments before --, %d found", cmd.CommandPath(), dash)
@@ -78,23 +79,22 @@ func commandAfterDash(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// course is what happens to the token while the command runs and when it ends.
-type course struct {
-	begun  func(context.Context) // the command was started
-	onStop func(signal error)    // the first signal to stop came, and is passed on
+// hooks are called while the command runs and when it ends.
+type hooks struct {
+	onStart func(context.Context) // the command was started
+	onStop  func(signal error)    // the first signal to stop was forwarded
 	// stopEarly: on a signal to stop, release is called while the command still runs.
 	stopEarly bool
-	// release ends what is to be ended. status is the command's exit status; with
-	// stopEarly it may not have one yet.
+	// release revokes. status is the command's exit status, or 0 if it still runs.
 	release func(ctx context.Context, status int)
-	// report logs what release did, after the command's last output. Its error makes the
+	// report logs what release did, after the command's last output. An error makes the
 	// exit status 1.
 	report func() error
 }
 
 // runHeld runs the command with the token and returns its exit status, or an error if it
 // was not started.
-func (x *execution) runHeld(ctx context.Context, c course) (status int, err error) {
+func (x *execution) runHeld(ctx context.Context, h hooks) (status int, err error) {
 	signals, giveBack := x.Catch()
 	defer giveBack()
 	if ctx.Err() != nil {
@@ -107,16 +107,16 @@ func (x *execution) runHeld(ctx context.Context, c course) (status int, err erro
 	x.limit.set(0)
 	x.ran.Store(true)
 	x.running.Store(true)
-	c.begun(ctx)
-	return x.supervise(ctx, command, output, signals, c), nil
+	h.onStart(ctx)
+	return x.supervise(ctx, command, output, signals, h), nil
 }
 
 // supervise waits until the command has ended, its output is written and the token is
 // released, and returns the exit status.
-func (x *execution) supervise(ctx context.Context, command Process, output *process.Output, signals <-chan os.Signal, c course) (status int) {
-	// Once this is cancelled, the release has its grace period, as in the post step.
-	releaseCtx, hurry := context.WithCancelCause(ctx)
-	defer hurry(nil)
+func (x *execution) supervise(ctx context.Context, command Process, output *process.Output, signals <-chan os.Signal, h hooks) (status int) {
+	// When this is cancelled, the release still has its grace period.
+	releaseCtx, cancelRelease := context.WithCancelCause(ctx)
+	defer cancelRelease(nil)
 	var (
 		renewed  = done(func() { x.RenewRefreshToken(releaseCtx) })
 		exited   = result(command.Wait)
@@ -128,11 +128,11 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 		x.ending.Store(true)
 		status := status
 		released = result(func() error {
-			c.release(releaseCtx, status)
+			h.release(releaseCtx, status)
 			if !x.running.Load() { // report after the command's last output
 				<-written
 			}
-			return c.report()
+			return h.report()
 		})
 	})
 	for exited != nil || released != nil {
@@ -142,16 +142,16 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 			if !slices.Contains(process.Stopping, signal) {
 				continue
 			}
-			if c.stopEarly {
+			if h.stopEarly {
 				release()
 			}
 			if x.stopped == nil {
 				x.stopped = fmt.Errorf("stopped by a signal (%s)", signal)
-				c.onStop(x.stopped)
+				h.onStop(x.stopped)
 			}
 			if exited == nil {
 				x.limit.set(ShutdownTimeout)
-				hurry(x.stopped)
+				cancelRelease(x.stopped)
 			}
 		case status = <-exited:
 			exited = nil
@@ -159,7 +159,7 @@ func (x *execution) supervise(ctx context.Context, command Process, output *proc
 			x.limit.set(x.Settings.Timeout + process.DrainTimeout + ShutdownTimeout)
 			release()
 			if x.stopped != nil {
-				hurry(x.stopped)
+				cancelRelease(x.stopped)
 			}
 			go func() { x.drain(output); close(written) }()
 		case failed = <-released:
@@ -189,7 +189,7 @@ func done(f func()) <-chan struct{} {
 }
 
 // quietLog is the job's log. While the command runs, progress goes to the debug log, so
-// that it does not interrupt the command's output.
+// that it does not mix with the command's output.
 type quietLog struct {
 	*ci.Log
 	quiet func() bool
@@ -207,8 +207,8 @@ func (l quietLog) Infof(format string, args ...any) {
 func (x *execution) quietLog() quietLog { return quietLog{x.platform.Log(), x.running.Load} }
 
 // maskFetched keeps a credential that was received while signing in out of the log. Once
-// the command has been started, no mask is written: the command may have turned off
-// logging commands (stop-commands), and the mask would show the credential.
+// the command was started, it writes no mask: the command may have turned off logging
+// commands (stop-commands), and a mask would then show the credential.
 func (x *execution) maskFetched(v secret.Value) error {
 	if x.ran.Load() {
 		return x.platform.Log().Hide(v)

@@ -112,7 +112,7 @@ func (l *loaded) warnOfRuns(result audit.Result, refused error) {
 	log := l.platform.Log()
 	if result.Hidden > 0 {
 		log.Warning("azdo-pat list: run-over unknown", fmt.Sprintf(
-			"run-over is unknown for %s of runs that GitHub does not show to github-token\nit needs the permission to read actions in the repositories that the leases come from", leases(result.Hidden)))
+			"run-over is unknown for %s of runs that GitHub does not show to github-token\ngive github-token the permission to read actions in the repositories of these leases", leases(result.Hidden)))
 	}
 	if result.Unanswered == 0 {
 		return
@@ -127,15 +127,15 @@ func (l *loaded) warnOfRuns(result audit.Result, refused error) {
 	log.Warning("azdo-pat list: run-over unknown", text)
 }
 
-// verdict is the error for what was found of the rules of fail-on. A rule that GitHub
-// could not be asked about is an error too: the gate must not open for lack of an answer.
+// verdict returns an error if a rule of fail-on was found, or could not be applied because
+// GitHub did not answer: without an answer the gate must stay closed.
 func (l *loaded) verdict(result audit.Result, rules []settings.Rule) error {
-	where := "revoke what is not needed: " + job.TokenPage(l.Settings.Organization)
+	where := "revoke the PATs that are not needed: " + job.TokenPage(l.Settings.Organization)
 	if found := foundRules(result, rules); len(found) > 0 {
 		return hint.Add(fmt.Errorf("fail-on found %d of %s: %s", result.WithAny, pats(result.PATs), strings.Join(countedRules(result, rules), ", ")), where)
 	}
 	if result.Unanswered > 0 {
-		return hint.Add(fmt.Errorf("the rule run-over could not be applied to %s, since GitHub did not tell whether the run has ended", leases(result.Unanswered)),
+		return hint.Add(fmt.Errorf("the rule run-over could not be applied to %s, since GitHub did not say whether the run has ended", leases(result.Unanswered)),
 			"the warnings above say why")
 	}
 	return nil

@@ -2,52 +2,38 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
 	"azdo-pat/internal/audit"
-	"azdo-pat/internal/ci"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
-// listReport reports the PATs of a user: in JSON while they are read, in the order of the
-// list, or as a table at the end, the worst first. The job's summary has the worst of
-// them.
+// listReport reports the PATs of a user: in JSON in the order of the list, while it is
+// read, or at the end as a table, the worst first. The job's summary has the worst.
 type listReport struct {
-	settings *settings.Settings
-	rules    []settings.Rule
-	log      *ci.Log
-	inLog    bool      // the table goes to the log, since standard output is the log
-	out      io.Writer // standard output
-	summary  func(markdown string)
-
-	rows     int
-	worst    *audit.Worst
-	writeErr error
+	report
+	rules []settings.Rule
+	worst *audit.Worst
 }
 
 const (
-	// maxTableRows is how many PATs the table shows, and with that the memory: JSON has
-	// them all.
+	// maxTableRows is how many PATs the table shows, which limits the memory. JSON has all
+	// of them.
 	maxTableRows = 10_000
-	// What a cell shows at most, in characters.
+	// The longest text of a cell, in characters.
 	maxNameCell, maxScopesCell = 300, 300
 )
 
 func newListReport(l *loaded, rules []settings.Rule) *listReport {
-	r := &listReport{
-		settings: l.Settings, rules: rules, log: l.platform.Log(), inLog: l.platform.Info().CI,
-		out: l.out, summary: l.app.summary, worst: audit.NewWorst(maxTableRows),
-	}
+	r := &listReport{report: l.newReport(l.out), rules: rules, worst: audit.NewWorst(maxTableRows)}
 	if r.json() {
 		r.worst = audit.NewWorst(maxSummaryRows)
 	}
 	return r
 }
-
-func (r *listReport) json() bool { return r.settings.Output == settings.JSON }
 
 // begin is called after the sign-in. Before that, there is nothing to report.
 func (r *listReport) begin() {
@@ -58,27 +44,22 @@ func (r *listReport) begin() {
 
 // add reports one PAT.
 func (r *listReport) add(p audit.PAT) {
-	r.rows++
 	p.ID, p.Name = r.log.Redact(p.ID), r.log.Redact(p.Name)
 	for i, scope := range p.Scopes {
 		p.Scopes[i] = r.log.Redact(scope)
 	}
 	if r.json() {
-		separator := ",\n"
-		if r.rows == 1 {
-			separator = "\n"
-		}
-		r.write(separator + object(p))
+		r.item(object(p))
 	}
-	// What is kept does not grow with the texts of a server.
+	// The texts of a server must not decide how much memory is used.
 	p.ID, p.Name = sanitize.Line(p.ID, 40), sanitize.Line(p.Name, maxNameCell)
 	p.Scopes = []string{sanitize.Line(strings.Join(p.Scopes, " "), maxScopesCell)}
 	p.Repository, p.RunID = "", "" // parts of the server's text
 	r.worst.Add(p)
 }
 
-// object is a PAT in JSON. Every key is always there.
-func object(p audit.PAT) string {
+// object is a PAT for JSON. Every key is always there.
+func object(p audit.PAT) any {
 	o := struct {
 		AuthorizationID string   `json:"authorization-id"`
 		DisplayName     string   `json:"display-name"`
@@ -94,10 +75,10 @@ func object(p audit.PAT) string {
 		Repository: p.Repository, RunID: p.RunID, Findings: p.Findings,
 	}
 	if !p.ValidFrom.IsZero() {
-		o.ValidFrom = stamp(p.ValidFrom)
+		o.ValidFrom = timefmt.Time(p.ValidFrom)
 	}
 	if !p.ValidTo.IsZero() {
-		o.ValidTo = stamp(p.ValidTo)
+		o.ValidTo = timefmt.Time(p.ValidTo)
 	}
 	if o.Scopes == nil {
 		o.Scopes = []string{}
@@ -105,7 +86,7 @@ func object(p audit.PAT) string {
 	if o.Findings == nil {
 		o.Findings = []string{}
 	}
-	return quoted(o)
+	return o
 }
 
 // close ends the report and writes the summary.
@@ -144,7 +125,7 @@ func cells(p audit.PAT) [6]string {
 		findings = "-"
 	}
 	if !p.ValidTo.IsZero() {
-		end = stamp(p.ValidTo)
+		end = timefmt.Time(p.ValidTo)
 	}
 	return [6]string{findings, string(p.Kind), end, p.ID, strings.Join(p.Scopes, " "), p.Name}
 }
@@ -156,7 +137,7 @@ func (r *listReport) table(kept []audit.PAT, more int) {
 	}
 	head := [6]string{"FOUND", "KIND", "ENDS", "ID", "SCOPES", "NAME"}
 	var width [6]int
-	const widest = 40 // a longer cell moves the rest of its row
+	const widest = 40 // a longer cell shifts the rest of its row
 	for i, text := range head {
 		width[i] = len(text)
 	}
@@ -165,7 +146,7 @@ func (r *listReport) table(kept []audit.PAT, more int) {
 			width[i] = max(width[i], min(widest, utf8.RuneCountInString(text)))
 		}
 	}
-	line := func(row [6]string) {
+	line := func(c color, row [6]string) {
 		var b strings.Builder
 		for i, text := range row {
 			if i == len(row)-1 {
@@ -174,38 +155,27 @@ func (r *listReport) table(kept []audit.PAT, more int) {
 			}
 			fmt.Fprintf(&b, "%-*s  ", width[i], text)
 		}
-		r.line(b.String())
+		r.line(c, b.String())
 	}
-	line(head)
+	line(bold, head)
 	for _, p := range kept {
-		line(cells(p))
+		c := plain
+		if len(p.Findings) > 0 {
+			c = red
+		}
+		line(c, cells(p))
 	}
 	if more > 0 {
-		r.line(fmt.Sprintf("%d more are not shown; --output json lists all", more))
+		r.line(plain, fmt.Sprintf("%d more are not shown; --output json lists all", more))
 	}
 }
 
-// line writes a line of the table.
-func (r *listReport) line(text string) {
-	if r.inLog {
-		r.log.Infof("%s", text)
-		return
-	}
-	r.write(sanitize.NoCommands(text) + "\n")
-}
-
-func (r *listReport) write(text string) {
-	if _, err := io.WriteString(r.out, text); err != nil && r.writeErr == nil {
-		r.writeErr = err
-	}
-}
-
-// markdown is the report for the job's summary, which can have 1 MiB.
+// markdown is the report for the job's summary.
 func (r *listReport) markdown(kept []audit.PAT, more int, result audit.Result, failed []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Azure DevOps PATs of the account\n\n%s: %s.\n", code(r.settings.Organization), r.counts(result))
 	if !result.Complete {
-		fmt.Fprintf(&b, "\n**Not every PAT was listed**: see the log for the reason.\n")
+		fmt.Fprintf(&b, "\n**Not every PAT was listed**: the log says why.\n")
 	}
 	if len(failed) > 0 {
 		fmt.Fprintf(&b, "\n**Failed**: %s\n", code(strings.Join(failed, " ")))

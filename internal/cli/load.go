@@ -19,14 +19,14 @@ import (
 
 // loaded is a command with its settings.
 type loaded struct {
-	*app // writes as the setting output asks for
+	*app // with the output that the setting output asks for
 	*job.Job
-	// roots are the roots of trust that the post step will need. Nil: there is no post
+	// roots are the roots of trust that the post step will need; nil: there is no post
 	// step.
 	roots *string
 }
 
-// source lists where the settings of this run are read from.
+// source returns the places from which this run reads its settings.
 func (a *app) source(given map[string]string, saved *settings.Saved) settings.Source {
 	s := settings.Source{Flags: given, LookupEnv: a.platform.LookupEnv, Environ: a.Environ, Saved: saved}
 	platform, provider := a.platform.Info(), a.platform.Provider()
@@ -40,8 +40,8 @@ func (a *app) source(given map[string]string, saved *settings.Saved) settings.So
 	return s
 }
 
-// unavailable reports why the job cannot ask the CI system for an assertion. A
-// credential is sent only to a safe URL.
+// unavailable returns why the job cannot ask the CI system for an assertion; nil: it can.
+// An unsafe URL is one reason, since the request carries a credential.
 func unavailable(p assertion.Provider) error {
 	if p.Unavailable == nil && !settings.SafeURL(p.URL) {
 		return errors.New(p.URLVariable + ": not an https URL (http only on 127.0.0.0/8, ::1 or localhost; a port from 1 to 65535, or none)")
@@ -49,9 +49,9 @@ func unavailable(p assertion.Provider) error {
 	return p.Unavailable
 }
 
-// load reads the settings of a command and makes what it signs in with. It masks the
-// credentials that came with them before it returns any problem. With an error too, the
-// result says where to report it; its Job is nil if no setting could be read.
+// load reads the settings of a command and makes the client that it signs in with. It
+// masks the credentials among the settings first. With an error, the result is only good
+// for reporting it; its Job is nil if no setting could be read.
 func (a *app) load(command settings.Command, src settings.Source) (*loaded, error) {
 	l := &loaded{app: a}
 	s, wrong := settings.Load(command, src)
@@ -65,7 +65,7 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 		a.limit.set(s.Timeout + ShutdownTimeout)
 	}
 	if s != nil && s.Output == settings.JSON {
-		l.app = a.writing(a.Stdout, true)
+		l.app = a.withOutput(a.Stdout, true)
 	}
 	if s != nil {
 		l.Job = &job.Job{Settings: s, Platform: l.platform, Random: a.Random}
@@ -87,16 +87,16 @@ func (a *app) load(command settings.Command, src settings.Source) (*loaded, erro
 	return l, wrong
 }
 
-// newClient makes the HTTP client. A wrong ca-file is reported with the other problems,
-// except in the post step, where the file may be gone and is then not used. roots are
-// those that the post step will need; nil: there is none.
+// newClient makes the HTTP client. A wrong ca-file is added to the problems in wrong. The
+// post step goes on without a ca-file that is gone. roots are those that the post step
+// will need; nil: there is none.
 func (a *app) newClient(command settings.Command, src settings.Source, s *settings.Settings, wrong error) (client *http.Client, roots *string, _ error) {
 	o := httpclient.Options{CAFile: s.CAFile, Dial: a.Dial}
 	if src.Saved != nil {
 		o.KeptRoots = src.Saved.Roots
 	}
 	if command == settings.Sweep || command == settings.List {
-		o.ConnsPerHost = 8 // a list and four revocations or questions to GitHub are sent at once
+		o.ConnsPerHost = 8 // for a list, and four revocations or requests to GitHub, at the same time
 	}
 	client, err := httpclient.NewClient(o)
 	if err == nil && command == settings.Mint && a.platform.Info().Cleanup == ci.PostStep {
@@ -126,7 +126,7 @@ func (a *app) maskGiven(s *settings.Settings) error {
 	}
 	given = append(given, a.platform.Credentials()...)
 	for _, v := range given {
-		// A token of the job that cannot be masked is refused later, when it is needed.
+		// A token that is too short is refused later, if it is needed.
 		if err := a.mask(v); err != nil && !errors.Is(err, ci.ErrTooShort) {
 			return err
 		}

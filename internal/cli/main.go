@@ -17,21 +17,22 @@ import (
 	"azdo-pat/internal/process"
 )
 
-// memoryLimit is in bytes. Below it, collecting garbage would only take time.
+// memoryLimit is in bytes. The garbage collector leaves a heap below it alone, which
+// saves time.
 const memoryLimit = 24 << 20
 
 // Main is the program: it runs the command that os.Args names, and exits.
 func Main() {
 	debug.SetMemoryLimit(memoryLimit)
-	// net/http logs unsolicited answers as they are, and GitHub would read logging
-	// commands in them.
+	// net/http logs unsolicited answers verbatim. GitHub would execute a logging command
+	// in one.
 	stdlog.SetOutput(io.Discard)
 	os.Exit(run())
 }
 
 func run() int {
-	// A closed log must not end the program. (See [stream].) The signal is caught and
-	// not ignored, because the command of exec would inherit that.
+	// A closed log must not end the program; see [stream]. The signal is caught, not
+	// ignored, because exec's command would inherit an ignored signal.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := context.WithCancelCause(context.Background())
 	host, _ := os.Hostname()
@@ -44,12 +45,12 @@ func run() int {
 	})
 }
 
-// exitNow exits even if the program is blocked. Writing the message may block too, so
-// it has a time limit.
+// exitNow exits even if the program is blocked. Writing the message may block too, so it
+// gets only 50 ms.
 func exitNow(why string) {
 	written := make(chan struct{})
 	go func() {
-		fmt.Fprintf(os.Stderr, "azdo-pat: stopped, since %s; is its output being read?\n", why)
+		fmt.Fprintf(os.Stderr, "azdo-pat: stopped: %s; check that its output is being read\n", why)
 		close(written)
 	}()
 	select {
@@ -59,9 +60,9 @@ func exitNow(why string) {
 	os.Exit(1)
 }
 
-// listen calls stop on a signal to stop, and exits if the program does not end in
-// time. After catch is called, signals go to its channel instead, until they are
-// given back.
+// listen calls stop when a signal tells the program to stop, and exits the process if it
+// does not end in time. While a caller of catch has the signals, they go to its channel
+// instead.
 func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func())) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -75,12 +76,12 @@ func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func(
 		defer mu.Unlock()
 		if caught == nil {
 			stop(fmt.Errorf("stopped by a signal (%s)", s))
-			time.AfterFunc(ShutdownTimeout, func() { exitNow("it did not end in time after a signal") })
+			time.AfterFunc(ShutdownTimeout, func() { exitNow("it did not end in time after a signal to stop") })
 			return
 		}
 		select {
 		case caught <- s:
-		default: // too many at once
+		default: // the channel is full
 		}
 	}
 	go func() {
@@ -96,7 +97,7 @@ func listen(stop context.CancelCauseFunc) (catch func() (<-chan os.Signal, func(
 	return func() (<-chan os.Signal, func()) {
 		to := make(chan os.Signal, 16)
 		redirect(to)
-		for _, s := range process.Forwarded { // one by one: Notify(to) with an empty list means all signals
+		for _, s := range process.Forwarded { // one by one: Notify without signals means all of them
 			signal.Notify(signals, s)
 		}
 		return to, func() {

@@ -10,6 +10,7 @@ import (
 
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 func mintCommand(a *app) *cobra.Command {
@@ -78,8 +79,6 @@ func runMint(ctx context.Context, a *app, given map[string]string) error {
 		return l.failed("mint", err)
 	}
 	t := minted.Token
-	log.Infof("minted PAT %s for %s with %s, valid until %s", t.ID, organization, strings.Join(t.Scopes, " "), stamp(t.ValidTo))
+	log.Infof("minted PAT %s for %s with %s, valid until %s", t.ID, organization, strings.Join(t.Scopes, " "), timefmt.Time(t.ValidTo))
 	return nil
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -104,7 +104,7 @@ func runPolicyTest(a *app, file, claimsFile string, asked policy.Asked) error {
 	}
 	text := "refused: " + d.Explain() + "\n" + d.Table() + "\n"
 	if p.Mode == policy.Audit {
-		text += "mode is audit: the job would get a warning, and its token\n"
+		text += "the mode is audit, so the job would get a warning and its token\n"
 	}
 	if err := a.print("policy test", text); err != nil {
 		return err
@@ -112,7 +112,7 @@ func runPolicyTest(a *app, file, claimsFile string, asked policy.Asked) error {
 	return exitStatus(exitFailure)
 }
 
-// oneFile takes one argument, which is not repeated in the error.
+// oneFile requires one argument. The error does not repeat it.
 func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%s takes one argument, the file of a policy; %d found", cmd.CommandPath(), len(args))
@@ -151,7 +151,7 @@ func readClaims(file string) (policy.Claims, error) {
 	return claims, nil
 }
 
-// inFile names the file of an error, unless its name may be a credential that is in the
+// inFile adds the name of the file to an error, unless the name may be a credential in the
 // wrong place.
 func inFile(file string, err error) error {
 	name := sanitize.Exact(file)
@@ -168,7 +168,7 @@ func (a *app) wrongPolicy(title string, err error) error {
 	return exitStatus(exitUsage)
 }
 
-// print writes the result of a command, in which no line can be a logging command.
+// print writes the result of a command so that no line of it is a logging command.
 func (a *app) print(command, text string) error {
 	if _, err := io.WriteString(a.out, sanitize.NoCommands(a.platform.Log().Redact(text))); err != nil {
 		return a.failed(command, fmt.Errorf("write to standard output: %w", err))

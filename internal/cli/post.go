@@ -18,7 +18,7 @@ import (
 func runPost(ctx context.Context, a *app, args []string) error {
 	a.ending.Store(true)
 	recorded := job.Recorded(a.platform)
-	if recorded != nil { // first of all: it needs no network
+	if recorded != nil { // first, because it needs no network
 		job.RemoveTools(a.platform, toolconfig.Folders{Recorded: recorded.Folder})
 	}
 	if ends, ok := job.EntraTokenEnds(recorded); ok {
@@ -53,8 +53,8 @@ func nothingMinted(recorded *lease.Record, args []string) string {
 	ended := recorded == nil || recorded.Stage == lease.Started || recorded.Stage == lease.Closed
 	switch {
 	case ended && len(args) > 0 && args[0] != "" && args[0] != string(settings.Mint):
-		// The main step was given the same argument, so it did not mint. A record of a
-		// PAT outweighs that: in a nested composite action the arguments can be
+		// The main step had the same argument, so it did not mint. That does not hold if
+		// there is a record of a PAT: in a nested composite action the arguments can be
 		// another step's.
 		command := "the command"
 		if repeatable(args[0]) {
@@ -75,7 +75,7 @@ func wrongPostSettings(l *loaded, recorded *lease.Record, err error) error {
 		return l.NotRevoked(err, *recorded)
 	}
 	if wrong := (*settings.Problems)(nil); recorded == nil && errors.As(err, &wrong) {
-		return hint.Add(err, "mint left no state, and with these settings its PAT cannot be searched for; a mint with the same settings minted nothing")
+		return hint.Add(err, "mint left no saved state, and with these settings its PAT cannot be looked for; if mint had the same settings, it minted nothing")
 	}
 	return err
 }

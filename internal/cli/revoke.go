@@ -59,9 +59,9 @@ func revokeID(ctx context.Context, l *loaded) error {
 	switch log := l.platform.Log(); {
 	case err != nil:
 		return l.revokeFailed("revoke", err)
-	case revoked == nil: // the log says why
+	case revoked == nil: // skip-revoke, which is in the log
 	case revoked.Gone:
-		log.Infof("PAT %s had ended before: it is among the user's PATs that were revoked or have expired", revoked.ID)
+		log.Infof("PAT %s had already ended: it is listed among the user's revoked and expired PATs", revoked.ID)
 	default:
 		log.Infof("PAT %s is revoked", revoked.ID)
 	}

@@ -7,9 +7,10 @@ import (
 	"azdo-pat/internal/job"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
-// reportReleased logs what became of a lease. r is nil if the log says it already.
+// reportReleased logs what became of a lease. r is nil if that is in the log already.
 func (l *loaded) reportReleased(command string, r *job.Released, err error) error {
 	if err != nil {
 		return l.revokeFailed(command, err)
@@ -20,7 +21,7 @@ func (l *loaded) reportReleased(command string, r *job.Released, err error) erro
 	log, name := l.platform.Log(), r.Record.Name
 	switch {
 	case len(r.PATs) == 0 && r.MayMint:
-		log.Infof("there is no PAT named %q; the setting timeout leaves no time to wait for one that is made later. If one is made, it can be revoked on %s", name, job.TokenPage(l.Settings.Organization))
+		log.Infof("there is no PAT named %q yet, and timeout leaves no time to wait for one; if one is still created, revoke it by hand: %s", name, job.TokenPage(l.Settings.Organization))
 		return nil
 	case len(r.PATs) == 0:
 		log.Infof("there is no PAT named %q, so there is nothing to revoke", name)
@@ -28,7 +29,7 @@ func (l *loaded) reportReleased(command string, r *job.Released, err error) erro
 	}
 	l.logRevoked(r)
 	if r.MayMint {
-		log.Infof("another PAT named %q may still be made; the setting timeout leaves no time to wait for it", name)
+		log.Infof("another PAT named %q may still be created, and timeout leaves no time to wait for it; if it is, revoke it by hand: %s", name, job.TokenPage(l.Settings.Organization))
 	}
 	l.summary(revokeSummary(l.Settings.Organization, r))
 	return nil
@@ -37,7 +38,7 @@ func (l *loaded) reportReleased(command string, r *job.Released, err error) erro
 func (a *app) logRevoked(r *job.Released) {
 	for _, p := range r.PATs {
 		if p.Gone {
-			a.platform.Log().Infof("PAT %s had ended before", p.ID)
+			a.platform.Log().Infof("PAT %s had already ended", p.ID)
 			continue
 		}
 		a.platform.Log().Infof("PAT %s is revoked%s", p.ID, lifetimeNote(p, r))
@@ -47,12 +48,12 @@ func (a *app) logRevoked(r *job.Released) {
 // lifetimeNote says how long a revoked PAT lived, as the end of a sentence; empty: unknown.
 func lifetimeNote(p lease.Revoked, r *job.Released) string {
 	if p.Gone {
-		return ": had ended before"
+		return ": had already ended"
 	}
 	if p.ValidFrom.IsZero() || r.ServerTime.Before(p.ValidFrom) {
 		return ""
 	}
-	return ": lived " + span(r.ServerTime.Sub(p.ValidFrom))
+	return "; it lived " + timefmt.Rough(r.ServerTime.Sub(p.ValidFrom))
 }
 
 // revokeFailed reports a revocation that failed. The setting on-revoke-failure decides

@@ -14,6 +14,7 @@ import (
 	"azdo-pat/internal/process"
 	"azdo-pat/internal/rotate"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 func rotateCommand(a *app) *cobra.Command {
@@ -66,13 +67,15 @@ type rotation struct {
 	*job.Rotation
 }
 
-// maxRounds is how often a rotation mints if others of the same consumer overtake it.
+// maxRounds is how often a rotation mints if other rotations of the same consumer
+// overtake it.
 const maxRounds = 3
 
 // run rotates and returns the exit status, or an error if the rotation failed and the
 // command did not.
 func (r *rotation) run(ctx context.Context) (status int, err error) {
-	if r.program, err = process.Find(r.command, r.Environ()); err != nil {
+	r.program, err = process.Find(r.command, r.Environ())
+	if err != nil {
 		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
 	}
 	for round := 1; ; round++ {
@@ -81,7 +84,7 @@ func (r *rotation) run(ctx context.Context) (status int, err error) {
 			return status, err
 		}
 		err = hint.Add(fmt.Errorf("rotate the PAT of %s: %w; %s may have a PAT that has ended or will", r.Settings.Name, err, r.Settings.Name),
-			"run it again with --when-left "+settings.FormatDuration(r.Settings.Lifetime)+"; do not run two rotations of one name at once")
+			"run it again with --when-left "+timefmt.Duration(r.Settings.Lifetime)+"; do not run two rotations of one name at once")
 		if r.stopped != nil || round == maxRounds || r.commandsStopped.Load() {
 			return exitFailure, err
 		}
@@ -91,11 +94,11 @@ func (r *rotation) run(ctx context.Context) (status int, err error) {
 	}
 }
 
-// round mints, runs the command and ends what the new PAT has replaced. again: mint even
-// if nothing is due. The error is [rotate.ErrOvertaken] if the command succeeded and
-// another PAT is needed.
-func (r *rotation) round(ctx context.Context, again bool) (status int, err error) {
-	held, plan, err := r.Rotation.Hold(ctx, r.Random, again)
+// round mints, runs the command and ends the PATs that the new one has replaced. With
+// force it mints even if nothing is due. The error is [rotate.ErrOvertaken] if the command
+// succeeded but the consumer needs another PAT.
+func (r *rotation) round(ctx context.Context, force bool) (status int, err error) {
+	held, plan, err := r.Rotation.Hold(ctx, r.Random, force)
 	if err != nil {
 		return exitFailure, err
 	}
@@ -106,9 +109,9 @@ func (r *rotation) round(ctx context.Context, again bool) (status int, err error
 	r.held = held
 	r.logRotating(held)
 	end := ending{rotation: r, held: held}
-	status, err = r.runHeld(ctx, course{
-		begun:   func(context.Context) {},
-		onStop:  func(signal error) { r.platform.Log().Infof("%v, which is passed on to %s", signal, r.shown()) },
+	status, err = r.runHeld(ctx, hooks{
+		onStart: func(context.Context) {},
+		onStop:  func(signal error) { r.platform.Log().Infof("%v; forwarded to %s", signal, r.commandName()) },
 		release: end.release,
 		report:  end.report,
 	})
@@ -121,21 +124,21 @@ func (r *rotation) round(ctx context.Context, again bool) (status int, err error
 func (r *rotation) logNotDue(p rotate.Plan) {
 	s := r.Settings
 	r.platform.Log().Infof("nothing to rotate: the PAT %s of %s is valid for another %s, until %s, and the next one is due when less than %s is left",
-		p.Newest.ID, s.Name, settings.FormatDuration(p.Left.Round(time.Minute)), stamp(p.Newest.ValidTo), settings.FormatDuration(s.WhenLeft))
+		p.Newest.ID, s.Name, timefmt.Rough(p.Left), timefmt.Time(p.Newest.ValidTo), timefmt.Duration(s.WhenLeft))
 }
 
 func (r *rotation) logRotating(h *job.Held) {
 	log, s, t := r.platform.Log(), r.Settings, h.Lease.Token
 	if life := t.ValidTo.Sub(t.ValidFrom); !t.ValidFrom.IsZero() && life <= s.WhenLeft && life < s.Lifetime-time.Minute {
-		log.Warning("azdo-pat rotate: short PAT", fmt.Sprintf("Azure DevOps granted %s, and the next PAT is due when %s is left, so every rotation replaces the PAT\ngive lifetime what the organization's policy allows",
-			settings.FormatDuration(life.Round(time.Minute)), settings.FormatDuration(s.WhenLeft)))
+		log.Warning("azdo-pat rotate: short PAT", fmt.Sprintf("Azure DevOps granted %s, and the next PAT is due when %s is left, so every rotation replaces the PAT\nset lifetime to what the organization's policy allows",
+			timefmt.Duration(life.Round(time.Minute)), timefmt.Duration(s.WhenLeft)))
 	}
 	then := "then the older ones are revoked"
 	if s.Overlap > 0 {
-		then = "then the older ones end within " + settings.FormatDuration(s.Overlap)
+		then = "then the older ones end within " + timefmt.Duration(s.Overlap)
 	}
 	log.Infof("running %s with PAT %s for %s with %s in %s: valid until %s; %s",
-		r.shown(), t.ID, s.Organization, strings.Join(t.Scopes, " "), strings.Join(s.Env, " and "), stamp(t.ValidTo), then)
+		r.commandName(), t.ID, s.Organization, strings.Join(t.Scopes, " "), strings.Join(s.Env, " and "), timefmt.Time(t.ValidTo), then)
 }
 
 // ending is the end of a round.
@@ -145,12 +148,13 @@ type ending struct {
 	stored   bool // the command succeeded
 	discard  job.Ending
 	replaced []rotate.Replaced
-	err      error // of what came before the new PAT
+	err      error // why the older PATs could not be ended
 }
 
 // release ends the older PATs if the command succeeded, otherwise the new one.
 func (e *ending) release(ctx context.Context, status int) {
-	if e.stored = status == exitOK; !e.stored {
+	e.stored = status == exitOK
+	if !e.stored {
 		e.discard = e.held.Discard(ctx)
 		return
 	}
@@ -160,7 +164,7 @@ func (e *ending) release(ctx context.Context, status int) {
 func (e *ending) report() error {
 	log, s, t := e.platform.Log(), e.Settings, e.held.Lease.Token
 	if !e.stored {
-		log.Infof("%s failed: the PAT of %s before it stays", e.shown(), s.Name)
+		log.Infof("%s failed, so the older PATs of %s stay valid", e.commandName(), s.Name)
 		if e.discard.Err != nil {
 			_ = e.failed("rotate", e.discard.Err) // the exit status is the command's
 			return nil
@@ -175,11 +179,11 @@ func (e *ending) report() error {
 		if p.Ends.IsZero() {
 			log.Infof("PAT %s is revoked", p.ID)
 		} else {
-			log.Infof("PAT %s ends at %s", p.ID, stamp(p.Ends))
+			log.Infof("PAT %s ends at %s", p.ID, timefmt.Time(p.Ends))
 		}
 	}
 	if e.err == nil {
-		log.Infof("%s has the PAT %s, valid until %s", s.Name, t.ID, stamp(t.ValidTo))
+		log.Infof("%s now has PAT %s, valid until %s", s.Name, t.ID, timefmt.Time(t.ValidTo))
 	}
 	return nil
 }

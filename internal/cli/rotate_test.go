@@ -105,7 +105,7 @@ func TestRotateIsStopped(t *testing.T) {
 			if before, next := s.left(old); [2]bool{before, next} != want {
 				t.Errorf("after status %d, the old PAT is active: %t, the new one: %t\n%s", status, before, next, &s.output)
 			}
-			s.counted(map[string]int{"stopped by a signal (terminated), which is passed on to sh": 1})
+			s.counted(map[string]int{"stopped by a signal (terminated); forwarded to sh": 1})
 		})
 	}
 }

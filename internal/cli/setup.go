@@ -55,7 +55,7 @@ The jobs to trust are those on the default branch of --repository, or those with
 }
 
 func runSetup(a *app, given map[string]string) error {
-	a = a.writing(a.Stdout, true) // in a CI system too, standard output is the script alone
+	a = a.withOutput(a.Stdout, true) // in a CI system too, standard output is the script alone
 	s, err := settings.Load(settings.Setup, a.source(given, nil))
 	if err != nil {
 		return a.failed("setup", err)

@@ -11,23 +11,22 @@ import (
 
 // stream is standard output or standard error.
 //
-// Its reader may be gone or may have stopped reading, and then a write to a full pipe
-// blocks forever. That must neither leave a PAT behind nor keep the program running. The
-// guards against it:
+// If its reader has closed it, or has stopped reading, a write can fail or block forever.
+// That must neither leave a PAT behind nor keep the program running:
 //
 //   - SIGPIPE does not end the program: a write to a closed pipe is an error ([run]).
-//   - A write may block until the time limit of the program. After a signal to stop, and
-//     while only revoking is left to do, it fails after [writeTimeout], as do all later
-//     ones, and the program continues without its log.
-//   - [System.Exit], called after a time limit or [ShutdownTimeout], exits the process even while it is blocked.
+//   - After a signal to stop, and while only revoking is left to do, a write fails after
+//     [writeTimeout]. All later ones fail at once, and the program goes on without a log.
+//   - At any other time a write may block until the program's time limit. Then
+//     [System.Exit] ends the process, although it is blocked.
 //   - The output of exec's command is copied for at most [process.DrainTimeout] after the
 //     command has ended.
 type stream struct {
 	io.Writer
-	told   <-chan struct{} // closed when the program was told to stop
-	ending *atomic.Bool    // there is nothing left to do but revoke
-	stuck  atomic.Bool     // a write has not returned in time
-	failed atomic.Bool     // something was not written, or not in time
+	stopping <-chan struct{} // closed when the program is told to stop
+	ending   *atomic.Bool    // only revoking is left to do
+	stuck    atomic.Bool     // a write has not returned in time
+	failed   atomic.Bool     // something was not written, or not in time
 }
 
 // writeTimeout leaves enough of [ShutdownTimeout] to revoke a PAT.
@@ -35,7 +34,7 @@ const writeTimeout = 2 * time.Second
 
 var errNotRead = errors.New("it is not being read")
 
-// Write implements [io.Writer]. Text that was not written in time may be written
+// Write implements [io.Writer]. Text that is not written in time may still be written
 // later, but no text after it.
 func (s *stream) Write(p []byte) (int, error) {
 	n, err := s.write(p)
@@ -63,7 +62,7 @@ func (s *stream) write(p []byte) (int, error) {
 		select {
 		case r := <-done:
 			return r.n, r.err
-		case <-s.told:
+		case <-s.stopping:
 		}
 	}
 	select {

@@ -20,7 +20,7 @@ func TestStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		told, pipe := make(chan struct{}), make(full)
-		s := &stream{Writer: pipe, told: told, ending: new(atomic.Bool)}
+		s := &stream{Writer: pipe, stopping: told, ending: new(atomic.Bool)}
 		begin := time.Now()
 		// A write waits as long as there is time.
 		time.AfterFunc(time.Hour, func() { close(told) })
@@ -41,7 +41,7 @@ func TestStreamWhileRevoking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe, ending := make(full), new(atomic.Bool)
 		ending.Store(true)
-		s := &stream{Writer: pipe, told: make(chan struct{}), ending: ending}
+		s := &stream{Writer: pipe, stopping: make(chan struct{}), ending: ending}
 		begin := time.Now()
 		if _, err := s.Write([]byte("log")); !errors.Is(err, errNotRead) || time.Since(begin) != writeTimeout {
 			t.Errorf("%v after %s", err, time.Since(begin))
@@ -56,7 +56,7 @@ func TestStreamThatIsRead(t *testing.T) {
 		told := make(chan struct{})
 		close(told)
 		var text strings.Builder
-		s := &stream{Writer: &text, told: told, ending: new(atomic.Bool)}
+		s := &stream{Writer: &text, stopping: told, ending: new(atomic.Bool)}
 		line := []byte("a\n")
 		for range 3 {
 			if n, err := s.Write(line); n != 2 || err != nil {
@@ -70,10 +70,10 @@ func TestStreamThatIsRead(t *testing.T) {
 		// It is read slowly, but in time.
 		pipe := make(full)
 		time.AfterFunc(writeTimeout/2, func() { close(pipe) })
-		if n, err := (&stream{Writer: pipe, told: told, ending: new(atomic.Bool)}).Write(line); n != 2 || err != nil {
+		if n, err := (&stream{Writer: pipe, stopping: told, ending: new(atomic.Bool)}).Write(line); n != 2 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
-		broken := &stream{Writer: failing{}, told: told, ending: new(atomic.Bool)}
+		broken := &stream{Writer: failing{}, stopping: told, ending: new(atomic.Bool)}
 		if _, err := broken.Write(line); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("error %v", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 // mintSummary is the table for the job's summary, without the PAT itself.
@@ -28,7 +29,7 @@ func mintSummary(l *loaded, minted *lease.Lease) string {
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
 		{"Scopes", strings.Join(t.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", minutes(t.ValidTo.Sub(r.ServerTime(time.Now()))), stamp(t.ValidTo), end)},
+		{"Lifetime", fmt.Sprintf("%s, until %s; %s", timefmt.Duration(t.ValidTo.Sub(r.ServerTime(time.Now())).Round(time.Minute)), timefmt.Time(t.ValidTo), end)},
 		{"Name", r.Name},
 		{"Id", t.ID},
 	} {
@@ -48,20 +49,12 @@ func revokeSummary(organization string, r *job.Released) string {
 	return b.String()
 }
 
-// minutes is a lifetime for people.
-func minutes(d time.Duration) string {
-	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
-}
-
-// span is a duration for people, to the second.
-func span(d time.Duration) string { return d.Round(time.Second).String() }
-
-// cell is a text in a cell of a Markdown table, as code. A "|" would end the cell,
-// inside of code too.
+// cell is a text in a cell of a Markdown table, as code. It has no "|", which would end
+// the cell even inside code.
 func cell(text string) string { return code(strings.ReplaceAll(text, "|", "¦")) }
 
-// code is a text as Markdown code, in which nothing is a link, a mention or markup.
-// In HTML's <code> GitHub would still make links of www.… and of e-mail addresses.
+// code is a text as Markdown code, so that nothing in it is a link, a mention or markup.
+// In HTML's <code>, GitHub would still make links of www.… and of e-mail addresses.
 func code(text string) string {
 	text = sanitize.Line(text, 600)
 	if text == "" {
@@ -69,7 +62,8 @@ func code(text string) string {
 	}
 	longest, run := 0, 0 // of backticks in a row
 	for _, r := range text {
-		if run++; r != '`' {
+		run++
+		if r != '`' {
 			run = 0
 		}
 		longest = max(longest, run)

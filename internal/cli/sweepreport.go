@@ -3,48 +3,34 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
-	"time"
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/sweep"
+	"azdo-pat/internal/timefmt"
 )
 
 // sweepReport reports a sweep while it runs, as a table or as one JSON object. It
 // keeps only a few rows, for the job's summary.
 type sweepReport struct {
-	settings *settings.Settings
-	log      *ci.Log
-	inLog    bool      // the table goes to the log, since standard output is the log
-	out      io.Writer // standard output
-	summary  func(markdown string)
-	paint    func(color, string) string
-
+	report
 	begun       bool           // the sweep has signed in
 	hasHead     bool           // the head of the table was written
 	rows        int            // so far
 	summaryRows []sweep.Result // the first rows, for the summary
-	writeErr    error
 }
 
-// newSweepReport writes to standard output. A dry run only prints, so that a reader that
-// closes early is no error; what was revoked must be reported.
+// newSweepReport makes the report. A reader that closes standard output early is no error
+// for a dry run, which only prints; otherwise it is, because what was revoked must be
+// reported.
 func newSweepReport(l *loaded) *sweepReport {
-	r := &sweepReport{
-		settings: l.Settings, log: l.platform.Log(), inLog: l.platform.Info().CI,
-		out: l.Stdout, summary: l.app.summary, paint: l.paint,
-	}
 	if l.Settings.DryRun {
-		r.out = l.app.out
+		return &sweepReport{report: l.newReport(l.app.out)}
 	}
-	return r
+	return &sweepReport{report: l.newReport(l.Stdout)}
 }
-
-// maxSummaryRows is how many leases a summary shows: it can have 1 MiB.
-const maxSummaryRows = 100
 
 // row is a row of the table. Only the last column has no fixed width, so that a row
 // can be written before the next one is known.
@@ -53,7 +39,7 @@ const row = "%-12s  %-36s  %-9s  %-14s  %s"
 // begin is called after the sign-in. Before that, there is nothing to report.
 func (r *sweepReport) begin() {
 	r.begun = true
-	if r.settings.Output == settings.JSON {
+	if r.json() {
 		r.write(`{"organization":` + quoted(r.settings.Organization) + `,"dry-run":` + fmt.Sprint(r.settings.DryRun) + `,"leases":[`)
 	}
 }
@@ -63,16 +49,12 @@ func (r *sweepReport) add(s sweep.Result) {
 	if s.Outcome == sweep.Failed {
 		r.log.Warning("azdo-pat sweep: not revoked", fmt.Sprintf("%s: %s", r.log.Redact(s.Name), ci.Explain(s.Err)))
 	}
+	r.rows++
 	if len(r.summaryRows) < maxSummaryRows {
 		r.summaryRows = append(r.summaryRows, s)
 	}
-	r.rows++
-	if r.settings.Output == settings.JSON {
-		separator := ",\n"
-		if r.rows == 1 {
-			separator = "\n"
-		}
-		r.write(separator + r.object(s))
+	if r.json() {
+		r.item(r.object(s))
 		return
 	}
 	if !r.hasHead {
@@ -84,23 +66,8 @@ func (r *sweepReport) add(s sweep.Result) {
 
 var outcomeColors = map[sweep.Outcome]color{sweep.Revoked: green, sweep.WouldRevoke: bold, sweep.HadEnded: dim, sweep.Failed: red}
 
-// line writes a line of the table. The color is for a terminal.
-func (r *sweepReport) line(c color, text string) {
-	if r.inLog {
-		r.log.Infof("%s", text)
-		return
-	}
-	r.write(r.paint(c, sanitize.NoCommands(r.log.Redact(text))) + "\n")
-}
-
-func (r *sweepReport) write(text string) {
-	if _, err := io.WriteString(r.out, text); err != nil && r.writeErr == nil {
-		r.writeErr = err
-	}
-}
-
-// object is a result in JSON.
-func (r *sweepReport) object(s sweep.Result) string {
+// object is a result for JSON.
+func (r *sweepReport) object(s sweep.Result) any {
 	o := struct {
 		Outcome         string `json:"outcome"`
 		AuthorizationID string `json:"authorization-id"`
@@ -112,12 +79,12 @@ func (r *sweepReport) object(s sweep.Result) string {
 		Outcome: hyphenated(string(s.Outcome)), AuthorizationID: s.ID, DisplayName: r.log.Redact(s.Name), Reason: hyphenated(string(s.Reason)),
 	}
 	if !s.ValidFrom.IsZero() {
-		o.ValidFrom = stamp(s.ValidFrom)
+		o.ValidFrom = timefmt.Time(s.ValidFrom)
 	}
 	if s.Err != nil {
 		o.Error = r.log.Redact(s.Err.Error())
 	}
-	return quoted(o)
+	return o
 }
 
 // conclude logs the counts.
@@ -133,7 +100,7 @@ func (r *sweepReport) close(t sweep.Counts, complete bool) {
 	if !r.begun {
 		return
 	}
-	if r.settings.Output == settings.JSON {
+	if r.json() {
 		counts, _ := json.Marshal(struct {
 			Revoked     int  `json:"revoked"`
 			WouldRevoke int  `json:"would-revoke"`
@@ -158,7 +125,7 @@ func (r *sweepReport) markdown(t sweep.Counts, complete bool) string {
 	}
 	fmt.Fprintf(&b, "### %s\n\n%s: %s.\n", title, code(r.settings.Organization), t)
 	if !complete {
-		fmt.Fprintf(&b, "\n**Not everything was done**: see the log for the reason.\n")
+		fmt.Fprintf(&b, "\n**The sweep did not finish**: the log says why.\n")
 	}
 	if len(r.summaryRows) > 0 {
 		fmt.Fprintf(&b, "\n| | name | id | age | why |\n|---|---|---|---|---|\n")
@@ -174,7 +141,7 @@ func (r *sweepReport) markdown(t sweep.Counts, complete bool) string {
 
 // whyKept says how many leases were not revoked, for each reason; empty: none.
 func whyKept(t sweep.Counts, s *settings.Settings) string {
-	younger := "younger than " + settings.FormatDuration(s.OlderThan)
+	younger := "younger than " + timefmt.Duration(s.OlderThan)
 	var reasons []string
 	add := func(n int, reason string) {
 		if n > 0 {
@@ -192,25 +159,19 @@ func whyKept(t sweep.Counts, s *settings.Settings) string {
 
 func (r *sweepReport) why(s sweep.Result) string {
 	if s.Reason == sweep.TooOld {
-		return "older than " + settings.FormatDuration(r.settings.OlderThan)
+		return "older than " + timefmt.Duration(r.settings.OlderThan)
 	}
 	return string(s.Reason)
 }
 
-// age is the age of a lease, to the second.
+// age is the age of a lease for people.
 func age(s sweep.Result) string {
 	if !s.AgeKnown {
 		return "unknown"
 	}
-	return settings.FormatDuration(s.Age.Round(time.Second))
+	return timefmt.Rough(s.Age)
 }
 
-// hyphenated makes a value for JSON of a text in the table: "would revoke" becomes
+// hyphenated turns a text of the table into a value for JSON: "would revoke" into
 // "would-revoke".
 func hyphenated(text string) string { return strings.ReplaceAll(text, " ", "-") }
-
-// quoted is v in JSON, on one line without logging commands.
-func quoted(v any) string {
-	text, _ := json.Marshal(v) // strings
-	return string(sanitize.JSON(text))
-}

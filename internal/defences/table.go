@@ -212,7 +212,7 @@ var table = []row{
 	{"find the other credentials in its environment", "internal/cli/exec_command.go",
 		`slices.ContainsFunc(x.Settings.Credentials(), isGiven)`, `slices.ContainsFunc(x.Settings.Credentials()[:0], isGiven)`, "exec-environment"},
 	{"find the other credentials in its environment", "internal/cli/exec_command.go",
-		`append(settings.SecretVariables(), platformVariables...)`, `append(settings.SecretVariables(), platformVariables[:0]...)`, "exec-environment"},
+		`append(settings.SecretVariables(), ci.CredentialVariables...)`, `append(settings.SecretVariables(), ci.CredentialVariables[:0]...)`, "exec-environment"},
 	{"print the PAT in a CI system", "internal/cli/exec_command.go",
 		`redact.NewWriter(w, x.held.Secret())`, `redact.NewWriter(w, secret.New("another"))`, "exec-output"},
 	{"print the PAT in a CI system", "internal/redact/writer.go",
@@ -230,7 +230,7 @@ var table = []row{
 
 	// What rotate can be made to do.
 	{"kill it at any moment, or the command", "internal/cli/rotate.go",
-		`if e.stored = status == exitOK; !e.stored {`, `if e.stored = true; !e.stored {`, "rotate-command"},
+		`e.stored = status == exitOK`, `e.stored = true`, "rotate-command"},
 	{"kill it at any moment, or the command", "internal/rotate/rotate.go",
 		`if lasting > 1 {`, `if lasting > 9 {`, "TestRotateKilledAnywhere"},
 	{"run two at once", "internal/rotate/replace.go",
@@ -379,8 +379,8 @@ var table = []row{
 		`shifted := pages > 1 && (`, `shifted := false && (`, "TestSweepMissesNone"},
 
 	// What list can be made to hide.
-	{"a name that a person gave a PAT", "internal/cli/listreport.go",
-		`r.write(sanitize.NoCommands(text) + "\n")`, `r.write(text + "\n")`, "list-hostile"},
+	{"a name that a person gave a PAT", "internal/cli/report.go",
+		`sanitize.NoCommands(r.log.Redact(text))`, `r.log.Redact(text)`, "list-hostile"},
 	{"a name that a person gave a PAT", "internal/cli/listreport.go",
 		`cell(c[4]), cell(c[5]))`, `cell(c[4]), c[5])`, "list-hostile"},
 	{"a list that changes while it is read", "internal/audit/audit.go",

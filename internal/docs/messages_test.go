@@ -236,7 +236,7 @@ var unexplained = []struct {
 	}},
 	{"is part of a text that has a row", []string{
 		// of the token file
-		"it is empty", "it …", "it has fewer than … characters", "the file is too large for a token", "…; nor does … give one: …",
+		"it is empty", "it …", "it has fewer than … characters", "the file is too large for a token", "…; … issued none either: …",
 		// of the runner's files
 		"is a directory", "it was replaced by another file", "it is not in UTF-8", "the runner would read another value of …",
 		"line … is not NAME=VALUE", "line … has no delimiter after <<", "the value that begins in line … has no end",

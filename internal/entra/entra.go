@@ -106,7 +106,7 @@ type Request struct {
 // for every attempt. A refusal by Entra is an [*Error] with the assertion's claims.
 func (x *Exchange) Token(ctx context.Context) (Token, error) {
 	var t Token
-	err := httpclient.Retry(ctx, x.Log, "the exchange with Entra", func(ctx context.Context) (err error) {
+	err := httpclient.Retry(ctx, x.Log, "signing in", func(ctx context.Context) (err error) {
 		t, err = x.attempt(ctx)
 		return err
 	})

@@ -109,7 +109,7 @@ func TestError(t *testing.T) {
 		{name: "a page", reply: reply{status: 403, header: html, body: "<h1>Blocked</h1>"}, err: "login.test answered 403 Forbidden: an HTML page instead of Entra's answer", hint: "authority-host"},
 		// The error must describe the unexpected answer.
 		{name: "a page with a good status", reply: reply{status: 200, header: html, body: "<h1>Sign in</h1>"}, err: "login.test answered 200 OK: the answer is an HTML page instead of a token (4 attempts)", hint: "authority-host"},
-		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200 OK: the answer is empty instead of a token (4 attempts)", hint: "authority-host"},
+		{name: "an answer that is empty", reply: reply{status: 200, body: ""}, err: "login.test answered 200 OK: the answer is an empty body instead of a token (4 attempts)", hint: "authority-host"},
 		{name: "half an answer", reply: reply{status: 200, body: `{"access_token":"eyJ`}, err: "login.test answered 200 OK: the answer is JSON of another form, or cut off, instead of a token (4 attempts)", hint: "authority-host"},
 		{name: "a page with a title", reply: reply{status: 403, header: html, body: "<title>Blocked by\nproxy</title>"}, err: `login.test answered 403 Forbidden: an HTML page titled "Blocked by proxy" instead of Entra's answer`, hint: "authority-host"},
 		{name: "after a byte order mark", reply: reply{status: 400, body: "\xef\xbb\xbf" + `{"error":"invalid_grant","error_description":"AADSTS50126: x"}`}, err: "login.test answered 400: invalid_grant: AADSTS50126: x", hint: "password",

@@ -92,7 +92,7 @@ func TestFreshAssertionForEveryAttempt(t *testing.T) {
 								t.Errorf("waited %s, asked for 3s", wait)
 							}
 						}
-						if len(server.log) != 2 || !strings.HasPrefix(server.log[1], "the exchange with Entra: ") || !strings.Contains(server.log[1], "; attempt 3 in ") {
+						if len(server.log) != 2 || !strings.HasPrefix(server.log[1], "signing in: ") || !strings.Contains(server.log[1], " (attempt 3)") {
 							t.Errorf("log %q", server.log)
 						}
 						if leaked := leaks(strings.Join(server.log, "\n"), append(server.kept, password, refresh)...); leaked != "" {

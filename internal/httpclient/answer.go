@@ -264,7 +264,7 @@ func LooksLike(body []byte) string {
 	body = Bare(body)
 	switch {
 	case len(body) == 0:
-		return "empty"
+		return "an empty body"
 	case body[0] == '<':
 		if text := title(body); text != "" {
 			return `an HTML page titled "` + text + `"`
@@ -273,7 +273,7 @@ func LooksLike(body []byte) string {
 	case body[0] == '{' || body[0] == '[':
 		return "JSON of another form, or cut off,"
 	default:
-		return "not JSON"
+		return "text that is not JSON"
 	}
 }
 

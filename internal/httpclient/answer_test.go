@@ -61,7 +61,7 @@ func TestReadAnswer(t *testing.T) {
 		{"another title", nil, "<html><title>Sign In</title>", Answer{HTML: true, Message: `an HTML page titled "Sign In"`}},
 		{"a page without a title", nil, "<html>", Answer{HTML: true, Message: "an HTML page"}},
 		{"text", []string{"Content-Type: text/plain; charset=utf-8"}, "404 page not found\n", Answer{Message: "404 page not found"}},
-		{"what says that it is JSON", []string{"Content-Type: application/json"}, "upstream error", Answer{Message: "not JSON"}},
+		{"what says that it is JSON", []string{"Content-Type: application/json"}, "upstream error", Answer{Message: "text that is not JSON"}},
 		{"half of one", []string{"Content-Type: application/json"}, `{"message":"TF4008`, Answer{Message: "JSON of another form, or cut off,"}},
 		{"a challenge", []string{"WWW-Authenticate: TFS-Federated", `WWW-Authenticate: Bearer error="invalid_token", error_description="The token is \"over\""`}, "", Answer{Empty: true, Message: `The token is "over"`}},
 		{"ids", []string{"ActivityId: 22222222-0000-4000-8000-000000000002", "X-VSS-E2EID: 33333333-0000-4000-8000-000000000003", "x-ms-request-id: 44444444-0000-4000-8000-000000000004", "client-request-id: 55555555-0000-4000-8000-000000000005", "X-GitHub-Request-Id: D3A0:2B6F:1A2B3C"}, "",

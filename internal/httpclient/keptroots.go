@@ -121,7 +121,6 @@ func pack(certificates [][]byte) (string, error) {
 }
 
 // unpack decodes the result of pack.
-// unpack decodes the result of pack.
 func unpack(kept string) ([]*x509.Certificate, error) {
 	if kept == "" {
 		return nil, nil

@@ -98,7 +98,7 @@ func headerTooLarge(err error) bool {
 // Retry calls do until it succeeds, fails with an error that is not [Retryable], or
 // the next wait would last beyond ctx's deadline. If the service asks for such a
 // wait, the error contains a [*Throttled]. Each wait is logged; what names the
-// operation, as in "the exchange with Entra".
+// operation, as in "signing in".
 func Retry(ctx context.Context, log Log, what string, do func(context.Context) error) error {
 	var last, before error // of the last attempt and of the one before it
 	backoff := retry.WithFullJitter(retry.WithCappedDuration(longestWait, retry.NewExponential(firstWait)))
@@ -116,7 +116,7 @@ func Retry(ctx context.Context, log Log, what string, do func(context.Context) e
 			}
 			return 0, true
 		}
-		log.Infof("%s: %v; attempt %d in %s", what, last, attempts+1, wait.Round(10*time.Millisecond))
+		log.Infof("%s: %v; trying again in %s (attempt %d)", what, last, wait.Round(10*time.Millisecond), attempts+1)
 		return wait, false
 	})
 	err := retry.Do(ctx, next, func(ctx context.Context) error {

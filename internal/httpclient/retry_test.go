@@ -50,9 +50,9 @@ func TestRetry(t *testing.T) {
 		{name: "Retry-After wins over the backoff, shorter or longer", answers: []error{passes(time.Minute), passes(time.Millisecond), nil},
 			attempts: 3, took: time.Minute + time.Millisecond, lines: 2},
 		{name: "a wait beyond the deadline ends it at once", answers: []error{passes(time.Hour)}, deadline: time.Minute,
-			attempts: 1, is: []error{passes(time.Hour)}, err: "busy; the server asks to wait 3600 s, and there are 60 s left"},
+			attempts: 1, is: []error{passes(time.Hour)}, err: "busy; the server asks to wait 3600 s, but only 60 s are left"},
 		{name: "and says how often it was tried", answers: []error{passes(20 * time.Second)}, deadline: time.Minute,
-			attempts: 3, took: 40 * time.Second, is: []error{passes(20 * time.Second)}, err: "busy; the server asks to wait 20 s, and there are 20 s left (3 attempts)", lines: 2},
+			attempts: 3, took: 40 * time.Second, is: []error{passes(20 * time.Second)}, err: "busy; the server asks to wait 20 s, but only 20 s are left (3 attempts)", lines: 2},
 		{name: "a wait that leaves time for an attempt is worth it", answers: []error{passes(30 * time.Second), nil}, deadline: 30*time.Second + 1,
 			attempts: 2, took: 30 * time.Second, lines: 1},
 		{name: "told to stop while waiting", answers: []error{passes(time.Hour)}, stopped: 10 * time.Second,
@@ -128,7 +128,7 @@ func TestRetryLogsWhileItWaits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"the assertion: busy; attempt 2 in 1.23s", "the assertion: busy; attempt 3 in 2.47s"}
+		want := []string{"the assertion: busy; trying again in 1.23s (attempt 2)", "the assertion: busy; trying again in 2.47s (attempt 3)"}
 		if strings.Join(log.lines, "\n") != strings.Join(want, "\n") {
 			t.Errorf("log %q, want %q", log.lines, want)
 		}

@@ -89,7 +89,7 @@ func (t *Throttled) Error() string {
 	if t.Wait >= maxRetryAfter {
 		wait = "a year or longer"
 	}
-	return fmt.Sprintf("%s asks to wait %s, and there are %s left", cmp.Or(t.Service, "the server"), wait, formatSeconds(max(0, t.Left.Truncate(time.Second))))
+	return fmt.Sprintf("%s asks to wait %s, but only %s are left", cmp.Or(t.Service, "the server"), wait, formatSeconds(max(0, t.Left.Truncate(time.Second))))
 }
 
 // Hint returns what the user can change.

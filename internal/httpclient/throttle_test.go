@@ -35,9 +35,9 @@ func TestPacer(t *testing.T) {
 		{name: "a date", header: func() map[string]string { return map[string]string{"Retry-After": date(9 * time.Second)} }, wait: 9 * time.Second},
 		{name: "just in time", header: func() map[string]string { return map[string]string{"Retry-After": "7"} }, time: 8 * time.Second, wait: 7 * time.Second},
 		{name: "longer than there is time", header: func() map[string]string { return map[string]string{"Retry-After": "300"} }, time: time.Minute,
-			err: "Azure DevOps asks to wait 300 s, and there are 60 s left"},
+			err: "Azure DevOps asks to wait 300 s, but only 60 s are left"},
 		{name: "longer than anybody waits", header: func() map[string]string { return map[string]string{"Retry-After": "99999999999999999999"} }, time: time.Minute,
-			err: "Azure DevOps asks to wait a year or longer, and there are 60 s left"},
+			err: "Azure DevOps asks to wait a year or longer, but only 60 s are left"},
 		{name: "the request was held back", header: func() map[string]string { return map[string]string{"X-RateLimit-Delay": "2.500"} }, wait: 2500 * time.Millisecond},
 		{name: "for long", header: func() map[string]string { return map[string]string{"X-RateLimit-Delay": "4000"} }, wait: 5 * time.Second},
 		{name: "the limit is used up", header: func() map[string]string {

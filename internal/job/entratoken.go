@@ -73,8 +73,8 @@ func (j *Job) NoPATOnRecord() error {
 	if err == nil && (record.Name != origin.DisplayName() || record.Stage != lease.Intended && record.Stage != lease.Minted) {
 		return nil
 	}
-	return j.NotRevoked(hint.Add(errors.New("token-type is entra in this step, and the step that minted left the record of a PAT; nothing was sent"),
-		"give this step the settings of the one that minted, or give each mint of a job its own name"),
+	return j.NotRevoked(hint.Add(errors.New("token-type is entra in this step, but the minting step recorded a PAT; nothing was sent"),
+		"give this step the same settings as the minting step, or give each mint of a job its own name"),
 		lease.Record{Name: origin.DisplayName(), ID: record.ID, ValidTo: record.ValidTo})
 }
 

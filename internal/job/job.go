@@ -11,7 +11,6 @@ package job
 import (
 	"io"
 	"net/url"
-	"time"
 
 	"azdo-pat/internal/ci"
 	"azdo-pat/internal/lease"
@@ -57,5 +56,3 @@ func (j *Job) assertionHost() string {
 func TokenPage(organization string) string {
 	return "https://dev.azure.com/" + organization + "/_usersSettings/tokens"
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

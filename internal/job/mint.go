@@ -14,6 +14,7 @@ import (
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 // MintAndHandOver mints a PAT and hands it over to the platform. If it fails, no PAT is
@@ -55,7 +56,7 @@ func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease,
 		// Without this the post step would revoke it as a PAT that was not handed over.
 		minted.Record.Stage = lease.HandedOver
 		if err := p.Record(minted.Record.String()); err != nil {
-			p.Log().Warning("skip-revoke", "that the PAT was handed over could not be recorded, so the post step will revoke it: "+err.Error())
+			p.Log().Warning("skip-revoke", "the post step will revoke the PAT, because mint could not record that it was handed over: "+err.Error())
 		}
 	}
 	return minted, nil
@@ -80,7 +81,7 @@ type mintOptions struct {
 func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Lease, error) {
 	log, s := j.Platform.Log(), j.Settings
 	for _, u := range pat.Unknown(s.Scopes) {
-		text := fmt.Sprintf("%s is not a scope that azdo-pat knows; Azure DevOps decides", u.Name)
+		text := fmt.Sprintf("azdo-pat does not know the scope %s, so Azure DevOps decides about it", u.Name)
 		if len(u.Nearest) > 0 {
 			text += "; did you mean " + strings.Join(u.Nearest, " or ") + "?"
 		}
@@ -105,7 +106,7 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 		r.Settings.Roots = *o.roots
 		delete(r.Settings.Values, "ca-file")
 	}
-	log.Infof("minting %q with %s for %s", r.Name, strings.Join(s.Scopes, " "), settings.FormatDuration(s.Lifetime))
+	log.Infof("minting a PAT with %s for %s, named %q", strings.Join(s.Scopes, " "), timefmt.Duration(s.Lifetime), r.Name)
 	client := j.leaseClient(session)
 	client.Record, client.NoLaterProcess, client.NextProcess = o.record, o.last, o.nextProcess
 	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: min(s.Lifetime, longestLife)})
@@ -135,7 +136,7 @@ func (j *Job) clockWarning(skew time.Duration) {
 		direction = "behind"
 	}
 	j.Platform.Log().Warning("clock is off", fmt.Sprintf(
-		"this runner's clock is %s %s the server's. The PAT ends by the server's clock, so it is not affected, but an assertion may be refused: set the runner's clock", settings.RoundDuration(skew.Abs()), direction))
+		"this machine's clock is %s %s the server's. The PAT is not affected, because the server's clock decides when it ends, but Entra may refuse an assertion: set this machine's clock", timefmt.Rough(skew.Abs()), direction))
 }
 
 // credentialWarning warns of a PAT that may outlive the credential that revokes it.
@@ -158,18 +159,18 @@ func (j *Job) credentialWarning(session *signin.Session, l *lease.Lease) {
 	var until string
 	switch {
 	case !ends.IsZero() && ends.Add(httpclient.Tolerance).Before(l.Token.ValidTo):
-		until = "ends at " + stamp(ends)
+		until = "ends at " + timefmt.Time(ends)
 	case long:
-		until = fmt.Sprintf("is good for about %s after the job's start", settings.FormatDuration(provider.TokenLife))
+		until = fmt.Sprintf("is valid for about %s after the start of the job", timefmt.Duration(provider.TokenLife))
 	default:
 		return
 	}
-	j.Platform.Log().Warning("PAT may outlive what revokes it", fmt.Sprintf(
-		"%s %s, and the PAT at %s: between these times the job cannot revoke the PAT\n%s", credential, until, stamp(l.Token.ValidTo), advice))
+	j.Platform.Log().Warning("PAT may outlive the credential that revokes it", fmt.Sprintf(
+		"%s %s, and the PAT ends at %s: in between, the job cannot revoke the PAT\n%s", credential, until, timefmt.Time(l.Token.ValidTo), advice))
 }
 
 // WarnOfAnother warns of a request to mint that may still take effect where no later
 // process looks for the PAT.
 func (j *Job) WarnOfAnother(name string) {
-	j.Platform.Log().Warning("another PAT may be made", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for it: a second PAT named %q may be created; it stays valid until it expires unless it is revoked", name))
+	j.Platform.Log().Warning("a second PAT may be created", fmt.Sprintf("a request to mint was not answered, and timeout leaves no time to wait for its effect: a second PAT named %q may be created, which nothing revokes before it expires", name))
 }

@@ -12,6 +12,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 // Recorded returns the record that mint left for the post step; nil: there is none that
@@ -27,7 +28,7 @@ func Recorded(p ci.Platform) *lease.Record {
 	}
 	record, err := lease.ParseRecord(text)
 	if err != nil {
-		p.Log().Warning("saved state", "the saved state cannot be read, so that the inputs decide: "+err.Error())
+		p.Log().Warning("saved state", "using the inputs, because the saved state cannot be read: "+err.Error())
 		return nil
 	}
 	if record.Stage == lease.Started || record.Stage == lease.Closed {
@@ -37,11 +38,11 @@ func Recorded(p ci.Platform) *lease.Record {
 	// another PAT of the user revoked.
 	name := displayname.Parse(record.Name)
 	if name.Kind != displayname.Lease {
-		p.Log().Warning("saved state", "the saved state names no PAT of azdo-pat, so that the inputs decide")
+		p.Log().Warning("saved state", "using the inputs, because the saved state names no PAT of azdo-pat")
 		return nil
 	}
 	if own := displayname.Parse(origin.DisplayName()); otherRun(name, own) {
-		p.Log().Warning("saved state", "the saved state is of another workflow run, so that the inputs decide")
+		p.Log().Warning("saved state", "using the inputs, because the saved state belongs to another workflow run")
 		return nil
 	}
 	return &record
@@ -66,13 +67,13 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 		return nil, nil
 	}
 	if s.SkipRevoke {
-		log.Infof("the record does not say that the PAT was handed over, so it is revoked despite skip-revoke")
+		log.Infof("revoking the PAT despite skip-revoke, because mint did not record that it was handed over")
 	}
 	origin := j.Platform.Origin(s.Name)
 	if recorded == nil {
 		if !origin.Derived {
 			return nil, hint.Add(
-				errors.New("mint left no state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be computed"),
+				errors.New("mint left no saved state, and without ACTIONS_ID_TOKEN_REQUEST_TOKEN the name of its PAT cannot be computed"),
 				"look for it in the user's token list, "+TokenPage(s.Organization))
 		}
 		unrecorded := lease.Unrecorded(origin.DisplayName(), time.Now())
@@ -84,14 +85,14 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 	r, err := j.releaseRecorded(ctx, record, origin)
 	end()
 	if err == nil && moved && !r.revokedOne() {
-		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not show it", record.Settings.Values[tokenServiceURL], s.TokenServiceURL),
-			"give the input token-service-url of the step that mints, or none")
+		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not list it", record.Settings.Values[tokenServiceURL], s.TokenServiceURL),
+			"set token-service-url to the value that the minting step has, or remove it")
 	}
 	switch {
 	case err == nil:
 		return r, nil
 	case !moved && j.expired(record) && record.Unsettled == 0:
-		log.Infof("the PAT %s expired by itself at %s", record.ID, stamp(record.ValidTo))
+		log.Infof("PAT %s expired at %s", record.ID, timefmt.Time(record.ValidTo))
 		return nil, nil
 	}
 	return nil, j.NotRevoked(err, record, r.PATs...)
@@ -136,7 +137,7 @@ func (j *Job) hostsDiffer(saved settings.Saved) (service bool) {
 		tokenServiceURL: j.Settings.TokenServiceURL, "authority-host": j.Settings.AuthorityHost, refreshTokenVault: j.Settings.RefreshTokenVault,
 	} {
 		if recorded := saved.Values[name]; recorded != "" && recorded != host {
-			j.Platform.Log().Warning("another host on record", fmt.Sprintf("the record of the PAT names %s as %s; the input, %s, is used", recorded, name, host))
+			j.Platform.Log().Warning("host differs from the record", fmt.Sprintf("mint recorded %s as %s; using the input, %s, instead", recorded, name, host))
 			service = service || name == tokenServiceURL
 		}
 	}

@@ -21,20 +21,20 @@ func (j *Job) RenewRefreshToken(ctx context.Context) {
 	}
 	log, stored := j.SignIn.Log, session.Stored
 	if err := stored.Renew(ctx); err != nil {
-		log.Warning("refresh token not renewed", fmt.Sprintf("Entra gave a new refresh token, which could not be stored; the stored one %s: %s", stored.Expiry(), ci.Explain(err)))
+		log.Warning("refresh token not renewed", fmt.Sprintf("the new refresh token from Entra could not be stored; the stored one %s: %s", stored.Expiry(), ci.Explain(err)))
 		return
 	}
 	log.Infof("renewed the refresh token in %s: the new one is valid until %s",
 		keyvault.Name(j.Settings.RefreshTokenVault), stored.ReplacementEnds().Format(time.DateOnly))
 }
 
-// RefreshTokenNotice says when the stored refresh token expires, if Entra returned
-// another one that cannot be stored.
+// RefreshTokenNotice says when the stored refresh token expires, if Entra returned a new
+// one and there is no vault to store it in.
 func (j *Job) RefreshTokenNotice(session *signin.Session) {
 	if session.RefreshToken.IsZero() || session.Stored != nil {
 		return
 	}
 	j.Platform.Log().Notice("refresh token", fmt.Sprintf(
-		"Entra gave a new refresh token, which is not stored. The stored one is valid for 90 days from its issue, so it expires on %s at the latest: sign in as the service account and store a new one before then, or keep it in Azure Key Vault (refresh-token-vault), where jobs renew it",
+		"the stored refresh token expires on %s at the latest, 90 days after it was issued: before then, sign in as the service account and store a new one, or keep it in Azure Key Vault (refresh-token-vault), where jobs renew it",
 		session.ServerTime().Add(keyvault.RefreshTokenLife).UTC().Format(time.DateOnly)))
 }

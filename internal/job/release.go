@@ -13,6 +13,7 @@ import (
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/settings"
 	"azdo-pat/internal/signin"
+	"azdo-pat/internal/timefmt"
 )
 
 // Released is what became of a lease.
@@ -51,7 +52,7 @@ func otherUser(session *signin.Session, r *Released, err error) error {
 	if r.revokedOne() || minter == "" || session.User == "" || minter == session.User {
 		return err
 	}
-	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, which cannot see that PAT", sanitize.Line(minter, 40), session.User)
+	other := fmt.Errorf("mint signed in as the user %s, and this step as %s, who cannot see that PAT", sanitize.Line(minter, 40), session.User)
 	if err != nil {
 		other = fmt.Errorf("%w: %w", other, err)
 	}
@@ -70,19 +71,19 @@ func (j *Job) NotRevoked(err error, r lease.Record, revoked ...lease.Revoked) er
 	what := fmt.Sprintf("the PAT named %q", r.Name)
 	switch {
 	case slices.ContainsFunc(revoked, func(p lease.Revoked) bool { return !p.Gone && strings.EqualFold(p.ID, r.ID) }):
-		what, r.ValidTo = fmt.Sprintf("the PAT %s is revoked; another one named %q", r.ID, r.Name), time.Time{}
+		what, r.ValidTo = fmt.Sprintf("the PAT %s is revoked, but another one named %q", r.ID, r.Name), time.Time{}
 	case r.ID != "":
 		what = "the PAT " + r.ID
 	}
 	until := ""
 	if !r.ValidTo.IsZero() {
-		until = " and lives until " + stamp(r.ValidTo)
+		until = " (valid until " + timefmt.Time(r.ValidTo) + ")"
 	}
 	advice := "revoke it by hand: " + TokenPage(j.Settings.Organization)
 	if h := hint.Of(err); h != "" {
 		advice = h + "\n" + advice
 	}
-	return hint.Add(fmt.Errorf("%s is not known to be revoked%s: %w", what, until, err), advice)
+	return hint.Add(fmt.Errorf("%s%s is not known to be revoked: %w", what, until, err), advice)
 }
 
 // expired reports whether the PAT has expired: by Azure DevOps' clock as it was

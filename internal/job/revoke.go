@@ -32,7 +32,7 @@ func (j *Job) RevokeID(ctx context.Context) (*lease.Revoked, error) {
 			return nil, j.NotRevoked(err, lease.Record{ID: s.AuthorizationID})
 		}
 		if skip && !(record.Stage == lease.HandedOver && strings.EqualFold(record.ID, s.AuthorizationID)) {
-			log.Infof("the record does not say that a mint with skip-revoke handed over the PAT %s, so it is revoked", s.AuthorizationID)
+			log.Infof("revoking the PAT %s despite skip-revoke, because no mint with skip-revoke recorded that it was handed over", s.AuthorizationID)
 			skip = false
 		}
 	}
@@ -84,7 +84,7 @@ func (j *Job) RevokeMinted(ctx context.Context) (*Released, error) {
 		return nil, nil
 	}
 	if s.SkipRevoke {
-		log.Infof("the record does not say that a mint with skip-revoke handed a PAT over, so it is revoked")
+		log.Infof("revoking the PAT despite skip-revoke, because no mint with skip-revoke recorded that it was handed over")
 	}
 	if record.Stage == lease.Minted {
 		// The PAT exists, but the list may not show it yet, so wait for it.
@@ -94,7 +94,7 @@ func (j *Job) RevokeMinted(ctx context.Context) (*Released, error) {
 	r, err := j.release(ctx, record, s.Timeout)
 	end()
 	if then := minted.Values["organization"]; err == nil && len(r.PATs) == 0 && record.Stage != lease.Closed && then != "" && then != s.Organization {
-		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and nothing was found", s.Organization, sanitize.Line(then, 100))
+		err = fmt.Errorf("organization is %s in this step and was %s in the one that minted, and no PAT was found", s.Organization, sanitize.Line(then, 100))
 	}
 	if err != nil {
 		return nil, j.NotRevoked(err, record)
@@ -115,7 +115,7 @@ func (j *Job) sameHosts(minted settings.Saved) error {
 	} {
 		if host.then != "" && host.now != "" && host.then != host.now {
 			return hint.Add(fmt.Errorf("%s is %s in this step and was %s in the one that minted; nothing was sent", host.name, sanitize.Line(host.now, 200), sanitize.Line(host.then, 200)),
-				"find the step in between that sets a variable of that name, perhaps by a line that it only prints; agents can be told to take no variables from it (target: settableVariables: none)")
+				"find the step in between that sets this variable, perhaps by a line that it prints; target: { settableVariables: none } on that step prevents it")
 		}
 	}
 	return nil

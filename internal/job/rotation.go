@@ -15,14 +15,15 @@ import (
 
 // Rotation replaces the PAT that a consumer keeps.
 //
-// It needs no record, and so no later step: what a killed rotation leaves is found by its
-// name and ended by the next one.
+// It keeps no record: the next rotation finds what a killed one has left by its name, and
+// ends it.
 type Rotation struct {
 	*Job
 	consumer rotate.Consumer
 	before   []pat.Token // the consumer's active PATs before the last mint
 }
 
+// nextRotation is the hint about a PAT that may be left: see [lease.Client.NextProcess].
 const nextRotation = "the next rotation ends it; or look for it in the user's token list"
 
 // Rotation makes a rotation. It sends nothing.
@@ -31,9 +32,9 @@ func (j *Job) Rotation() *Rotation {
 	return &Rotation{Job: j, consumer: rotate.Consumer{Name: s.Name, WhenLeft: s.WhenLeft, Overlap: s.Overlap, Log: j.Platform.Log()}}
 }
 
-// Hold mints the next PAT if it is due, or if again is true; otherwise the result is nil.
-// If it fails, no new PAT is left.
-func (r *Rotation) Hold(ctx context.Context, random io.Reader, again bool) (*Held, rotate.Plan, error) {
+// Hold mints the next PAT if it is due, or with force; otherwise the result is nil. If it
+// fails, no new PAT is left.
+func (r *Rotation) Hold(ctx context.Context, random io.Reader, force bool) (*Held, rotate.Plan, error) {
 	s := r.Settings
 	ctx, cancel := settings.WithTimeout(ctx, s.Timeout)
 	defer cancel()
@@ -42,12 +43,13 @@ func (r *Rotation) Hold(ctx context.Context, random io.Reader, again bool) (*Hel
 		return nil, rotate.Plan{}, err
 	}
 	r.RefreshTokenNotice(session)
-	if r.before, err = r.consumer.List(ctx, r.leaseClient(session)); err != nil {
+	r.before, err = r.consumer.List(ctx, r.leaseClient(session))
+	if err != nil {
 		return nil, rotate.Plan{}, fmt.Errorf("%w; nothing was minted", err)
 	}
 	plan := r.consumer.Plan(r.before, r.SignIn.Times())
 	switch {
-	case again:
+	case force:
 	case plan.Due == "":
 		r.RenewRefreshToken(ctx)
 		return nil, plan, nil

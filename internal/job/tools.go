@@ -143,7 +143,7 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	for _, v := range config.Variables {
 		names = append(names, v.Name)
 	}
-	p.Log().Infof("configured %s for the steps that follow, by %s", strings.Join(t.options.Tools, ", "), strings.Join(names, ", "))
+	p.Log().Infof("configured %s for the steps that follow; variables set: %s", strings.Join(t.options.Tools, ", "), strings.Join(names, ", "))
 	return nil
 }
 
@@ -177,10 +177,15 @@ func (t *tools) remove() error {
 func RemoveTools(p ci.Platform, which toolconfig.Folders) {
 	removed, err := toolconfig.Remove(p.TempFolder(), which)
 	for _, path := range removed {
-		p.Log().Infof("removed the tools' files: %s", path)
+		p.Log().Infof("removed the files that configure wrote: %s", path)
 	}
+	warnOfFiles(p.Log(), err)
+}
+
+// warnOfFiles warns of files with a token that could not be removed.
+func warnOfFiles(log *ci.Log, err error) {
 	if err != nil {
-		p.Log().Warning("files are left", "the files with which tools were set up: "+err.Error()+"\nremove them by hand; they hold a token")
+		log.Warning("files are left", "the files that configure wrote could not be removed: "+err.Error()+"\nremove them by hand; they hold a token")
 	}
 }
 
@@ -234,7 +239,5 @@ func (t *Tools) Remove() {
 	if t.tools == nil {
 		return
 	}
-	if err := t.tools.remove(); err != nil {
-		t.tools.Platform.Log().Warning("files are left", "the files with which tools were set up: "+err.Error()+"\nremove them by hand; they hold a token")
-	}
+	warnOfFiles(t.tools.Platform.Log(), t.tools.remove())
 }

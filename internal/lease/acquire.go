@@ -9,6 +9,7 @@ import (
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/timefmt"
 )
 
 // Acquire mints a PAT named r.Name. If it fails, no PAT is left, or both the error and
@@ -150,7 +151,7 @@ func (a *acquisition) search(ctx context.Context, cause error) error {
 	if ctx.Err() != nil {
 		return cause
 	}
-	a.Log.Infof("%v; looking for a PAT that the request may have made", cause)
+	a.Log.Infof("%v; looking for a PAT that the request may have created", cause)
 	if err := a.revokeUnsettled(ctx); err != nil {
 		return httpclient.Permanent(joinErrors(cause, err))
 	}
@@ -286,8 +287,8 @@ func endRefused(err error) bool {
 // mintAgain revokes the PAT, if there is one, and mints another whose end is computed
 // from clock.
 func (a *acquisition) mintAgain(ctx context.Context, clock func() time.Time) error {
-	a.Log.Infof("the PAT was to end at %s, which by the server's clock is %s from now instead of %s; minting it again",
-		stamp(a.asked.ValidTo), a.asked.ValidTo.Sub(clock()).Round(time.Second), a.want.Lifetime)
+	a.Log.Infof("the requested end, %s, is %s from now by the server's clock instead of %s; minting again",
+		timefmt.Time(a.asked.ValidTo), timefmt.Duration(a.asked.ValidTo.Sub(clock()).Round(time.Second)), timefmt.Duration(a.want.Lifetime))
 	if a.r.ID != "" {
 		if _, err := a.revokeID(ctx, a.r.ID); err != nil {
 			return err

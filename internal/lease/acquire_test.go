@@ -124,7 +124,7 @@ func TestCreateThatFails(t *testing.T) {
 		{name: "half a success that names the PAT", creates: []create{{err: errHalf, withPAT: true}},
 			did: []string{"mask #1", "record intended #1 unsettled", "revoke #1", "list", "record closed #1"}, err: "cut off; the PAT was revoked"},
 		{name: "500 that names the PAT", creates: []create{{err: err500, withPAT: true}},
-			did: []string{"mask #1", "record intended #1 unsettled", "revoke #1", "list"}, err: "may still be made until"},
+			did: []string{"mask #1", "record intended #1 unsettled", "revoke #1", "list"}, err: "may still be created until"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -396,14 +396,14 @@ func TestWider(t *testing.T) {
 		{name: "two seconds later", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(2 * time.Second) }, wider: "it ends at 2000-01-01T01:00:02Z, 2s later than requested"},
 		{name: "in every way", change: func(t *pat.Token) {
 			t.Scopes, t.TargetAccounts, t.ValidTo = []string{"vso.work"}, nil, t.ValidTo.AddDate(1, 0, 0)
-		}, wider: `the scope "vso.work" was not requested; it is valid for all organizations of the user; it ends at 2001-01-01T01:00:00Z, 8784h0m0s later than requested`},
+		}, wider: `the scope "vso.work" was not requested; it is valid for all organizations of the user; it ends at 2001-01-01T01:00:00Z, 366d later than requested`},
 
 		{name: "ended before it began", change: func(t *pat.Token) { t.ValidTo = t.ValidFrom }, wider: "before it could be used"},
 
 		{name: "two seconds earlier", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-2 * time.Second) }, warns: "2s earlier than requested"},
 		{name: "half the time", change: func(t *pat.Token) { t.ValidTo = t.ValidTo.Add(-lifetime / 2) }, warns: "30m earlier than requested"},
-		{name: "without a scope", change: func(t *pat.Token) { t.Scopes = t.Scopes[:1] }, warns: "granted without vso.packaging"},
-		{name: "with an included scope in its place", change: func(t *pat.Token) { t.Scopes[0] = "vso.code" }, warns: "granted without vso.code_write"},
+		{name: "without a scope", change: func(t *pat.Token) { t.Scopes = t.Scopes[:1] }, warns: "granted the PAT without vso.packaging"},
+		{name: "with an included scope in its place", change: func(t *pat.Token) { t.Scopes[0] = "vso.code" }, warns: "granted the PAT without vso.code_write"},
 		{name: "without any", change: func(t *pat.Token) { t.Scopes = nil }, wider: "does not name its scopes"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -272,7 +272,7 @@ func TestUndo(t *testing.T) {
 		{name: "well", did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "told to stop", stopped: true, did: []string{"revoke #1", "record closed #1"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "unsettled", creates: []create{{commit: never, err: err500}}, did: []string{"record intended #1 unsettled", "revoke #1", "list"},
-			err: cause.Error() + `; a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:45Z`},
+			err: cause.Error() + `; a PAT named "` + leaseName + `" may still be created until 2000-01-01T00:00:45Z`},
 		{name: "unsettled that is settled", creates: []create{{commit: 10 * time.Second, err: err500}}, did: []string{"record intended #2 unsettled", "revoke #2", "list", "revoke #1", "record closed #2"}, err: cause.Error() + "; the PAT was revoked"},
 		{name: "not revoked", revokes: []error{err403Revoke}, did: []string{"revoke #1"}, err: cause.Error() + "; the PAT " + guid(1) + " could not be revoked: revoke PAT", left: []string{"#1"}},
 		{name: "not answered", slow: time.Hour, did: []string{"revoke #1"}, err: "could not be revoked", left: []string{"#1"}, took: Cleanup},

@@ -114,8 +114,6 @@ func joinLines(lines ...string) string {
 	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "\n")
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
 // joinErrors joins two errors on one line.
 func joinErrors(a, b error) error {
 	switch {

@@ -13,16 +13,16 @@ import (
 
 // otherNameError is the error of an answer about a PAT with another name.
 func otherNameError(t pat.Token, asked string) error {
-	what := "that other PAT is left alone"
+	what := "that PAT is left alone"
 	if displayname.Compare(t.DisplayName, asked) != displayname.Different {
-		what = "the name is cut short"
+		what = "its name was shortened"
 	}
 	return hint.Add(fmt.Errorf("the answer is about PAT %s named %q instead of %q; %s", t.ID, sanitize.Line(t.DisplayName, 200), asked, what),
-		"Azure DevOps does not answer like this: check token-service-url and any proxy in between")
+		notAzureDevOps)
 }
 
 // errUnclearNames is the error of a list with PATs that may be the lease's or another's.
-var errUnclearNames = errors.New("their names are cut short, so they may belong to this lease or to another one")
+var errUnclearNames = errors.New("their names were shortened, so they may belong to this lease or to another one")
 
 func unclearNamesError(tokens []pat.Token) error {
 	var list []string

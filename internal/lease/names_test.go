@@ -25,10 +25,10 @@ func TestAnswerWithAnotherName(t *testing.T) {
 		left   []string
 	}{
 		{name: "another PAT's", answer: "my own token", did: "record intended unsettled,list,revoke #1,record closed",
-			says: `the answer is about PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that other PAT is left alone`},
+			says: `the answer is about PAT ` + guid(77) + ` named "my own token" instead of "` + leaseName + `"; that PAT is left alone`},
 		{name: "none", did: "record intended unsettled,list,revoke #1,record closed", says: `named ""`},
-		{name: "ours cut short", answer: cut, did: "record intended #77 unsettled,revoke #77,list,revoke #1,record closed #77", says: "the name is cut short"},
-		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 unsettled,revoke #1,list,record closed #1", says: "the name is cut short; the PAT was revoked"},
+		{name: "ours cut short", answer: cut, did: "record intended #77 unsettled,revoke #77,list,revoke #1,record closed #77", says: "its name was shortened"},
+		{name: "ours cut short, with its own id", answer: cut, own: true, did: "record intended #1 unsettled,revoke #1,list,record closed #1", says: "its name was shortened; the PAT was revoked"},
 		{name: "half an answer, with another name", answer: "my own token", err: errHalf, did: "record intended unsettled,list,revoke #1,record closed", says: "cut off"},
 		{name: "half an answer, without a name", err: errHalf, did: "record intended unsettled,list,revoke #1,record closed", says: "cut off"},
 	} {
@@ -62,8 +62,8 @@ func TestReleaseByANameCutShort(t *testing.T) {
 		says   string
 	}{
 		{leaseName[:len(leaseName)-8], Intended, nil, ""},
-		{leaseName[:len(leaseName)-9], Intended, []string{"#1"}, "the list shows " + guid(1) + ` ("` + leaseName[:len(leaseName)-9] + `"): their names are cut short`},
-		{"azdo-pat contoso/app", Intended, []string{"#1"}, "their names are cut short"},
+		{leaseName[:len(leaseName)-9], Intended, []string{"#1"}, "the list shows " + guid(1) + ` ("` + leaseName[:len(leaseName)-9] + `"): their names were shortened`},
+		{"azdo-pat contoso/app", Intended, []string{"#1"}, "their names were shortened"},
 		{"azdo-pat contoso/other", Intended, []string{"#1"}, ""},
 		{"azdo-pat contoso/app", Closed, []string{"#1"}, ""}, // nothing is missing
 	} {

@@ -13,6 +13,7 @@ import (
 	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/timefmt"
 )
 
 // Revoked is a PAT that was revoked.
@@ -86,7 +87,7 @@ func (l *Client) revokeUntilSettled(ctx context.Context, r Record, except []stri
 			return ended, missing, err
 		}
 		if reads == 1 {
-			l.Log.Infof("a request to mint %q may still take effect until %s", r.Name, stamp(begin.Add(left)))
+			l.Log.Infof("waiting, because a request to mint %q may still take effect until %s", r.Name, timefmt.Time(begin.Add(left)))
 		}
 		httpclient.Sleep(ctx, max(0, min(pollInterval, maxWait-time.Since(begin))))
 		if timeIsUp(ctx) {
@@ -226,7 +227,7 @@ func (l *Client) readList(ctx context.Context, each func(pat.Token)) (sum []byte
 	next, stop := iter.Pull2(l.PATs.Pages(ctx, pat.Filter{}))
 	defer func() { stop() }()
 	broken := false
-	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) error {
+	err = httpclient.Retry(ctx, l.Log, "listing PATs", func(ctx context.Context) error {
 		for {
 			tokens, failed, ok := next()
 			switch {

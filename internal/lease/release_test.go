@@ -172,7 +172,7 @@ func TestReleaseWaitsForALateCommit(t *testing.T) {
 					t.Errorf("ended %d in %s, want %d in %s", len(ended), took, tc.ended, tc.took)
 				}
 				if tc.logged != slices.ContainsFunc(w.logged, func(s string) bool {
-					return strings.HasPrefix(s, `a request to mint "`+leaseName+`" may still take effect until 2000-01-01T00:00:`)
+					return strings.HasPrefix(s, `waiting, because a request to mint "`+leaseName+`" may still take effect until 2000-01-01T00:00:`)
 				}) || len(w.logged) > 1 {
 					t.Errorf("logged %q", w.logged)
 				}

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/timefmt"
 )
 
 // Renew extends the PAT of a lease by another lifetime from now, by the server's
@@ -141,7 +142,7 @@ func (k *Renewer) Run(ctx context.Context) error {
 		case errors.Is(err, ErrWider):
 			return err
 		case err == nil && k.Lease.Record.ValidTo.Sub(before) >= minGain:
-			k.Log.Infof("renewed PAT %s: valid until %s", k.Lease.Record.ID, stamp(k.Lease.Record.ValidTo))
+			k.Log.Infof("renewed PAT %s: valid until %s", k.Lease.Record.ID, timefmt.Time(k.Lease.Record.ValidTo))
 			due, warned = k.remaining()*2/3, false
 		case err == nil:
 			k.warn("the renewal was not granted; a policy of the organization limits the lifetime", "")
@@ -164,18 +165,18 @@ func (k *Renewer) Run(ctx context.Context) error {
 
 func (k *Renewer) warn(why, what string) {
 	r := k.Lease.Record
-	ends := "it ends at " + stamp(r.ValidTo)
+	ends := "it ends at " + timefmt.Time(r.ValidTo)
 	switch {
 	case k.Lease.Ends().After(r.ValidTo):
-		ends += fmt.Sprintf(", or at %s if the server has renewed it", stamp(k.Lease.Ends()))
+		ends += fmt.Sprintf(", or at %s if the server has renewed it", timefmt.Time(k.Lease.Ends()))
 	case k.remaining() <= 0:
-		ends = "it ended at " + stamp(r.ValidTo)
+		ends = "it ended at " + timefmt.Time(r.ValidTo)
 	}
 	k.Log.Warning("PAT not renewed", joinLines(fmt.Sprintf("the PAT %s is not renewed: %s, even if the command is still running: %s", r.ID, ends, why), what))
 }
 
 func (k *Renewer) renew(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, k.Timeout, fmt.Errorf("not renewed within %s", k.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, k.Timeout, fmt.Errorf("not renewed within %s", timefmt.Duration(k.Timeout)))
 	defer cancel()
 	return k.Use(ctx, func(l *Client) error { return l.Renew(ctx, k.Lease, k.Want) })
 }

@@ -20,7 +20,7 @@ const quarter = 15 * time.Minute
 
 var (
 	errRefused  = &pat.Error{Op: "update", Status: 200, Code: "patLifespanPolicyViolation"}
-	errPause    = &pat.Error{Op: "update", Unsent: true, Message: "Azure DevOps asks to wait 300 s, and there are 120 s left", Err: &httpclient.Throttled{}}
+	errPause    = &pat.Error{Op: "update", Unsent: true, Message: "Azure DevOps asks to wait 300 s, but only 120 s are left", Err: &httpclient.Throttled{}}
 	err503Renew = &pat.Error{Op: "update", Status: 503}
 	errLost     = &pat.Error{Op: "update", Err: errors.New("connection reset by peer"), Message: "connection reset by peer"}
 )
@@ -133,7 +133,7 @@ func TestRenewedForTooLong(t *testing.T) {
 		day := -24 * time.Hour
 		w.date = &day
 		time.Sleep(time.Minute)
-		if err := w.process().client().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h0m0s longer than requested") {
+		if err := w.process().client().Renew(t.Context(), k.Lease, k.Want); !errors.Is(err, ErrWider) || !strings.Contains(err.Error(), "it lives 24h longer than requested") {
 			t.Errorf("error %v", err)
 		}
 		w.left()
@@ -160,7 +160,7 @@ func TestRenewerFails(t *testing.T) {
 		{name: "revoked by another process", updates: []error{&pat.Error{Op: "update", Status: 200, Code: "tokenNotFound"}}, sent: 1, warning: "there is no such PAT"},
 		{name: "a hint", updates: []error{hint.Add(errRefused, "change this")}, sent: 1, warning: "tenant allows\nchange this"},
 		{name: "a passing fault", updates: []error{err503Renew, errLost, err503Renew}, sent: 7, last: "renewed PAT"},
-		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, and there are 120 s left; trying again later", last: "renewed PAT"},
+		{name: "a pause of more than timeout", updates: []error{errPause, errPause}, sent: 6, warning: "Azure DevOps asks to wait 300 s, but only 120 s are left; trying again later", last: "renewed PAT"},
 		{name: "an unreadable answer", updates: []error{&pat.Error{Op: "update", Status: 200, Unreadable: true}}, sent: 1,
 			warning: "it ends at 2000-01-01T00:15:00Z, or at 2000-01-01T00:25:00Z if the server has renewed it, even if"},
 		{name: "never an answer", updates: slices.Repeat([]error{errLost}, 1000), sent: 60,

@@ -35,7 +35,7 @@ func (l *Client) ReleaseID(ctx context.Context, id string) (Revoked, error) {
 		return Revoked{ID: id}, err
 	}
 	var shown bool
-	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) (err error) {
+	err = httpclient.Retry(ctx, l.Log, "listing PATs", func(ctx context.Context) (err error) {
 		shown, err = l.PATs.Listed(ctx, id, pat.All)
 		return err
 	})

@@ -143,9 +143,9 @@ func TestNoLaterProcess(t *testing.T) {
 		{name: "it does not come", creates: []create{{commit: never, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute,
 			took: commitWindow + 6*time.Second, err: "not signed in"},
 		{name: "there is an answer", creates: []create{{commit: never, answer: 5 * time.Second, err: errUnread}}, timeout: 2 * time.Minute,
-			took: 5 * time.Second, err: `the answer is HTML; a PAT named "` + leaseName + `" may still be made until`},
+			took: 5 * time.Second, err: `the answer is HTML; a PAT named "` + leaseName + `" may still be created until`},
 		{name: "there is no time", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 20 * time.Second,
-			took: 20 * time.Second, err: `a PAT named "` + leaseName + `" may still be made until 2000-01-01T00:00:5`, left: true},
+			took: 20 * time.Second, err: `a PAT named "` + leaseName + `" may still be created until 2000-01-01T00:00:5`, left: true},
 		{name: "told to stop", creates: []create{{commit: 27 * time.Second, answer: 5 * time.Second, err: errReset}, {commit: never, err: err401}}, timeout: 2 * time.Minute, told: 10 * time.Second,
 			took: 10 * time.Second, err: `a PAT named "` + leaseName + `" may exist`, left: true},
 	} {
@@ -220,7 +220,7 @@ func TestReadyBeforeTheIntent(t *testing.T) {
 		w.journal = nil
 		throttled := &httpclient.Throttled{Service: "Azure DevOps", Wait: 300 * time.Second, Left: 90 * time.Second}
 		l.Ready = func(context.Context) error { return throttled }
-		if _, err := l.Acquire(t.Context(), fresh(), wanted); err == nil || err.Error() != "mint a PAT: Azure DevOps asks to wait 300 s, and there are 90 s left" {
+		if _, err := l.Acquire(t.Context(), fresh(), wanted); err == nil || err.Error() != "mint a PAT: Azure DevOps asks to wait 300 s, but only 90 s are left" {
 			t.Errorf("error %v", err)
 		}
 		w.did("record closed")

@@ -20,7 +20,7 @@ func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (end
 		return t.ValidTo, nil
 	}
 	var got pat.Token
-	err = httpclient.Retry(ctx, l.Log, "ending", func(ctx context.Context) (err error) {
+	err = httpclient.Retry(ctx, l.Log, "shortening the life of a PAT", func(ctx context.Context) (err error) {
 		if err = l.ready(ctx); err == nil {
 			got, err = l.PATs.Update(ctx, t.ID, pat.Update{ValidTo: until})
 		}
@@ -53,7 +53,7 @@ func (l *Client) ServerTime(lease *Lease) time.Time { return lease.serverTime(l)
 
 // IsRevoked reports whether the list of revoked PATs shows the PAT of that id.
 func (l *Client) IsRevoked(ctx context.Context, id string) (revoked bool, err error) {
-	err = httpclient.Retry(ctx, l.Log, "listing", func(ctx context.Context) (err error) {
+	err = httpclient.Retry(ctx, l.Log, "listing PATs", func(ctx context.Context) (err error) {
 		revoked, err = l.PATs.Listed(ctx, id, pat.Revoked)
 		return err
 	})

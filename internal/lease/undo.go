@@ -8,6 +8,7 @@ import (
 
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
+	"azdo-pat/internal/timefmt"
 )
 
 // undo revokes every PAT of a lease that failed with cause.
@@ -50,7 +51,7 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if a.r.Unsettled > 0 {
 		// Do not report "revoked" while a request may still take effect.
-		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be made until %s", cause, a.r.Name, stamp(a.r.Intended.Add(commitWindow))),
+		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be created until %s", cause, a.r.Name, timefmt.Time(a.r.Intended.Add(commitWindow))),
 			joinLines(hint.Of(cause), cmp.Or(a.NextProcess, "the post step waits for it, or azdo-pat revoke in Azure Pipelines; without either, look for it in the user's token list")))
 	}
 	return a.finish(cause)

@@ -10,7 +10,7 @@ import (
 	"azdo-pat/internal/hint"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 // verify compares what was granted with what was requested.
@@ -24,17 +24,20 @@ func (a *acquisition) verify() error {
 		return err
 	}
 	if life <= 0 {
-		return fmt.Errorf("the PAT ended at %s, before it could be used", stamp(t.ValidTo))
+		return fmt.Errorf("the PAT ended at %s, before it could be used", timefmt.Time(t.ValidTo))
 	}
 	if early := a.asked.ValidTo.Sub(t.ValidTo); early > expiryTolerance {
 		a.Log.Warning("PAT ends early", fmt.Sprintf("the PAT ends at %s, %s earlier than requested: a policy of the organization limits its lifetime",
-			stamp(t.ValidTo), settings.RoundDuration(early)))
+			timefmt.Time(t.ValidTo), timefmt.Rough(early)))
 	}
 	if missing := slices.DeleteFunc(slices.Clone(a.asked.Scopes), func(s string) bool { return pat.Covers(t.Scopes, s) }); len(missing) > 0 {
-		a.Log.Warning("PAT lacks scopes", fmt.Sprintf("the PAT was granted without %s", strings.Join(missing, " ")))
+		a.Log.Warning("PAT lacks scopes", fmt.Sprintf("Azure DevOps granted the PAT without %s", strings.Join(missing, " ")))
 	}
 	return nil
 }
+
+// notAzureDevOps is the hint for an answer that Azure DevOps does not give.
+const notAzureDevOps = "Azure DevOps does not answer like this: check token-service-url and any proxy in between"
 
 // ErrWider is the error of a PAT that allows more than was requested.
 var ErrWider = errors.New("the PAT is wider than requested")
@@ -58,14 +61,14 @@ func wider(t pat.Token, scopes []string, until time.Time, longer time.Duration) 
 		how = append(how, fmt.Sprintf("it is valid for %d organizations", n))
 	}
 	if late := t.ValidTo.Sub(until); late > expiryTolerance {
-		how = append(how, fmt.Sprintf("it ends at %s, %s later than requested", stamp(t.ValidTo), late.Round(100*time.Millisecond)))
+		how = append(how, fmt.Sprintf("it ends at %s, %s later than requested", timefmt.Time(t.ValidTo), timefmt.Duration(late.Round(100*time.Millisecond))))
 	}
 	if longer > httpclient.Tolerance {
-		how = append(how, fmt.Sprintf("it lives %s longer than requested, until %s", longer.Round(time.Second), stamp(t.ValidTo)))
+		how = append(how, fmt.Sprintf("it lives %s longer than requested, until %s", timefmt.Duration(longer.Round(time.Second)), timefmt.Time(t.ValidTo)))
 	}
 	if len(how) == 0 {
 		return nil
 	}
 	return hint.Add(fmt.Errorf("%w: %s", ErrWider, strings.Join(how, "; ")),
-		"Azure DevOps does not answer like this: check token-service-url and any proxy in between")
+		notAzureDevOps)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 // showCertificate prints the command that adds the certificate to the application.
@@ -12,7 +12,7 @@ func (r *run) showCertificate() error {
 	if err := r.certificate.write(); err != nil {
 		return err
 	}
-	r.Log.Infof("the application authenticates with a temporary certificate. Its key exists in this process alone, and it expires in %s.", settings.FormatDuration(certificateLife))
+	r.Log.Infof("the application authenticates with a temporary certificate. Its key exists in this process alone, and it expires in %s.", timefmt.Duration(certificateLife))
 	r.Log.Infof("run this command in another terminal, as an owner of the application or an application administrator. Keep --append: without it every other credential is deleted.")
 	r.Copy(r.addCommand())
 	return nil

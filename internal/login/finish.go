@@ -63,7 +63,7 @@ func (r *run) redeem(ctx context.Context, code *entra.Code) (entra.Token, error)
 		if !r.unknownCertificate(err) || attempt == knownAttempts {
 			return token, err
 		}
-		r.Log.Infof("this server of Entra's does not know the certificate yet: another attempt in %s", knownPause)
+		r.Log.Infof("one of Entra's servers does not know the certificate yet; trying again in %s", knownPause)
 		select {
 		case <-ctx.Done():
 			return entra.Token{}, fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -172,7 +172,7 @@ func (r *run) askOrganization(ctx context.Context, access secret.Value) error {
 		HTTP: r.client, BaseURL: r.Settings.TokenServiceURL, Organization: r.Settings.Organization,
 		Token: access, UserAgent: r.UserAgent,
 	})
-	return httpclient.Retry(ctx, r.Log, "the list of PATs", func(ctx context.Context) error {
+	return httpclient.Retry(ctx, r.Log, "listing PATs", func(ctx context.Context) error {
 		_, err := pats.Next(ctx, pat.NewCursor(pat.Filter{}))
 		return err
 	})

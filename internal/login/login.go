@@ -31,6 +31,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 // How long people are waited for. Nothing else here takes longer than the setting timeout.
@@ -144,7 +145,7 @@ func (r *run) findTenant(ctx context.Context) error {
 	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	organization := &entra.Organization{HTTP: r.client, BaseURL: r.Settings.TokenServiceURL, Name: r.Settings.Organization}
-	return httpclient.Retry(ctx, r.Log, "the look-up of the tenant", func(ctx context.Context) (err error) {
+	return httpclient.Retry(ctx, r.Log, "looking up the tenant", func(ctx context.Context) (err error) {
 		r.tenant, err = organization.Tenant(ctx)
 		return err
 	})
@@ -181,13 +182,13 @@ func (r *run) proveCredential(ctx context.Context) error {
 			return err
 		}
 		if attempt%12 == 0 {
-			r.Log.Infof("waiting until Entra knows the certificate (up to %s; Ctrl-C ends it)", settings.FormatDuration(CertificateWait))
+			r.Log.Infof("waiting until Entra knows the certificate (up to %s; Ctrl-C stops)", timefmt.Duration(CertificateWait))
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-limit:
-			return hint.Add(fmt.Errorf("after %s Entra does not know the certificate: %w", settings.FormatDuration(CertificateWait), err),
+			return hint.Add(fmt.Errorf("after %s Entra does not know the certificate: %w", timefmt.Duration(CertificateWait), err),
 				"run the printed command while azdo-pat login waits, for the application "+r.Settings.ClientID)
 		case <-r.After(pause):
 		}
@@ -224,7 +225,7 @@ func (r *run) signIn(ctx context.Context, server *server) (Result, error) {
 	case <-ctx.Done():
 		return Result{}, context.Cause(ctx)
 	case <-r.After(SignInWait):
-		return Result{}, hint.Add(fmt.Errorf("no answer from the browser within %s", settings.FormatDuration(SignInWait)), r.timeoutHint(server))
+		return Result{}, hint.Add(fmt.Errorf("no answer from the browser within %s", timefmt.Duration(SignInWait)), r.timeoutHint(server))
 	case answer = <-server.answers:
 	}
 	result, err := r.finish(ctx, a, answer)
@@ -244,7 +245,7 @@ func (r *run) timeoutHint(server *server) string {
 
 // open shows the address of Entra's page and opens it.
 func (r *run) open(address string) {
-	r.Log.Infof("sign in at this address, in a browser on this machine, within %s:", settings.FormatDuration(SignInWait))
+	r.Log.Infof("sign in at this address, in a browser on this machine, within %s:", timefmt.Duration(SignInWait))
 	r.Copy(address)
 	if r.Browser == nil {
 		return

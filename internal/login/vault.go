@@ -34,7 +34,7 @@ func (r *run) openVault(ctx context.Context) error {
 	r.vault = &vault{client: &keyvault.Client{
 		HTTP: r.client, URL: r.Settings.RefreshTokenVault, Token: token.Access, Mask: r.Mask, UserAgent: r.UserAgent,
 	}}
-	return httpclient.Retry(ctx, r.Log, "the reading of the vault", func(ctx context.Context) (err error) {
+	return httpclient.Retry(ctx, r.Log, "reading the vault", func(ctx context.Context) (err error) {
 		if r.vault.before, err = r.vault.client.Get(ctx); replaceable(err) {
 			return nil
 		}
@@ -71,7 +71,7 @@ func (r *run) store(ctx context.Context, refresh secret.Value) (string, error) {
 		return "was written to standard output", nil
 	}
 	issued := r.Now()
-	err := httpclient.Retry(ctx, r.Log, "the storing of the refresh token", func(ctx context.Context) error {
+	err := httpclient.Retry(ctx, r.Log, "storing the refresh token", func(ctx context.Context) error {
 		return r.vault.client.Set(ctx, refresh, issued, r.vault.before)
 	})
 	if answered := (*httpclient.Error)(nil); errors.As(err, &answered) && answered.Status/100 == 4 {

@@ -159,7 +159,7 @@ func TestAnswersToCreate(t *testing.T) {
 		{
 			name: "binary", status: 404, settled: true, body: "\x00\x01",
 			headers: []string{"Content-Type: application/octet-stream"},
-			err:     "status 404: not JSON", hint: "`organization`",
+			err:     "status 404: text that is not JSON", hint: "`organization`",
 		},
 		{name: "a proxy wants credentials", status: 407, settled: true, err: "status 407", hint: "HTTPS_PROXY"},
 		{name: "timeout", status: 408, passing: true, err: "status 408", hint: "later"},
@@ -197,11 +197,11 @@ func TestAnswersToCreate(t *testing.T) {
 		// Answers that are neither a success nor an error.
 		{
 			name: "no body", status: 200,
-			err: "status 200: the answer is empty instead of a PAT", hint: "`token-service-url`",
+			err: "status 200: the answer is an empty body instead of a PAT", hint: "`token-service-url`",
 		},
 		{
 			name: "no content", status: 204,
-			err: "status 204: the answer is empty instead of a PAT", hint: "`token-service-url`",
+			err: "status 204: the answer is an empty body instead of a PAT", hint: "`token-service-url`",
 		},
 		{
 			name: "a page", status: 200, body: signInPage, headers: []string{"Content-Type: text/html"},
@@ -210,7 +210,7 @@ func TestAnswersToCreate(t *testing.T) {
 		},
 		{
 			name: "plain text", status: 200, body: "OK",
-			err: "status 200: the answer is not JSON instead of a PAT", hint: "`token-service-url`",
+			err: "status 200: the answer is text that is not JSON instead of a PAT", hint: "`token-service-url`",
 		},
 		{name: "null", status: 200, body: "null", err: "status 200: the answer carries neither a PAT nor an error"},
 		{name: "a list", status: 200, body: "[]", err: "status 200: the answer is JSON of another form, or cut off, instead of a PAT"},

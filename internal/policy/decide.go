@@ -7,6 +7,7 @@ import (
 
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/sanitize"
+	"azdo-pat/internal/timefmt"
 )
 
 // Request is what a job asks for.
@@ -79,7 +80,7 @@ func (r *Rule) compare(asked Request, claims Claims) []Criterion {
 	if asked.TokenType != Entra {
 		all = append(all, r.compareScopes(asked.Scopes), Criterion{
 			Name: "lifetime", Met: asked.Lifetime <= r.MaxLifetime,
-			Found: brief(asked.Lifetime), Allowed: "up to " + brief(r.MaxLifetime),
+			Found: timefmt.Duration(asked.Lifetime), Allowed: "up to " + timefmt.Duration(r.MaxLifetime),
 		})
 	}
 	for _, c := range r.Claims {

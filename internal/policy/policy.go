@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 // Mode is what happens to a request that no rule allows.
@@ -117,7 +118,7 @@ func (p *Policy) Describe() string {
 		}
 		fmt.Fprintf(&b, "%s: %s; token type %s; ", r, organizations, listed(r.TokenTypes))
 		if !r.onlyEntra() {
-			fmt.Fprintf(&b, "scopes %s; lifetime up to %s; ", strings.Join(r.Scopes, " "), brief(r.MaxLifetime))
+			fmt.Fprintf(&b, "scopes %s; lifetime up to %s; ", strings.Join(r.Scopes, " "), timefmt.Duration(r.MaxLifetime))
 		}
 		fmt.Fprintf(&b, "if these claims match: %s\n", strings.Join(names, ", "))
 	}
@@ -129,13 +130,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// brief is a duration as a policy says it, such as 1h30m or 30d.
-func brief(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d > day && d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
-	}
-	return settings.FormatDuration(d)
 }

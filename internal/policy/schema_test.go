@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
+
+	"azdo-pat/internal/timefmt"
 )
 
 const schemaFile = "../../docs/policy.schema.json"
@@ -71,7 +73,7 @@ func TestSchemaKeys(t *testing.T) {
 		"list":            maxEntries,
 		"name":            maxText,
 		"pattern":         maxText,
-		"default of life": brief(defaultMaxLifetime),
+		"default of life": timefmt.Duration(defaultMaxLifetime),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -21,8 +21,8 @@ func TestRedactLeavesTheRest(t *testing.T) {
 	}
 	for _, said := range []string{
 		"azdo-pat mint: contoso",
-		"identity: agent user agent@contoso.onmicrosoft.com of agent a1a1a1a1-0000-4000-8000-000000000002, by way of blueprint b1b1b1b1-0000-4000-8000-000000000001",
-		`minting "azdo-pat contoso/widgets run 1658821493.2 build 0123456789abcdef" with vso.code vso.packaging_write for 30m0s`,
+		"identity: agent user agent@contoso.onmicrosoft.com (agent identity a1a1a1a1-0000-4000-8000-000000000002, blueprint b1b1b1b1-0000-4000-8000-000000000001)",
+		`minting a PAT with vso.code vso.packaging_write for 30m, named "azdo-pat contoso/widgets run 1658821493.2 build 0123456789abcdef"`,
 		"minted PAT 4ab5764f-4193-4f1d-b995-64144880b7d7 for contoso with vso.code, valid until 2026-11-28T14:24:00Z",
 		"[token](https://dev.azure.com/contoso/_usersSettings/tokens)",
 		"GET vssps.dev.azure.com/contoso/_apis/tokens/pats: 200 OK after 51ms",
@@ -106,7 +106,7 @@ func BenchmarkRedactorOfARun(b *testing.B) {
 			r.Add(v)
 		}
 		for range 30 {
-			r.Redact(`minting "azdo-pat contoso/widgets run 1658821493.2 build 0123456789abcdef" with vso.code vso.packaging_write for 30m0s`)
+			r.Redact(`minting a PAT with vso.code vso.packaging_write for 30m, named "azdo-pat contoso/widgets run 1658821493.2 build 0123456789abcdef"`)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/timefmt"
 )
 
 // Replaced is a PAT that the next one has replaced.
@@ -65,7 +66,7 @@ func (c *Consumer) end(ctx context.Context, l *lease.Client, own *lease.Lease, t
 		ends, err = l.Shorten(ctx, t, l.ServerTime(own).Add(c.Overlap))
 	}
 	if err != nil {
-		err = fmt.Errorf("PAT %s, valid until %s, is not known to have ended: %w", t.ID, stamp(t.ValidTo), err)
+		err = fmt.Errorf("PAT %s, valid until %s, is not known to have ended: %w", t.ID, timefmt.Time(t.ValidTo), err)
 	}
 	return ends, err
 }
@@ -118,7 +119,7 @@ func (c *Consumer) lasts(ctx context.Context, l *lease.Client, own *lease.Lease,
 		return err
 	}
 	if ends := active[i].ValidTo; own.Token.ValidTo.Sub(ends) > time.Second {
-		return fmt.Errorf("%w: the PAT %s now ends at %s", ErrOvertaken, id, stamp(ends))
+		return fmt.Errorf("%w: the PAT %s now ends at %s", ErrOvertaken, id, timefmt.Time(ends))
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/lease"
 	"azdo-pat/internal/pat"
+	"azdo-pat/internal/timefmt"
 )
 
 // Consumer is a server that keeps a PAT, and how its PATs are replaced.
@@ -77,7 +78,7 @@ func (c *Consumer) Plan(pats []pat.Token, times []time.Time) (p Plan) {
 
 func (c *Consumer) due(pats []pat.Token, now time.Time) string {
 	if left := pats[0].ValidTo.Sub(now); left <= c.WhenLeft {
-		return fmt.Sprintf("the newest PAT, %s, ends at %s", pats[0].ID, stamp(pats[0].ValidTo))
+		return fmt.Sprintf("the newest PAT, %s, ends at %s", pats[0].ID, timefmt.Time(pats[0].ValidTo))
 	}
 	lasting := 0
 	for _, t := range pats {
@@ -112,5 +113,3 @@ func contains(list []pat.Token, id string) bool { return index(list, id) >= 0 }
 func index(list []pat.Token, id string) int {
 	return slices.IndexFunc(list, func(t pat.Token) bool { return strings.EqualFold(t.ID, id) })
 }
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

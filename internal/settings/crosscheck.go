@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
 	"azdo-pat/internal/secret"
+	"azdo-pat/internal/timefmt"
 	"azdo-pat/internal/toolconfig"
 )
 
@@ -162,9 +163,9 @@ func (l *loader) rotation(s *Settings) {
 	}
 	switch {
 	case s.Overlap > s.WhenLeft:
-		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration of at most when-left, %s: the previous PAT lives no longer than that", FormatDuration(s.WhenLeft)))
+		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration of at most when-left, %s: the previous PAT lives no longer than that", timefmt.Duration(s.WhenLeft)))
 	case s.Overlap >= s.Lifetime:
-		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration shorter than lifetime, %s", FormatDuration(s.Lifetime)))
+		l.wrong("overlap", l.found["overlap"], fmt.Sprintf("a duration shorter than lifetime, %s", timefmt.Duration(s.Lifetime)))
 	}
 }
 

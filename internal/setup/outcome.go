@@ -184,7 +184,7 @@ func (p *plan) login() []text {
 	}
 	call := concat(words("azdo-pat login --organization "+p.Organization+" --tenant-id "), words(tenant), words(" --client-id "), words(app), words(" --username "+quote.Shell(p.Username)))
 	out := lines("",
-		"# If this script created the user, nobody knows its password: reset it in the Microsoft",
+		"# If this script created the user, its password is unknown: reset it in the Microsoft",
 		"# Entra admin center. Then sign in as the user once:")
 	if p.Vault != "" {
 		return append(out, concat(words("# "), call, words(" --refresh-token-vault https://"+p.Vault+".vault.azure.net/secrets/"+p.Secret)))

@@ -35,15 +35,15 @@ func credentials(s *settings.Settings, stored *StoredToken) entra.Credentials {
 func Describe(s *settings.Settings) string {
 	switch s.Identity {
 	case settings.AgentUser:
-		return fmt.Sprintf("%s %s of agent %s, by way of blueprint %s", s.Identity, s.AgentUser, s.AgentID, s.ClientID)
+		return fmt.Sprintf("%s %s (agent identity %s, blueprint %s)", s.Identity, s.AgentUser, s.AgentID, s.ClientID)
 	case settings.Password:
-		return fmt.Sprintf("%s %s, by way of application %s", s.Identity, s.Username, s.ClientID)
+		return fmt.Sprintf("%s %s (application %s)", s.Identity, s.Username, s.ClientID)
 	case settings.ServicePrincipal:
 		return fmt.Sprintf("%s of application %s", s.Identity, s.ClientID)
 	case settings.VaultToken:
-		return fmt.Sprintf("%s (%s), by way of application %s", s.Identity, keyvault.Name(s.RefreshTokenVault), s.ClientID)
+		return fmt.Sprintf("%s %s (application %s)", s.Identity, keyvault.Name(s.RefreshTokenVault), s.ClientID)
 	case settings.RefreshToken:
-		return fmt.Sprintf("%s, by way of application %s", s.Identity, s.ClientID)
+		return fmt.Sprintf("%s (application %s)", s.Identity, s.ClientID)
 	}
 	return string(s.Identity)
 }
@@ -51,7 +51,7 @@ func Describe(s *settings.Settings) string {
 // Notes on values that are not shown as they are.
 const (
 	EscapedNote = `(a value in double quotes is a JSON string: characters that a log cannot show are escaped, as in \u200d)`
-	maskedNote  = "(*** stands for what equals or looks like a credential: take the value from the assertion itself)"
+	maskedNote  = "(*** replaces text that equals or looks like a credential: take the value from the assertion itself)"
 )
 
 // addPresented adds to Entra's refusal of the assertion what the job presented, as

@@ -56,7 +56,7 @@ func (f *fallback) Assertion(ctx context.Context) (secret.Value, error) {
 	f.fellBack.Store(true)
 	v, providerErr := f.provider.Assertion(ctx)
 	if providerErr != nil {
-		return v, fmt.Errorf("%w; nor does %s give one: %w", err, f.Provider.Service, providerErr)
+		return v, fmt.Errorf("%w; %s issued none either: %w", err, f.Provider.Service, providerErr)
 	}
 	return v, nil
 }

@@ -10,6 +10,7 @@ import (
 	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/secret"
 	"azdo-pat/internal/settings"
+	"azdo-pat/internal/timefmt"
 )
 
 const keyVault = "Azure Key Vault"
@@ -89,9 +90,9 @@ func (t *StoredToken) Renew(ctx context.Context) error {
 	}
 	ctx, stopGrace := httpclient.WithGracePeriod(ctx, renewGrace)
 	defer stopGrace()
-	ctx, cancel := context.WithTimeoutCause(ctx, t.limit, fmt.Errorf("not done within %s", t.limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.limit, fmt.Errorf("not done within %s", timefmt.Duration(t.limit)))
 	defer cancel()
-	return httpclient.Retry(ctx, t.log, "the renewal of the refresh token", func(ctx context.Context) error {
+	return httpclient.Retry(ctx, t.log, "renewing the refresh token", func(ctx context.Context) error {
 		return t.vault.Set(ctx, t.replacement, t.issued, t.Secret)
 	})
 }

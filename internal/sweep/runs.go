@@ -116,7 +116,7 @@ func (l *RunLookup) cached(key, repository string) (s RunState, known bool) {
 // ask looks up a run at GitHub, with retries.
 func (l *RunLookup) ask(ctx context.Context, run githubapi.Run) (s RunState, err error) {
 	attempts := 0
-	err = httpclient.Retry(ctx, l.log, "GitHub", func(ctx context.Context) error {
+	err = httpclient.Retry(ctx, l.log, "asking GitHub", func(ctx context.Context) error {
 		done, failed := l.runs.Completed(ctx, run)
 		if s = Running; done {
 			s = Completed
@@ -174,7 +174,7 @@ func (l *RunLookup) record(ctx context.Context, key, repository string, s RunSta
 // close stops all further look-ups because of err.
 func (l *RunLookup) close(err error) {
 	if !l.closed {
-		l.log.Warning("GitHub is not asked any more", withConsequence(err, l.undecided+" the other leases"))
+		l.log.Warning("GitHub is no longer asked", withConsequence(err, l.undecided+" the other leases"))
 	}
 	l.closed = true
 }

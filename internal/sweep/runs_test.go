@@ -90,10 +90,10 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 		{name: "not found", status: "404", asked: 40, counts: Counts{Revoked: 40, Hidden: 40}},
 		{name: "forbidden", status: "403", asked: 4, counts: Counts{Revoked: 0, Hidden: 80}, warned: "forbid"},
 		{name: "moved", status: "301", asked: 4, counts: Counts{Hidden: 80}, warned: "a redirect"},
-		{name: "limited for an hour", status: "403 3600", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited by the minute", status: "429", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "limited again and again", status: "429 5", asked: 16, counts: Counts{Young: 80}, warned: "GitHub is not asked any more"},
-		{name: "out of order", status: "500", asked: 28, counts: Counts{Young: 73, Unanswered: 7}, warned: "GitHub is not asked any more"},
+		{name: "limited for an hour", status: "403 3600", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is no longer asked"},
+		{name: "limited by the minute", status: "429", asked: 4, counts: Counts{Young: 80}, warned: "GitHub is no longer asked"},
+		{name: "limited again and again", status: "429 5", asked: 16, counts: Counts{Young: 80}, warned: "GitHub is no longer asked"},
+		{name: "out of order", status: "500", asked: 28, counts: Counts{Young: 73, Unanswered: 7}, warned: "GitHub is no longer asked"},
 		{name: "credentials", status: "401", asked: 4, counts: Counts{Young: 80}, err: "age alone decided: ask GitHub about run 1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -260,7 +260,7 @@ func (w *sweep) startPass() {
 func (w *sweep) list(ctx context.Context, cursor *pat.Cursor, each func(pat.Token)) (pages int, err error) {
 	for ; !cursor.Done() && ctx.Err() == nil; pages++ {
 		var tokens []pat.Token
-		err := httpclient.Retry(ctx, w.Log, "listing", func(ctx context.Context) (err error) {
+		err := httpclient.Retry(ctx, w.Log, "listing PATs", func(ctx context.Context) (err error) {
 			if err = w.ready(ctx); err == nil {
 				tokens, err = w.PATs.Next(ctx, cursor)
 			}
