@@ -2,6 +2,8 @@
 # Replaces the PAT of Snyk's Azure Repos integration before it expires. SNYK_TOKEN is an
 # API token with admin access to the organization SNYK_ORG; SNYK_INTEGRATION is the id on
 # the integration's page. docs/rotate.md explains it.
+# The job sets AZDO_PAT_ORGANIZATION, AZDO_PAT_FEDERATED_TOKEN_FILE, AZDO_PAT_CLIENT_ID and
+# AZDO_PAT_REFRESH_TOKEN_VAULT, or another identity.
 #
 # Snyk's reference names the fields username and url of these credentials, and no other
 # that could hold the PAT. This was not run against Snyk: try it by hand first.

@@ -2,6 +2,8 @@
 # Replaces the PAT of SonarQube's Azure DevOps integration before it expires. SONAR_TOKEN
 # is a token of a user with the permission Administer System, SONAR_URL the server, and
 # "azure" the key of the integration in its settings. docs/rotate.md explains it.
+# The job sets AZDO_PAT_ORGANIZATION, AZDO_PAT_FEDERATED_TOKEN_FILE, AZDO_PAT_CLIENT_ID and
+# AZDO_PAT_REFRESH_TOKEN_VAULT, or another identity.
 set -eu
 : "${SONAR_TOKEN:?}" "${SONAR_URL:?}"
 if [ "${1-}" != store ]; then

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -165,7 +166,7 @@ func readExample(t *testing.T, file string) string {
 // hosts are the settings that lead to the emulator in place of the real services.
 func hosts(e *emulator.Emulator) map[string]string {
 	all := map[string]string{}
-	for name, value := range e.Settings(emulator.AgentUser) {
+	for name, value := range e.Settings(emulator.VaultToken) {
 		if strings.Contains(value, "://127.0.0.1") {
 			all[emulator.Variable(name)] = value
 		}
@@ -199,13 +200,13 @@ func TestRotateOnGitHub(t *testing.T) {
 		t.Errorf("another script fetches the program:\n%s", fetch)
 	}
 	e := emulator.Start(t)
-	x := rotateExample{env: e.Env(emulator.AgentUser), name: "argocd"}
+	x := rotateExample{env: e.Env(emulator.VaultToken), name: "argocd"}
 	for name := range x.env {
 		if strings.HasPrefix(name, "INPUT_") {
 			delete(x.env, name)
 		}
 	}
-	values := strings.NewReplacer("${{ vars.AZDO_BLUEPRINT_ID }}", emulator.BlueprintID, "${{ vars.AZDO_AGENT_ID }}", emulator.AgentID,
+	values := strings.NewReplacer("${{ vars.AZDO_CLIENT_ID }}", emulator.AppID,
 		"${{ secrets.SECRETS_WRITER }}", "github_pat_x", "${{ github.repository }}", "contoso/widgets")
 	for _, env := range []map[string]string{job.Env, job.Steps[1].Env, hosts(e)} {
 		for name, value := range env {
@@ -239,10 +240,10 @@ func TestRotateInAzurePipelines(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	e := emulator.Start(t)
-	env := e.PipelinesJobEnv(e.StartPipelinesJob(emulator.PipelinesJob{}), emulator.AgentUser)
+	env := e.PipelinesJobEnv(e.StartPipelinesJob(emulator.PipelinesJob{}), emulator.VaultToken)
 	x := rotateExample{env: map[string]string{}, name: "argocd"}
 	for name, value := range env {
-		if !strings.HasPrefix(name, "AZDO_PAT_") || strings.Contains(value, "://127.0.0.1") {
+		if !strings.HasPrefix(name, "AZDO_PAT_") {
 			x.env[name] = value
 		}
 	}
@@ -251,6 +252,7 @@ func TestRotateInAzurePipelines(t *testing.T) {
 			x.env[name] = value
 		}
 	}
+	maps.Copy(x.env, hosts(e))
 	x.env["STORED"] = filepath.Join(t.TempDir(), "stored")
 	x.stored = storedIn(x.env["STORED"])
 	x.command = []string{"bash", "--noprofile", "--norc", "-c", p.Steps[0].Inputs["inlineScript"]}
@@ -288,10 +290,11 @@ func TestRotateInKubernetes(t *testing.T) {
 	}
 	container := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
 	e := emulator.Start(t)
-	x := rotateExample{command: append(container.Command, container.Args...), env: hosts(e), name: "argocd"}
+	x := rotateExample{command: append(container.Command, container.Args...), env: map[string]string{}, name: "argocd"}
 	for _, v := range container.Env {
 		x.env[v.Name] = v.Value
 	}
+	maps.Copy(x.env, hosts(e))
 	x.env["AZDO_PAT_FEDERATED_TOKEN_FILE"] = filepath.Join(t.TempDir(), "token")
 	x.env["STORED"] = filepath.Join(t.TempDir(), "stored")
 	x.stored = storedIn(x.env["STORED"])
@@ -322,7 +325,7 @@ func script(t *testing.T, e *emulator.Emulator, file, name string) rotateExample
 		t.Skip("there is no curl")
 	}
 	x := rotateExample{command: []string{"sh", file}, env: map[string]string{}, name: name}
-	for setting, value := range e.Settings(emulator.AgentUser) {
+	for setting, value := range e.Settings(emulator.VaultToken) {
 		if setting != "scopes" {
 			x.env[emulator.Variable(setting)] = value
 		}

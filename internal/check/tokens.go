@@ -263,7 +263,7 @@ func (k *preflight) reportToken(token secret.Value) {
 	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
 	switch {
 	case claim("idtyp") == "app":
-		row.Fail("Azure DevOps mints PATs for users only: configure an agent user or a service account", "it is an application's token, not a user's: %s", seen)
+		row.Fail("Azure DevOps mints PATs for users only: configure a service account or an agent user", "it is an application's token, not a user's: %s", seen)
 	case !isForAzureDevOps(aud):
 		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "it is not for Azure DevOps: %s", seen)
 	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):

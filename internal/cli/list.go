@@ -36,8 +36,9 @@ Rules:
 Without --fail-on, list looks for the rules that need no argument, and for
 run-over only with a GitHub token. It changes nothing, and no PAT is shown with
 its value.`,
-		Example: `  azdo-pat list --organization contoso --client-id BLUEPRINT --agent-id AGENT \
-    --agent-user agent@contoso.com --federated-token-file "$TOKEN_FILE"
+		Example: `  azdo-pat list --organization contoso --client-id APPLICATION \
+    --refresh-token-vault https://contoso.vault.azure.net/secrets/azdo \
+    --federated-token-file "$TOKEN_FILE"
 
   # Fail if the account has a PAT that no job minted, or one for more than a day:
   azdo-pat list --fail-on "other long-lived=24h full-access"

@@ -43,7 +43,7 @@ func say(text string) func(*Error) string { return func(*Error) string { return 
 
 var (
 	signIn        = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
-	factor        = say("the account needs a second factor, which no job can give; use another identity, such as an agent user")
+	factor        = say("the account needs a second factor, which no job can give: sign in as the service account once with azdo-pat login, which stores a refresh token, or use another identity")
 	reseed        = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
 	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or allow the runner's network")
 	disabled      = say("the application or its service principal is disabled in the tenant: enable it (Enterprise applications, Properties), and check client-id")
@@ -54,7 +54,7 @@ var (
 	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")
 	adminConsent  = say("only an administrator may consent in this tenant: one must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application for this user")
 	cloud         = say("the application belongs to another cloud: check authority-host, tenant-id and client-id")
-	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as an agent user")
+	renew         = say("the account's password must be changed: do so and update the setting password, or use another identity, such as the refresh token that azdo-pat login stores")
 	public        = say("the application is registered as a public client: make it confidential (Authentication: allow public client flows: no); for azdo-pat login, register http://localhost under the platform Web and not under \"Mobile and desktop applications\"")
 	redirect      = say("register the redirect URI http://localhost under the platform Web, without a path (Authentication, Add a platform)")
 	again         = say("the code of a sign-in works once and for ten minutes: sign in again")
@@ -115,7 +115,7 @@ var hints = map[int]func(*Error) string{
 	53000: device, 53001: device,
 	53004: risk, 53010: risk, 53011: risk,
 	530034: say("the account is a delegated administrator whose home tenant considers it at risk: use an account of this tenant"),
-	530035: say("the tenant's security defaults block the sign-in with a password: use another identity, such as an agent user or a refresh token"),
+	530035: say("the tenant's security defaults block the sign-in with a password: use another identity, such as the refresh token that azdo-pat login stores"),
 	65004:  declined,
 	50011:  redirect, 70004: redirect, 900971: redirect, 500113: redirect,
 	9002327: say("http://localhost is registered as a single-page application: move it to the platform Web (Authentication)"),

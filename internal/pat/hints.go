@@ -14,7 +14,7 @@ import (
 // Texts that several hints share.
 const (
 	usersOnly = "Azure DevOps mints PATs for users only, never for a service principal or a managed identity, whatever its permissions: " +
-		"configure an agent user or a service account; or, where the consumer takes an Entra token (git, REST and feeds do), " +
+		"configure a service account or an agent user; or, where the consumer takes an Entra token (git, REST and feeds do), " +
 		"set `token-type` to entra, and get the service principal's own token instead of a PAT"
 	signIn = "the Entra token must be a user's, for Azure DevOps (499b84ac-1321-427f-aa17-267ca6975798), from the tenant that the organization is connected to, " +
 		"and its application or agent identity needs consent to both vso.pats and vso.pats_manage"
