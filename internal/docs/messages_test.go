@@ -229,6 +229,7 @@ var unexplained = []struct {
 		"…: found …; allowed: …", "command: found …; allowed: mint, sweep, check or list", "… (none is given)", "unknown argument of … …",
 		"toolconfig/feed.go", "tools, separated by white space or commas: …",
 		"the script uses the application … of the variable … and creates none; unset it to have one created",
+		"… is not used: setup needs no credential, and the script has none",
 	}},
 	{"says how a service answered: its own code and words follow, and have rows", []string{
 		"… answered …", "… for client …: … answered", ": status …", " in …", " at …", " through the proxy …", "correlation id …", "trace id …",

@@ -18,6 +18,7 @@ func (l *loader) setup(s *Settings) {
 	}
 	l.trust()
 	l.setupFormat(s)
+	l.otherIdentities(s)
 	if s.Name == "" && s.Organization != "" {
 		s.Name = "azdo-pat-" + s.Organization
 	}
@@ -30,11 +31,11 @@ func (l *loader) setup(s *Settings) {
 	if from := l.origins["client-id"]; slices.Contains(Describe("client-id").AlsoRead, from) {
 		s.Warnings = append(s.Warnings, "the script uses the application "+s.ClientID+" of the variable "+from+" and creates none; unset it to have one created")
 	}
-	if s.RefreshTokenVault != "" {
-		l.setupVault(s)
-	}
 	switch s.SetupIdentity {
 	case "service-account":
+		if s.RefreshTokenVault != "" {
+			l.setupVault(s)
+		}
 		if !l.given("username") {
 			l.need("username", "the user principal name of the service account, which the script creates if there is none")
 		} else if s.Username != "" && !upn.matches(s.Username) {
@@ -50,12 +51,30 @@ func (l *loader) setup(s *Settings) {
 	}
 }
 
-// setupVault checks that the vault is one in Azure, and the identity has a refresh token.
+// setupIdentities are the values of identity, by the identity of the jobs.
+var setupIdentities = map[Identity]string{
+	RefreshToken: "service-account", VaultToken: "service-account", Password: "service-account", AgentUser: "agent-user",
+}
+
+// otherIdentities refuses the settings of another identity than the one to set up. setup
+// does not read credentials, which may be in the environment for other commands.
+func (l *loader) otherIdentities(s *Settings) {
+	for _, d := range Descriptions {
+		owner := setupIdentities[d.identity]
+		switch {
+		case d.identity == "" || !l.given(d.Name):
+		case d.Secret:
+			s.Warnings = append(s.Warnings, l.as(d.Name)+" is not used: setup needs no credential, and the script has none")
+		case s.SetupIdentity != "" && s.SetupIdentity != owner:
+			l.ignore(d.Name)
+			l.problem(d.Name, fmt.Sprintf("%s is set with the identity %s: it belongs to the identity %s; leave it out", l.as(d.Name), s.SetupIdentity, owner))
+		}
+	}
+}
+
+// setupVault checks that the vault is one in Azure.
 func (l *loader) setupVault(s *Settings) {
 	const name = "refresh-token-vault"
-	if s.SetupIdentity != "" && s.SetupIdentity != "service-account" {
-		l.problem(name, l.as(name)+" is set with the identity "+s.SetupIdentity+": only a service-account has a refresh token")
-	}
 	if vault, _ := keyvault.Names(s.RefreshTokenVault); vault == "" {
 		l.wrong(name, s.RefreshTokenVault, "the URL of a Key Vault secret, "+keyvault.Form)
 	}

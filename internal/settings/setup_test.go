@@ -39,6 +39,13 @@ func TestSetup(t *testing.T) {
 		{"a plain issuer", bySubject.with("AZDO_PAT_ISSUER", "http://a.example"), []string{`AZDO_PAT_ISSUER: found "http://a.example"`}},
 		{"a subject of two lines", bySubject.with("AZDO_PAT_SUBJECT", "a\nb"), []string{`AZDO_PAT_SUBJECT: found "a\nb"; allowed: the subject`}},
 		{"a long subject", bySubject.with("AZDO_PAT_SUBJECT", strings.Repeat("a b ", 151)), []string{"AZDO_PAT_SUBJECT: found a value of 603 characters"}},
+		{"an agent's user for a service account", service.with("AZDO_PAT_AGENT_USER", "a@contoso.com", "AZDO_PAT_AGENT_ID", "no id"), []string{
+			"AZDO_PAT_AGENT_ID is set with the identity service-account: it belongs to the identity agent-user; leave it out",
+			"AZDO_PAT_AGENT_USER is set with the identity service-account: it belongs to the identity agent-user; leave it out"}},
+		{"a user name for a service principal", bySetup.with("AZDO_PAT_USERNAME", "azdo@contoso.com"), []string{"AZDO_PAT_USERNAME is set with the identity service-principal: it belongs to the identity service-account; leave it out"}},
+		{"a vault for a service principal", bySetup.with("AZDO_PAT_REFRESH_TOKEN_VAULT", "https://contoso.vault.azure.net/secrets/azdo"), []string{"AZDO_PAT_REFRESH_TOKEN_VAULT is set with the identity service-principal: "}},
+		{"a vault and a user name for an agent user", agent.with("AZDO_PAT_REFRESH_TOKEN_VAULT", "http://127.0.0.1/secrets/azdo", "AZDO_PAT_USERNAME", "azdo"), []string{
+			"AZDO_PAT_REFRESH_TOKEN_VAULT is set with the identity agent-user: it belongs to the identity service-account", "AZDO_PAT_USERNAME is set with the identity agent-user: "}},
 		{"settings of jobs", bySetup.with("AZDO_PAT_TIMEOUT", "soon", "AZDO_PAT_PASSWORD", "x", "HTTPS_PROXY", "::"), nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -74,6 +81,11 @@ func TestSetupDefaults(t *testing.T) {
 	// A variable of Azure's own tools is easily forgotten.
 	s = loaded(t, Setup, Source{LookupEnv: bySetup.with("AZURE_CLIENT_ID", someGUID).lookup})
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], someGUID+" of the variable AZURE_CLIENT_ID") {
+		t.Errorf("got %q", s.Warnings)
+	}
+	// setup reads no credential, whoever it is of.
+	s = loaded(t, Setup, Source{LookupEnv: bySetup.with("AZDO_PAT_REFRESH_TOKEN", "x", "AZDO_PAT_ACCESS_TOKEN", "secret-of-mine").lookup})
+	if len(s.Warnings) != 2 || s.Warnings[0] != "AZDO_PAT_REFRESH_TOKEN is not used: setup needs no credential, and the script has none" || !s.AccessToken.IsZero() {
 		t.Errorf("got %q", s.Warnings)
 	}
 }
