@@ -220,6 +220,21 @@ func TestAzureCLIIsNotAllowed(t *testing.T) {
 	}
 }
 
+// What Microsoft Graph refuses for good is not tried again.
+func TestAzureCLIWrongRequest(t *testing.T) {
+	t.Parallel()
+	c := signIn(t, nil)
+	o := bashOptions(c.Emulator, setup.ServiceAccount)
+	o.Username = "azdo@not-ours.example"
+	r := c.run(setup.Script(o), "bash")
+	if r.err == nil || !strings.Contains(r.stderr, "Bad Request(") || strings.Contains(r.stderr, "Trying again") || !strings.Contains(r.stderr, "Stopped: this did not succeed.") {
+		t.Errorf("%v\n%s", r.err, r.stderr)
+	}
+	if n := len(c.Requests("graph.post.users")); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
 // The commands that check and login propose do what the script does, as they are printed.
 func TestAzureCLIAdvice(t *testing.T) {
 	t.Parallel()
@@ -240,7 +255,17 @@ func TestAzureCLIAdvice(t *testing.T) {
 	const subject = "repo:contoso/widgets:environment:a'b$(id)`x`!"
 	advised(setup.AdviseCredential(known, "https://token.actions.githubusercontent.com", subject, emulator.Audience))
 	advised(setup.AdviseConsent(known))
+	c.Change(func(w *emulator.State) { // with one beside it that v1.0 of Microsoft Graph does not know
+		a := w.App(emulator.AppID)
+		a.Credentials = append(a.Credentials, emulator.FederatedCredential{Name: "flexible", Issuer: c.GitHubIssuer(), Audience: emulator.Audience,
+			Expression: "claims['sub'] matches 'repo:contoso*'"})
+	})
+	advised(setup.AdviseCredential(known, "https://token.actions.githubusercontent.com", "repo:contoso/widgets:pull_request", emulator.Audience))
 	c.Change(func(w *emulator.State) {
+		if n := len(w.App(emulator.AppID).Credentials); n != 3 {
+			t.Errorf("%d credentials", n)
+		}
+		w.App(emulator.AppID).Credentials = w.App(emulator.AppID).Credentials[:1]
 		if all := w.App(emulator.AppID).Credentials; len(all) != 1 || all[0].Subject != subject {
 			t.Errorf("credentials %+v", all)
 		}

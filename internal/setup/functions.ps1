@@ -44,11 +44,37 @@ function Plain([string] $Value) {
     $Value
 }
 
+# $made are the names of the variables of what this run has created.
+$script:made = @()
+
+# Get-Chance says why what failed may succeed later, and nothing if it cannot. It refers to
+# the variables with the names Needs. Status 0 is no answer. A refusal in an answer, which
+# the script throws itself, has no status.
+function Get-Chance($Problem, [string[]] $Needs) {
+    $status = Get-Status $Problem
+    $thrown = $Problem.Exception -is [System.Management.Automation.RuntimeException]
+    if ($status -in 429, 500, 502, 503, 504 -or ($status -eq 0 -and -not $thrown)) { return 'the service is busy, or cannot be reached' }
+    if ($status -eq 409) { return 'another change may be under way' }
+    if ($status -eq 403) { return 'the consent of an administrator takes up to two minutes to work; otherwise you lack the role' }
+    if ($status -ne 401 -and ($Needs | Where-Object { $_ -in $script:made })) { return 'what was created a moment ago may not be known there yet' }
+}
+
+# Wait-For says why something is tried again, once for each reason.
+$script:waiting = ''
+function Wait-For($Problem, [string] $Why) {
+    if ($script:waiting -eq $Why) { return }
+    $script:waiting = $Why
+    Say "   It did not succeed yet: $(Get-Reason $Problem)"
+    Say "   Trying again up to $($tries - 1) times, every $pause s: $Why."
+}
+
 # Ensure returns what Find finds. If that is nothing, it calls Create, and Find until it
-# finds it.
-function Ensure([scriptblock] $Find, [scriptblock] $Create) {
+# finds it. Needs are the names of the variables that both refer to, Makes of those that
+# will be set.
+function Ensure([scriptblock] $Find, [scriptblock] $Create, [string[]] $Needs, [string[]] $Makes) {
     $created = $false
     $problem = $null
+    $script:waiting = ''
     for ($attempt = 0; $attempt -lt $tries; $attempt++) {
         if ($attempt -gt 0) { Start-Sleep -Seconds $pause }
         try {
@@ -62,6 +88,7 @@ function Ensure([scriptblock] $Find, [scriptblock] $Create) {
                 $null = & $Create
                 $created = $true
                 $script:changed = $true
+                $script:made += $Makes
                 $found = Look $Find
                 if ($found) {
                     Tell 'Created.'
@@ -70,9 +97,11 @@ function Ensure([scriptblock] $Find, [scriptblock] $Create) {
                 Tell 'Created; waiting until it is known everywhere.'
             }
         } catch {
-            if (-not $problem) { Say "   Trying again for a while: $(Get-Reason $_)" }
             $problem = $_
-            if ((Get-Status $problem) -eq 401) { break }
+            if ($created) { continue }
+            $why = Get-Chance $problem $Needs
+            if (-not $why) { break }
+            Wait-For $problem $why
         }
     }
     if ($created) { Stop-Setup 'it was created, but cannot be found yet. Run this script again in a few minutes.' }
@@ -82,13 +111,19 @@ function Ensure([scriptblock] $Find, [scriptblock] $Create) {
 # Attempt calls the block until it succeeds. What is not there need not be removed.
 function Attempt([scriptblock] $Change) {
     $problem = $null
+    $script:waiting = ''
     for ($attempt = 0; $attempt -lt $tries; $attempt++) {
         if ($attempt -gt 0) { Start-Sleep -Seconds $pause }
         try {
             $null = Look $Change
             $script:changed = $true
             return
-        } catch { $problem = $_ }
+        } catch {
+            $problem = $_
+            $why = Get-Chance $problem @()
+            if (-not $why) { break }
+            Wait-For $problem $why
+        }
     }
     Stop-Setup "this did not succeed: $(Get-Reason $problem)"
 }

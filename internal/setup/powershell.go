@@ -134,8 +134,10 @@ func (t *step) powerShellEnsure(s *script, tab string, create bool) {
 	if create && t.create != nil {
 		s.line("%s} {", tab)
 		t.powerShellCreate(s, tab+"    ")
+		s.line("%s} @(%s) @(%s)", tab, quoted(t.refersTo()), quoted(strings.Fields(names(t.find.take))))
+	} else {
+		s.line("%s}", tab)
 	}
-	s.line("%s}", tab)
 	for _, k := range t.find.take {
 		if k.condition == nil {
 			s.line("%s$%s = Plain $found.%s", tab, k.variable, k.property)
@@ -238,8 +240,14 @@ func (p *plan) powerShellMust(s *script, tab string, t *step) {
 }
 
 // scopeList is the scopes as words of PowerShell.
-func scopeList() string {
-	return "'" + strings.ReplaceAll(patScopes, " ", "', '") + "'"
+func scopeList() string { return quoted(strings.Fields(patScopes)) }
+
+// quoted lists plain words for PowerShell.
+func quoted(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return "'" + strings.Join(words, "', '") + "'"
 }
 
 // powerShellWiden adds the scopes to those of the grant.

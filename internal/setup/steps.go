@@ -3,6 +3,7 @@ package setup
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -60,6 +61,22 @@ func (t *step) needs() []variable {
 		}
 	}
 	return needs
+}
+
+// refersTo lists the variables of what the step refers to: ids that earlier steps have
+// found or made.
+func (t *step) refersTo() (names []string) {
+	all := t.find.command.variables()
+	if t.create != nil {
+		all = append(all, t.create.variables()...)
+	}
+	for _, v := range all {
+		_, made := fresh[v]
+		if name := string(v); !made && (t.longer == nil || v != variable(t.longer.variable)) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // A lookup finds out whether something is there, and its ids.
