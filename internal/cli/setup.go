@@ -28,8 +28,10 @@ ends with the workflow to paste.
                      identity, its user account, consent and membership. PowerShell
                      only: the Azure CLI cannot create agent identities.
 
-The jobs to trust are those on the default branch of --repository, or those with
---issuer and --subject. The script asks GitHub which form the subject has.
+The jobs to trust are those on the default branch of --repository and no others:
+no pull request, no tag, and no job that names an environment. For those, give the
+subject that they present, with --issuer and --subject in place of --repository.
+The script asks GitHub which form the subject has.
 
 --undo prints the script that removes what the first one created, and nothing else.`,
 		Example: `  azdo-pat setup --identity service-principal --organization contoso \

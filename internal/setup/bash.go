@@ -22,13 +22,17 @@ type script struct{ strings.Builder }
 
 func (s *script) line(format string, a ...any) { fmt.Fprintf(s, format+"\n", a...) }
 
+func (s *script) comment(lines []string) {
+	for _, text := range lines {
+		s.line("%s", strings.TrimSpace("# "+text))
+	}
+}
+
 // bash is the plan as a script for the Azure CLI.
 func (p *plan) bash() string {
 	var s script
 	s.line("#!/usr/bin/env bash")
-	for _, line := range p.purpose() {
-		s.line("# %s", line)
-	}
+	s.comment(p.purpose())
 	s.line("#")
 	s.line("# It needs bash and the Azure CLI, and asks GitHub with the GitHub CLI if there is one.")
 	s.line("# Sign in first: az login --allow-no-subscriptions")
@@ -71,17 +75,31 @@ func (p *plan) purpose() []string {
 		ServicePrincipal: "a service principal (token-type entra)",
 	}[p.Identity]
 	if p.Undo {
-		return []string{
+		lines := []string{
 			"Removes what azdo-pat setup created for " + what,
 			"in the Azure DevOps organization " + p.Organization + ". It leaves alone what it did not create.",
-			"Revoke the user's PATs first: azdo-pat sweep --older-than 0s",
 		}
+		if p.Identity != ServicePrincipal {
+			lines = append(lines, "Revoke the user's PATs first: azdo-pat sweep --older-than 0s, and rotated ones by hand.")
+		}
+		return lines
 	}
-	return []string{
+	lines := []string{
 		"Creates what azdo-pat needs for " + what,
 		"in the Azure DevOps organization " + p.Organization + ". Run it again at any time: what is there stays",
 		"as it is. azdo-pat setup --undo prints the script that removes it.",
 	}
+	if p.Repository != "" {
+		lines = append(append(lines, ""), onlyTheBranch...)
+	}
+	return lines
+}
+
+// onlyTheBranch says which jobs of a repository are trusted.
+var onlyTheBranch = []string{
+	"It trusts the jobs on the repository's default branch alone (SETUP_BRANCH names another one): no",
+	"pull request, no tag, and no job that names an environment, on whatever branch. For those, give",
+	"azdo-pat setup their subject with --issuer and --subject; docs/setup-entra-token.md lists them.",
 }
 
 // bashFunctions are the functions of a step.
@@ -214,6 +232,8 @@ func (p *plan) bashSetup(s *script) {
 		tab := "\t"
 		if t.each {
 			s.line("\tfind_subjects")
+			s.line("\tsay ''")
+			s.line("\tsay \"Trusted are jobs on the branch $branch alone: no pull request, no tag, no job that names an environment.\"")
 			s.line("\tfor subject in \"${subjects[@]}\"; do")
 			tab = "\t\t"
 			s.line("%scredential=$(printf %%s \"azdo-pat-$subject\" | tr -cs 'A-Za-z0-9' - | cut -c 1-120)", tab)

@@ -128,7 +128,13 @@ func TestOutcome(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, stdout, _, _ := run(t, Script(o))
+			script := Script(o)
+			_, stdout, said, _ := run(t, script)
+			for text, part := range map[string]string{said: "Trusted are jobs on the branch main alone: no pull request, no tag", script: "\n# It trusts the jobs on the repository's default branch alone"} {
+				if strings.Contains(text, part) != (o.Repository != "") {
+					t.Errorf("%q is missing, or of no repository, in %s", part, text)
+				}
+			}
 			var got map[string]any
 			if err := yaml3.Unmarshal([]byte(stdout), &got); err != nil {
 				t.Fatalf("%v\n%s", err, stdout)

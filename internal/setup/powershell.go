@@ -21,9 +21,7 @@ func (p *plan) powerShell() string {
 	var s script
 	s.line("#Requires -Version 7.0")
 	s.line("#Requires -Modules Microsoft.Graph.Authentication")
-	for _, line := range p.purpose() {
-		s.line("# %s", line)
-	}
+	s.comment(p.purpose())
 	s.line("#")
 	s.line("# It needs PowerShell 7 and its module Microsoft.Graph.Authentication, which asks you to sign in,")
 	s.line("# and the Azure CLI, signed in with az login --allow-no-subscriptions, for Azure DevOps.")
@@ -84,7 +82,10 @@ func (p *plan) powerShellSetup(s *script) {
 		p.powerShellToken(s, t, signedIn)
 		tab := ""
 		if t.each {
-			s.line("foreach ($subject in @(Find-Subjects %s)) {", quote.PowerShell(p.Repository))
+			s.line("$subjects = @(Find-Subjects %s)", quote.PowerShell(p.Repository))
+			s.line("Say ''")
+			s.line("Say \"Trusted are jobs on the branch $($script:branch) alone: no pull request, no tag, no job that names an environment.\"")
+			s.line("foreach ($subject in $subjects) {")
 			tab = "    "
 			s.line("%s$credential = \"azdo-pat-$subject\" -creplace '[^A-Za-z0-9]+', '-'", tab)
 			s.line("%s$credential = $credential.Substring(0, [Math]::Min(120, $credential.Length))", tab)
