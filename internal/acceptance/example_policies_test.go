@@ -112,15 +112,18 @@ func TestExamplePolicies(t *testing.T) {
 			t.Parallel()
 			e := emulator.Start(t)
 			job := e.StartJob(platformJob(tc.file, tc.job))
-			e.Change(func(w *emulator.State) { w.App(emulator.BlueprintID).Credentials[0].Subject = job.Subject() })
-			env := e.JobEnv(job, emulator.AgentUser)
+			e.Change(func(w *emulator.State) { w.App(emulator.AppID).Credentials[0].Subject = job.Subject() })
+			env := e.JobEnv(job, emulator.VaultToken)
 			for name := range env {
 				if strings.HasPrefix(name, "INPUT_") && name != "INPUT_AUTHORITY-HOST" && name != "INPUT_TOKEN-SERVICE-URL" {
 					delete(env, name)
 				}
 			}
 			for name, value := range azdoStep(t, tc.file, tc.inputs) {
-				env["INPUT_"+strings.ToUpper(name)] = strings.ReplaceAll(value, "${{ inputs.name }}", "")
+				env["INPUT_"+strings.ToUpper(name)] = strings.NewReplacer("${{ inputs.name }}", "",
+					// The composite action has an application and an account of its own.
+					"c3c3c3c3-0000-4000-8000-000000000007", emulator.AppID,
+					"https://contoso.vault.azure.net/secrets/azdo-reader-refresh-token", e.SecretURL(), "https://contoso.vault.azure.net/secrets/azdo-refresh-token", e.SecretURL()).Replace(value)
 			}
 			mint := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
 			err := mint.Run()

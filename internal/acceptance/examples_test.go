@@ -20,9 +20,10 @@ type exampleWorkflow struct {
 	On          string
 	Permissions map[string]string
 	Jobs        map[string]struct {
-		RunsOn      string `yaml:"runs-on"`
-		Permissions map[string]string
-		Steps       []struct {
+		RunsOn         string `yaml:"runs-on"`
+		TimeoutMinutes int    `yaml:"timeout-minutes"`
+		Permissions    map[string]string
+		Steps          []struct {
 			ID, Name, Uses, Run string
 			With, Env           map[string]string
 		}

@@ -31,8 +31,11 @@ type example struct {
 	// caller is a text in the caller's code block of the README; empty: the file itself
 	// is started.
 	caller string
-	event  string
-	story  func(*testing.T, *workflow)
+	// own is a workflow that the repository has instead of a caller.
+	own   string
+	event string
+	job   emulator.Job // that GitHub attests; that of contoso/widgets if empty
+	story func(*testing.T, *workflow)
 	// replace has further texts of the files and of the caller, each with what takes its
 	// place.
 	replace func(*testing.T, *workflow) []string
@@ -47,6 +50,12 @@ var exampleRuns = map[string]example{
 	"sweep":            {file: "sweep.yml", event: "workflow_dispatch", story: actSweep},
 	"entra-token":      {file: "entra-token.yml", event: "workflow_dispatch", story: actEntraToken},
 	"wrong-job-output": {file: "wrong-job-output.yml", event: "workflow_dispatch", story: actWrongJobOutput},
+
+	// The organization of docs/rollout.md: contoso/planning has a rule of its own, another
+	// repository has not, and one tries to get around the policy.
+	"run-planning": {file: "run.yml", caller: "run.yml@main", event: "workflow_dispatch", job: emulator.Job{Repository: "contoso/planning", ImmutableSubject: true}, story: actRunPlans, replace: askForWorkItems},
+	"run-refused":  {file: "run.yml", caller: "run.yml@main", event: "workflow_dispatch", story: actRunRefused, replace: askForWorkItems},
+	"around":       {file: "publish.yml", own: ownWorkflow, story: actAround},
 }
 
 // newExample makes contoso/platform out of the examples, and a repository with the caller.
@@ -60,8 +69,12 @@ func newExample(t *testing.T, tools *actTools, action, name string, x example) *
 	w.vars["AZDO_CLIENT_ID"] = emulator.AppID
 	w.env["AZDO_PAT_AUTHORITY_HOST"] = w.URL(emulator.Entra)
 	w.env["AZDO_PAT_TOKEN_SERVICE_URL"] = w.URL(emulator.AzureDevOps)
+	if x.own != "" || strings.HasSuffix(x.caller, ".yml@main") {
+		trustWorkflow(t, w, strings.TrimSuffix(x.file, ".yml"))
+	}
 	if strings.HasSuffix(x.caller, ".yml@main") {
-		job := w.StartJob(emulator.Job{JobWorkflowRef: "contoso/platform/.github/workflows/" + x.file + "@refs/heads/main"})
+		x.job.JobWorkflowRef = "contoso/platform/.github/workflows/" + x.file + "@refs/heads/main"
+		job := w.StartJob(x.job)
 		w.env["ACTIONS_ID_TOKEN_REQUEST_URL"], w.env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = job.RequestURL, job.RequestToken
 	}
 
@@ -69,7 +82,9 @@ func newExample(t *testing.T, tools *actTools, action, name string, x example) *
 	if x.replace != nil {
 		replace = x.replace(t, w)
 	}
-	replace = append(replace, "https://dev.azure.com", w.URL(emulator.AzureDevOps))
+	replace = append(replace, "https://dev.azure.com", w.URL(emulator.AzureDevOps), "https://contoso.vault.azure.net/secrets/azdo-refresh-token", w.SecretURL(),
+		// The composite action has an application and an account of its own.
+		"https://contoso.vault.azure.net/secrets/azdo-reader-refresh-token", w.SecretURL(), "c3c3c3c3-0000-4000-8000-000000000007", emulator.AppID)
 	text := readExample(t, x.file)
 	for _, m := range regexp.MustCompile(`uses: (actions/([a-z]+-artifact)@[0-9a-f]{40})`).FindAllStringSubmatch(text, -1) {
 		w.repositories[m[1]] = filepath.Join("testdata/actions", m[2])
@@ -89,9 +104,30 @@ func newExample(t *testing.T, tools *actTools, action, name string, x example) *
 		writeExample(t, filepath.Join(platform, file), text)
 		started = "name: " + w.name + "\n" + strings.NewReplacer(replace...).Replace(callerOf(t, x.caller))
 	}
+	if x.own != "" {
+		started = "name: " + w.name + "\n" + strings.NewReplacer(replace...).Replace(x.own)
+	}
 	writeExample(t, filepath.Join(w.dir, ".github/workflows/example.yml"), started)
 	w.commit(t)
 	return w
+}
+
+// trustWorkflow has the application trust a workflow of contoso/platform alone, by the
+// flexible credential of docs/rollout.md.
+func trustWorkflow(t *testing.T, w *workflow, name string) {
+	t.Helper()
+	guide, err := os.ReadFile("../../docs/rollout.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`"value": "(claims\[.*)",`).FindAllStringSubmatch(string(guide), -1)
+	if len(m) != 1 {
+		t.Fatalf("docs/rollout.md has %d expressions", len(m))
+	}
+	expression := strings.NewReplacer("$workflow", name, "GITHUB_ID", "48213").Replace(m[0][1])
+	w.Change(func(s *emulator.State) {
+		s.App(emulator.AppID).Credentials = []emulator.FederatedCredential{{Issuer: w.GitHubIssuer(), Audience: emulator.Audience, Expression: expression}}
+	})
 }
 
 func readExample(t *testing.T, file string) string {
@@ -236,6 +272,66 @@ func actRunScript(t *testing.T, w *workflow) {
 	w.log.has(t, `\| [0-9a-f]{40}\trefs/heads/main`)
 }
 
+// askForWorkItems makes the caller of run.yml ask for another scope.
+func askForWorkItems(t *testing.T, w *workflow) []string {
+	return append(reachFromContainers(t, w), "scopes: vso.code\n", "scopes: vso.work_write\n")
+}
+
+// actRunPlans: a rule of its own allows the repository what the others may not have. The
+// script then fails, since the PAT has no access to code.
+func actRunPlans(t *testing.T, w *workflow) {
+	if w.run(t) {
+		t.Error("the script could clone")
+	}
+	w.pats(t, 0, 1)
+	w.eachRevokedOnce(t)
+	if p := w.PATs()[0]; p.Scope != "vso.work_write" {
+		t.Errorf("the PAT has %s", p.Scope)
+	}
+}
+
+// actRunRefused: the policy refuses what no rule allows. (act keeps no state, so the post
+// step asks Azure DevOps whether there is a PAT.)
+func actRunRefused(t *testing.T, w *workflow) {
+	if w.run(t) {
+		t.Error("the job succeeded")
+	}
+	w.pats(t, 0, 0)
+	w.log.has(t, `refused by the policy`)
+	if n := len(w.Requests(emulator.OpCreate)); n != 0 {
+		t.Errorf("%d requests to mint", n)
+	}
+}
+
+// ownWorkflow mints without the reusable workflow and its policy.
+const ownWorkflow = `
+on: push
+permissions: {}
+jobs:
+  around:
+    runs-on: ubuntu-latest
+    timeout-minutes: 10
+    permissions:
+      id-token: write
+    steps:
+      - uses: OWNER/azdo-pat@COMMIT
+        with:
+          organization: contoso
+          tenant-id: 11111111-1111-4111-8111-111111111111
+          client-id: c1c1c1c1-0000-4000-8000-000000000004
+          refresh-token-vault: https://contoso.vault.azure.net/secrets/azdo-refresh-token
+          scopes: vso.packaging_write
+`
+
+// actAround: Entra refuses a job that does not come from the reusable workflow.
+func actAround(t *testing.T, w *workflow) {
+	if w.run(t) {
+		t.Error("the job succeeded")
+	}
+	w.pats(t, 0, 0)
+	w.log.has(t, `AADSTS7002131:`, `job_workflow_ref: contoso/widgets/\.github/workflows/ci\.yml@refs/heads/main`)
+}
+
 // mirrorRepository makes the branches and tags as actions/checkout leaves them, which act
 // skips for the local repository.
 func mirrorRepository(t *testing.T, w *workflow) []string {
@@ -323,7 +419,7 @@ func actSweep(t *testing.T, w *workflow) {
 		"azdo-pat contoso/widgets run 2.1 build 1123456789abcdef": time.Hour,
 		"of a person": 9 * time.Hour,
 	} {
-		w.Seed(emulator.PAT{Name: name, ValidFrom: now.Add(-age), ValidTo: now.Add(24 * time.Hour)})
+		w.Seed(emulator.PAT{Name: name, Owner: emulator.ServiceUserID, ValidFrom: now.Add(-age), ValidTo: now.Add(24 * time.Hour)})
 	}
 	if !w.run(t) {
 		t.Error("the job failed")

@@ -26,9 +26,19 @@ const (
 // connections.
 func (e *Emulator) entraIssuerLocked() string {
 	if e.options.Proxy {
-		return "https://login.microsoftonline.com/" + e.world.TenantID + "/v2.0"
+		return publicEntra + "/" + e.world.TenantID + "/v2.0"
 	}
 	return e.urls[Entra] + "/" + e.world.TenantID + "/v2.0"
+}
+
+const publicEntra = "https://login.microsoftonline.com"
+
+// entraHost is where a request found Entra.
+func (e *Emulator) entraHost(r *http.Request) string {
+	if publicName(r) {
+		return publicEntra
+	}
+	return e.urls[Entra]
 }
 
 // accessTokenIssuer is the issuer of access tokens for Azure DevOps, which
@@ -49,8 +59,9 @@ type exchange struct {
 	form   url.Values
 	client *App
 	now    time.Time
-	path   string // of the request
-	reused bool   // the assertion has been presented before
+	host   string // of the request, with https://
+	path   string
+	reused bool // the assertion has been presented before
 	// secondFactor: the user gave one, when signing in.
 	secondFactor bool
 }
@@ -120,7 +131,7 @@ func (e *Emulator) isAgentIdentity(clientID string) bool {
 func (e *Emulator) token(w http.ResponseWriter, r *http.Request, form url.Values, g grant) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	x := &exchange{Emulator: e, form: form, path: r.URL.Path, now: e.Now(Entra), reused: assertionReused(r)}
+	x := &exchange{Emulator: e, form: form, host: e.entraHost(r), path: r.URL.Path, now: e.Now(Entra), reused: assertionReused(r)}
 	refusal := x.check(r, g.parameters)
 	var answer map[string]any
 	if refusal == nil {

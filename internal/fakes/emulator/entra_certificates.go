@@ -113,7 +113,7 @@ func (x *exchange) certificate() *entraError {
 		return refusal(700027, unknown, "The key was not found.", thumbprint)
 	}
 	key := keys[i]
-	endpoint := x.urls[Entra] + x.path
+	endpoint := x.host + x.path
 	switch {
 	case key.Revoked:
 		return refusal(7000214, "Certificate has been revoked.")

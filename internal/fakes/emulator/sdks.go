@@ -34,11 +34,7 @@ func (e *Emulator) openID(w http.ResponseWriter, r *http.Request) {
 		refused.write(w, e.Now(Entra))
 		return
 	}
-	host := e.urls[Entra]
-	if publicName(r) {
-		host = "https://login.microsoftonline.com"
-	}
-	tenant := host + "/" + e.world.TenantID
+	tenant := e.entraHost(r) + "/" + e.world.TenantID
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                e.entraIssuerLocked(),
 		"authorization_endpoint":                tenant + "/oauth2/v2.0/authorize",
