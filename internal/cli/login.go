@@ -55,7 +55,8 @@ or a pipe. Everything else goes to standard error. The token is valid for 90 day
 
   # Into a secret of the repository. Not by one pipe: a login that fails would
   # overwrite the secret with nothing.
-  token=$(azdo-pat login --organization contoso --client-id APPLICATION) &&
+  token=$(azdo-pat login --organization contoso --client-id APPLICATION \
+    --username svc@contoso.com) &&
     printf %s "$token" | gh secret set AZDO_REFRESH_TOKEN`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
