@@ -116,7 +116,7 @@ func TestStandardOutputIsNotRead(t *testing.T) {
 	if took := time.Since(begin); took > 15*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: stopped, since its time limit has passed; is its output being read?\n" {
+	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: stopped: its time limit has passed; check that its output is being read\n" {
 		t.Errorf("standard error has %q", text)
 	}
 	post := harness.PostStep(t, env, step, "both")
