@@ -129,7 +129,7 @@ func newAssertion(text string) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("it has fewer than %d characters", secret.MinLength)
 	case len(text) > maxLength:
 		return secret.Value{}, fmt.Errorf("it is longer than %d KiB", maxLength>>10)
-	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case !secret.New(text).FitsHeader():
 		return secret.Value{}, ErrNotJWT
 	}
 	return secret.New(text), nil

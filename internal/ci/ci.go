@@ -72,7 +72,7 @@ func (r Result) writeJSON(w io.Writer) error {
 }
 
 // ErrTooShort is the error of a value so short that its mask would hide ordinary text.
-var ErrTooShort = fmt.Errorf("mask a credential in the log: it has fewer than %d characters, so that it is none", secret.MinLength)
+var ErrTooShort = fmt.Errorf("mask a credential in the log: it has fewer than %d characters, so it is not a credential", secret.MinLength)
 
 // unmaskable returns the error of a value whose mask would hide ordinary text: CI
 // systems mask each line of a value separately.

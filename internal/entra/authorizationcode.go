@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/url"
 
+	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/secret"
 )
 
@@ -69,7 +70,7 @@ func (a *Authorization) URL(authorityHost, tenant string) string {
 // Refused returns the error of an answer without a code, from the parameters error and
 // error_description. They came by way of the browser.
 func (a *Authorization) Refused(authorityHost, oauth, description string) error {
-	refused := &Error{Step: "sign in at Entra's page", Client: a.Client, Host: (&endpoint{&Exchange{AuthorityHost: authorityHost}}).host()}
+	refused := &Error{Step: "sign in at Entra's page", Client: a.Client, Host: httpclient.HostOf(authorityHost)}
 	body, err := json.Marshal(map[string]string{"error": oauth, "error_description": description})
 	if err != nil {
 		return err

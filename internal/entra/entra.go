@@ -233,7 +233,7 @@ func (e *endpoint) ask(ctx context.Context, step, client string, jwt secret.Valu
 			return answer{}, err
 		}
 	}
-	if !printable(token.AccessToken) {
+	if !got.access.FitsHeader() {
 		return answer{}, e.failed(step, client, params, seen, errUnusable)
 	}
 	return got, nil
@@ -250,24 +250,6 @@ func lifetime(expiresIn any) time.Duration {
 		return 0
 	}
 	return time.Duration(max(0, min(seconds, math.MaxInt32))) * time.Second
-}
-
-// printable reports whether a token can be sent in a header: ASCII without spaces.
-func printable(token string) bool {
-	for _, r := range token {
-		if r <= ' ' || r > '~' {
-			return false
-		}
-	}
-	return token != ""
-}
-
-func (e *endpoint) host() string {
-	u, err := url.Parse(e.AuthorityHost)
-	if err != nil {
-		return e.AuthorityHost
-	}
-	return u.Host
 }
 
 // responseRecorder reads an answer to its end before the library does. The library

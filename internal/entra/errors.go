@@ -140,7 +140,7 @@ var errUnusable = errors.New("the token has characters that no token has")
 func (e *endpoint) failed(step, client string, params url.Values, seen *responseRecorder, err error) error {
 	resp, body := seen.answer, seen.body
 	if resp == nil {
-		return httpclient.TransportError(step, e.host(), err)
+		return httpclient.TransportError(step, httpclient.HostOf(e.AuthorityHost), err)
 	}
 	secrets := credentialsIn(params)
 	said := httpclient.ReadAnswer(resp.Header, body, secrets...)
@@ -161,7 +161,7 @@ func (e *endpoint) failed(step, client string, params url.Values, seen *response
 		r.Name, r.Support, r.Advice = "Microsoft Entra", said.Support, advice
 		return r
 	}
-	out := &Error{Step: step, Client: client, Host: e.host(), Status: resp.StatusCode,
+	out := &Error{Step: step, Client: client, Host: httpclient.HostOf(e.AuthorityHost), Status: resp.StatusCode,
 		After: httpclient.RetryAfter(resp.Header)}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {

@@ -2,8 +2,8 @@ package login
 
 import (
 	"fmt"
-	"strings"
 
+	"azdo-pat/internal/quote"
 	"azdo-pat/internal/timefmt"
 )
 
@@ -44,22 +44,10 @@ func (r *run) removeCommand() string {
 	return list + fmt.Sprintf(" | xargs -I KEY az ad app credential delete --id %s --key-id KEY --cert", id)
 }
 
-// isPlain reports whether no shell changes a word. (A regular expression would be
-// compiled at every start of the program.)
-func isPlain(word string) bool {
-	return word != "" && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-") == ""
-}
-
-// quote quotes a word for PowerShell or for a POSIX shell.
+// quote writes a word for the shell of this machine.
 func (r *run) quote(word string) string {
-	switch {
-	case r.Windows && (strings.HasPrefix(word, "@") || !isPlain(word)):
-		for _, mark := range []string{"'", "‘", "’", "‚", "‛"} { // PowerShell takes all of them for quotes
-			word = strings.ReplaceAll(word, mark, mark+mark)
-		}
-		return "'" + word + "'"
-	case isPlain(word):
-		return word
+	if r.Windows {
+		return quote.PowerShell(word)
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return quote.Shell(word)
 }

@@ -20,8 +20,8 @@ func TestCommands(t *testing.T) {
 		"POSIX, hostile": {false, "/tmp/it's $(here) `x`/cert.pem",
 			"az ad app credential reset --id " + id + ` --cert '@/tmp/it'\''s $(here) ` + "`x`" + `/cert.pem' --append --display-name azdo-pat-login`, ""},
 		"PowerShell": {true, `C:\Users\O'Brien\cert.pem`,
-			"az ad app credential reset --id " + id + ` --cert '@C:\Users\O''Brien\cert.pem' --append --display-name azdo-pat-login`,
-			`az ad app credential list --id ` + id + ` --cert --query "[?displayName=='azdo-pat-login'].keyId" -o tsv | ForEach-Object { az ad app credential delete --id ` + id + ` --key-id $_ --cert }`},
+			"az ad app credential reset --id '" + id + `' --cert '@C:\Users\O''Brien\cert.pem' --append --display-name azdo-pat-login`,
+			`az ad app credential list --id '` + id + `' --cert --query "[?displayName=='azdo-pat-login'].keyId" -o tsv | ForEach-Object { az ad app credential delete --id '` + id + `' --key-id $_ --cert }`},
 	} {
 		r := &run{Options: Options{Settings: &settings.Settings{ClientID: id}, Windows: test.windows}, certificate: &certificate{file: test.file}}
 		if got := r.addCommand(); got != test.add {

@@ -28,7 +28,7 @@ func (a Asked) Request() (Request, error) {
 	}
 	var err error
 	if r.Organization, err = settings.Organization(a.Organization); err != nil {
-		problem("organization", a.Organization, organizationForms)
+		problem("organization", a.Organization, settings.OrganizationForms)
 	}
 	if !slices.Contains(tokenTypes, r.TokenType) {
 		problem("token-type", r.TokenType, strings.Join(tokenTypes, " or "))
@@ -44,15 +44,10 @@ func (a Asked) Request() (Request, error) {
 	return r, errors.Join(wrong...)
 }
 
-const organizationForms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
-
-// longestLifetime is the longest that any command can ask for.
-const longestLifetime = 365 * 24 * time.Hour
-
 // lifetime reads a duration as the setting lifetime does. The error says what is allowed.
 func lifetime(text string) (time.Duration, error) {
 	d, err := settings.ParseDuration(text)
-	if err != nil || d < settings.ShortestLifetime || d > longestLifetime {
+	if err != nil || d < settings.ShortestLifetime || d > settings.LongestRotated {
 		return 0, errors.New("a duration from 5m to 365d, such as 30m, 1h30m or 7d")
 	}
 	return d, nil

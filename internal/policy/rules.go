@@ -216,13 +216,13 @@ func (c *compiler) pattern(n *yaml.Node) string {
 }
 
 func (c *compiler) organization(n *yaml.Node) string {
-	text := c.text(n, organizationForms)
+	text := c.text(n, settings.OrganizationForms)
 	if text == "" {
 		return ""
 	}
 	name, err := settings.Organization(text)
 	if err != nil {
-		c.wrong(n, kindOf(n), organizationForms)
+		c.wrong(n, kindOf(n), settings.OrganizationForms)
 	}
 	return name
 }

@@ -20,6 +20,12 @@ func (v Value) TooShort() bool {
 	return !v.IsZero() && utf8.RuneCountInString(strings.TrimSpace(v.Reveal())) < MinLength
 }
 
+// FitsHeader reports whether the credential can be sent in a header: it is not empty, and
+// has only printable characters of ASCII without spaces.
+func (v Value) FitsHeader() bool {
+	return !v.IsZero() && !strings.ContainsFunc(v.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Fault describes a mistake in copying or storing a token, as in "holds white space",
 // or returns "". The service would only answer that the token is invalid.
 func (v Value) Fault() string {

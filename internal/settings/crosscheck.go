@@ -29,7 +29,7 @@ func (l *loader) withheld() string {
 // validate checks what depends on more than one setting, and what is missing.
 func (l *loader) validate(s *Settings) {
 	if !l.given("organization") {
-		l.need("organization", organizationForms)
+		l.need("organization", OrganizationForms)
 	}
 	l.unknown(s)
 	if l.command == Setup {

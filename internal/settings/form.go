@@ -26,8 +26,6 @@ var (
 	upn        = form{255, regexp.MustCompile(`^[^\s\pC\pZ@:/\\"<>]+@[A-Za-z0-9.-]+$`)}
 	variable   = form{200, regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)}
 	repository = form{140, regexp.MustCompile(`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$`)}
-	// consumer is NAME in the display name of a rotated PAT.
-	consumer = form{60, regexp.MustCompile(`^[A-Za-z0-9._-]+$`)}
 	// upperName is a part of a variable's name that is safe to repeat.
 	upperName = form{64, regexp.MustCompile(`^[A-Z0-9_]*$`)}
 )

@@ -13,6 +13,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"azdo-pat/internal/displayname"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/pat"
@@ -21,13 +22,13 @@ import (
 	"azdo-pat/internal/toolconfig"
 )
 
-// The shortest and the longest lifetime that can be asked for.
+// The shortest and the longest lifetime of a job's PAT, and of the PAT that rotate mints.
+// Azure DevOps grants a year at most.
 const (
 	ShortestLifetime = 5 * time.Minute
 	LongestLifetime  = 24 * time.Hour
-	// Those of rotate. Azure DevOps grants a year at most.
-	shortestRotated = day
-	longestRotated  = 365 * day
+	shortestRotated  = day
+	LongestRotated   = 365 * day
 )
 
 // check validates the text of a setting and returns it in the form that envconfig
@@ -39,8 +40,8 @@ var checks = map[string]check{
 	"organization":     checkOrganization,
 	"scopes":           checkScopes,
 	"lifetime":         duration(ShortestLifetime, LongestLifetime, "a duration from 5m to 24h, such as 30m, 1h30m or 1d"),
-	"rotated-lifetime": duration(shortestRotated, longestRotated, "a duration from 1d to 365d, such as 7d, 36h or 90d"),
-	"consumer":         matching("1 to 60 letters, digits, dots, underscores and hyphens, such as sonarqube", consumer.matches),
+	"rotated-lifetime": duration(shortestRotated, LongestRotated, "a duration from 1d to 365d, such as 7d, 36h or 90d"),
+	"consumer":         matching("1 to 60 letters, digits, dots, underscores and hyphens, such as sonarqube", displayname.IsConsumer),
 	"timeout":          duration(1, 365*day, "a duration above zero and up to 365d, such as 90s, 2m or 1d"),
 	"age":              duration(0, math.MaxInt64, "a duration of zero or more, such as 6h, 90m or 2d"),
 	"variables":        checkVariables,
@@ -97,12 +98,13 @@ func checkBool(text string) (string, error) {
 	return "", errors.New("true or false")
 }
 
-const organizationForms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
+// OrganizationForms are the forms that [Organization] reads, for errors.
+const OrganizationForms = "contoso, https://dev.azure.com/contoso or https://contoso.visualstudio.com"
 
 func checkOrganization(text string) (string, error) {
 	name, err := Organization(text)
 	if err != nil {
-		return "", errors.New(organizationForms)
+		return "", errors.New(OrganizationForms)
 	}
 	return name, nil
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"strings"
+
+	"azdo-pat/internal/quote"
 )
 
 // setUpGit adds a credential helper for the organization's two addresses. git asks it
@@ -14,9 +15,10 @@ import (
 func setUpGit(p *plan) error {
 	content := "username=" + p.Organization + "\npassword=" + p.token.Reveal() + "\n"
 	file := p.file("git-credential", content)
-	print := "cat " + shellQuote(file) + " 2>/dev/null"
+	// git runs helpers with its own sh, on Windows too.
+	print := "cat " + quote.Shell(filepath.ToSlash(file)) + " 2>/dev/null"
 	if p.InContainer != "" {
-		print += " || cat " + shellQuote(p.InContainer+"/git-credential") + " 2>/dev/null"
+		print += " || cat " + quote.Shell(p.InContainer+"/git-credential") + " 2>/dev/null"
 	}
 	helper := `!f() { if test "$1" = get; then ` + print + "; fi; }; f"
 
@@ -49,9 +51,4 @@ func gitConfigCount(text string) (int, error) {
 		return 0, fmt.Errorf("GIT_CONFIG_COUNT is not a number of entries up to %d, so git would refuse it", maxGitConfig)
 	}
 	return n, nil
-}
-
-// shellQuote quotes a word for sh. git runs helpers with its own sh on Windows too.
-func shellQuote(text string) string {
-	return "'" + strings.ReplaceAll(filepath.ToSlash(text), "'", `'\''`) + "'"
 }

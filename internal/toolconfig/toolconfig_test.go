@@ -118,7 +118,7 @@ func TestVariablesHoldNoToken(t *testing.T) {
 func TestGit(t *testing.T) {
 	t.Parallel()
 	c := build(t, nil, "", "git")
-	helper := `!f() { if test "$1" = get; then cat '/t/f/git-credential' 2>/dev/null; fi; }; f`
+	helper := `!f() { if test "$1" = get; then cat /t/f/git-credential 2>/dev/null; fi; }; f`
 	wantVariables(t, c, map[string]string{
 		"GIT_CONFIG_COUNT": "4", "GIT_CONFIG_KEY_0": "credential.https://dev.azure.com/contoso.helper", "GIT_CONFIG_VALUE_1": helper,
 		"GIT_CONFIG_KEY_3": "credential.https://contoso.visualstudio.com.helper", "GIT_CONFIG_VALUE_3": helper,
