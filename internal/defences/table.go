@@ -55,6 +55,8 @@ var table = []row{
 		`if name != which.Recorded && !ofKeys(name, which.Keys) && !hasID(root, name, which.ID) {`, `if false {`, "TestRemoveTouchesNothingElse"},
 	{"**Defended** for git, npm and cargo", "internal/toolconfig/git.go",
 		`"https://dev.azure.com/" + p.Organization`, `"https://dev.azure.com"`, "mint-configure"},
+	{"**Defended** for git, npm and cargo", "internal/toolconfig/git.go",
+		`"https://dev.azure.com/" + p.Organization`, `"https://dev.azure.com"`, "TestGitCredentialFill"},
 	{"so the post step removes it with or without the record.", "internal/job/mint.go",
 		`Folder: o.folder,`, ``, "mint-configure"},
 	{"writes no files after `revoke` has looked for them.", "internal/job/tools.go",

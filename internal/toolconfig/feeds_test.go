@@ -13,6 +13,8 @@ import (
 	"azdo-pat/internal/secret"
 )
 
+func init() { pipSystemFiles = nil } // those of the machine that runs the tests
+
 // home is a home folder with a file.
 func home(t *testing.T, name, text string) caller {
 	t.Helper()
@@ -41,16 +43,17 @@ func TestNPM(t *testing.T) {
 func TestNPMKeepsTheUsersFile(t *testing.T) {
 	t.Parallel()
 	const own = "//pkgs.dev.azure.com/contoso/_packaging/f/npm/registry/"
-	text := "registry=https://registry.example/\r\n//registry.example/:_authToken=${TOKEN}\n" + own + ":_authToken=${NODE_AUTH_TOKEN}\n" +
-		"//pkgs.dev.azure.com/contoso/_packaging/f/npm:_authToken=x\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\nlast=1"
-	want := "registry=https://registry.example/\n//registry.example/:_authToken=${TOKEN}\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\nlast=1\n" + own + ":username="
+	text := "\ufeffregistry=https://registry.example/\r\n//registry.example/:_authToken=${TOKEN}\n" + own + ":_authToken=${NODE_AUTH_TOKEN}\n" +
+		"//pkgs.dev.azure.com/contoso/_packaging/f/npm:_authToken=x\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\n\"" + own + ":_auth\" = z\nlast=1"
+	want := own + ":email=not-used\n//pkgs.dev.azure.com/contoso/_packaging/f/npm/:username=contoso\n//pkgs.dev.azure.com/contoso/_packaging/f/npm/:_password=" + base64.StdEncoding.EncodeToString([]byte(token)) +
+		"\n//pkgs.dev.azure.com/contoso/_packaging/f/npm/:email=not-used\nregistry=https://registry.example/\n//registry.example/:_authToken=${TOKEN}\n//pkgs.dev.azure.com/other/_packaging/f/npm/registry/:_authToken=y\nlast=1\n"
 	for name, env := range map[string]caller{"NPM_CONFIG_USERCONFIG": {}, "npm_config_userconfig": {}, "": home(t, ".npmrc", text)} {
 		if name != "" {
 			env[name] = filepath.Join(t.TempDir(), "rc")
 			write(t, env[name], text)
 		}
 		c := build(t, env, "f", "npm")
-		if got := c.content(t, "npmrc"); !strings.HasPrefix(got, want) {
+		if got := c.content(t, "npmrc"); !strings.HasSuffix(got, want) {
 			t.Errorf("%s:\n%s", name, got)
 		}
 		if name == "" {
@@ -104,6 +107,56 @@ func TestPip(t *testing.T) {
 	}
 	if got := build(t, nil, "f", "pip").content(t, "netrc"); got != entry {
 		t.Errorf("%q", got)
+	}
+}
+
+// A netrc has one login for each host, so another one for the feeds' host stops working.
+func TestPipWarnsOfAnotherLogin(t *testing.T) {
+	t.Parallel()
+	for text, warnings := range map[string]int{
+		"machine pkgs.dev.azure.com login me password x":                                        1,
+		"machine pkgs.dev.azure.com\nlogin contoso\npassword x\n":                               0,
+		"machine other.example login me password x\nmachine pkgs.dev.azure.com login contoso\n": 0,
+	} {
+		if c := build(t, home(t, ".netrc", text), "f", "pip"); len(c.Warnings) != warnings {
+			t.Errorf("%q: %q", text, c.Warnings)
+		}
+	}
+}
+
+// Our variable wins over extra-index-url of pip's files, so the indexes in them are
+// added, without credentials.
+func TestPipKeepsTheIndexesOfItsFiles(t *testing.T) {
+	t.Parallel()
+	const feed = " https://pkgs.dev.azure.com/contoso/_packaging/f/pypi/simple/"
+	text := "[other]\nextra-index-url = https://no.example/\n[global]\ntimeout = 1\nExtra_Index_URL: https://a.example/simple\n  # more\n  https://me:s%3Aame@b.example:8443/simple\n[global.x]\n"
+	c := build(t, home(t, ".config/pip/pip.conf", text), "f", "pip")
+	wantVariables(t, c, map[string]string{"PIP_EXTRA_INDEX_URL": "https://a.example/simple https://b.example:8443/simple" + feed})
+	entry := "machine pkgs.dev.azure.com\nlogin contoso\npassword " + token + "\n"
+	if got := c.content(t, "netrc"); got != entry+"\n\nmachine b.example\nlogin me\npassword s:ame\n\n"+entry || len(c.Warnings) > 0 {
+		t.Errorf("%q, %q", got, c.Warnings)
+	}
+	// The section of the command and the later file win, and the variable over all.
+	env := home(t, ".pip/pip.conf", "[install]\nextra-index-url = https://old.example/\n")
+	write(t, filepath.Join(env["HOME"], ".config/pip/pip.conf"), "[global]\nextra-index-url = https://global.example/\n")
+	wantVariables(t, build(t, env, "f", "pip"), map[string]string{"PIP_EXTRA_INDEX_URL": "https://old.example/" + feed})
+	env["PIP_CONFIG_FILE"] = filepath.Join(env["HOME"], "mine")
+	write(t, env["PIP_CONFIG_FILE"], "[install]\nextra-index-url =\n\thttps://new.example/\n")
+	wantVariables(t, build(t, env, "f", "pip"), map[string]string{"PIP_EXTRA_INDEX_URL": "https://new.example/" + feed})
+	env["PIP_EXTRA_INDEX_URL"] = "https://variable.example/"
+	wantVariables(t, build(t, env, "f", "pip"), map[string]string{"PIP_EXTRA_INDEX_URL": "https://variable.example/" + feed})
+	env["PIP_EXTRA_INDEX_URL"], env["PIP_CONFIG_FILE"] = "", os.DevNull
+	wantVariables(t, build(t, env, "f", "pip"), map[string]string{"PIP_EXTRA_INDEX_URL": feed[1:]})
+	// What a netrc cannot hold is left out with a warning, and is not shown.
+	for _, index := range []string{"https://sesame@a.example/", "https://me:sesame%20sesame@a.example/", "https://me:ses%zzame@a.example/"} {
+		c := build(t, home(t, ".config/pip/pip.conf", "[global]\nextra-index-url = "+index+"\n"), "f", "pip")
+		wantVariables(t, c, map[string]string{"PIP_EXTRA_INDEX_URL": feed[1:]})
+		if len(c.Warnings) != 1 || strings.Contains(c.Warnings[0], "ses") {
+			t.Errorf("%s: %q", index, c.Warnings)
+		}
+	}
+	if _, err := tryBuild(caller{"HOME": t.TempDir(), "PIP_CONFIG_FILE": t.TempDir()}, "f", "pip"); err == nil {
+		t.Error("a folder: no error")
 	}
 }
 

@@ -27,16 +27,17 @@ func setUpNPM(p *plan) error {
 		}
 	}
 	var b strings.Builder
+	// Before the caller's lines, which may end in a section.
+	for _, path := range paths {
+		b.WriteString(path + ":username=" + p.Organization + "\n")
+		b.WriteString(path + ":_password=" + base64.StdEncoding.EncodeToString([]byte(p.token.Reveal())) + "\n")
+		b.WriteString(path + ":email=not-used\n")
+	}
 	for line := range strings.Lines(callers) {
 		// A token of the caller's for the same feed would be preferred to ours.
 		if !slices.ContainsFunc(paths, func(path string) bool { return credentialOf(line, path) }) {
 			b.WriteString(strings.TrimRight(line, "\r\n") + "\n")
 		}
-	}
-	for _, path := range paths {
-		b.WriteString(path + ":username=" + p.Organization + "\n")
-		b.WriteString(path + ":_password=" + base64.StdEncoding.EncodeToString([]byte(p.token.Reveal())) + "\n")
-		b.WriteString(path + ":email=not-used\n")
 	}
 	p.set(variable, p.file("npmrc", b.String()))
 	return nil
@@ -45,6 +46,6 @@ func setUpNPM(p *plan) error {
 // credentialOf reports whether a line of an .npmrc sets something for a registry's path.
 func credentialOf(line, path string) bool {
 	key, _, _ := strings.Cut(line, "=")
-	of, _, ok := strings.Cut(strings.TrimSpace(key), ":")
+	of, _, ok := strings.Cut(strings.Trim(key, " \t\"'"), ":")
 	return ok && strings.TrimSuffix(of, "/") == strings.TrimSuffix(path, "/")
 }

@@ -1,8 +1,13 @@
 package toolconfig
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -15,6 +20,17 @@ func setUpPip(p *plan) error {
 	if err != nil {
 		return err
 	}
+	if login := loginFor(callers, packagesHost); login != "" && login != p.Organization {
+		p.warn("your netrc has another login for %s, which pip does not use now: a netrc has one a host", packagesHost)
+	}
+	pip := strings.Fields(p.env("PIP_EXTRA_INDEX_URL"))
+	if len(pip) == 0 { // else it wins over what files say
+		var credentials string
+		if pip, credentials, err = p.pipIndexes(); err != nil {
+			return err
+		}
+		callers = strings.TrimRight(callers, "\r\n") + credentials
+	}
 	// Some readers take a host's first entry and some its last. The empty line ends
 	// whatever the caller's file may have begun.
 	entry := "machine " + packagesHost + "\nlogin " + p.Organization + "\npassword " + p.token.Reveal() + "\n"
@@ -24,7 +40,7 @@ func setUpPip(p *plan) error {
 	}
 	p.set("NETRC", p.file("netrc", text))
 
-	pip, uv := strings.Fields(p.env("PIP_EXTRA_INDEX_URL")), strings.Fields(p.env("UV_INDEX"))
+	uv := strings.Fields(p.env("UV_INDEX"))
 	for _, feed := range p.Feeds {
 		address := feed.url(p.Organization, "pypi/simple/")
 		pip = appendOnce(pip, address)
@@ -33,6 +49,108 @@ func setUpPip(p *plan) error {
 	p.set("PIP_EXTRA_INDEX_URL", strings.Join(pip, " "))
 	p.set("UV_INDEX", strings.Join(uv, " "))
 	return setUpTwine(p)
+}
+
+// loginFor is the login of a host's last entry in a netrc; empty: there is none.
+func loginFor(netrc, host string) (login string) {
+	words := strings.Fields(netrc)
+	for i, machine := 0, ""; i+1 < len(words); i++ {
+		switch words[i] {
+		case "machine":
+			machine = words[i+1]
+		case "login":
+			if machine == host {
+				login = words[i+1]
+			}
+		}
+	}
+	return login
+}
+
+// pipIndexes are the further indexes in the caller's files, over which our variable wins.
+// Credentials in their URLs go into the netrc, since a variable's value can be in a log.
+func (p *plan) pipIndexes() (urls []string, netrc string, err error) {
+	text, err := p.pipExtraIndexURL()
+	for _, index := range strings.Fields(text) {
+		u, parseErr := url.Parse(index)
+		if parseErr != nil {
+			p.warn("an extra-index-url of your pip.conf is no URL and is not used")
+			continue
+		}
+		if password, ok := u.User.Password(); ok && !strings.ContainsAny(u.User.Username()+password, " \t\r\n\"#\\") && u.User.Username() != "" {
+			netrc += "\n\nmachine " + u.Hostname() + "\nlogin " + u.User.Username() + "\npassword " + password
+		} else if u.User != nil {
+			p.warn("the extra-index-url of your pip.conf for %s has a user whom a netrc cannot have, and is not used: give it in PIP_EXTRA_INDEX_URL", u.Hostname())
+			continue
+		}
+		u.User = nil
+		urls = append(urls, u.String())
+	}
+	return urls, netrc, err
+}
+
+// pipSystemFiles are pip's files for all users.
+var pipSystemFiles = []string{"/etc/xdg/pip/pip.conf", "/etc/pip.conf"}
+
+// pipExtraIndexURL is what pip install takes from the caller's files.
+// https://pip.pypa.io/en/stable/topics/configuration/
+func (p *plan) pipExtraIndexURL() (value string, err error) {
+	if p.env("PIP_CONFIG_FILE") == os.DevNull {
+		return "", nil // then pip reads no file
+	}
+	home := p.home()
+	files := slices.Clone(pipSystemFiles)
+	if home != "" {
+		config := cmp.Or(p.env("XDG_CONFIG_HOME"), filepath.Join(home, ".config"))
+		files = append(files, filepath.Join(home, ".pip/pip.conf"), filepath.Join(home, "Library/Application Support/pip/pip.conf"), filepath.Join(config, "pip/pip.conf"))
+	}
+	if appData := p.env("APPDATA"); appData != "" {
+		files = append(files, filepath.Join(appData, "pip/pip.ini"))
+	}
+	if environment := p.env("VIRTUAL_ENV"); environment != "" {
+		files = append(files, filepath.Join(environment, "pip.conf"))
+	}
+	files = append(files, p.env("PIP_CONFIG_FILE"))
+	var global, install string // the latter wins, and the last file
+	for _, name := range files {
+		text, err := readCallersFile(name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("read the file that is to go on working, %s: %w", name, err)
+		}
+		global = cmp.Or(iniValue(text, "global", "extra-index-url"), global)
+		install = cmp.Or(iniValue(text, "install", "extra-index-url"), install)
+	}
+	return cmp.Or(install, global), nil
+}
+
+// iniValue is a value of a file that Python's configparser reads, with its further lines.
+func iniValue(text, section, key string) (value string) {
+	in, reading := "", false
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "" || trimmed[0] == '#' || trimmed[0] == ';':
+		case trimmed[0] == '[' && strings.HasSuffix(trimmed, "]"):
+			in, reading = trimmed[1:len(trimmed)-1], false
+		case line[0] == ' ' || line[0] == '\t':
+			if reading {
+				value += "\n" + trimmed
+			}
+		case in == section:
+			i := strings.IndexAny(trimmed, "=:")
+			if i < 0 {
+				continue
+			}
+			name := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(trimmed[:i])), "_", "-")
+			if reading = name == key; reading {
+				value = strings.TrimSpace(trimmed[i+1:])
+			}
+		}
+	}
+	return value
 }
 
 func appendOnce(list []string, entry string) []string {
@@ -50,7 +168,11 @@ func setUpTwine(p *plan) error {
 	if err != nil {
 		return err
 	}
-	servers, sections := parsePypirc(callers)
+	sections := parsePypirc(callers)
+	servers := strings.Fields(iniValue(callers, "distutils", "index-servers"))
+	if len(servers) == 0 { // twine knows these unless the file has a list
+		servers = []string{"pypi", "testpypi"}
+	}
 	var own strings.Builder
 	for _, feed := range p.Feeds {
 		servers = appendOnce(servers, feed.Name)
@@ -70,37 +192,17 @@ func setUpTwine(p *plan) error {
 	return nil
 }
 
-// parsePypirc splits a .pypirc: the names in index-servers, and the text of the other
-// sections.
-func parsePypirc(text string) (servers []string, sections map[string]string) {
-	sections = map[string]string{}
-	section, inServers := "", false
+// parsePypirc is the text of the sections of a .pypirc but distutils, by name.
+func parsePypirc(text string) map[string]string {
+	sections := map[string]string{}
+	section := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
-		trimmed := strings.TrimSpace(line)
-		if strings.HasPrefix(trimmed, "[") && strings.HasSuffix(trimmed, "]") {
-			section, inServers = trimmed[1:len(trimmed)-1], false
-			continue
-		}
-		if section != "distutils" {
-			if section != "" {
-				sections[section] += line + "\n"
-			}
-			continue
-		}
-		key, value, assigns := strings.Cut(line, "=")
-		switch {
-		case trimmed == "" || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, ";"):
-		case assigns && line[:1] != " " && line[:1] != "\t":
-			if inServers = strings.TrimSpace(key) == "index-servers"; inServers {
-				servers = append(servers, strings.Fields(value)...)
-			}
-		case inServers:
-			servers = append(servers, strings.Fields(trimmed)...)
+		if trimmed := strings.TrimSpace(line); strings.HasPrefix(trimmed, "[") && strings.HasSuffix(trimmed, "]") {
+			section = trimmed[1 : len(trimmed)-1]
+		} else if section != "" && section != "distutils" {
+			sections[section] += line + "\n"
 		}
 	}
-	if len(servers) == 0 { // twine knows these unless the file has a list
-		servers = []string{"pypi", "testpypi"}
-	}
-	return servers, sections
+	return sections
 }

@@ -15,6 +15,7 @@
 package toolconfig
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -209,10 +210,7 @@ const maxCallersFile = 1 << 20
 func (p *plan) callersFile(variable, inHome string) (string, error) {
 	name, named := p.env(variable), true
 	if name == "" {
-		home := p.env("HOME")
-		if home == "" {
-			home = p.env("USERPROFILE")
-		}
+		home := p.home()
 		if home == "" {
 			return "", nil
 		}
@@ -231,6 +229,9 @@ func (p *plan) callersFile(variable, inHome string) (string, error) {
 	return text, nil
 }
 
+// home is the caller's home folder; empty: there is none.
+func (p *plan) home() string { return cmp.Or(p.env("HOME"), p.env("USERPROFILE")) }
+
 func readCallersFile(name string) (string, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -248,5 +249,5 @@ func readCallersFile(name string) (string, error) {
 	if err == nil && len(text) > maxCallersFile {
 		err = errors.New("it is larger than 1 MiB")
 	}
-	return string(text), err
+	return strings.TrimPrefix(string(text), "\ufeff"), err // a byte order mark
 }
