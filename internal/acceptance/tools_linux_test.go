@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -144,5 +145,66 @@ func TestExecRemovesToolsOnASignal(t *testing.T) {
 	}
 	if status, all := x.end(); status != 5 {
 		t.Errorf("status %d\n%s", status, all)
+	}
+}
+
+// A killed exec leaves its files. The next one removes them, and neither those of one that
+// still runs nor those of mint.
+func TestNextExecRemovesToolsOfAKilledOne(t *testing.T) {
+	t.Parallel()
+	e := emulator.Start(t)
+	env := e.Env(emulator.AgentUser)
+	env["RUNNER_TEMP"] = t.TempDir()
+	folders := func() []string {
+		found, _ := filepath.Glob(filepath.Join(env["RUNNER_TEMP"], "azdo-pat-*"))
+		return found
+	}
+	mintEnv := maps.Clone(env)
+	mintEnv["INPUT_CONFIGURE"] = "git"
+	mint := harness.Command(t, mintEnv, harness.NewStep(t), "azdo-pat", "mint")
+	if err := mint.Run(); err != nil || len(folders()) != 1 {
+		t.Fatalf("%v, %v\n%s", err, folders(), harness.Output(mint))
+	}
+	start := func() *execution {
+		x := &execution{T: t, Emulator: e, said: harness.NewTranscript()}
+		x.cmd = harness.Command(t, env, harness.NewStep(t), "azdo-pat", "exec", "--configure", "git", "--", harness.Link(t, "command"), "5")
+		x.cmd.Stdout, x.cmd.Stderr = x.said, x.said
+		var err error
+		if x.stdin, err = x.cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = x.cmd.Process.Kill() })
+		x.said.Await(t, "ready, group true", 1)
+		return x
+	}
+	killed := start()
+	left := folders()
+	if len(left) != 2 {
+		t.Fatalf("%v", left)
+	}
+	if err := killed.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.cmd.Wait()
+	live := start()
+	if all := folders(); len(all) != 2 {
+		t.Errorf("beside the live one: %v", all)
+	}
+	live.said.Await(t, "removed the files of an azdo-pat exec that was killed: ", 1)
+	// Another one at the same time leaves both alone.
+	another := start()
+	if all := folders(); len(all) != 3 {
+		t.Errorf("beside two live ones: %v", all)
+	}
+	for _, x := range []*execution{another, live} {
+		if status, all := x.end(); status != 5 {
+			t.Errorf("status %d\n%s", status, all)
+		}
+	}
+	if all := folders(); len(all) != 1 {
+		t.Errorf("at the end: %v", all)
 	}
 }

@@ -55,8 +55,7 @@ or a pipe. Everything else goes to standard error. The token is valid for 90 day
 
   # Into a secret of the repository. Not by one pipe: a login that fails would
   # overwrite the secret with nothing.
-  token=$(azdo-pat login --organization contoso --client-id APPLICATION \
-    --username svc@contoso.com) &&
+  token=$(azdo-pat login --organization contoso --client-id APPLICATION) &&
     printf %s "$token" | gh secret set AZDO_REFRESH_TOKEN`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -19,7 +19,8 @@ func runPost(ctx context.Context, a *app, args []string) error {
 	a.ending.Store(true)
 	recorded := job.Recorded(a.platform)
 	if recorded != nil { // first, because it needs no network
-		job.RemoveTools(a.platform, toolconfig.Folders{Recorded: recorded.Folder})
+		minted := recorded.Stage == lease.Minted || recorded.Stage == lease.HandedOver
+		job.RemoveTools(a.platform, toolconfig.Folders{Recorded: recorded.Folder, Expected: recorded.Folder != "" && minted})
 	}
 	if ends, ok := job.EntraTokenEnds(recorded); ok {
 		a.platform.Log().Infof("%s", entraTokenStays(ends))

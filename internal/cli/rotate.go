@@ -123,21 +123,13 @@ func (r *rotation) round(ctx context.Context, force bool) (status int, err error
 
 func (r *rotation) logNotDue(p rotate.Plan) {
 	s := r.Settings
-	due := "less than " + timefmt.Duration(s.WhenLeft) + " is left"
-	if s.WhenLeft == 0 {
-		due = "it has ended"
-	}
-	r.platform.Log().Infof("nothing to rotate: the PAT %s of %s is valid for another %s, until %s, and the next one is due when %s",
-		p.Newest.ID, s.Name, timefmt.Rough(p.Left), timefmt.Time(p.Newest.ValidTo), due)
+	r.platform.Log().Infof("nothing to rotate: the PAT %s of %s is valid for another %s, until %s, and the next one is due when less than %s is left",
+		p.Newest.ID, s.Name, timefmt.Rough(p.Left), timefmt.Time(p.Newest.ValidTo), timefmt.Duration(s.WhenLeft))
 }
-
-// shortBy is how much less than lifetime is no fault of a policy: the clocks differ, and of
-// a year Azure DevOps is asked for a minute less.
-const shortBy = 5 * time.Minute
 
 func (r *rotation) logRotating(h *job.Held) {
 	log, s, t := r.platform.Log(), r.Settings, h.Lease.Token
-	if life := t.ValidTo.Sub(t.ValidFrom); !t.ValidFrom.IsZero() && life <= s.WhenLeft && life < s.Lifetime-shortBy {
+	if life := t.ValidTo.Sub(t.ValidFrom); !t.ValidFrom.IsZero() && life <= s.WhenLeft && life < s.Lifetime-time.Minute {
 		log.Warning("azdo-pat rotate: short PAT", fmt.Sprintf("Azure DevOps granted %s, and the next PAT is due when %s is left, so every rotation replaces the PAT\nset lifetime to what the organization's policy allows",
 			timefmt.Duration(life.Round(time.Minute)), timefmt.Duration(s.WhenLeft)))
 	}

@@ -123,7 +123,7 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	if record.ID != "" {
 		files = append(files, toolconfig.File{Name: toolconfig.IDFile, Content: []byte(record.ID)})
 	}
-	config, err := t.write(token, files...)
+	config, err := t.write(token, func(all []toolconfig.File) error { return toolconfig.Write(t.temp, t.name, append(all, files...)) })
 	if err != nil {
 		return err
 	}
@@ -147,11 +147,11 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	return nil
 }
 
-// write writes the files of the tools, and others.
-func (t *tools) write(token secret.Value, others ...toolconfig.File) (*toolconfig.Config, error) {
+// write has the files of the tools written.
+func (t *tools) write(token secret.Value, write func([]toolconfig.File) error) (*toolconfig.Config, error) {
 	config, err := toolconfig.Build(t.options, token)
 	if err == nil {
-		err = toolconfig.Write(t.temp, t.name, append(config.Files, others...))
+		err = write(config.Files)
 	}
 	if err != nil {
 		return nil, err
@@ -179,6 +179,9 @@ func RemoveTools(p ci.Platform, which toolconfig.Folders) {
 	for _, path := range removed {
 		p.Log().Infof("removed the files that configure wrote: %s", path)
 	}
+	if err == nil && len(removed) == 0 && which.Expected {
+		p.Log().Infof("found no files of configure to remove in %s", p.TempFolder())
+	}
 	warnOfFiles(p.Log(), err)
 }
 
@@ -193,6 +196,10 @@ func warnOfFiles(log *ci.Log, err error) {
 // is the folder on record.
 func (j *Job) OwnTools(recorded string) toolconfig.Folders {
 	which := toolconfig.Folders{Recorded: recorded, ID: j.Settings.AuthorizationID}
+	for _, name := range []string{"INPUT_CONFIGURE", "AZDO_PAT_CONFIGURE"} { // no setting of what revokes
+		value, _ := j.Platform.LookupEnv(name)
+		which.Expected = which.Expected || value != ""
+	}
 	if origin := j.Platform.Origin(j.Settings.Name); origin.Derived {
 		which.Keys = []string{origin.Key}
 	}
@@ -200,7 +207,10 @@ func (j *Job) OwnTools(recorded string) toolconfig.Folders {
 }
 
 // Tools are the tools that the command of exec uses.
-type Tools struct{ tools *tools }
+type Tools struct {
+	tools   *tools
+	release func() // lets the next exec remove what is left of the files
+}
 
 // PrepareTools finds out, before there is a token, whether the tools can be set up for a
 // command. It writes nothing.
@@ -227,7 +237,13 @@ func (t *Tools) SetUp(token secret.Value) ([]toolconfig.Variable, error) {
 	if t.tools == nil {
 		return nil, nil
 	}
-	config, err := t.tools.write(token)
+	for _, path := range toolconfig.RemoveAbandoned(t.tools.temp) {
+		t.tools.Platform.Log().Infof("removed the files of an azdo-pat exec that was killed: %s", path)
+	}
+	config, err := t.tools.write(token, func(files []toolconfig.File) (err error) {
+		t.release, err = toolconfig.WriteHeld(t.tools.temp, t.tools.name, files)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -239,5 +255,9 @@ func (t *Tools) Remove() {
 	if t.tools == nil {
 		return
 	}
-	warnOfFiles(t.tools.Platform.Log(), t.tools.remove())
+	err := t.tools.remove()
+	if t.release != nil {
+		t.release()
+	}
+	warnOfFiles(t.tools.Platform.Log(), err)
 }

@@ -60,14 +60,79 @@ func CheckTemp(temp string) error {
 // Write makes the folder of that name in the temp folder, with the files in it. They
 // belong to the owner of the temp folder, as whom the job's steps run, and no other user
 // can read them. If it fails, nothing is left.
-func Write(temp, name string, files []File) (err error) {
+func Write(temp, name string, files []File) error {
+	dir, err := create(temp, name, files, func(*os.File, *os.Root) error { return nil })
+	if err == nil {
+		err = dir.Close()
+	}
+	return err
+}
+
+// held is the name of a folder in the folder of a process that locks it while it runs.
+const held = "held"
+
+// WriteHeld is [Write] for a process that removes the folder itself, and then calls
+// release. If it is killed before, [RemoveAbandoned] finds the folder.
+func WriteHeld(temp, name string, files []File) (release func(), err error) {
+	locked := false
+	dir, err := create(temp, name, files, func(dir *os.File, folder *os.Root) error {
+		if locked = lock(dir); !locked {
+			return nil
+		}
+		return folder.Mkdir(held, 0o700)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !locked { // on Windows an open folder cannot be removed
+		_ = dir.Close()
+	}
+	return func() { _ = dir.Close() }, nil
+}
+
+// RemoveAbandoned removes folders of processes that were killed. It returns the paths of
+// what it removed. What it cannot remove it leaves alone.
+func RemoveAbandoned(temp string) (removed []string) {
 	root, err := openTemp(temp)
 	if err != nil {
-		return err
+		return nil
+	}
+	defer root.Close()
+	names, _ := folders(root)
+	for _, name := range names {
+		if abandoned(root, name) && removeFolder(root, name) == nil {
+			removed = append(removed, joined(temp, name))
+		}
+	}
+	return removed
+}
+
+// abandoned reports whether the process of a folder has ended without removing it.
+func abandoned(root *os.Root, name string) bool {
+	if info, err := root.Lstat(name); err != nil || !info.IsDir() {
+		return false
+	}
+	if _, err := root.Lstat(name + "/" + held); err != nil { // there since it is locked
+		return false
+	}
+	dir, err := root.Open(name)
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	return lock(dir)
+}
+
+// create is [Write] with a function that is called before a file is written. It returns
+// the open folder.
+func create(temp, name string, files []File, before func(dir *os.File, folder *os.Root) error) (dir *os.File, err error) {
+	root, err := openTemp(temp)
+	if err != nil {
+		return nil, err
 	}
 	defer root.Close()
 	if err = root.Mkdir(name, 0o700); err != nil {
-		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+		return nil, fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	}
 	defer func() {
 		if err != nil {
@@ -76,23 +141,34 @@ func Write(temp, name string, files []File) (err error) {
 	}()
 	folder, err := openOwn(root, name)
 	if err != nil {
-		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+		return nil, fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	}
 	defer folder.Close()
 	owner, err := root.Stat(".")
 	if err != nil {
-		return fmt.Errorf("find the owner of %s: %w", temp, err)
+		return nil, fmt.Errorf("find the owner of %s: %w", temp, err)
 	}
+	if dir, err = folder.Open("."); err != nil {
+		return nil, fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+	}
+	if err = before(dir, folder); err != nil {
+		err = fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
+	} else {
+		err = writeFiles(dir, folder, files, owner, temp)
+	}
+	if err != nil {
+		_ = dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+func writeFiles(dir *os.File, folder *os.Root, files []File, owner fs.FileInfo, temp string) error {
 	for _, file := range files {
-		if err = writeFile(folder, file, owner); err != nil {
+		if err := writeFile(folder, file, owner); err != nil {
 			return fmt.Errorf("write the file %s for the tools in %s: %w", file.Name, temp, err)
 		}
 	}
-	dir, err := folder.Open(".")
-	if err != nil {
-		return fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
-	}
-	defer dir.Close()
 	if err := chown(dir, owner); err != nil {
 		return fmt.Errorf("give the folder of the tools' files to the owner of %s: %w", temp, err)
 	}
@@ -140,17 +216,20 @@ type Folders struct {
 	Recorded string   // the folder of that name
 	Keys     []string // those of the leases with these keys
 	ID       string   // those whose [IDFile] has this id
+	// Expected: there should be one, so that a temp folder that cannot be used is an error
+	// also if none is recorded.
+	Expected bool
 }
 
 // Remove removes folders that [Write] made in the temp folder. It returns the paths of
-// what was removed; the error names what could not be. It removes nothing of another
-// name, and follows no link.
+// what was removed; the error names what could not be, and what was replaced by a link or
+// a file. It removes nothing of another name, and follows no link.
 func Remove(temp string, which Folders) (removed []string, err error) {
 	if temp == "" {
 		return nil, nil
 	}
 	root, err := openTemp(temp)
-	if errors.Is(err, fs.ErrNotExist) || err != nil && which.Recorded == "" {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && which.Recorded == "" && !which.Expected {
 		return nil, nil // no folder is known to be there
 	}
 	if err != nil {
@@ -166,8 +245,14 @@ func Remove(temp string, which Folders) (removed []string, err error) {
 		if name != which.Recorded && !ofKeys(name, which.Keys) && !hasID(root, name, which.ID) {
 			continue
 		}
+		info, err := root.Lstat(name)
+		replaced := err == nil && !info.IsDir()
 		if err := removeFolder(root, name); err != nil {
 			failed = append(failed, fmt.Errorf("remove %s: %w", joined(temp, name), err))
+			continue
+		}
+		if replaced {
+			failed = append(failed, fmt.Errorf("%s was no folder any more: what was in it may be elsewhere", joined(temp, name)))
 			continue
 		}
 		removed = append(removed, joined(temp, name))
@@ -218,16 +303,20 @@ func hasID(root *os.Root, name, id string) bool {
 }
 
 // removeFolder removes a folder with what is in it, also where a step took the right to
-// write to it away.
+// write to it away, or to a folder in it.
 func removeFolder(root *os.Root, name string) error {
 	err := root.RemoveAll(name)
 	if err == nil {
 		return nil
 	}
-	if info, statErr := root.Lstat(name); statErr == nil && info.IsDir() {
-		if root.Chmod(name, 0o700) == nil {
-			err = root.RemoveAll(name)
-		}
+	if info, statErr := root.Lstat(name); statErr != nil || !info.IsDir() {
+		return err
 	}
-	return err
+	_ = fs.WalkDir(root.FS(), name, func(path string, entry fs.DirEntry, _ error) error {
+		if entry != nil && entry.IsDir() {
+			_ = root.Chmod(path, 0o700) // before it is read
+		}
+		return nil
+	})
+	return root.RemoveAll(name)
 }

@@ -1,0 +1,8 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package toolconfig
+
+import "os"
+
+// lock is not possible here.
+func lock(*os.File) bool { return false }
