@@ -172,6 +172,44 @@ func TestStepsTemplateQuotes(t *testing.T) {
 	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Failed, 0")
 }
 
+// With configure the caller's steps find the tools set up, by files in the agent's temp
+// folder that are theirs alone. The last step removes them, whatever the steps did.
+func TestStepsTemplateConfigure(t *testing.T) {
+	t.Parallel()
+	text := harness.CodeBlock(t, templatesReadme, "yaml", "configure: git npm")
+	use := regexp.MustCompile(`(?m)^      - bash: git clone.*$`)
+	for result, script := range map[string]string{
+		"Succeeded": `set -eu
+          printf 'protocol=https\nhost=%s\npath=contoso/MyProject\n\n' dev.azure.com | git credential fill | grep -q "^password=$AZURE_DEVOPS_EXT_PAT$"
+          grep -q "^//pkgs.dev.azure.com/contoso/MyProject/_packaging/tools/npm/registry/:_password=$(printf %s "$AZURE_DEVOPS_EXT_PAT" | base64 -w 0)$" "$NPM_CONFIG_USERCONFIG"
+          grep -q '^//pkgs.dev.azure.com/contoso/_packaging/widgets/npm/:_password=' "$NPM_CONFIG_USERCONFIG"
+          test "$(stat -c %a "$NPM_CONFIG_USERCONFIG")" = 600
+          case $NPM_CONFIG_USERCONFIG in "$AGENT_TEMPDIRECTORY"/*) ;; *) exit 1 ;; esac`,
+		"Failed": `chmod 500 "$(dirname "$NPM_CONFIG_USERCONFIG")"; exit 3`,
+	} {
+		e := emulator.Start(t)
+		played := harness.PlayPipeline(t, e, use.ReplaceAllLiteralString(text, "      - bash: |\n          "+script))
+		checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Succeeded, 1", "Use it: "+result+", 1", "Revoke the Azure DevOps PAT: Succeeded, 0")
+		if text := played[len(played)-1].Record.Text(); !strings.Contains(text, "removed the files that configure wrote: ") {
+			t.Error(text)
+		}
+	}
+	// With the jobs template too, where each job has its own.
+	jobs := strings.Replace(harness.CodeBlock(t, templatesReadme, "yaml", "jobs.yml@"), "    scopes: vso.code\n", "    scopes: vso.code\n    configure: git\n", 1)
+	jobs = strings.Replace(jobs, `test -n "$AZURE_DEVOPS_EXT_PAT"`, `test "$GIT_CONFIG_COUNT" = 4`, 1)
+	played := harness.PlayPipeline(t, emulator.Start(t), jobs)
+	if len(played) != 8 || played[6].Record.Result != pipelinesagent.Succeeded {
+		t.Errorf("%+v", played)
+	}
+	// A tool that needs a feed says so, and nothing is minted.
+	e := emulator.Start(t)
+	played = harness.PlayPipeline(t, e, strings.Replace(text, "      feed: widgets MyProject/tools\n", "", 1))
+	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Succeeded, 0")
+	if n := len(e.Requests(emulator.OpCreate)); n != 0 {
+		t.Errorf("%d requests to mint", n)
+	}
+}
+
 // The template can be used twice in one job. Each use has its own PAT.
 func TestStepsTemplateTwice(t *testing.T) {
 	t.Parallel()

@@ -226,6 +226,9 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 		noCredential(t, e, a, record, output)
 		played = append(played, PlayedStep{s, record, len(e.Active())})
 	}
+	if left, _ := filepath.Glob(filepath.Join(a.TempDirectory(), "azdo-pat-*-*")); len(left) > 0 {
+		t.Errorf("left at the end of the job: %q", left)
+	}
 	if err := a.End(); err != nil {
 		t.Error(err)
 	}
@@ -233,7 +236,8 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 }
 
 // noCredential fails the test if the log or the job's folder shows a credential.
-// Only the commands that mask it and hand it over may have it.
+// Only the commands that mask it and hand it over, and the files of the setting configure,
+// may have it.
 func noCredential(t *testing.T, e *emulator.Emulator, a *pipelinesagent.Job, record *pipelinesagent.Record, output string) {
 	t.Helper()
 	for _, s := range e.Secrets() {
@@ -244,7 +248,7 @@ func noCredential(t *testing.T, e *emulator.Emulator, a *pipelinesagent.Job, rec
 			t.Errorf("a line holds a credential:\n%s", output)
 		}
 		err := filepath.WalkDir(a.TempDirectory(), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || filepath.Base(path) == "azdo-pat" || d.Type()&fs.ModeSymlink != 0 {
+			if err != nil || d.IsDir() || filepath.Base(path) == "azdo-pat" || d.Type()&fs.ModeSymlink != 0 || strings.HasPrefix(filepath.Base(filepath.Dir(path)), "azdo-pat-") {
 				return err
 			}
 			text, err := os.ReadFile(path)
