@@ -23,7 +23,8 @@ bash=$(command -v bash)
 git=$(command -v git) || fail "no git found; install git"
 core=$(git --exec-path)
 # git-core/git is the same program as git, and what git starts its own parts by.
-programs=("$bash" "$git" "$core/git" "$core/git-remote-http")
+programs=("$bash" "$git" "$core/git" "$core/git-remote-http" "$core/git-remote-https"
+	"$core/git-submodule" "$core/git-sh-setup" "$core/git-sh-i18n" "$core/git-sh-i18n--envsubst")
 for name in curl docker jq node; do
 	programs+=("$(command -v "$name")") || fail "no $name found; install it"
 done

@@ -31,11 +31,13 @@ type workflow struct {
 	name  string // of the workflow; act names its containers by it
 	file  string
 
-	event   string            // that starts it
-	docker  bool              // the job can reach Docker, as on GitHub's runners
-	env     map[string]string // of every job
-	vars    map[string]string
-	secrets map[string]string
+	event  string // that starts it
+	docker bool   // the job can reach Docker, as on GitHub's runners
+	// containers are options of docker run for all of the job's containers.
+	containers []string
+	env        map[string]string // of every job
+	vars       map[string]string
+	secrets    map[string]string
 	// repositories are those whose actions and workflows it uses: OWNER/NAME@REF, and the
 	// folder that has its files.
 	repositories map[string]string
@@ -131,7 +133,7 @@ func (w *workflow) start(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, kill := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, kill := context.WithTimeout(context.Background(), 5*time.Minute)
 	w.log = newActLog()
 	args := []string{w.event,
 		"--workflows", filepath.Join(".github/workflows", w.file),
@@ -147,6 +149,9 @@ func (w *workflow) start(t *testing.T) {
 	}
 	if !w.docker {
 		args = append(args, "--container-daemon-socket", "-")
+	}
+	if w.containers != nil {
+		args = append(args, "--container-options", strings.Join(w.containers, " "))
 	}
 	w.cmd = exec.CommandContext(ctx, w.tools.act, args...)
 	w.cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + filepath.Join(home, ".config")}

@@ -45,6 +45,12 @@ func TestAct(t *testing.T) {
 			}
 		})
 	}
+	t.Run("configure", func(t *testing.T) {
+		t.Parallel()
+		w := newWorkflow(t, tools, tools.actionWith(t, "Dockerfile"), "configure")
+		actConfigure(t, w)
+		w.nothingStrange(t)
+	})
 	t.Run("examples", func(t *testing.T) {
 		t.Parallel()
 		action := tools.actionWith(t, "Dockerfile")

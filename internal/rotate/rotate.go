@@ -6,12 +6,6 @@
 // Which of several active PATs the consumer has cannot be seen: a rotation may have been
 // killed before or after it stored a new one. So all of them stay active until a further
 // one is stored.
-//
-// A first rotation that is killed before it stored the PAT leaves one that looks as after a
-// rotation that succeeded. The API could rename a PAT once it is stored, but the name has
-// no room for a mark: it is "azdo-pat rotated NAME KEY", and all of KEY is random. A mark
-// in validTo would not survive a service that rounds or shortens it. docs/rotate.md says
-// how to rotate again by hand.
 package rotate
 
 import (

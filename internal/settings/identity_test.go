@@ -47,18 +47,12 @@ func TestOneIdentity(t *testing.T) {
 
 func TestNoIdentity(t *testing.T) {
 	t.Parallel()
-	// Elsewhere, and in a script step of a workflow, the same are flags, and variables for
-	// what is secret.
-	const flags = "no identity is set; set one of " +
-		"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --refresh-token-vault (service account by refresh token in Key Vault), --agent-id with --agent-user (agent user), " +
-		"AZDO_PAT_ACCESS_TOKEN (given access token), --username with AZDO_PAT_PASSWORD (service account by password)"
 	for _, command := range []Command{Mint, Revoke, Post} {
-		inAction := "no identity is set; set one of " + identityChoices
-		if command == Revoke {
-			inAction = flags
-		}
-		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true, RevokeStep: true}), inAction+"; "+secretsWithheld)
-		only(t, problems(t, command, Source{LookupEnv: common.lookup, RevokeStep: true}), flags)
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, Action: true, RevokeStep: true}), "no identity is set; set one of "+identityChoices+"; "+secretsWithheld)
+		// Elsewhere the same are flags, and variables for what is secret.
+		only(t, problems(t, command, Source{LookupEnv: common.lookup, RevokeStep: true}), "no identity is set; set one of "+
+			"--token-type entra (service principal), AZDO_PAT_REFRESH_TOKEN (service account by refresh token), --refresh-token-vault (service account by refresh token in Key Vault), --agent-id with --agent-user (agent user), "+
+			"AZDO_PAT_ACCESS_TOKEN (given access token), --username with AZDO_PAT_PASSWORD (service account by password)")
 	}
 }
 

@@ -238,7 +238,7 @@ func (l *loader) wrong(name, found, allowed string) {
 // need adds the problem of a missing setting.
 func (l *loader) need(name, why string) {
 	also := ""
-	if !l.hasInputs() && !IsSecret(name) {
+	if !l.src.Action && !IsSecret(name) {
 		also = " (or " + Describe(name).ownVariable() + ")"
 	}
 	if IsSecret(name) {
@@ -258,17 +258,10 @@ func (l *loader) given(name string) bool { return l.origins[name] != "" }
 // as names a setting as the caller wrote it, or would write it.
 func (l *loader) as(name string) string { return cmp.Or(l.origins[name], l.missing(name)) }
 
-// scriptOnly are the commands that the action cannot run: in a workflow they are in script
-// steps, which have no inputs.
-var scriptOnly = []Command{Revoke, Exec, Rotate, Setup, Login}
-
-// hasInputs reports whether the caller would write a setting as an input of the action.
-func (l *loader) hasInputs() bool { return l.src.Action && !slices.Contains(scriptOnly, l.command) }
-
 // missing names a setting that was not given.
 func (l *loader) missing(name string) string {
 	switch {
-	case l.hasInputs():
+	case l.src.Action:
 		return name
 	case IsSecret(name):
 		return Describe(name).ownVariable()

@@ -250,9 +250,8 @@ func TestSeveralWrongSettings(t *testing.T) {
 	}
 }
 
-// A missing setting is named as the caller would write it: as an input of the action, as
-// a flag or a variable elsewhere, and a secret only as a variable. The action cannot run
-// revoke.
+// A missing setting is named as the caller would write it: as an input in a workflow, as
+// a flag or a variable elsewhere, and a secret only as a variable.
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -269,7 +268,7 @@ func TestMissing(t *testing.T) {
 		{"agent-id", Mint, byAgent,
 			`--agent-id (or AZDO_PAT_AGENT_ID): not set; the identity "agent user" needs it`, `agent-id: not set; the identity "agent user" needs it`},
 		{"agent-user", Revoke, byAgent,
-			`--agent-user (or AZDO_PAT_AGENT_USER): not set; the identity "agent user" needs it`, `--agent-user (or AZDO_PAT_AGENT_USER): not set; the identity "agent user" needs it`},
+			`--agent-user (or AZDO_PAT_AGENT_USER): not set; the identity "agent user" needs it`, `agent-user: not set; the identity "agent user" needs it`},
 		{"username", Mint, byPassword,
 			`--username (or AZDO_PAT_USERNAME): not set; the identity "service account by password" needs it`, `username: not set; the identity "service account by password" needs it`},
 		{"password", Mint, byPassword,
@@ -279,7 +278,7 @@ func TestMissing(t *testing.T) {
 			"scopes: not set; the scopes that the job needs, such as vso.code vso.packaging_write; azdo-pat scopes lists them"},
 		{"authorization-id", Revoke, byAgent,
 			"--authorization-id (or AZDO_PAT_AUTHORIZATION_ID): not set; the id of the PAT to revoke, which mint handed over as authorization-id",
-			"--authorization-id (or AZDO_PAT_AUTHORIZATION_ID): not set; the id of the PAT to revoke, which mint handed over as authorization-id"},
+			"authorization-id: not set; the id of the PAT to revoke, which mint handed over as authorization-id"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
