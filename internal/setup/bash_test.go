@@ -150,7 +150,17 @@ func TestOutcome(t *testing.T) {
 					t.Errorf("environment %v, want %s", job["environment"], environment)
 				}
 			}
-			for setting, want := range map[string]string{"organization": "contoso", "tenant-id": found, "client-id": found} {
+			store := "| gh secret set AZDO_REFRESH_TOKEN"
+			if prefix != "" {
+				store = " && AZURE_DEVOPS_EXT_PIPELINE_VAR_refreshToken=$t az pipelines variable create --name refreshToken --secret true "
+				if steps := got["steps"].([]any); steps[len(steps)-1].(map[string]any)["bash"] != "exec azdo-pat revoke" {
+					t.Errorf("no last step that revokes, and removes git's file, in\n%s", stdout)
+				}
+			}
+			if strings.Contains(stdout, store) != (o.Identity == ServiceAccount && o.Vault == "") {
+				t.Errorf("where to store the refresh token, %q, is missing or too much in\n%s", store, stdout)
+			}
+			for setting, want := range map[string]string{"organization": "contoso", "tenant-id": found, "client-id": found, "configure": "git"} {
 				if prefix != "" {
 					setting = prefix + strings.ToUpper(strings.ReplaceAll(setting, "-", "_"))
 				}

@@ -10,7 +10,7 @@ import (
 // paste, as lines.
 func (p *plan) outcome() []text {
 	inputs := p.inputs()
-	switch host := issuerKind(p.trust().issuer.with(nil)); host {
+	switch p.ci() {
 	case onGitHub:
 		return p.workflow(inputs)
 	case onPipelines:
@@ -26,6 +26,9 @@ const (
 	onGitHub
 	onPipelines
 )
+
+// ci is the CI system of the jobs that are trusted.
+func (p *plan) ci() ciKind { return issuerKind(p.trust().issuer.with(nil)) }
 
 // issuerKind tells which CI system an issuer belongs to.
 func issuerKind(issuer string) ciKind {
@@ -104,26 +107,24 @@ func (p *plan) workflow(inputs []input) []text {
 	if p.Identity == ServiceAccount && p.Vault == "" {
 		out = append(out, words("          refresh-token: ${{ secrets.AZDO_REFRESH_TOKEN }}"))
 	}
-	out = append(out, p.useIn("      ", "run", "${{ steps.azdo.outputs.token }}")...)
+	out = append(out, words("          configure: git"+otherTools), words("      - run: "+p.useGit()))
 	return append(out, p.login()...)
 }
 
-// useIn is a step that uses the token with git, on no command line.
-func (p *plan) useIn(indent, shell, token string) []text {
-	return lines(
-		indent+"- "+shell+": git ls-remote \"https://dev.azure.com/"+p.Organization+"/PROJECT/_git/REPOSITORY\"",
-		indent+"  env:",
-		indent+"    GIT_CONFIG_COUNT: 1",
-		indent+"    GIT_CONFIG_KEY_0: credential.https://dev.azure.com/"+p.Organization+".helper",
-		indent+`    GIT_CONFIG_VALUE_0: '!f() { test "$1" = get && echo "username=pat" && echo "password=$TOKEN"; }; f'`,
-		indent+"    TOKEN: "+token)
+// otherTools says where to read on if the job needs no git.
+const otherTools = " # npm, pip and others: docs/tools.md"
+
+// useGit is a command that needs the token.
+func (p *plan) useGit() string {
+	return "git ls-remote \"https://dev.azure.com/" + p.Organization + "/PROJECT/_git/REPOSITORY\""
 }
 
 // pipeline is for Azure Pipelines.
 func (p *plan) pipeline(inputs []input) []text {
-	out := lines("# azure-pipelines.yml", "variables:")
+	out := lines("# azure-pipelines.yml; the agent needs the program azdo-pat: docs/azure-pipelines.md", "variables:")
 	out = append(out, settingsOf("  ", ": ", inputs, yaml)...)
 	out = append(out, lines(
+		"  AZDO_PAT_CONFIGURE: git"+otherTools,
 		"  AZDO_PAT_SERVICE_CONNECTION_ID: SERVICE-CONNECTION-ID # resourceId in the address of its page",
 		"steps:",
 		"- task: AzureCLI@2",
@@ -143,11 +144,8 @@ func (p *plan) pipeline(inputs []input) []text {
 		secret = lines("    AZDO_PAT_REFRESH_TOKEN: $(refreshToken)")
 	}
 	out = append(out, secret...)
-	out = append(out, p.useIn("", "bash", "$(azdo.token)")...)
-	if p.Identity != ServicePrincipal {
-		out = append(out, lines("- bash: exec azdo-pat revoke", "  condition: always()", "  env:", "    SYSTEM_ACCESSTOKEN: $(System.AccessToken)")...)
-		out = append(out, secret...)
-	}
+	out = append(out, lines("- bash: "+p.useGit(), "- bash: exec azdo-pat revoke", "  condition: always()", "  env:", "    SYSTEM_ACCESSTOKEN: $(System.AccessToken)")...)
+	out = append(out, secret...)
 	return append(out, p.login()...)
 }
 
@@ -189,9 +187,18 @@ func (p *plan) login() []text {
 	if p.Vault != "" {
 		return append(out, concat(words("# "), call, words(" --refresh-token-vault https://"+p.Vault+".vault.azure.net/secrets/"+p.Secret)))
 	}
-	store := ") && printf %s \"$t\" | gh secret set AZDO_REFRESH_TOKEN"
-	if p.Repository != "" { // otherwise it is that of the folder
-		store += " --repo " + p.Repository
+	var store string
+	switch p.ci() {
+	case onGitHub:
+		store = "printf %s \"$t\" | gh secret set AZDO_REFRESH_TOKEN"
+		if p.Repository != "" { // otherwise it is that of the folder
+			store += " --repo " + p.Repository
+		}
+	case onPipelines:
+		store = "AZURE_DEVOPS_EXT_PIPELINE_VAR_refreshToken=$t az pipelines variable create --name refreshToken --secret true --pipeline-name PIPELINE --project PROJECT --organization https://dev.azure.com/" + p.Organization
+	default:
+		out = append(out, words("# STORE is the command that makes its input the CI system's secret AZDO_PAT_REFRESH_TOKEN."))
+		store = "printf %s \"$t\" | STORE"
 	}
-	return append(out, concat(words("# t=$("), call, words(store)))
+	return append(out, concat(words("# t=$("), call, words(") && "+store)))
 }
