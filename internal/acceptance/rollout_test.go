@@ -364,7 +364,7 @@ func TestRolloutGuide(t *testing.T) {
 	r.gets(publish(widgets), "vso.packaging_write")
 	r.gets(plan(planning), "vso.work_write")
 	warned := plan(legacy)
-	if warned.status != 0 || len(r.Active()) != 1 || !strings.Contains(warned.log, "in the mode enforce this would be refused") ||
+	if warned.status != 0 || len(r.Active()) != 1 || !strings.Contains(warned.log, "this would be refused") ||
 		!strings.Contains(warned.summary, "(audit): this would be refused") || !strings.Contains(warned.summary, "contoso/legacy") {
 		t.Errorf("status %d\n%s\n%s", warned.status, warned.log, warned.summary)
 	}
