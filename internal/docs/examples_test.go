@@ -22,6 +22,11 @@ var placeholders = []struct {
 	{regexp.MustCompile(`/VERSION`), "VERSION"},
 	{regexp.MustCompile(`\bcontoso\b`), "contoso"},
 	{regexp.MustCompile(`(?m)^ *(tenant-id|client-id|agent-id|agent-user|refresh-token-vault): [^$\n]`), "$1"},
+	{regexp.MustCompile(`(?m)^ *(tenantId|clientId|refreshTokenVault|serviceConnection(?:Id)?): [^$\n]`), "$1"},
+	{regexp.MustCompile(`AZDO_PAT_SERVICE_CONNECTION_ID: [^$\n]`), "connection"},
+	{regexp.MustCompile(`AZDO_PAT_TENANT_ID: [^$\n]`), "tenant"},
+	{regexp.MustCompile(`AZDO_PAT_CLIENT_ID: [^$\n]`), "client id"},
+	{regexp.MustCompile(`AZDO_PAT_REFRESH_TOKEN_VAULT: [^$\n]`), "vault"},
 	{regexp.MustCompile(`\b(?:vars|secrets)\.(\w+)`), "$1"},
 	{regexp.MustCompile(`"(\d{4,})"`), "$1"},
 	{regexp.MustCompile(`@sha256:(\d{4})`), "$1"},
@@ -49,7 +54,7 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../examples/github/azdo-pat/action.yml")
+	files = append(files, "../../examples/github/azdo-pat/action.yml", "../../examples/azure-pipelines/publish.yml", "../../examples/azure-pipelines/rotate.yml")
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {

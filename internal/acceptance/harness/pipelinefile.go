@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -144,7 +145,7 @@ func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...s
 	flat = []byte(strings.NewReplacer(
 		"https://github.com/OWNER/azdo-pat/releases/download/v1.2.3", release.URL,
 		strings.Repeat("1", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(sums))),
-		"https://dev.azure.com", e.URL(emulator.AzureDevOps),
+		"https://dev.azure.com", e.URL(emulator.AzureDevOps), DocumentedVault, e.SecretURL(),
 	).Replace(string(flat)))
 	var p pipelineFile
 	decoder := yaml.NewDecoder(bytes.NewReader(flat))
@@ -179,9 +180,7 @@ func playJob(t *testing.T, e *emulator.Emulator, variables map[string]string, jo
 			all[name] = value
 		}
 	}
-	for name, value := range variables {
-		all[name] = strings.ReplaceAll(value, DocumentedVault, e.SecretURL())
-	}
+	maps.Copy(all, variables)
 	all["Build.ArtifactStagingDirectory"], all["Pipeline.Workspace"] = t.TempDir(), artifacts
 	if job.Container != "" { // since agent 5.279
 		all["DOCKER_HOST"] = "unix:///nowhere"
