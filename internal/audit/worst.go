@@ -18,7 +18,8 @@ func NewWorst(limit int) *Worst { return &Worst{limit: limit} }
 // Add adds a PAT.
 func (w *Worst) Add(p PAT) {
 	w.n++
-	if w.kept = append(w.kept, p); len(w.kept) == 2*w.limit {
+	w.kept = append(w.kept, p)
+	if len(w.kept) == 2*w.limit {
 		w.trim()
 	}
 }

@@ -67,7 +67,8 @@ func (b *bench) unpack(dir string) error {
 	index, err := layout.ImageIndexFromPath(dir)
 	for err == nil {
 		var manifest *v1.IndexManifest
-		if manifest, err = index.IndexManifest(); err != nil {
+		manifest, err = index.IndexManifest()
+		if err != nil {
 			break
 		}
 		var next *v1.Descriptor
@@ -81,7 +82,8 @@ func (b *bench) unpack(dir string) error {
 			return fmt.Errorf("%s: no image for %s", dir, runtime.GOARCH)
 		case next.MediaType.IsImage():
 			var img v1.Image
-			if img, err = index.Image(next.Digest); err == nil {
+			img, err = index.Image(next.Digest)
+			if err == nil {
 				return b.measureImage(img)
 			}
 		default:

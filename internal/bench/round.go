@@ -77,7 +77,8 @@ func (b *bench) round(ctx context.Context, n network, first int) (measured []mea
 		}
 		before, open := len(e.Requests()), connections(e)
 		served.Store(0)
-		if measured[i], err = b.mint(ctx, e, subjects[i]); err != nil {
+		measured[i], err = b.mint(ctx, e, subjects[i])
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", subjects[i].name, err)
 		}
 		measured[i].served = time.Duration(served.Load())
@@ -119,7 +120,8 @@ func (b *bench) mint(ctx context.Context, e *emulator.Emulator, s subject) (m me
 		args = []string{"mint"}
 	}
 	maps.Copy(env, step.Env())
-	if m, err = b.execute(ctx, dir, env, s.program, args...); err != nil {
+	m, err = b.execute(ctx, dir, env, s.program, args...)
+	if err != nil {
 		return m, err
 	}
 	outputs, err := step.Outputs()

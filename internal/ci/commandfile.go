@@ -226,7 +226,8 @@ func parsePairs(text []byte) (map[string]string, error) {
 				var next string
 				var ended bool
 				next, rest, ended = strings.Cut(rest, "\n")
-				if n++; next == end {
+				n++
+				if next == end {
 					break
 				}
 				if !ended {

@@ -88,7 +88,8 @@ const (
 func annotation(text string, line func(string)) string {
 	units := 0
 	for i, r := range text {
-		if units += utf16.RuneLen(r); units <= maxAnnotation {
+		units += utf16.RuneLen(r)
+		if units <= maxAnnotation {
 			continue
 		}
 		for whole := range strings.Lines(text) {

@@ -66,7 +66,8 @@ func (r *recordFile) create(line string) error {
 		return hint.Add(err, tempDirectory+" must be a folder that azdo-pat can write to; where it runs in a container that the step starts, mount it there")
 	}
 	_, err = f.WriteString(line + "\n")
-	if err = errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	if err != nil {
 		_ = os.Remove(r.path)
 		return err
 	}
@@ -142,7 +143,8 @@ func newFile(dir, pattern, text string) (name string, err error) {
 		return "", err
 	}
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Close(), os.Chmod(f.Name(), 0o644)); err != nil {
+	err = errors.Join(err, f.Close(), os.Chmod(f.Name(), 0o644))
+	if err != nil {
 		_ = os.Remove(f.Name())
 		return "", err
 	}

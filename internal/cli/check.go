@@ -66,7 +66,8 @@ func runCheck(ctx context.Context, a *app, given map[string]string) error {
 		Platform: l.platform, SignIn: l.SignIn, HTTP: l.SignIn.HTTP,
 		Version: version, Commit: commit,
 	})
-	if err = l.writeCheck(report); err != nil {
+	err = l.writeCheck(report)
+	if err != nil {
 		return l.failed("check", fmt.Errorf("write the report: %w", err))
 	}
 	first := report.FirstCross()

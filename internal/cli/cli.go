@@ -93,7 +93,8 @@ func Run(ctx context.Context, w System) int {
 			_ = a.platform.Record(lease.Record{Stage: lease.Started}.String())
 		}
 		var err error
-		if args, err = actionArgs(input, args); err != nil {
+		args, err = actionArgs(input, args)
+		if err != nil {
 			a.platform.Log().Error("azdo-pat wrong settings", err)
 			return exitUsage
 		}

@@ -98,7 +98,8 @@ func (x *execution) run(ctx context.Context) (status int, err error) {
 	if err != nil {
 		return exitFailure, fmt.Errorf("%w; nothing was minted", err)
 	}
-	if err = x.get(ctx); err != nil {
+	err = x.get(ctx)
+	if err != nil {
 		return exitFailure, err
 	}
 	defer tools.Remove() // also if the command is not started

@@ -110,7 +110,8 @@ func (a *app) newClient(command settings.Command, src settings.Source, s *settin
 	reason := sanitize.Line(err.Error(), 200)
 	if command == settings.Post {
 		o.CAFile = ""
-		if client, err = httpclient.NewClient(o); err == nil {
+		client, err = httpclient.NewClient(o)
+		if err == nil {
 			s.Warnings = append(s.Warnings, cmp.Or(s.Origins["ca-file"], "ca-file")+" cannot be read, continuing without it: "+reason)
 			return client, nil, wrong
 		}

@@ -95,7 +95,8 @@ func runPolicyTest(a *app, file, claimsFile string, asked policy.Asked) error {
 	p, err := a.compile(file)
 	request, wrong := asked.Request()
 	claims, claimsErr := readClaims(claimsFile)
-	if err = errors.Join(err, wrong, claimsErr); err != nil {
+	err = errors.Join(err, wrong, claimsErr)
+	if err != nil {
 		return a.wrongPolicy("policy test: wrong policy, claims or flags", err)
 	}
 	d := p.Decide(request, claims)

@@ -69,7 +69,8 @@ func lists(line string) (lists [][]string, at []int) {
 		var tests []string
 		for test := range strings.SplitSeq(line[match[2]:match[3]], ",") {
 			// Words such as "and a job of each release" are no test.
-			if test = strings.TrimSpace(test); !strings.Contains(test, " ") {
+			test = strings.TrimSpace(test)
+			if !strings.Contains(test, " ") {
 				tests = append(tests, test)
 			}
 		}

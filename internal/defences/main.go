@@ -209,7 +209,8 @@ func (b *builder) try(ctx context.Context, r row, tmp, pkg string) error {
 	// binary need not have it, which saves half of the time of all rows. Some start
 	// that binary as the program.
 	if errors.Is(err, errPasses) && inGo && pkg == acceptance {
-		if binary, err = b.build(pkg, tmp, env); err != nil {
+		binary, err = b.build(pkg, tmp, env)
+		if err != nil {
 			return fmt.Errorf("it does not compile: %w", err)
 		}
 		err = runTest(ctx, r, binary, filepath.Join(tree, pkg), env)

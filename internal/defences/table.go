@@ -264,7 +264,7 @@ var table = []row{
 	{"say that a PAT is gone", "internal/pat/revoke.go",
 		`case e.NotFound() && listed && e.Code != "":`, `case e.NotFound():`, "TestRevoke"},
 	{"say that a PAT is gone", "internal/pat/revoke.go",
-		`if e = c.stillListed(ctx, e); e == nil {`, `if e = nil; e == nil {`, "revoke-unknown-id"},
+		`		e = c.stillListed(ctx, e)`, `		e = nil`, "revoke-unknown-id"},
 	{"say that a PAT is gone", "internal/pat/revoke.go",
 		`if pages < 2 || bytes.Equal(sum, before) {`, `if pages < 2 || before == nil || bytes.Equal(sum, before) {`, "TestListed"},
 	{"hold a request back", "internal/pat/revocation.go",

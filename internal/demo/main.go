@@ -104,7 +104,8 @@ func start(out io.Writer) (d *demo, stop func(), err error) {
 	}
 	d = &demo{out: out, dir: dir}
 	d.title("Build azdo-pat")
-	if err = d.build(); err == nil {
+	err = d.build()
+	if err == nil {
 		d.Emulator, err = emulator.New(emulator.Options{})
 	}
 	if err != nil {

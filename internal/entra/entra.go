@@ -270,7 +270,8 @@ func (w *responseRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil && len(body) > maxBody {
 		// The status is enough for a refusal. A truncated body could end with half of
 		// a credential.
-		if body = nil; resp.StatusCode/100 == 2 {
+		body = nil
+		if resp.StatusCode/100 == 2 {
 			err = tooLarge{}
 		}
 	}

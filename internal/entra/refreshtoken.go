@@ -45,7 +45,8 @@ func (r *StoredRefreshToken) token(ctx context.Context, e *endpoint, assertion s
 	}
 	if r.stored.IsZero() {
 		var err error
-		if r.stored, err = r.Read(ctx, r.access); err != nil {
+		r.stored, err = r.Read(ctx, r.access)
+		if err != nil {
 			return answer{}, err
 		}
 	}

@@ -150,7 +150,8 @@ func Redact(text string, secrets ...secret.Value) string {
 	text = sanitize.Line(text, len(text))
 	for _, v := range secrets {
 		for _, s := range []string{v.Reveal(), url.QueryEscape(v.Reveal()), url.PathEscape(v.Reveal())} {
-			if s = sanitize.Line(s, len(s)); s != "" {
+			s = sanitize.Line(s, len(s))
+			if s != "" {
 				text = strings.ReplaceAll(text, s, "***")
 			}
 		}
@@ -177,7 +178,8 @@ type nestedMessage struct{ Message lenientString }
 // UnmarshalJSON implements [json.Unmarshaler].
 func (n *nestedMessage) UnmarshalJSON(text []byte) error {
 	var s lenientString
-	if _ = json.Unmarshal(text, &s); s != "" {
+	_ = json.Unmarshal(text, &s)
+	if s != "" {
 		if strings.Contains(strings.TrimSpace(string(s)), " ") {
 			n.Message = s
 		}
@@ -206,7 +208,8 @@ type serviceErr struct {
 func (e *serviceErr) text() string {
 	text := ""
 	for _, s := range []lenientString{e.Message, e.Value.Message, e.Description, e.Error.Message} {
-		if text = string(s); strings.TrimSpace(text) != "" {
+		text = string(s)
+		if strings.TrimSpace(text) != "" {
 			break
 		}
 	}

@@ -113,7 +113,8 @@ func first(lookup func(string) (string, bool), names []string) (name, value stri
 func proxyFault(text string) (allowed string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		if u, err = url.Parse("http://" + text); err != nil { // as net/http does
+		u, err = url.Parse("http://" + text)
+		if err != nil { // as net/http does
 			return proxies
 		}
 	}

@@ -104,7 +104,8 @@ func (e *Error) Hint() string { return e.Advice }
 func TransportError(doing, host string, err error) *Error {
 	e := &Error{Doing: doing, Host: host, Proxy: Proxy(err), Err: err}
 	var mismatch bool
-	if e.Detail, e.Advice, mismatch = Mismatch(err); mismatch {
+	e.Detail, e.Advice, mismatch = Mismatch(err)
+	if mismatch {
 		return e
 	}
 	cause := err

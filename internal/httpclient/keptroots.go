@@ -86,7 +86,8 @@ func environmentFiles() (files []string) {
 func certificates(text []byte, known map[string]bool) (all [][]byte) {
 	for {
 		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
+		block, text = pem.Decode(text)
+		if block == nil {
 			return all
 		}
 		der := string(block.Bytes)

@@ -51,7 +51,8 @@ func (o *noReplay) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	second := first.WithContext(ctx)
 	if body != nil {
-		if second.Body, err = body(); err != nil {
+		second.Body, err = body()
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -52,7 +52,8 @@ func (a *Reauthorize) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	second := withToken(r, token)
 	if body != nil {
-		if second.Body, err = body(); err != nil {
+		second.Body, err = body()
+		if err != nil {
 			return resp, nil
 		}
 	}

@@ -299,7 +299,8 @@ func (p *Pacer) slowAnswer(host string) (name string, tell bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.service(host)
-	if tell = s.slow.IsZero() || time.Since(s.slow) >= slowAgain; tell {
+	tell = s.slow.IsZero() || time.Since(s.slow) >= slowAgain
+	if tell {
 		s.slow = time.Now()
 	}
 	return s.name, tell

@@ -27,7 +27,8 @@ func newTrust(o Options) (*trust, error) {
 	caFile := o.CAFile
 	if caFile != "" {
 		var err error
-		if own, err = readBounded(caFile); err != nil {
+		own, err = readBounded(caFile)
+		if err != nil {
 			return nil, err
 		}
 		if !x509.NewCertPool().AppendCertsFromPEM(own) {

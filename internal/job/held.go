@@ -86,7 +86,8 @@ func (h *Held) Renew(ctx context.Context, log lease.Log, onRevoked func(error)) 
 	}
 	go func() {
 		defer close(h.renewed)
-		if h.wider = renewer.Run(ctx); h.wider != nil {
+		h.wider = renewer.Run(ctx)
+		if h.wider != nil {
 			onRevoked(h.wider)
 		}
 	}()

@@ -90,7 +90,8 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 	session := o.session
 	if session == nil {
 		var err error
-		if session, err = j.SignIn.SignIn(ctx); err != nil {
+		session, err = j.SignIn.SignIn(ctx)
+		if err != nil {
 			return nil, nil, err
 		}
 		j.RefreshTokenNotice(session)

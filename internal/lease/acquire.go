@@ -31,7 +31,8 @@ func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, erro
 	}
 	if err == nil && a.r.Unsettled > 0 {
 		// An earlier request may have taken effect since.
-		if err = a.revokeUnsettled(ctx); err == nil {
+		err = a.revokeUnsettled(ctx)
+		if err == nil {
 			a.r.Stage = Minted
 			err = l.Record(a.r)
 		}

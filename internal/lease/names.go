@@ -27,7 +27,8 @@ var errUnclearNames = errors.New("their names were shortened, so they may belong
 func unclearNamesError(tokens []pat.Token) error {
 	var list []string
 	for _, t := range tokens {
-		if list = append(list, fmt.Sprintf("%s (%q)", t.ID, sanitize.Line(t.DisplayName, 200))); len(list) == 5 && len(tokens) > 5 {
+		list = append(list, fmt.Sprintf("%s (%q)", t.ID, sanitize.Line(t.DisplayName, 200)))
+		if len(list) == 5 && len(tokens) > 5 {
 			list = append(list, fmt.Sprintf("%d more", len(tokens)-5))
 			break
 		}

@@ -35,7 +35,8 @@ var errNoName = errors.New("the record has neither the id nor the name of a PAT"
 func (l *Client) Release(ctx context.Context, r Record) (ended []Revoked, mayMint bool, err error) {
 	if r.ID != "" {
 		var gone bool
-		if gone, err = l.revokeID(ctx, r.ID); err == nil {
+		gone, err = l.revokeID(ctx, r.ID)
+		if err == nil {
 			ended = append(ended, Revoked{r.ID, r.ValidFrom, gone})
 		}
 		if r.Unsettled <= 0 {
@@ -150,7 +151,8 @@ func (l *Client) revokeNamed(ctx context.Context, name string, except []string, 
 			ended = append(ended, Revoked{t.ID, t.ValidFrom, gone})
 			continue
 		}
-		if err = joinErrors(err, e); ctx.Err() != nil {
+		err = joinErrors(err, e)
+		if ctx.Err() != nil {
 			break
 		}
 	}

@@ -20,7 +20,8 @@ func (l *Client) Renew(ctx context.Context, lease *Lease, want Want) error {
 	var until time.Time
 	var t pat.Token
 	err := httpclient.Retry(ctx, l.Log, "renewing", func(ctx context.Context) (err error) {
-		if err = l.ready(ctx); err != nil {
+		err = l.ready(ctx)
+		if err != nil {
 			return err
 		}
 		until = lease.serverTime(l).Add(want.Lifetime).Truncate(time.Second)

@@ -21,7 +21,8 @@ func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (end
 	}
 	var got pat.Token
 	err = httpclient.Retry(ctx, l.Log, "shortening the life of a PAT", func(ctx context.Context) (err error) {
-		if err = l.ready(ctx); err == nil {
+		err = l.ready(ctx)
+		if err == nil {
 			got, err = l.PATs.Update(ctx, t.ID, pat.Update{ValidTo: until})
 		}
 		return err

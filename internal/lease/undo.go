@@ -41,7 +41,8 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 		}
 	}
 	if a.r.Unsettled > 0 && a.mayCommit && failed == nil && a.NoLaterProcess && ctx.Err() == nil {
-		if failed = a.waitForUnsettled(httpclient.Unpaced(ctx)); failed != nil {
+		failed = a.waitForUnsettled(httpclient.Unpaced(ctx))
+		if failed != nil {
 			left = append(left, fmt.Sprintf("a PAT named %q may exist", a.r.Name))
 		}
 	}

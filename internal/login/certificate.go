@@ -103,7 +103,8 @@ func (c *certificate) Assertion(context.Context) (secret.Value, error) {
 // write puts the public half into a file of a new folder, where no other user can put
 // another one in its place.
 func (c *certificate) write() (err error) {
-	if c.dir, err = os.MkdirTemp("", "azdo-pat-login-"); err != nil {
+	c.dir, err = os.MkdirTemp("", "azdo-pat-login-")
+	if err != nil {
 		return fmt.Errorf("write the certificate: %w", err)
 	}
 	c.file = filepath.Join(c.dir, "cert.pem")

@@ -36,10 +36,12 @@ func (r *run) finish(ctx context.Context, a *entra.Authorization, answer *callba
 	if err != nil {
 		return Result{}, err
 	}
-	if err = checkToken(token); err != nil {
+	err = checkToken(token)
+	if err != nil {
 		return Result{Person: user}, fmt.Errorf("signed in as %s, but %w", user, err)
 	}
-	if err = r.askOrganization(ctx, token.Access); err != nil {
+	err = r.askOrganization(ctx, token.Access)
+	if err != nil {
 		return Result{Person: user}, fmt.Errorf("signed in as %s, but the organization %s does not answer: %w", user, r.Settings.Organization, err)
 	}
 	stored, err := r.store(ctx, token.Refresh)

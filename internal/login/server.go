@@ -70,7 +70,8 @@ func listen() (*server, error) {
 	var err error
 	for range portAttempts {
 		var listeners []net.Listener
-		if listeners, err = listenOnce(); err == nil {
+		listeners, err = listenOnce()
+		if err == nil {
 			return newServer(listeners), nil
 		}
 	}

@@ -35,7 +35,8 @@ func (r *run) openVault(ctx context.Context) error {
 		HTTP: r.client, URL: r.Settings.RefreshTokenVault, Token: token.Access, Mask: r.Mask, UserAgent: r.UserAgent,
 	}}
 	return httpclient.Retry(ctx, r.Log, "reading the vault", func(ctx context.Context) (err error) {
-		if r.vault.before, err = r.vault.client.Get(ctx); replaceable(err) {
+		r.vault.before, err = r.vault.client.Get(ctx)
+		if replaceable(err) {
 			return nil
 		}
 		return err

@@ -76,7 +76,8 @@ func (p *page) tokens() ([]Token, error) {
 		if err := d.Decode(&t); err != nil {
 			return nil, err
 		}
-		if list = append(list, t.token()); len(list) > maxEntries {
+		list = append(list, t.token())
+		if len(list) > maxEntries {
 			return nil, errNoList
 		}
 	}
@@ -150,7 +151,8 @@ func (c *Client) Next(ctx context.Context, at *Cursor) ([]Token, error) {
 	}
 	var p page
 	var list []Token
-	if err = httpclient.Decode(body, &p); err == nil {
+	err = httpclient.Decode(body, &p)
+	if err == nil {
 		list, err = p.tokens()
 	}
 	if err != nil {

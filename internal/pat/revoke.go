@@ -45,7 +45,8 @@ func (c *Client) revoke(ctx context.Context, id string, listed bool) (gone bool,
 	case e.NotFound() && listed && e.Code != "":
 		return true, nil
 	case e.NotFound(), e.Status == http.StatusNotFound && e.foreign:
-		if e = c.stillListed(ctx, e); e == nil {
+		e = c.stillListed(ctx, e)
+		if e == nil {
 			return true, nil
 		}
 	}
@@ -94,7 +95,8 @@ func (c *Client) stillListed(ctx context.Context, said *Error) *Error {
 		e.Err = err
 		why := err.Error()
 		if list := (*Error)(nil); errors.As(err, &list) {
-			if why = list.Message; list.Status != 0 {
+			why = list.Message
+			if list.Status != 0 {
 				why = "status " + strconv.Itoa(list.Status)
 			}
 		}

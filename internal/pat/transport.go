@@ -57,7 +57,8 @@ func (c *Client) statusError(resp *http.Response, body []byte) *Error {
 	a := httpclient.ReadAnswer(resp.Header, body, c.token, token)
 	e.Challenge, e.Support, e.foreign = a.Challenge, a.Support, !a.JSON && !a.Empty
 	code := a.Code
-	if e.Message = a.Message; r.failed() {
+	e.Message = a.Message
+	if r.failed() {
 		code = *r.PatTokenError
 		if r.PatTokenErrorMessage != "" {
 			e.Message = c.redact(r.PatTokenErrorMessage, token.Reveal())

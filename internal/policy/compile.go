@@ -192,7 +192,8 @@ const maxTries = 500
 func (c *compiler) syntaxPlace() (line, column int) {
 	line = len(c.lines)
 	for tries := 0; line > 1 && !isYAML(strings.Join(c.lines[:line-1], "\n")); line-- {
-		if tries++; tries > maxTries {
+		tries++
+		if tries > maxTries {
 			return 1, 1
 		}
 	}

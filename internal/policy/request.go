@@ -27,18 +27,21 @@ func (a Asked) Request() (Request, error) {
 		wrong = append(wrong, fmt.Errorf("--%s: %s; allowed: %s", name, found, allowed))
 	}
 	var err error
-	if r.Organization, err = settings.Organization(a.Organization); err != nil {
+	r.Organization, err = settings.Organization(a.Organization)
+	if err != nil {
 		problem("organization", a.Organization, settings.OrganizationForms)
 	}
 	if !slices.Contains(tokenTypes, r.TokenType) {
 		problem("token-type", r.TokenType, strings.Join(tokenTypes, " or "))
 	}
 	if r.TokenType != Entra || strings.TrimSpace(a.Scopes) != "" {
-		if r.Scopes, err = pat.ParseScopes(a.Scopes); err != nil {
+		r.Scopes, err = pat.ParseScopes(a.Scopes)
+		if err != nil {
 			problem("scopes", strings.TrimSpace(a.Scopes), "PAT scopes, such as vso.code, separated by white space or commas")
 		}
 	}
-	if r.Lifetime, err = lifetime(a.Lifetime); err != nil {
+	r.Lifetime, err = lifetime(a.Lifetime)
+	if err != nil {
 		problem("lifetime", a.Lifetime, err.Error())
 	}
 	return r, errors.Join(wrong...)

@@ -33,7 +33,8 @@ func (e *StartError) Unwrap() error { return e.err }
 // Find returns the path of the program that a command names, if the system can
 // start it. The error is a [*StartError].
 func Find(command, environ []string) (path string, err error) {
-	if path, err = find(command[0]); err != nil {
+	path, err = find(command[0])
+	if err != nil {
 		return "", err
 	}
 	err = checkFile(path)

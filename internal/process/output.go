@@ -24,7 +24,8 @@ type pipe struct {
 func (o *Output) Pipe(w io.WriteCloser) (*os.File, error) {
 	p := &pipe{done: make(chan error, 1)}
 	var err error
-	if p.r, p.w, err = os.Pipe(); err != nil {
+	p.r, p.w, err = os.Pipe()
+	if err != nil {
 		return nil, err
 	}
 	o.pipes = append(o.pipes, p)

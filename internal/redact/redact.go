@@ -121,7 +121,8 @@ func mayHoldToken(text string) bool {
 	}
 	run := 0
 	for i := range len(text) {
-		if run++; !isAlphanumeric(text[i]) {
+		run++
+		if !isAlphanumeric(text[i]) {
 			run = 0
 		}
 		if run == 52 {

@@ -87,7 +87,8 @@ func (c *call) parse() (err error) {
 	if c.NArg() > 0 {
 		return fmt.Errorf("%s takes no arguments, found %q", c.name, c.FlagSet.Args())
 	}
-	if c.origin.Time, err = sourceDate(c.env); err != nil {
+	c.origin.Time, err = sourceDate(c.env)
+	if err != nil {
 		return err
 	}
 	return c.origin.check()
@@ -204,7 +205,8 @@ func rewrite(in, out string, change func([]byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if text, err = change(text); err != nil {
+	text, err = change(text)
+	if err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}
 	return os.WriteFile(out, text, 0o644)

@@ -104,10 +104,12 @@ func (l *RunLookup) State(ctx context.Context, run githubapi.Run) RunState {
 func (l *RunLookup) cached(key, repository string) (s RunState, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s, known = l.known.get(key); known {
+	s, known = l.known.get(key)
+	if known {
 		return s, true
 	}
-	if s, known = l.known.get(repository); known {
+	s, known = l.known.get(repository)
+	if known {
 		return s, true
 	}
 	return NotAsked, l.closed
@@ -118,7 +120,8 @@ func (l *RunLookup) ask(ctx context.Context, run githubapi.Run) (s RunState, err
 	attempts := 0
 	err = httpclient.Retry(ctx, l.log, "asking GitHub", func(ctx context.Context) error {
 		done, failed := l.runs.Completed(ctx, run)
-		if s = Running; done {
+		s = Running
+		if done {
 			s = Completed
 		}
 		attempts++
@@ -165,7 +168,8 @@ func (l *RunLookup) record(ctx context.Context, key, repository string, s RunSta
 	}
 	l.known.put(key, Unanswered)
 	l.log.Infof("%v; %s the leases of this run", err, l.undecided)
-	if l.unanswered++; l.unanswered == maxUnanswered {
+	l.unanswered++
+	if l.unanswered == maxUnanswered {
 		l.close(err)
 	}
 	return Unanswered

@@ -233,7 +233,8 @@ func (w *sweep) pass(ctx context.Context) (again bool, err error) {
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.idlePasses++; w.revoked > 0 {
+	w.idlePasses++
+	if w.revoked > 0 {
 		w.idlePasses = 0
 	}
 	shifted := pages > 1 && (w.revoked > 0 || w.stale > 0 && w.idlePasses < maxIdlePasses)
@@ -261,7 +262,8 @@ func (w *sweep) list(ctx context.Context, cursor *pat.Cursor, each func(pat.Toke
 	for ; !cursor.Done() && ctx.Err() == nil; pages++ {
 		var tokens []pat.Token
 		err := httpclient.Retry(ctx, w.Log, "listing PATs", func(ctx context.Context) (err error) {
-			if err = w.ready(ctx); err == nil {
+			err = w.ready(ctx)
+			if err == nil {
 				tokens, err = w.PATs.Next(ctx, cursor)
 			}
 			return err
@@ -397,7 +399,8 @@ func (w *sweep) revoke(ctx, inFlight context.Context, id string) (gone bool, err
 	begin := time.Now()
 	r := pat.Revocation{ID: id, PATs: w.PATs}
 	err = httpclient.Retry(ctx, w.Log, "revoking", func(ctx context.Context) (err error) {
-		if err = w.ready(ctx); err != nil {
+		err = w.ready(ctx)
+		if err != nil {
 			return err
 		}
 		gone, err = r.Attempt(inFlight)
@@ -437,18 +440,18 @@ func (w *sweep) report(r Result) error {
 		w.counts.HadEnded++
 	case Failed:
 		w.counts.Failed++
+		w.failures++
 	}
-	var err error
-	if r.Outcome == Failed {
-		if w.failures++; w.failures == maxFailures {
-			err = hint.Add(fmt.Errorf("%d revocations in a row failed, the last one: %w", maxFailures, r.Err), hint.Of(r.Err))
-		}
-	} else if w.failures = 0; r.Outcome != WouldRevoke {
+	if r.Outcome == Revoked || r.Outcome == HadEnded {
+		w.failures = 0
 		w.revoked++
 		w.claimed.put(strings.ToLower(r.ID), true)
 	}
 	w.Report(r)
-	return err
+	if w.failures == maxFailures {
+		return hint.Add(fmt.Errorf("%d revocations in a row failed, the last one: %w", maxFailures, r.Err), hint.Of(r.Err))
+	}
+	return nil
 }
 
 // wasClaimed reports whether a lease was claimed before.

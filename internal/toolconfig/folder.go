@@ -76,7 +76,8 @@ const held = "held"
 func WriteHeld(temp, name string, files []File) (release func(), err error) {
 	locked := false
 	dir, err := create(temp, name, files, func(dir *os.File, folder *os.Root) error {
-		if locked = lock(dir); !locked {
+		locked = lock(dir)
+		if !locked {
 			return nil
 		}
 		return folder.Mkdir(held, 0o700)
@@ -131,7 +132,8 @@ func create(temp, name string, files []File, before func(dir *os.File, folder *o
 		return nil, err
 	}
 	defer root.Close()
-	if err = root.Mkdir(name, 0o700); err != nil {
+	err = root.Mkdir(name, 0o700)
+	if err != nil {
 		return nil, fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	}
 	defer func() {
@@ -148,10 +150,12 @@ func create(temp, name string, files []File, before func(dir *os.File, folder *o
 	if err != nil {
 		return nil, fmt.Errorf("find the owner of %s: %w", temp, err)
 	}
-	if dir, err = folder.Open("."); err != nil {
+	dir, err = folder.Open(".")
+	if err != nil {
 		return nil, fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	}
-	if err = before(dir, folder); err != nil {
+	err = before(dir, folder)
+	if err != nil {
 		err = fmt.Errorf("make a folder for the tools' files in %s: %w", temp, err)
 	} else {
 		err = writeFiles(dir, folder, files, owner, temp)
@@ -185,7 +189,8 @@ func openOwn(root *os.Root, name string) (*os.Root, error) {
 	is, err := folder.Stat(".")
 	if err == nil {
 		var at fs.FileInfo
-		if at, err = root.Lstat(name); err == nil && (!os.SameFile(is, at) || !private(is)) {
+		at, err = root.Lstat(name)
+		if err == nil && (!os.SameFile(is, at) || !private(is)) {
 			err = errors.New("it was replaced meanwhile")
 		}
 	}

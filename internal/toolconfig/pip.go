@@ -26,7 +26,8 @@ func setUpPip(p *plan) error {
 	pip := strings.Fields(p.env("PIP_EXTRA_INDEX_URL"))
 	if len(pip) == 0 { // else it wins over what files say
 		var credentials string
-		if pip, credentials, err = p.pipIndexes(); err != nil {
+		pip, credentials, err = p.pipIndexes()
+		if err != nil {
 			return err
 		}
 		callers = strings.TrimRight(callers, "\r\n") + credentials
@@ -145,7 +146,8 @@ func iniValue(text, section, key string) (value string) {
 				continue
 			}
 			name := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(trimmed[:i])), "_", "-")
-			if reading = name == key; reading {
+			reading = name == key
+			if reading {
 				value = strings.TrimSpace(trimmed[i+1:])
 			}
 		}

@@ -53,7 +53,8 @@ func (w *world) canary(ts *testscript.TestScript, stdout, stderr string) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		if files[path] = string(text); strings.HasSuffix(path, "github_env") {
+		files[path] = string(text)
+		if strings.HasSuffix(path, "github_env") {
 			files[path] = toolVariable.ReplaceAllString(files[path], "")
 		}
 		return err

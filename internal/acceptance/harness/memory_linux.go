@@ -31,7 +31,8 @@ func RunMeasured(t *testing.T, cmd *exec.Cmd) (peak int, ended error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if peak, err = strconv.Atoi(string(text)); err != nil {
+	peak, err = strconv.Atoi(string(text))
+	if err != nil {
 		t.Fatalf("%v: %v", ended, err)
 	}
 	return peak, ended

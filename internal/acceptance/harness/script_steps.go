@@ -65,7 +65,8 @@ func accessToken(ts *testscript.TestScript, neg bool, args []string) {
 	w.env["AZDO_PAT_ACCESS_TOKEN"] = w.AccessToken(func(claims map[string]any) {
 		for _, arg := range args {
 			name, value, _ := strings.Cut(arg, "=")
-			if claims[name] = value; name == "exp" {
+			claims[name] = value
+			if name == "exp" {
 				d, err := time.ParseDuration(value)
 				ts.Check(err)
 				claims[name] = w.Now(emulator.Entra).Add(d).Unix()

@@ -114,7 +114,8 @@ func Properties(text, separator string, unescape func(string) string) map[string
 	properties := map[string]string{}
 	for property := range strings.SplitSeq(text, separator) {
 		name, value, _ := strings.Cut(strings.TrimLeft(property, "="), "=")
-		if value = strings.TrimLeft(value, "="); name != "" && value != "" {
+		value = strings.TrimLeft(value, "=")
+		if name != "" && value != "" {
 			properties[strings.ToLower(name)] = unescape(value)
 		}
 	}

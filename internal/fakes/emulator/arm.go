@@ -135,7 +135,8 @@ func (c *armCall) check() *armError {
 	case len(c.query["api-version"]) != 1:
 		return &armError{http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."}
 	}
-	if c.user = c.world.User(t.text("oid")); c.user == nil {
+	c.user = c.world.User(t.text("oid"))
+	if c.user == nil {
 		return &armError{http.StatusUnauthorized, "AuthenticationFailed", "Authentication failed."}
 	}
 	return nil
@@ -424,7 +425,8 @@ func (c *armCall) putVault() (int, any, *armError) {
 	}
 	v.Location, v.RBAC = body.Location, body.Properties.EnableRBACAuthorization
 	if v.data != nil {
-		if v.data.AccessPolicies = nil; !v.RBAC {
+		v.data.AccessPolicies = nil
+		if !v.RBAC {
 			v.data.AccessPolicies = map[string][]string{}
 		}
 	}

@@ -84,7 +84,8 @@ func (p *Person) SignIn(ctx context.Context, address string) (CallBack, Page, er
 			return CallBack{}, page, ErrNoCallBack
 		}
 		action = start.Scheme + "://" + start.Host + action
-		if r, err = http.NewRequestWithContext(ctx, http.MethodPost, action, strings.NewReader(fields.Encode())); err == nil {
+		r, err = http.NewRequestWithContext(ctx, http.MethodPost, action, strings.NewReader(fields.Encode()))
+		if err == nil {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
 	}

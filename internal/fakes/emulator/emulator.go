@@ -225,7 +225,8 @@ func (e *Emulator) listen() (_ map[Service]net.Listener, err error) {
 		listeners[s] = l
 		address := l.Addr().String()
 		if e.options.Front != nil {
-			if address, err = e.options.Front(s, address); err != nil {
+			address, err = e.options.Front(s, address)
+			if err != nil {
 				return nil, fmt.Errorf("the front of %s: %w", s, err)
 			}
 		}
@@ -237,7 +238,8 @@ func (e *Emulator) listen() (_ map[Service]net.Listener, err error) {
 		e.urls[s] = scheme + "://" + address
 	}
 	if e.options.TLS {
-		if e.authority, err = newAuthority(hosts); err != nil {
+		e.authority, err = newAuthority(hosts)
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -187,7 +187,8 @@ func (x *exchange) check(r *http.Request, parameters []string) *entraError {
 		}
 	}
 	id := x.form.Get("client_id")
-	if x.client = x.world.App(id); x.client == nil {
+	x.client = x.world.App(id)
+	if x.client == nil {
 		return refusal(700016, "Application with identifier '%s' was not found in the directory '%s'.", id, x.world.TenantDomain)
 	}
 	if x.client.PrincipalID == "" {

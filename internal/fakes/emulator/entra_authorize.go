@@ -98,7 +98,8 @@ func (e *Emulator) authorizeClient(r *http.Request, f *flow) *entraError {
 		return refusal(900971, "No reply address provided.")
 	}
 	var ok bool
-	if f.platform, ok = f.app.platformOf(f.query.Get("redirect_uri")); !ok {
+	f.platform, ok = f.app.platformOf(f.query.Get("redirect_uri"))
+	if !ok {
 		return refusal(50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'.", f.query.Get("redirect_uri"), id)
 	}
 	return nil

@@ -208,7 +208,8 @@ func (e *Emulator) assertion(j Job, key signingKey, edits []func(map[string]any)
 	defer e.mu.Unlock()
 	if key == nil {
 		issuer, _ := claims["iss"].(string)
-		if key = e.issuerKeyLocked(issuer); key == nil {
+		key = e.issuerKeyLocked(issuer)
+		if key == nil {
 			key = strayKey
 		}
 	}

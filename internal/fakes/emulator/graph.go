@@ -178,7 +178,8 @@ func (c *graphCall) check() *graphError {
 	case !t.inForce(c.now):
 		return unauthenticated("Lifetime validation failed, the token is expired.")
 	}
-	if c.user = c.world.User(t.text("oid")); c.user == nil || t.text("idtyp") != "user" {
+	c.user = c.world.User(t.text("oid"))
+	if c.user == nil || t.text("idtyp") != "user" {
 		return forbidden() // scripts run in a person's name
 	}
 	c.scopes = strings.Fields(t.text("scp"))

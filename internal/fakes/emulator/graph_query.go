@@ -65,7 +65,8 @@ func parseFilter(filter string) ([]condition, *graphError) {
 		var m []string
 		var names []string
 		for _, form := range conditions {
-			if m = form.FindStringSubmatch(part); m != nil {
+			m = form.FindStringSubmatch(part)
+			if m != nil {
 				names = form.SubexpNames()
 				break
 			}
@@ -119,7 +120,8 @@ func (c *graphCall) list(of string, objects []map[string]any, filterable ...stri
 	var where []condition
 	if filter := c.query.Get("$filter"); filter != "" {
 		var err *graphError
-		if where, err = parseFilter(filter); err != nil {
+		where, err = parseFilter(filter)
+		if err != nil {
 			return 0, nil, err
 		}
 	}

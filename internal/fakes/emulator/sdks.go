@@ -111,7 +111,8 @@ func (e *Emulator) locations(w http.ResponseWriter, r *http.Request) {
 	_, area, _ := strings.Cut(r.URL.Path, "/_apis")
 	found := []resourceLocation{}
 	for _, l := range resourceLocations {
-		if area = strings.Trim(area, "/"); area == "" || strings.EqualFold(area, l.Area) {
+		area = strings.Trim(area, "/")
+		if area == "" || strings.EqualFold(area, l.Area) {
 			found = append(found, l)
 		}
 	}

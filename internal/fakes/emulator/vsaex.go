@@ -84,7 +84,8 @@ func entitlementOperation(e *Emulator, method, rest string) (string, http.Handle
 // check authenticates and authorizes the caller: a member, with the scope, and for
 // writing a Project Collection Administrator.
 func (c *entitlementCall) check(scope, version string) bool {
-	if c.o = c.organizationLocked(c.w, c.r); c.o == nil {
+	c.o = c.organizationLocked(c.w, c.r)
+	if c.o == nil {
 		return false
 	}
 	t, why := c.entraTokenLocked(bearer(c.r), c.o)

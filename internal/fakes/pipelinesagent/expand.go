@@ -267,7 +267,8 @@ func value(expression string, s scope) *yaml.Node {
 		if n.Kind != yaml.MappingNode {
 			refuse("%q has no properties", strings.Join(parts[:i+1], "."))
 		}
-		if n = field(n, part); n == nil {
+		n = field(n, part)
+		if n == nil {
 			if parts[0] == "parameters" {
 				refuse("there is no %s", expression)
 			}

@@ -66,7 +66,8 @@ func (j *Job) Start(ctx context.Context, s Step, machine ...string) (*Running, e
 		return nil, err
 	}
 	_, err = file.WriteString(j.Expand(s.Script))
-	if err = errors.Join(err, file.Close()); err != nil {
+	err = errors.Join(err, file.Close())
+	if err != nil {
 		return nil, err
 	}
 	r := &Running{job: j, step: s}

@@ -57,7 +57,8 @@ func (j *Job) expandVariables() {
 		if value == v.value {
 			continue
 		}
-		if v.value, v.secret = value, secret; secret {
+		v.value, v.secret = value, secret
+		if secret {
 			j.masker.Add(value)
 		}
 		j.expanded[key] = v
@@ -95,11 +96,13 @@ func (all variables) expand(v variable, others []string) (value string, secret b
 
 // macro finds the next $(NAME), from and to included in value[from:to].
 func macro(value string, start int) (from, to int, found bool) {
-	if from = strings.Index(value[start:], "$("); from < 0 {
+	from = strings.Index(value[start:], "$(")
+	if from < 0 {
 		return 0, 0, false
 	}
 	from += start
-	if to = strings.Index(value[from:], ")"); to < 0 {
+	to = strings.Index(value[from:], ")")
+	if to < 0 {
 		return 0, 0, false
 	}
 	return from, from + to + 1, true
