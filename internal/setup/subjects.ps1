@@ -21,7 +21,7 @@ function Find-Subjects([string] $Repository) {
         if ($LASTEXITCODE -eq 0) { $form = ($text -join '') | ConvertFrom-Json }
     } else {
         Say ''
-        Say "The GitHub CLI (gh) cannot read $Repository, so the branch $($script:branch) is trusted. For another"
+        Say "The GitHub CLI (gh) cannot read $Repository, so this takes the branch $($script:branch). For another"
         Say 'one set SETUP_BRANCH. If the subjects have ids, set SETUP_OWNER_ID and'
         Say 'SETUP_REPOSITORY_ID to the numbers of owner and repository. Then run this script again.'
     }

@@ -15,7 +15,7 @@ find_subjects() {
 		fi
 	else
 		say ''
-		say "The GitHub CLI (gh) cannot read $repository, so the branch $branch is trusted. For another"
+		say "The GitHub CLI (gh) cannot read $repository, so this takes the branch $branch. For another"
 		say 'one set SETUP_BRANCH. If the subjects have ids, set SETUP_OWNER_ID and'
 		say 'SETUP_REPOSITORY_ID to the numbers of owner and repository. Then run this script again.'
 	fi
