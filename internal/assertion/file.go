@@ -37,7 +37,8 @@ func (f *File) Assertion(ctx context.Context) (secret.Value, error) {
 		r.err = fmt.Errorf("%s: %w", f.Path, ctx.Err())
 	}
 	if r.err != nil {
-		return secret.Value{}, fmt.Errorf("read the assertion from federated-token-file: %w", r.err)
+		return secret.Value{}, hint.Add(fmt.Errorf("read the assertion from federated-token-file: %w", r.err),
+			"check the path, and that an earlier step writes the file; in a container, mount its folder")
 	}
 	v, err := newAssertion(string(r.text))
 	if len(r.text) > longestFile {

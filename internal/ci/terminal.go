@@ -9,6 +9,7 @@ import (
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/displayname"
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
 )
@@ -56,7 +57,8 @@ func (t *Terminal) Mask(v secret.Value) error { return t.log.Hide(v) }
 // Prepare implements [Platform].
 func (t *Terminal) Prepare(displayname.Origin) error {
 	if isNullDevice(t.stdout) {
-		return errors.New("standard output is closed or the null device: the PAT would be lost")
+		return hint.Add(errors.New("standard output is closed or the null device: the PAT would be lost"),
+			"read the PAT, as in pat=$(azdo-pat mint …), or let azdo-pat exec hand it to a command")
 	}
 	return nil
 }

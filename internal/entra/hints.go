@@ -44,11 +44,11 @@ func say(text string) func(*Error) string { return func(*Error) string { return 
 var (
 	signIn        = say("check the user account: its name (agent-user or username), that it is enabled and not locked and, where it has one, its password")
 	factor        = say("the account needs a second factor, which no job can give: sign in as the service account once with azdo-pat login, which stores a refresh token, or use another identity")
-	reseed        = say("the refresh token is revoked or too old: sign in as the service account once more and store the new one")
+	reseed        = say("the refresh token is revoked or too old: sign in as the service account again with azdo-pat login, which stores a new one")
 	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or allow the runner's network")
 	disabled      = say("the application or its service principal is disabled in the tenant: enable it (Enterprise applications, Properties), and check client-id")
 	unknownTenant = say("check tenant-id: there is no such tenant")
-	tenant        = say("check client-id and tenant-id: this application must exist in this tenant")
+	tenant        = say("check client-id and tenant-id, for an agent user agent-id too: this application must exist in this tenant")
 	device        = say("a Conditional Access policy demands a managed device, which a job does not have: let an administrator of the tenant exclude this account or application from the policy")
 	risk          = say("Entra considers the account or its sign-in at risk: an administrator of the tenant must review and clear the risk")
 	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")

@@ -32,7 +32,7 @@ func TestHints(t *testing.T) {
 		"check the user account":                                       {50034, 50126, 50055, 50053, 50057},
 		"use another identity":                                         {50076, 50079, 50074, 50158},
 		"Conditional Access":                                           {53003, 530032},
-		"store the new one":                                            {50173, 700082, 70008, 70043},
+		"with azdo-pat login, which stores a new one":                  {50173, 700082, 70008, 70043},
 		"client-id must be the blueprint, agent-id the agent identity": {82001, 82004, 70003},
 		"ask the tenant's administrator whether the issuer https://token.actions.githubusercontent.com is allowed": {700223},
 		"does not allow workload identity federation with the issuer https://token.actions.githubusercontent.com":  {700238},

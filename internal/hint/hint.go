@@ -22,11 +22,25 @@ func Add(err error, hint string) error {
 	return &hinted{err, hint}
 }
 
-// Of returns the outermost hint in err's chain, or "".
+// Of returns the outermost hint in err's tree, or "". An error of which nothing can be
+// changed does not hide the hint of its cause.
 func Of(err error) string {
 	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
+	if !errors.As(err, &h) {
+		return ""
+	}
+	if text := h.Hint(); text != "" {
+		return text
+	}
+	switch e := err.(type) { //nolint:errorlint // errors.As stops at the first that has the method
+	case interface{ Unwrap() error }:
+		return Of(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, in := range e.Unwrap() {
+			if text := Of(in); text != "" {
+				return text
+			}
+		}
 	}
 	return ""
 }

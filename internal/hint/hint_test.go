@@ -7,6 +7,12 @@ import (
 	"testing"
 )
 
+// unadvised may have a hint of its own, and has none.
+type unadvised struct{ error }
+
+func (unadvised) Hint() string    { return "" }
+func (u unadvised) Unwrap() error { return u.error }
+
 // advised has its own Hint method, as the errors of other packages do.
 type advised struct{}
 
@@ -28,6 +34,8 @@ func TestOf(t *testing.T) {
 		{"the outermost wins", Add(fmt.Errorf("read: %w", Add(io.EOF, "inner")), "outer"), "read: EOF", "outer"},
 		{"through wrapping", fmt.Errorf("read: %w", Add(io.EOF, "inner")), "read: EOF", "inner"},
 		{"through joining", errors.Join(io.ErrClosedPipe, Add(io.EOF, "inner")), "io: read/write on closed pipe\nEOF", "inner"},
+		{"of the cause, if the error has none", fmt.Errorf("ask: %w", unadvised{Add(io.EOF, "inner")}), "ask: EOF", "inner"},
+		{"of the one beside it", fmt.Errorf("%w; %w", unadvised{io.EOF}, Add(io.EOF, "beside")), "EOF; EOF", "beside"},
 		{"an error's own", fmt.Errorf("ask: %w", advised{}), "ask: refused", "ask again"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

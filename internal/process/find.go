@@ -93,7 +93,15 @@ func cannotStart(name string, err error, status int) error {
 	if e := (*fs.PathError)(nil); errors.As(cause, &e) {
 		cause = e.Err
 	}
-	return &StartError{status, hint.Add(fmt.Errorf("%q cannot be started: %w", shown(name), cause), hint.Of(err))}
+	advice := hint.Of(err)
+	switch {
+	case advice != "":
+	case errors.Is(err, fs.ErrPermission):
+		advice = "make the file executable (chmod +x), or name the program that reads it, as in -- sh FILE"
+	case errors.Is(err, fs.ErrNotExist):
+		advice = "check this path; an assignment, or another word that only a shell knows, needs -- sh -c '…'"
+	}
+	return &StartError{status, hint.Add(fmt.Errorf("%q cannot be started: %w", shown(name), cause), advice)}
 }
 
 // shown is the name of a program for a message. In NAME=VALUE, with which a shell would

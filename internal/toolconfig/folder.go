@@ -9,6 +9,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"azdo-pat/internal/hint"
 )
 
 // folderPrefix begins the names of all folders of this package.
@@ -27,19 +29,22 @@ func NewFolder(key string, random io.Reader) string {
 	return folderPrefix + key + "-" + hex.EncodeToString(b[:])
 }
 
+// aboutTemp says what can be changed about the temp folder.
+const aboutTemp = "the temp folder must be there, be no link, and be mounted where azdo-pat runs; it is RUNNER_TEMP, in Azure Pipelines AGENT_TEMPDIRECTORY, elsewhere TMPDIR"
+
 // openTemp opens the temp folder. It is where the runner empties it: through a link the
 // files could end up in the workspace, where they would stay.
 func openTemp(temp string) (*os.Root, error) {
 	info, err := os.Lstat(temp)
 	if err != nil {
-		return nil, fmt.Errorf("open the temp folder: %w", err)
+		return nil, hint.Add(fmt.Errorf("open the temp folder: %w", err), aboutTemp)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("open the temp folder: %s is not a folder", temp)
+		return nil, hint.Add(fmt.Errorf("open the temp folder: %s is not a folder", temp), aboutTemp)
 	}
 	root, err := os.OpenRoot(temp)
 	if err != nil {
-		return nil, fmt.Errorf("open the temp folder: %w", err)
+		return nil, hint.Add(fmt.Errorf("open the temp folder: %w", err), aboutTemp)
 	}
 	if opened, err := root.Stat("."); err != nil || !os.SameFile(info, opened) {
 		_ = root.Close()

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"azdo-pat/internal/hint"
 	"azdo-pat/internal/quote"
 )
 
@@ -48,7 +49,8 @@ func gitConfigCount(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > maxGitConfig {
-		return 0, fmt.Errorf("GIT_CONFIG_COUNT is not a number of entries up to %d, so git would refuse it", maxGitConfig)
+		return 0, hint.Add(fmt.Errorf("GIT_CONFIG_COUNT is not a number of entries up to %d, so git would refuse it", maxGitConfig),
+			"unset it, or find the earlier step that set it")
 	}
 	return n, nil
 }
