@@ -11,7 +11,7 @@ func actSkipRevoke(t *testing.T, w *workflow) {
 		t.Error("the job failed")
 	}
 	w.pats(t, 0, 1)
-	w.log.has(t, `Success - Post contoso/azdo-pat@v1`, `the record does not say that the PAT was handed over`)
+	w.log.has(t, `Success - Post contoso/azdo-pat@v1`, `because mint did not record that it was handed over`)
 }
 
 // actWrong: settings that cannot be right, or that are not there, fail the step
