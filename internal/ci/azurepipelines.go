@@ -59,7 +59,7 @@ func (p *AzurePipelines) get(name string) string { v, _ := p.LookupEnv(name); re
 
 // Info implements [Platform].
 func (p *AzurePipelines) Info() Info {
-	return Info{Name: "Azure Pipelines", CI: true, Cleanup: RevokeStep}
+	return Info{Name: "Azure Pipelines", CI: true, Cleanup: RevokeStep, TempVariable: tempDirectory, WorkspaceVariable: "BUILD_SOURCESDIRECTORY"}
 }
 
 // Status implements [Platform].

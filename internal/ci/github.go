@@ -78,7 +78,7 @@ func (g *GitHub) get(name string) string { v, _ := g.env(name); return v }
 
 // Info implements [Platform].
 func (g *GitHub) Info() Info {
-	return Info{Name: "GitHub Actions", CI: true, ActionInputs: true, Cleanup: PostStep}
+	return Info{Name: "GitHub Actions", CI: true, ActionInputs: true, Cleanup: PostStep, TempVariable: "RUNNER_TEMP", WorkspaceVariable: "GITHUB_WORKSPACE"}
 }
 
 // Status implements [Platform].

@@ -72,6 +72,9 @@ type Info struct {
 	ActionInputs bool
 	// Cleanup is the process that revokes what an earlier step minted.
 	Cleanup Cleanup
+	// TempVariable and WorkspaceVariable name the variables with the job's folder for
+	// temporary files and with that for its sources. Empty: there is none.
+	TempVariable, WorkspaceVariable string
 }
 
 // CredentialVariables are the variables in which a CI system gives a job credentials of

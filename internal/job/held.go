@@ -19,7 +19,7 @@ type Held struct {
 	*Job
 	Lease *lease.Lease
 
-	nextProcess  string    // see [lease.Client.NextProcess]
+	leftover     string    // see [lease.Client.Leftover]
 	log          lease.Log // of the renewals
 	stopRenewing context.CancelFunc
 	renewed      chan struct{} // closed when renewing has ended
@@ -33,11 +33,12 @@ func (j *Job) Hold(ctx context.Context, random io.Reader) (*Held, error) {
 	// A random name: no later process looks for this PAT, and another exec in the same
 	// step must not revoke it as its own.
 	name := displayname.Random(j.Platform.Origin(j.Settings.Name).Source, random)
-	_, minted, err := j.mint(ctx, mintOptions{origin: name, record: unrecorded, last: true})
+	leftover := byHand(j.Settings.Organization)
+	_, minted, err := j.mint(ctx, mintOptions{origin: name, record: unrecorded, last: true, leftover: leftover})
 	if err != nil {
 		return nil, err
 	}
-	return &Held{Job: j, Lease: minted, log: j.Platform.Log()}, nil
+	return &Held{Job: j, Lease: minted, log: j.Platform.Log(), leftover: leftover}, nil
 }
 
 // unrecorded keeps no record, because no later process would read it. If this process
@@ -56,7 +57,7 @@ func (h *Held) Secret() secret.Value { return h.Lease.Token.Secret }
 // leaseClient uses the current session.
 func (h *Held) leaseClient() *lease.Client {
 	l := h.Job.leaseClient(h.SignIn.Session())
-	l.Record, l.Log, l.NoLaterProcess, l.NextProcess = unrecorded, h.log, true, h.nextProcess
+	l.Record, l.Log, l.NoLaterProcess, l.Leftover = unrecorded, h.log, true, h.leftover
 	return l
 }
 

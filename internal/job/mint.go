@@ -32,7 +32,7 @@ func (j *Job) MintAndHandOver(ctx context.Context, roots *string) (*lease.Lease,
 	}
 	last := p.Info().Cleanup == ci.NoCleanup
 	client, minted, err := j.mint(ctx, mintOptions{
-		origin: origin, roots: roots, last: last, folder: tools.folder(),
+		origin: origin, roots: roots, last: last, folder: tools.folder(), leftover: j.leftover(),
 		record: func(r lease.Record) error { return p.Record(r.String()) },
 	})
 	if err != nil {
@@ -72,9 +72,24 @@ type mintOptions struct {
 	session *signin.Session
 	// outlives: the PAT is meant to outlive the job.
 	outlives bool
-	// nextProcess is [lease.Client.NextProcess].
-	nextProcess string
-	folder      string // see [lease.Record]
+	leftover string // see [lease.Client.Leftover]
+	folder   string // see [lease.Record]
+}
+
+// leftover is the hint about a PAT of mint's that may be left, see [lease.Client.Leftover].
+func (j *Job) leftover() string {
+	switch j.Platform.Info().Cleanup {
+	case ci.PostStep:
+		return "the post step looks for it again"
+	case ci.RevokeStep:
+		return "the step that runs azdo-pat revoke looks for it again; if there is none, add it"
+	}
+	return byHand(j.Settings.Organization)
+}
+
+// byHand is the hint about a PAT that may be left and that no later process looks for.
+func byHand(organization string) string {
+	return "look for it in the user's list of tokens, and revoke it there: " + TokenPage(organization)
 }
 
 // mint signs in and mints. If it fails, no PAT is left.
@@ -109,7 +124,7 @@ func (j *Job) mint(ctx context.Context, o mintOptions) (*lease.Client, *lease.Le
 	}
 	log.Infof("minting a PAT with %s for %s, named %q", strings.Join(s.Scopes, " "), timefmt.Duration(s.Lifetime), r.Name)
 	client := j.leaseClient(session)
-	client.Record, client.NoLaterProcess, client.NextProcess = o.record, o.last, o.nextProcess
+	client.Record, client.NoLaterProcess, client.Leftover = o.record, o.last, o.leftover
 	minted, err := client.Acquire(ctx, r, lease.Want{Scopes: s.Scopes, Lifetime: min(s.Lifetime, longestLife)})
 	if err != nil {
 		j.clockWarning(session.Clock.Skew().Estimate())

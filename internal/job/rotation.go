@@ -23,8 +23,8 @@ type Rotation struct {
 	before   []pat.Token // the consumer's active PATs before the last mint
 }
 
-// nextRotation is the hint about a PAT that may be left: see [lease.Client.NextProcess].
-const nextRotation = "the next rotation ends it; or look for it in the user's token list"
+// nextRotation is the hint about a PAT that may be left, see [lease.Client.Leftover].
+const nextRotation = "the next rotation ends it; or look for it in the user's list of tokens"
 
 // Rotation makes a rotation. It sends nothing.
 func (j *Job) Rotation() *Rotation {
@@ -58,12 +58,12 @@ func (r *Rotation) Hold(ctx context.Context, random io.Reader, force bool) (*Hel
 	}
 	_, minted, err := r.mint(ctx, mintOptions{
 		origin: displayname.RotatedOrigin(s.Name, random),
-		record: unrecorded, last: true, session: session, outlives: true, nextProcess: nextRotation,
+		record: unrecorded, last: true, session: session, outlives: true, leftover: nextRotation,
 	})
 	if err != nil {
 		return nil, plan, err
 	}
-	return &Held{Job: r.Job, Lease: minted, log: r.Platform.Log(), nextProcess: nextRotation}, plan, nil
+	return &Held{Job: r.Job, Lease: minted, log: r.Platform.Log(), leftover: nextRotation}, plan, nil
 }
 
 // Replace ends the PATs before h, which the consumer has now; see

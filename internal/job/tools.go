@@ -33,7 +33,7 @@ func (j *Job) prepareTools(key string) (*tools, error) {
 	temp := j.Platform.TempFolder()
 	if temp == "" {
 		return nil, hint.Add(errors.New("configure: this job has no temp folder"),
-			"set RUNNER_TEMP (in Azure Pipelines AGENT_TEMPDIRECTORY) where azdo-pat runs, and mount that folder there")
+			"set "+j.Platform.Info().TempVariable+" where azdo-pat runs, and mount that folder there")
 	}
 	t := j.newTools(temp, key)
 	seen := cmp.Or(j.Settings.RunnerTemp, temp)
@@ -84,11 +84,10 @@ func (t *tools) check() (*toolconfig.Config, error) {
 	if err := toolconfig.CheckTemp(t.temp); err != nil {
 		return nil, fmt.Errorf("configure: %w", err)
 	}
-	for _, variable := range []string{"GITHUB_WORKSPACE", "BUILD_SOURCESDIRECTORY"} {
-		if workspace, _ := t.Platform.LookupEnv(variable); workspace != "" && within(t.temp, workspace) {
-			return nil, hint.Add(fmt.Errorf("configure: the temp folder %s is in the workspace, %s", t.temp, workspace),
-				"files with a token must not be there, where a later step could publish them; use another temp folder")
-		}
+	workspace, _ := t.Platform.LookupEnv(t.Platform.Info().WorkspaceVariable)
+	if workspace != "" && within(t.temp, workspace) {
+		return nil, hint.Add(fmt.Errorf("configure: the temp folder %s is in the workspace, %s", t.temp, workspace),
+			"files with a token must not be there, where a later step could publish them; use another temp folder")
 	}
 	return toolconfig.Build(t.options, secret.New("placeholder"))
 }

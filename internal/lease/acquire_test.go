@@ -454,7 +454,7 @@ func TestWiderAndNotRevoked(t *testing.T) {
 				if !errors.Is(err, refused[0]) {
 					t.Errorf("the cause is lost: %v", err)
 				}
-				if h := hint.Of(err); !strings.Contains(h, "token-service-url") || !strings.Contains(h, "the post step tries again") {
+				if h := hint.Of(err); !strings.Contains(h, "token-service-url") || !strings.Contains(h, "the post step looks for it again") {
 					t.Errorf("hint %q", h)
 				}
 				if took := time.Since(begin); took > Cleanup {

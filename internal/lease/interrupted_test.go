@@ -188,7 +188,7 @@ func TestStopWithoutAnAnswer(t *testing.T) {
 				if !errors.Is(err, errSignal) || !strings.Contains(err.Error(), tc.err) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %v, want %q in it", err, tc.err)
 				}
-				if h := hint.Of(err); !strings.Contains(h, "the post step tries again") {
+				if h := hint.Of(err); !strings.Contains(h, "the post step looks for it again") {
 					t.Errorf("hint %q", h)
 				}
 				w.left("#1")

@@ -73,9 +73,9 @@ type Client struct {
 	// NoLaterProcess: no post step will revoke a PAT that is left, so this process waits
 	// for each request to mint that may still take effect.
 	NoLaterProcess bool
-	// NextProcess is the hint for a PAT that is left: what will end it. Empty: a later step
-	// of the job.
-	NextProcess string
+	// Leftover is the hint for a PAT that may be left: which process ends it, or how to do
+	// that by hand.
+	Leftover string
 }
 
 func (l *Client) ready(ctx context.Context) error {

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -48,12 +47,12 @@ func (a *acquisition) undo(ctx context.Context, cause error) error {
 	}
 	if failed != nil {
 		return hint.Add(fmt.Errorf("%w; %s: %w", cause, strings.Join(left, ", and "), failed),
-			joinLines(hint.Of(cause), cmp.Or(a.NextProcess, "the post step tries again, or azdo-pat revoke in Azure Pipelines; without either, revoke it in the user's token list")))
+			joinLines(hint.Of(cause), a.Leftover))
 	}
 	if a.r.Unsettled > 0 {
 		// Do not report "revoked" while a request may still take effect.
 		return hint.Add(fmt.Errorf("%w; a PAT named %q may still be created until %s", cause, a.r.Name, timefmt.Time(a.r.Intended.Add(commitWindow))),
-			joinLines(hint.Of(cause), cmp.Or(a.NextProcess, "the post step waits for it, or azdo-pat revoke in Azure Pipelines; without either, look for it in the user's token list")))
+			joinLines(hint.Of(cause), a.Leftover))
 	}
 	return a.finish(cause)
 }
