@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"azdo-pat/internal/settings"
@@ -28,20 +26,13 @@ func (l *loaded) handOverEntraToken(ctx context.Context, end func()) error {
 
 // entraSummary is the table for the job's summary, without the token itself.
 func entraSummary(s *settings.Settings, t *signin.EntraToken) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "### Microsoft Entra token for Azure DevOps\n\n| | |\n|---|---|\n")
-	for _, row := range [][2]string{
+	return summaryTable("Microsoft Entra token for Azure DevOps", [][2]string{
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
 		{"Object id", t.Principal},
 		{"Scopes", "none: it has all permissions of the service principal in Azure DevOps"},
-		{"Lifetime", fmt.Sprintf("%s, until %s; cannot be revoked", timefmt.Duration(t.Left.Round(time.Minute)), timefmt.Time(t.Ends))},
-	} {
-		if row[1] != "" {
-			fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
-		}
-	}
-	return b.String()
+		{"Lifetime", lifeSpan(t.Left, t.Ends) + "; cannot be revoked"},
+	})
 }
 
 // revokeEntraToken is revoke with token-type entra, which has nothing to do.

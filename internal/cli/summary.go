@@ -15,9 +15,7 @@ import (
 
 // mintSummary is the table for the job's summary, without the PAT itself.
 func mintSummary(l *loaded, minted *lease.Lease) string {
-	var b strings.Builder
 	s, t, r := l.Settings, minted.Token, minted.Record
-	fmt.Fprintf(&b, "### Azure DevOps PAT minted\n\n| | |\n|---|---|\n")
 	end := "revoked when the job ends"
 	if l.platform.Info().Cleanup == ci.RevokeStep {
 		end = "revoked by the step that runs azdo-pat revoke"
@@ -25,18 +23,32 @@ func mintSummary(l *loaded, minted *lease.Lease) string {
 	if s.SkipRevoke {
 		end = "not revoked, since skip-revoke is set"
 	}
-	for _, row := range [][2]string{
+	return summaryTable("Azure DevOps PAT minted", [][2]string{
 		{"Organization", s.Organization},
 		{"Identity", signin.Describe(s)},
 		{"Scopes", strings.Join(t.Scopes, " ")},
-		{"Lifetime", fmt.Sprintf("%s, until %s; %s", timefmt.Duration(t.ValidTo.Sub(r.ServerTime(time.Now())).Round(time.Minute)), timefmt.Time(t.ValidTo), end)},
+		{"Lifetime", lifeSpan(t.ValidTo.Sub(r.ServerTime(time.Now())), t.ValidTo) + "; " + end},
 		{"Name", r.Name},
 		{"Id", t.ID},
-	} {
-		fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
+	}) + fmt.Sprintf("\n[The user's tokens](%s)\n", job.TokenPage(s.Organization))
+}
+
+// summaryTable is a heading and a table of names and values. It has no row for an empty
+// value.
+func summaryTable(title string, rows [][2]string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n| | |\n|---|---|\n", title)
+	for _, row := range rows {
+		if row[1] != "" {
+			fmt.Fprintf(&b, "| %s | %s |\n", row[0], cell(row[1]))
+		}
 	}
-	fmt.Fprintf(&b, "\n[The user's tokens](%s)\n", job.TokenPage(s.Organization))
 	return b.String()
+}
+
+// lifeSpan says how long a token is still valid, and until when.
+func lifeSpan(left time.Duration, until time.Time) string {
+	return timefmt.Duration(left.Round(time.Minute)) + ", until " + timefmt.Time(until)
 }
 
 // revokeSummary lists the PATs that were revoked.
