@@ -58,7 +58,7 @@ type PAT struct {
 	Kind               displayname.Kind
 	// Repository and RunID are those of a lease; empty: unknown.
 	Repository, RunID string
-	// Findings are the rules that were found, as the caller wrote them, in the order of
+	// Findings are the rules that apply to it, as the caller wrote them, in the order of
 	// [Auditor.Rules].
 	Findings []string
 
@@ -229,7 +229,7 @@ func (r *audit) examine(t pat.Token, run sweep.RunState) PAT {
 	return p
 }
 
-// found reports whether a rule is found. A date that is unknown is worse than any.
+// found reports whether a rule applies to a PAT. A date that is unknown is worse than any.
 func (r *audit) found(rule settings.Rule, t pat.Token, kind displayname.Kind, run sweep.RunState) bool {
 	switch rule.Name {
 	case settings.FullAccess:

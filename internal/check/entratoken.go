@@ -1,19 +1,15 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"azdo-pat/internal/assertion"
 	"azdo-pat/internal/httpclient"
 	"azdo-pat/internal/pat"
-	"azdo-pat/internal/sanitize"
 	"azdo-pat/internal/secret"
-	"azdo-pat/internal/settings"
 )
 
 // notScoped is what a service principal's own token lacks.
@@ -34,19 +30,14 @@ func (k *preflight) reportEntraToken(token secret.Value) {
 	}
 	claim := claims.text
 	k.job.Principal = claim("oid")
-	tid, aud := claim("tid"), claim("aud")
-	var parts []string
-	for _, p := range [][2]string{
-		{"idtyp", claim("idtyp")}, {"application", claim("appid", "azp")}, {"service principal", claim("oid")}, {"tid", tid}, {"aud", aud},
-	} {
-		parts = append(parts, p[0]+" "+cmp.Or(sanitize.Exact(p[1]), "not given"))
-	}
-	seen := strings.Join(parts, ", ") + ", " + k.until(claims) + "; " + notScoped
-	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
-	switch {
-	case !isForAzureDevOps(aud):
+	seen := listed(
+		[2]string{"idtyp", claim("idtyp")}, [2]string{"application", claim("appid", "azp")},
+		[2]string{"service principal", claim("oid")}, [2]string{"tid", claim("tid")}, [2]string{"aud", claim("aud")},
+	) + ", " + k.until(claims) + "; " + notScoped
+	switch tenant := k.otherTenant(claims); {
+	case !claims.forAzureDevOps():
 		row.Fail("check authority-host: Entra gave a token for another service than it was asked for", "it is not for Azure DevOps: %s", seen)
-	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
+	case tenant != "":
 		row.Fail("get the token in the organization's tenant, "+tenant, "it is of another tenant than %s: %s", tenant, seen)
 	default:
 		row.Pass("%s", seen)

@@ -185,7 +185,7 @@ func (k *preflight) until(claims map[string]any) string {
 	case left <= 0:
 		return "ended " + timefmt.Time(end)
 	default:
-		return fmt.Sprintf("good until %s (%s)", timefmt.Time(end), left.Round(time.Second))
+		return fmt.Sprintf("valid until %s (%s)", timefmt.Time(end), timefmt.Rough(left))
 	}
 }
 
@@ -229,6 +229,29 @@ func (c tokenClaims) text(names ...string) (text string) {
 
 func (c tokenClaims) user() string { return c.text("upn", "unique_name", "preferred_username") }
 
+// forAzureDevOps reports whether the audience is Azure DevOps, which has two names.
+func (c tokenClaims) forAzureDevOps() bool {
+	return slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(c.text("aud"), "/"))
+}
+
+// otherTenant is the organization's tenant if the token is of another one, or "".
+func (k *preflight) otherTenant(c tokenClaims) string {
+	tenant, tid := cmp.Or(k.organizationTenant, k.Settings.TenantID), c.text("tid")
+	if settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant) {
+		return tenant
+	}
+	return ""
+}
+
+// listed shows claims, each with its name.
+func listed(claims ...[2]string) string {
+	var parts []string
+	for _, c := range claims {
+		parts = append(parts, c[0]+" "+cmp.Or(sanitize.Exact(c[1]), "not given"))
+	}
+	return strings.Join(parts, ", ")
+}
+
 // reportToken reports the claims of the user's token, after it was used for the list.
 // Access tokens are opaque to clients, so one that cannot be parsed is not a failure.
 func (k *preflight) reportToken(token secret.Value) {
@@ -243,16 +266,11 @@ func (k *preflight) reportToken(token secret.Value) {
 		return
 	}
 	claim := claims.text
-	upn, scp, tid, aud := claims.user(), claim("scp"), claim("tid"), claim("aud")
-	var parts []string
-	for _, p := range [][2]string{
-		{"idtyp", claim("idtyp")}, {"upn", upn}, {"oid", claim("oid")}, {"application", claim("appid", "azp")},
-		{"scp", scp}, {"tid", tid}, {"aud", aud},
-	} {
-		parts = append(parts, p[0]+" "+cmp.Or(sanitize.Exact(p[1]), "not given"))
-	}
-	seen := strings.Join(parts, ", ") + ", " + k.until(claims)
-	granted := strings.Fields(scp)
+	seen := listed(
+		[2]string{"idtyp", claim("idtyp")}, [2]string{"upn", claims.user()}, [2]string{"oid", claim("oid")},
+		[2]string{"application", claim("appid", "azp")}, [2]string{"scp", claim("scp")}, [2]string{"tid", claim("tid")}, [2]string{"aud", claim("aud")},
+	) + ", " + k.until(claims)
+	granted := strings.Fields(claim("scp"))
 	var missing []string
 	for _, want := range []string{"vso.pats", "vso.pats_manage"} {
 		if !slices.Contains(granted, want) {
@@ -260,13 +278,12 @@ func (k *preflight) reportToken(token secret.Value) {
 		}
 	}
 	end, expires := expiry(claims)
-	tenant := cmp.Or(k.organizationTenant, k.Settings.TenantID)
-	switch {
+	switch tenant := k.otherTenant(claims); {
 	case claim("idtyp") == "app":
 		row.Fail("Azure DevOps mints PATs for users only: configure a service account or an agent user", "it is an application's token, not a user's: %s", seen)
-	case !isForAzureDevOps(aud):
+	case !claims.forAzureDevOps():
 		row.Fail("get the token for the scope "+setup.AzureDevOps+"/.default", "it is not for Azure DevOps: %s", seen)
-	case settings.IsGUID(tenant) && tid != "" && !strings.EqualFold(tid, tenant):
+	case tenant != "":
 		row.Fail("get the token in the organization's tenant, "+tenant, "it is of another tenant than %s: %s", tenant, seen)
 	case expires && !end.After(k.serverTime()):
 		row.Fail("use a newer access token", "it has ended: %s", seen)
@@ -276,10 +293,4 @@ func (k *preflight) reportToken(token secret.Value) {
 	default:
 		row.Pass("%s", seen)
 	}
-}
-
-// isForAzureDevOps reports whether the audience of a token is Azure DevOps, which has two
-// names.
-func isForAzureDevOps(aud string) bool {
-	return slices.Contains([]string{setup.AzureDevOps, "https://app.vssps.visualstudio.com"}, strings.TrimSuffix(aud, "/"))
 }

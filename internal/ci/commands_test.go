@@ -57,7 +57,7 @@ func TestTerminalLog(t *testing.T) {
 	end()
 	log.Error("azdo-pat mint failed", hint.Add(errors.New("no"), "change this"))
 	want := strings.Join([]string{
-		"azdo-pat: azdo-pat mint: contoso",
+		"azdo-pat: mint: contoso",
 		`azdo-pat: minting "a"`,
 		"azdo-pat: : :error::# #vso[task.complete]",
 		"azdo-pat: debug: tried",

@@ -161,7 +161,7 @@ type plain struct{ w io.Writer }
 
 func (p plain) line(text string)   { fmt.Fprintf(p.w, "azdo-pat: %s\n", text) }
 func (p plain) debug(text string)  { p.each("debug: ", text) }
-func (p plain) group(title string) { p.line(title) }
+func (p plain) group(title string) { p.line(strings.TrimPrefix(title, "azdo-pat ")) }
 func (p plain) endGroup()          {}
 
 func (p plain) annotate(level level, title, text string) {

@@ -20,7 +20,7 @@ func listCommand(a *app) *cobra.Command {
 		Short: "List the user's PATs, with what is wrong with each",
 		Long: `list shows every active PAT of the user, the worst first: what minted it, when it
 ends, its scopes, and what is wrong with it. With --fail-on it is a gate for a
-scheduled job: if a rule is found, the exit status is 1.
+scheduled job: if a rule applies to a PAT, the exit status is 1.
 
 Rules:
   full-access           it has the scope app_token
@@ -142,7 +142,7 @@ func (l *loaded) verdict(result audit.Result, rules []settings.Rule) error {
 	return nil
 }
 
-// foundRules are the rules that were found, in the order of rules.
+// foundRules are the rules that apply to a PAT, in the order of rules.
 func foundRules(result audit.Result, rules []settings.Rule) []string {
 	found := []string{}
 	for i, n := range result.Findings {
@@ -153,7 +153,7 @@ func foundRules(result audit.Result, rules []settings.Rule) []string {
 	return found
 }
 
-// countedRules are the rules that were found, each with the number of PATs.
+// countedRules are the rules that apply to a PAT, each with the number of PATs.
 func countedRules(result audit.Result, rules []settings.Rule) []string {
 	var found []string
 	for i, n := range result.Findings {

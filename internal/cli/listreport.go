@@ -115,7 +115,7 @@ func (r *listReport) counts(result audit.Result) string {
 	if counted := countedRules(result, r.rules); len(counted) > 0 {
 		return text + ": " + strings.Join(counted, ", ")
 	}
-	return text + ", nothing found"
+	return text + ", and no rule applies to any"
 }
 
 // cells are the cells of a PAT's row in the table.

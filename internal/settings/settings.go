@@ -133,7 +133,7 @@ type Settings struct {
 	OlderThan   time.Duration `env:"OLDER_THAN" for:"sweep" kind:"age" default:"6h" help:"leave younger PATs alone; a duration such as 90m or 2d"`
 	Repository  string        `env:"REPOSITORY" for:"sweep setup" kind:"repository" help:"only PATs of this GitHub repository, OWNER/REPO (default: all)" help-setup:"GitHub repository, OWNER/REPO, whose jobs on the default branch are trusted"`
 	DryRun      bool          `env:"DRY_RUN" for:"sweep" default:"false" help:"show what would be revoked and revoke nothing"`
-	FailOn      []string      `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; one that is found makes the exit status 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
+	FailOn      []string      `env:"FAIL_ON" for:"list" kind:"rules" help:"rules, separated by white space or commas; if one applies to a PAT, the exit status is 1: full-access, all-organizations, other, run-over, long-lived=DURATION, ends-within=DURATION, scope=NAME"`
 	GitHubToken secret.Value  `env:"GITHUB_TOKEN" for:"sweep list" kind:"token" also:"GITHUB_TOKEN" help:"ask GitHub with this token which runs have ended: sweep revokes their PATs whatever their age, list applies the rule run-over"`
 
 	_                 struct{}     `group:"Application and identity"`
