@@ -38,13 +38,15 @@ import (
 )
 
 func main() {
-	name := flag.String("identity", string(emulator.AgentUser), "how the job signs in: "+names())
-	interactive := flag.Bool("shell", false, "leave the emulator running, and print the variables for the program")
-	picture := flag.String("svg", "", "write a recording to this file")
-	summary := flag.String("summary", "", "write a picture of the step summary to this file")
-	flag.Parse()
+	// A set of its own: packages for tests, which the emulator is for too, add flags.
+	flags := flag.NewFlagSet("demo", flag.ExitOnError)
+	name := flags.String("identity", string(emulator.AgentUser), "how the job signs in: "+names())
+	interactive := flags.Bool("shell", false, "leave the emulator running, and print the variables for the program")
+	picture := flags.String("svg", "", "write a recording to this file")
+	summary := flags.String("summary", "", "write a picture of the step summary to this file")
+	_ = flags.Parse(os.Args[1:])
 	id := emulator.Identity(*name)
-	if !slices.Contains(identities, id) || flag.NArg() > 0 {
+	if !slices.Contains(identities, id) || flags.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "demo: -identity %s: allowed: %s\n", *name, names())
 		os.Exit(2)
 	}

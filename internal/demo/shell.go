@@ -47,8 +47,18 @@ func shell(ctx context.Context, out io.Writer, id emulator.Identity) error {
 	d.title("Try it in another terminal")
 	d.say(". %s", file)
 	d.say("azdo-pat check")
-	d.say("azdo-pat mint --output json")
+	if id == emulator.ServicePrincipal {
+		d.say("azdo-pat mint")
+	} else {
+		d.say("azdo-pat mint --output json")
+		d.say("azdo-pat list")
+		d.say("azdo-pat revoke --authorization-id ID")
+	}
 	d.say(`azdo-pat exec -- sh -c 'curl --user ":$AZURE_DEVOPS_EXT_PAT" %s/%s/_apis/projects'`, d.URL(emulator.AzureDevOps), emulator.OrganizationName)
+	d.say("")
+	d.say("See what a mistake looks like, and look its message up in docs/troubleshooting.md:")
+	d.say("azdo-pat check --organization fabrikam")
+	d.say("azdo-pat check --client-id 00000000-0000-4000-8000-000000000000")
 	d.say("")
 	d.say("Press Ctrl-C here to stop the emulator.")
 	for {
