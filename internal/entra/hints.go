@@ -48,7 +48,6 @@ var (
 	access        = say("a Conditional Access policy stops it: let an administrator of the tenant exempt this application and account, or allow the runner's network")
 	disabled      = say("the application or its service principal is disabled in the tenant: enable it (Enterprise applications, Properties), and check client-id")
 	unknownTenant = say("check tenant-id: there is no such tenant")
-	tenant        = say("check client-id and tenant-id, for an agent user agent-id too: this application must exist in this tenant")
 	device        = say("a Conditional Access policy demands a managed device, which a job does not have: let an administrator of the tenant exclude this account or application from the policy")
 	risk          = say("Entra considers the account or its sign-in at risk: an administrator of the tenant must review and clear the risk")
 	consent       = say("consent is missing: an administrator must grant the delegated permissions vso.pats and vso.pats_manage of Azure DevOps to the application or agent identity")
@@ -86,8 +85,14 @@ var hints = map[int]func(*Error) string{
 	700027: say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
 	50013:  say("the assertion's signature could not be verified: the issuer's keys must be reachable from the internet"),
 	700229: say("an assertion that Entra issued must be an application's own"),
-	700016: tenant,
-	90002:  unknownTenant, 900023: unknownTenant,
+	700016: func(e *Error) string {
+		ids := "client-id"
+		if strings.Contains(e.Step, "agent") {
+			ids += ", agent-id" // of an agent identity that is not the blueprint's Entra says the same
+		}
+		return "check " + ids + " and tenant-id: this application must exist in this tenant"
+	},
+	90002: unknownTenant, 900023: unknownTenant,
 	50049:   say("check authority-host: Entra does not know it"),
 	70000:   say("the grant is not valid; where it is a refresh token, it must be one of this application: check client-id and refresh-token"),
 	500011:  say("Azure DevOps is not known in this tenant: connect the organization to Microsoft Entra ID (Organization settings, Microsoft Entra)"),

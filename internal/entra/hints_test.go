@@ -138,3 +138,16 @@ func TestHintForServicePrincipal(t *testing.T) {
 		}
 	}
 }
+
+// A wrong agent-id is refused like a wrong client-id.
+func TestHintNamesTheAgent(t *testing.T) {
+	t.Parallel()
+	for step, want := range map[string]string{
+		stepName("get a token of the agent identity blueprint", 1): "check client-id, agent-id and tenant-id",
+		"sign in with the password":                                "check client-id and tenant-id",
+	} {
+		if got := (&Error{Step: step, Codes: []int{700016}}).Hint(); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", step, got, want)
+		}
+	}
+}
