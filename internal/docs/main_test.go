@@ -18,6 +18,7 @@ import (
 	"azdo-pat/internal/cli"
 	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/setup"
+	"azdo-pat/internal/toolconfig"
 )
 
 const root = "../.."
@@ -317,6 +318,27 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 	if n := len(strings.Fields(string(text))); n >= 1300 {
 		t.Errorf("%d words, want fewer than 1300", n)
+	}
+}
+
+// Each tool of configure has a row of docs/tools.md, and action.yml lists them all.
+func TestToolsAreDescribed(t *testing.T) {
+	t.Parallel()
+	read := func(file string) string {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	page := read("docs/tools.md")
+	for _, tool := range toolconfig.Names() {
+		if !strings.Contains(page, "\n| "+tool+" | ") {
+			t.Errorf("docs/tools.md has no row for %s", tool)
+		}
+	}
+	if all := strings.Join(toolconfig.Names(), " "); !strings.Contains(strings.Join(strings.Fields(read("action.yml")), " "), ": "+all+". ") {
+		t.Errorf("action.yml does not list %s", all)
 	}
 }
 
