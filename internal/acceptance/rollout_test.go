@@ -174,9 +174,7 @@ type jobRun struct {
 	status   int
 	log      string
 	summary  string
-	requests int // that reached Entra, the vault and Azure DevOps
-	env      map[string]string
-	main     *exec.Cmd
+	requests int    // that reached Entra, the vault and Azure DevOps
 	post     func() // the post step
 }
 
@@ -238,12 +236,17 @@ func (r *rollout) workflow(text string, inputs map[string]string, j emulator.Job
 	}
 	before := len(r.Requests())
 	step := harness.NewStep(r.T)
-	run := &jobRun{env: env, main: harness.Command(r.T, env, step, "azdo-pat", command)}
-	status, err := harness.ExitStatus(run.main.Run())
+	cmd := harness.Command(r.T, env, step, "azdo-pat", command)
+	status, err := harness.ExitStatus(cmd.Run())
 	if err != nil {
 		r.Fatal(err)
 	}
-	run.status, run.log = status, harness.Output(run.main)
+	run := &jobRun{status: status, log: harness.Output(cmd)}
+	for _, secret := range r.Secrets() {
+		if harness.Contains(run.log, secret) {
+			r.Errorf("%s: a credential is in the log", command)
+		}
+	}
 	for _, q := range r.Requests()[before:] {
 		if q.Service != emulator.GitHub {
 			run.requests++
@@ -418,12 +421,15 @@ func TestRolloutGuide(t *testing.T) {
 	if run := sweep(nil); run.status != 1 || !strings.Contains(run.log, "AADSTS700016:") {
 		t.Errorf("status %d\n%s", run.status, run.log)
 	}
+	for _, v := range r.Violations() {
+		t.Errorf("%s: %s", v.Op, v.What)
+	}
 	if len(r.blocks) > 0 {
 		t.Errorf("not followed: %q", r.blocks)
 	}
 }
 
-// gh is what was asked of GitHub, beside setup's questions.
+// gh returns the commands of gh that were run, without those of setup.
 func (r *rollout) gh() string {
 	r.Helper()
 	text, err := os.ReadFile(filepath.Join(r.home, "gh.log"))
