@@ -36,6 +36,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -215,31 +216,18 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 	if r.method != http.MethodPost && r.op != "list" && r.op != opCaller && !isID(r.id) {
 		return 0, nil, nil, c.withCall(r, &Error{Unsent: true, Message: "the authorization id is not a GUID", Err: errID})
 	}
-	query := url.Values{"api-version": {apiVersion}}
-	for k, v := range r.query {
-		query[k] = v
-	}
-	var in io.Reader
-	mediaType := ""
-	if r.body != nil {
-		text, _ := json.Marshal(r.body) // strings and booleans: it cannot fail
-		in, mediaType = bytes.NewReader(text), azuredevops.MediaTypeApplicationJson
-	}
 	if ctx.Err() != nil {
 		e := c.transportError(ctx, context.Cause(ctx))
 		e.Unsent = true
 		return 0, nil, nil, c.withCall(r, e)
 	}
 	ctx, unsent := sentTracer(ctx)
-	req, err := c.sdk.CreateRequestMessage(ctx, r.method, cmp.Or(r.endpoint, c.endpoint)+"?"+query.Encode(), "", in, mediaType, azuredevops.MediaTypeApplicationJson, nil)
+	req, err := c.request(ctx, r)
 	if err != nil {
 		e := c.transportError(ctx, err)
 		e.Unsent, e.Err = true, errRequest
 		return 0, nil, nil, c.withCall(r, e)
 	}
-	// Without GetBody, net/http cannot repeat the request by itself, as it does
-	// after some HTTP/2 errors. A create must be looked up before it is repeated.
-	req.GetBody = nil
 	resp, err := c.sdk.SendRequest(req)
 	if err != nil {
 		var e *Error
@@ -268,6 +256,27 @@ func (c *Client) send(ctx context.Context, r call) (status int, body []byte, hea
 		return resp.StatusCode, body, resp.Header, c.withCall(r, e)
 	}
 	return resp.StatusCode, body, resp.Header, nil
+}
+
+// request makes the request of a call.
+func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
+	query := url.Values{"api-version": {apiVersion}}
+	maps.Copy(query, r.query)
+	var body io.Reader
+	mediaType := ""
+	if r.body != nil {
+		text, _ := json.Marshal(r.body) // strings and booleans: it cannot fail
+		body, mediaType = bytes.NewReader(text), azuredevops.MediaTypeApplicationJson
+	}
+	address := cmp.Or(r.endpoint, c.endpoint) + "?" + query.Encode()
+	req, err := c.sdk.CreateRequestMessage(ctx, r.method, address, "", body, mediaType, azuredevops.MediaTypeApplicationJson, nil)
+	if err != nil {
+		return nil, err
+	}
+	// Without GetBody, net/http cannot repeat the request by itself, as it does
+	// after some HTTP/2 errors. A create must be looked up before it is repeated.
+	req.GetBody = nil
+	return req, nil
 }
 
 // withCall adds to an error what was being done, to which PAT, and where.
