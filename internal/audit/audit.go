@@ -29,7 +29,7 @@ type PATs interface {
 	Next(context.Context, *pat.Cursor) ([]pat.Token, error)
 }
 
-// Runs tells what is known of a workflow run.
+// Runs looks up the state of a workflow run.
 type Runs interface {
 	State(context.Context, githubapi.Run) sweep.RunState
 }
@@ -72,8 +72,8 @@ type Result struct {
 	Findings []int // PATs by rule, in the order of [Auditor.Rules]
 	// Complete: the list was read to its end.
 	Complete bool
-	// Hidden and Unanswered are leases of which run-over is unknown: GitHub does not show
-	// the run to this token, or did not answer.
+	// Hidden and Unanswered count the leases for which run-over is unknown: GitHub does
+	// not show the run to this token, or did not answer.
 	Hidden, Unanswered int
 }
 
@@ -92,8 +92,9 @@ const (
 	concurrency = 4
 	// maxPATs is how many PATs are listed at most: the ids of all are remembered.
 	maxPATs = 50_000
-	// longLivedTolerance is what a PAT may live longer than the argument of long-lived:
-	// Azure DevOps' clock decides when it begins, and that of the caller when it ends.
+	// longLivedTolerance is how much longer a PAT may live than the argument of
+	// long-lived says: Azure DevOps' clock decides when it begins, and that of the
+	// caller when it ends.
 	longLivedTolerance = time.Second
 )
 
@@ -108,10 +109,10 @@ type audit struct {
 // Run reads the list of active PATs page by page. An error means that the list was not
 // read to its end; the result is what was read before.
 //
-// Undocumented by Microsoft: where a page continues if PATs end or are created while the
-// list is read. If pages are offsets, a PAT that ends moves another one to a page that was
-// read before. So Run reads a list of several pages twice, and reports what the first pass
-// missed.
+// Microsoft does not document where a page continues if PATs end or are created while
+// the list is read. If pages are offsets, a PAT that ends moves another one to a page
+// that was read before. So Run reads a list of several pages twice, and reports what
+// the first pass missed.
 func (a *Auditor) Run(ctx context.Context) (Result, error) {
 	r := &audit{Auditor: a, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 	r.result.Findings = make([]int, len(a.Rules))

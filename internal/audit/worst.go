@@ -12,7 +12,7 @@ type Worst struct {
 	kept  []PAT
 }
 
-// NewWorst returns a Worst that keeps so many PATs.
+// NewWorst returns a Worst that keeps at most limit PATs.
 func NewWorst(limit int) *Worst { return &Worst{limit: limit} }
 
 // Add adds a PAT.
@@ -37,8 +37,8 @@ func (w *Worst) trim() {
 	w.kept = w.kept[:last]
 }
 
-// worse orders PATs: the worst finding first, as in [settings.RuleNames], then what is
-// found besides; then the one that lives longest.
+// worse orders PATs: by the worst finding, as in [settings.RuleNames], then by the
+// other findings, then by how long they live.
 func worse(a, b PAT) int {
 	return cmp.Or(
 		cmp.Compare(b.severity, a.severity),

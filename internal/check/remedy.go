@@ -40,8 +40,8 @@ func (j Job) Remedy(err error) string {
 	return strings.Join(append(lines, j.Commands(err)...), "\n")
 }
 
-// Commands returns what [Job.Remedy] has besides the hint: lines, of which the commands
-// follow an empty one.
+// Commands returns what [Job.Remedy] has besides the hint: lines that explain, an empty
+// line, and commands.
 func (j Job) Commands(err error) []string {
 	var refused *entra.Error
 	var denied *pat.Error
@@ -77,14 +77,14 @@ func (j Job) entra(e *entra.Error) []string {
 	return nil
 }
 
-// known is what the commands of setup's steps can be filled in with.
+// known are the values that the commands of setup's steps can be filled in with.
 func (j Job) known() setup.Known {
 	return setup.Known{Tenant: j.Tenant, Application: j.Client, Principal: j.Principal, Agent: j.Agent, User: j.User}
 }
 
-// credential returns how to make the application trust the job's assertion. The
-// Azure CLI serves an app registration. A blueprint needs Graph itself: by
-// Microsoft's documentation its APIs refuse the Azure CLI's own token.
+// credential returns how to make the application trust the job's assertion. The Azure
+// CLI serves for an app registration. For a blueprint it must be Graph itself, whose
+// APIs refuse the Azure CLI's own token by Microsoft's documentation.
 func (j Job) credential(p assertion.Claims) []string {
 	var lines []string
 	if strings.Contains(p.Subject, ":ref:refs/tags/") {

@@ -1,8 +1,8 @@
-// Package check is what azdo-pat check reports: a row for each step on the way
-// to a PAT or an Entra token, and for the first that failed what to do about it.
+// Package check tries each step on the way to a PAT or an Entra token and reports on
+// it. For the first step that failed it says what to do.
 //
-// A report can be sent to support: it contains ids and names, which it warns
-// about, but no credential.
+// A report can be sent to support: it contains ids and names, which it warns about, but
+// no credential.
 package check
 
 import (
@@ -54,7 +54,7 @@ func (r *Row) Skip(format string, args ...any) {
 	r.Mark, r.Seen = Untried, fmt.Sprintf(format, args...)
 }
 
-// Finding is an answer to a question that no documentation answers.
+// Finding is an answer to a question that Microsoft does not document.
 type Finding struct {
 	Name     string // stable, as that of a row
 	Question string
@@ -121,7 +121,7 @@ func (r *Report) Clean(f func(string) string) {
 	}
 }
 
-// ids tells the user what the report contains, before they share it.
+// ids says what the report contains, before the user shares it.
 const ids = `This report holds no credential. It holds ids and names: of organization, tenant,
 applications and users, what the job's assertion says (repository, branch, workflow),
 hosts and addresses. Take out what you do not want to show.`

@@ -62,7 +62,7 @@ type preflight struct {
 	// organizationTenant is the tenant of the organization, where it is known.
 	organizationTenant string
 	issuer             string // of the assertion
-	// listRefused tells that Azure DevOps refused to list the user's PATs.
+	// listRefused: Azure DevOps refused to list the user's PATs.
 	listRefused bool
 
 	hosts     []*host
@@ -131,7 +131,7 @@ func (k *preflight) addTokenRows() {
 	k.row.scopes = add("scopes")
 }
 
-// reportSettings lists the settings with the place of each.
+// reportSettings lists the settings, and where each was found.
 func (k *preflight) reportSettings() {
 	if wrong := k.Wrong; wrong != nil {
 		k.row.settings.Fail("set right what is listed; azdo-pat check --help lists the settings\n"+strings.Join(wrong.List, "\n"), "%s", CountWrong(wrong))

@@ -91,8 +91,9 @@ func (k *preflight) assertionFailed(err error) {
 	}
 }
 
-// beginAttempt resets the rows of the exchange for another attempt, which begins with an
-// assertion. What an earlier attempt has got for the vault and from it is used again.
+// beginAttempt resets the rows of the exchange for another attempt, which begins with
+// an assertion. The vault's token and answer are kept, since an attempt uses them
+// again.
 func (k *preflight) beginAttempt() {
 	for _, row := range k.exchanges {
 		if k.stored == nil || row.Mark != Tick {
@@ -287,7 +288,7 @@ func (k *preflight) reportToken(token secret.Value) {
 		row.Fail("get the token in the organization's tenant, "+tenant, "it is of another tenant than %s: %s", tenant, seen)
 	case expires && !end.After(k.serverTime()):
 		row.Fail("use a newer access token", "it has ended: %s", seen)
-	// user_impersonation may do: the list tells, if anything does.
+	// user_impersonation may be enough: only the list shows whether it is.
 	case len(missing) > 0 && k.row.list.Mark != Tick && (k.listRefused || !slices.Contains(granted, "user_impersonation")):
 		row.Fail(k.job.Scopes(missing...), "it lacks %s: %s", strings.Join(missing, " and "), seen)
 	default:

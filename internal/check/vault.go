@@ -34,7 +34,7 @@ func (k *preflight) observeVault(x *entra.Exchange) {
 
 // renewStored replaces the refresh token in Key Vault if it is due, as mint does after
 // it has handed over the PAT. A failure is no cross, since the stored token is still
-// good.
+// valid.
 func (k *preflight) renewStored(ctx context.Context) {
 	row, stored := k.row.stored, k.stored
 	switch {

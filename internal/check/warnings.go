@@ -6,7 +6,7 @@ import (
 	"azdo-pat/internal/settings"
 )
 
-// Warning is about what still works and will not for long.
+// Warning is about something that works today but will stop working.
 type Warning struct {
 	Name string // stable, as that of a row
 	Text string // one line

@@ -88,8 +88,8 @@ func unmaskable(v secret.Value) error {
 	return nil
 }
 
-// MaskPAT masks a PAT, or an Entra token in its place, together with the two forms in which it travels in an
-// Authorization header: base64(PAT) and base64(":"+PAT).
+// MaskPAT masks a PAT, or an Entra token in its place, together with the two forms in
+// which an Authorization header carries it: base64(PAT) and base64(":"+PAT).
 func MaskPAT(p Platform, pat secret.Value) error {
 	if pat.IsZero() {
 		return nil

@@ -16,11 +16,11 @@ import (
 )
 
 // HandOverEntraToken gets the service principal's own token and hands it over to the
-// platform. There is no lease: nothing can revoke the token. The record only tells the
-// post step so, and when the token ends.
+// platform. There is no lease, because nothing can revoke the token. From the record
+// the post step learns only that, and when the token ends.
 func (j *Job) HandOverEntraToken(ctx context.Context) (*signin.EntraToken, error) {
 	p := j.Platform
-	// No lease, so that the record of a PAT that another step minted stays.
+	// Without a lease, the record of a PAT that another step minted stays.
 	if err := p.Prepare(displayname.Origin{}); err != nil {
 		return nil, err
 	}
@@ -51,8 +51,7 @@ func (j *Job) entraToken(ctx context.Context) (*signin.EntraToken, error) {
 	return t, ci.MaskPAT(j.Platform, t.Secret)
 }
 
-// EntraTokenEnds is when the Entra token ends that mint recorded; false: mint recorded
-// none.
+// EntraTokenEnds returns when the recorded Entra token ends; false: mint recorded none.
 func EntraTokenEnds(r *lease.Record) (time.Time, bool) {
 	if r == nil || r.Stage != lease.Closed || r.Settings.Values["token-type"] != settings.EntraToken {
 		return time.Time{}, false
@@ -60,9 +59,9 @@ func EntraTokenEnds(r *lease.Record) (time.Time, bool) {
 	return r.ValidTo, true
 }
 
-// NoPATOnRecord returns an error if a step that revokes an Entra token, and so nothing,
-// follows one that minted a PAT: another step may have changed token-type by a variable,
-// so that the PAT would stay valid.
+// NoPATOnRecord returns an error if mint recorded a PAT, although token-type is entra
+// in this step. Another step may have changed token-type by a variable so that the PAT
+// stays valid.
 func (j *Job) NoPATOnRecord() error {
 	origin := j.Platform.Origin(j.Settings.Name)
 	line, ok := j.Platform.Recorded(origin)

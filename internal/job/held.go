@@ -45,8 +45,8 @@ func (j *Job) Hold(ctx context.Context, random io.Reader) (*Held, error) {
 // is killed, the PAT is not renewed and expires.
 func unrecorded(lease.Record) error { return nil }
 
-// Undo revokes the PAT, which cause kept the command from using. It returns cause,
-// together with what is left, if anything.
+// Undo revokes a PAT that the command could not be started with because of cause. It
+// returns cause, together with what is left, if anything.
 func (h *Held) Undo(ctx context.Context, cause error) error {
 	return h.leaseClient().Undo(ctx, h.Lease, cause)
 }

@@ -1,11 +1,11 @@
-// Package job is what the commands do with the PAT of one CI job. mint mints it and
-// hands it over, exec renews it while a command runs, revoke and the post step find and
-// revoke it. With token-type entra it is a service principal's own token instead, which
-// is neither renewed nor revoked.
+// Package job mints, renews and revokes the PAT of one CI job. mint hands it over, exec
+// renews it while a command runs, and revoke and the post step find and revoke it. With
+// token-type entra it is a service principal's own token instead, which is neither
+// renewed nor revoked.
 //
-// It joins what is below it: [signin] signs in, [lease] mints and revokes, and the
-// [ci.Platform] keeps the record between the steps of the job. It logs progress and
-// returns results; package cli reports them.
+// Package signin signs in, package lease mints and revokes, and the [ci.Platform] keeps
+// the record between the steps of the job. This package joins them. It logs progress
+// and returns results, which package cli reports.
 package job
 
 import (

@@ -122,16 +122,17 @@ func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin d
 	return r, err
 }
 
-// tokenServiceURL is the setting that names the service that has the PAT, and
-// refreshTokenVault is the one that names the vault.
+// tokenServiceURL is the setting with the service that has the PAT, and
+// refreshTokenVault the one with the vault.
 const (
 	tokenServiceURL   = "token-service-url"
 	refreshTokenVault = "refresh-token-vault"
 )
 
-// hostsDiffer reports whether the inputs name a different service from mint's settings.
-// If so, a PAT that the service does not list may still exist elsewhere. The inputs win,
-// because another step may have planted the record to have credentials sent to its host.
+// hostsDiffer warns of each host that differs from mint's. It reports whether
+// token-service-url does, since the PAT may then exist without being listed here. The
+// inputs are used, because another step may have planted the record to have credentials
+// sent to its own host.
 func (j *Job) hostsDiffer(saved settings.Saved) (service bool) {
 	for name, host := range map[string]string{
 		tokenServiceURL: j.Settings.TokenServiceURL, "authority-host": j.Settings.AuthorityHost, refreshTokenVault: j.Settings.RefreshTokenVault,

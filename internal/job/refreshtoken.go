@@ -10,10 +10,10 @@ import (
 	"azdo-pat/internal/signin"
 )
 
-// RenewRefreshToken stores the refresh token that Entra gave in Key Vault, if the stored
-// one is due. A failure is a warning: the stored token stays valid for weeks.
+// RenewRefreshToken stores the refresh token that Entra gave in Key Vault, if the
+// stored one is due. A failure is a warning: the stored token stays valid for weeks.
 //
-// It is for the end of a command, when the user's token has proved good.
+// Call it at the end of a command, when the user's token is known to work.
 func (j *Job) RenewRefreshToken(ctx context.Context) {
 	session := j.SignIn.Session()
 	if session == nil || !session.Stored.Due() {

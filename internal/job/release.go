@@ -16,11 +16,11 @@ import (
 	"azdo-pat/internal/timefmt"
 )
 
-// Released is what became of a lease.
+// Released is the result of releasing a lease.
 type Released struct {
-	// Record is the lease's. Only its name is certain.
+	// Record is the lease's record. Only its name is certain.
 	Record lease.Record
-	// PATs were revoked, or had ended before.
+	// PATs are those that were revoked, or that had already ended.
 	PATs []lease.Revoked
 	// MayMint: another PAT of that name may still be created, and there was no time to
 	// wait for it.

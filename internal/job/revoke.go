@@ -43,7 +43,7 @@ func (j *Job) RevokeID(ctx context.Context) (*lease.Revoked, error) {
 	return j.releaseID(ctx)
 }
 
-// releaseID revokes a PAT of which only the id is known.
+// releaseID revokes the PAT with the id of the settings.
 func (j *Job) releaseID(ctx context.Context) (*lease.Revoked, error) {
 	s := j.Settings
 	ctx, stopGrace := httpclient.WithGracePeriod(ctx, lease.StopCleanup)
@@ -66,9 +66,9 @@ func (j *Job) releaseID(ctx context.Context) (*lease.Revoked, error) {
 }
 
 // RevokeMinted revokes the lease that mint acquired in an earlier step of the same
-// Azure Pipelines job. It needs no output of that step: the name of the PAT is
-// recomputed from the job, and every PAT of exactly that name is revoked. The record
-// only tells whether one may still be created. The result is nil if skip-revoke is set
+// Azure Pipelines job. It needs no output of that step: it computes the name of the PAT
+// again from the job, and revokes every PAT of exactly that name. From the record it
+// takes only whether one may still be created. The result is nil if skip-revoke is set
 // and the PAT stays valid.
 func (j *Job) RevokeMinted(ctx context.Context) (*Released, error) {
 	log, s := j.Platform.Log(), j.Settings

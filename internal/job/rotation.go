@@ -15,7 +15,7 @@ import (
 
 // Rotation replaces the PAT that a consumer keeps.
 //
-// It keeps no record: the next rotation finds what a killed one has left by its name, and
+// It keeps no record: the next rotation finds the PAT of a killed one by its name, and
 // ends it.
 type Rotation struct {
 	*Job

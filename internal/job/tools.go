@@ -17,7 +17,7 @@ import (
 	"azdo-pat/internal/toolconfig"
 )
 
-// tools are the tools of the setting configure. A nil *tools is none.
+// tools are the tools of the setting configure. nil: there are none.
 type tools struct {
 	*Job
 	temp, name string // the temp folder as this process sees it; the folder in it
@@ -75,7 +75,7 @@ func (j *Job) newTools(temp, key string) *tools {
 	return t
 }
 
-// seenPath is a path of the machine that the steps run on.
+// seenPath joins the path of a folder, as the job's steps see it, and a name.
 func seenPath(folder, name string) string { return strings.TrimRight(folder, "/") + "/" + name }
 
 // check reports what will keep the tools from being set up. The configuration has no
@@ -92,7 +92,7 @@ func (t *tools) check() (*toolconfig.Config, error) {
 	return toolconfig.Build(t.options, secret.New("placeholder"))
 }
 
-// within reports whether a folder is another or lies in it.
+// within reports whether a folder is the same as another or lies in it.
 func within(folder, other string) bool {
 	resolve := func(path string) string {
 		if resolved, err := filepath.EvalSymlinks(path); err == nil {
@@ -146,7 +146,8 @@ func (t *tools) handOver(p ci.Platform, token secret.Value, record lease.Record,
 	return nil
 }
 
-// write has the files of the tools written.
+// write builds the configuration for a token and passes its files to write. It logs
+// what the user should know of it.
 func (t *tools) write(token secret.Value, write func([]toolconfig.File) error) (*toolconfig.Config, error) {
 	config, err := toolconfig.Build(t.options, token)
 	if err == nil {
@@ -191,8 +192,8 @@ func warnOfFiles(log *ci.Log, err error) {
 	}
 }
 
-// OwnTools are the files of this job's own lease, which has the settings' name. recorded
-// is the folder on record.
+// OwnTools identifies the files of this job's own lease, which has the settings' name.
+// recorded is the name of their folder according to the record.
 func (j *Job) OwnTools(recorded string) toolconfig.Folders {
 	which := toolconfig.Folders{Recorded: recorded, ID: j.Settings.AuthorizationID}
 	for _, name := range []string{"INPUT_CONFIGURE", "AZDO_PAT_CONFIGURE"} { // no setting of what revokes

@@ -13,7 +13,7 @@ import (
 )
 
 // Acquire mints a PAT named r.Name. If it fails, no PAT is left, or both the error and
-// the record tell that one may be.
+// the record say that one may be.
 func (l *Client) Acquire(ctx context.Context, r Record, want Want) (*Lease, error) {
 	r.Stage = Intended
 	a := &acquisition{Client: l, r: r, want: want, clock: l.Server}
@@ -119,7 +119,7 @@ func (a *acquisition) attempt(ctx context.Context) error {
 	return a.search(ctx, err)
 }
 
-// outcome is what the answer to a create request tells about its PAT.
+// outcome is what the answer to a create request says about its PAT.
 type outcome int
 
 const (

@@ -42,7 +42,7 @@ const (
 	// Cleanup is for exiting.
 	StopCleanup = 4500 * time.Millisecond
 	// createGrace is how long to wait for the answer to a create request after the
-	// process was told to stop: it has the id of the PAT to revoke.
+	// process was told to stop. The answer has the id of the PAT to revoke.
 	createGrace = 2 * time.Second
 	// commitWindow is how long after the intent a create request can take effect.
 	// Azure DevOps delays a throttled request for up to 30 seconds and then carries
@@ -101,9 +101,8 @@ type Lease struct {
 	// sent and received bound the time at which the PAT was created, by this machine's
 	// clock.
 	sent, received time.Time
-	// wall is [wallClock], except in a test of a machine that sleeps: its wall clock
-	// goes on while its timers and its monotonic clock stop. In a synctest bubble they
-	// all go together.
+	// wall is [wallClock]. Tests replace it to act as a machine that sleeps, whose wall
+	// clock goes on while its timers and its monotonic clock stop.
 	wall func() time.Time
 }
 

@@ -119,8 +119,8 @@ func revokedIDs(ended []Revoked) (list []string) {
 	return list
 }
 
-// countRevoked is how many PATs were active until they were revoked. One that had
-// ended before may have been counted already.
+// countRevoked counts the PATs that were active until they were revoked. One that had
+// already ended may have been counted before.
 func countRevoked(ended []Revoked) (n int) {
 	for _, e := range ended {
 		if !e.Gone {
@@ -162,8 +162,8 @@ func (l *Client) revokeNamed(ctx context.Context, name string, except []string, 
 	return ended, err
 }
 
-// find lists the active PATs of that name, and those whose names are cut short so that it
-// is unclear. An error is about the rest of the list.
+// find lists the active PATs of that name, and in unclear those whose shortened names
+// may be that name. An error is about the rest of the list.
 func (l *Client) find(ctx context.Context, name string, except []string, want int) (found, unclear []pat.Token, err error) {
 	add := func(list *[]pat.Token, t pat.Token) {
 		known := slices.ContainsFunc(except, func(id string) bool { return strings.EqualFold(id, t.ID) }) ||

@@ -20,21 +20,21 @@ type Replaced struct {
 	Ends time.Time
 }
 
-// ErrOvertaken is the error of a rotation whose PAT the consumer may have and may not
-// keep: another rotation of the same consumer, which ran at the same time, has ended it
-// or may end it. The consumer needs another PAT.
+// ErrOvertaken is the error of a rotation whose PAT another rotation of the same
+// consumer, which ran at the same time, has ended or may end. The consumer needs
+// another PAT.
 var ErrOvertaken = errors.New("another rotation ran at the same time")
 
 // pollInterval is how often the list is read while another rotation is under way.
 const pollInterval = 2 * time.Second
 
-// Replace ends the PATs before own, after the consumer was given own: at once, or with an
-// overlap by moving their ends, never to a later time. before are those that were active
-// before own was minted. One that another rotation has minted since is left alone,
-// because its consumer may have been given it.
+// Replace ends the PATs before own, once the consumer has own: at once, or with an
+// overlap by moving their ends, never to a later time. before are the PATs that were
+// active before own was minted. A PAT that another rotation has minted since is left
+// alone, because its consumer may have been given it.
 //
-// It ends nothing if own does not last; see [ErrOvertaken]. If one PAT cannot be ended,
-// the others still are.
+// Replace ends nothing if own does not last; see [ErrOvertaken]. If one PAT cannot be
+// ended, the others still are.
 func (c *Consumer) Replace(ctx context.Context, l *lease.Client, own *lease.Lease, before []pat.Token) (done []Replaced, err error) {
 	active, err := c.settled(ctx, l, own, before)
 	if err != nil {
@@ -71,10 +71,11 @@ func (c *Consumer) end(ctx context.Context, l *lease.Client, own *lease.Lease, t
 	return ends, err
 }
 
-// settled returns the consumer's active PATs once own is certain to last. A newer one is
-// of another rotation. If that succeeds, it ends every PAT that it found, and it may have
-// found own. Which of the two the consumer was given last cannot be known, so settled
-// waits until the other rotation has ended, or for half of the time that is left.
+// settled returns the consumer's active PATs once own is certain to last. If there is a
+// newer PAT, another rotation is under way: it ends every PAT that it found, and it may
+// have found own. It is unknown which of the two the consumer was given last, so
+// settled waits until the other rotation has ended, or for half of the time that is
+// left.
 func (c *Consumer) settled(ctx context.Context, l *lease.Client, own *lease.Lease, before []pat.Token) ([]pat.Token, error) {
 	until := time.Now().Add(pollInterval)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -124,7 +125,7 @@ func (c *Consumer) lasts(ctx context.Context, l *lease.Client, own *lease.Lease,
 	return nil
 }
 
-// newer is a PAT that another rotation has minted after own; nil: there is none.
+// newer returns a PAT that another rotation has minted after own; nil: there is none.
 func newer(active []pat.Token, own *lease.Lease, before []pat.Token) *pat.Token {
 	for _, t := range active {
 		mine := t.DisplayName == own.Record.Name || contains(before, t.ID)

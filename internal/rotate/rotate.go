@@ -48,7 +48,7 @@ func (c *Consumer) List(ctx context.Context, l *lease.Client) ([]pat.Token, erro
 	return list, err
 }
 
-// Plan is whether the next PAT of a consumer is due.
+// Plan says whether the next PAT of a consumer is due.
 type Plan struct {
 	// Due is why the next PAT is due; empty: it is not.
 	Due string
@@ -58,7 +58,7 @@ type Plan struct {
 	Left   time.Duration
 }
 
-// Plan tells whether the next PAT is due. pats are the active ones, the newest first;
+// Plan says whether the next PAT is due. pats are the active ones, the newest first;
 // times are those that Azure DevOps' clock may show, the likeliest first. If they
 // disagree, the next PAT is due if it is by one of them: the consumer must not be left
 // with a PAT that has ended.
@@ -82,8 +82,8 @@ func (c *Consumer) due(pats []pat.Token, now time.Time) string {
 	}
 	lasting := 0
 	for _, t := range pats {
-		// What the last rotation has moved ends within the overlap, give or take the
-		// difference of two clocks.
+		// The PATs that the last rotation has moved end within the overlap, plus or
+		// minus the difference of two clocks.
 		if t.ValidTo.Sub(now) > c.Overlap+httpclient.Tolerance {
 			lasting++
 		}

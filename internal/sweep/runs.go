@@ -16,7 +16,7 @@ import (
 	"azdo-pat/internal/httpclient"
 )
 
-// Runs tells whether a workflow run has completed.
+// Runs looks up whether a workflow run has completed.
 type Runs interface {
 	Completed(context.Context, githubapi.Run) (bool, error)
 }
@@ -48,7 +48,8 @@ const (
 type RunLookup struct {
 	runs Runs
 	log  Log
-	// undecided is what a warning says of leases about which GitHub gives no answer.
+	// undecided begins what a warning says of leases about which GitHub gives no
+	// answer.
 	undecided string
 	slots     *semaphore.Weighted
 	flights   singleflight.Group // by run
@@ -60,8 +61,8 @@ type RunLookup struct {
 	credentialsErr error            // GitHub refuses the token
 }
 
-// NewRunLookup returns a RunLookup. undecided completes the warnings about GitHub, which
-// name leases after it: "age alone decides on" the leases of contoso/app.
+// NewRunLookup returns a RunLookup. undecided begins what a warning about GitHub says
+// of the leases, as in "age alone decides on" the leases of contoso/app.
 func NewRunLookup(runs Runs, log Log, undecided string) *RunLookup {
 	return &RunLookup{runs: runs, log: log, undecided: undecided, slots: semaphore.NewWeighted(concurrency)}
 }

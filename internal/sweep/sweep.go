@@ -19,8 +19,8 @@ import (
 	"azdo-pat/internal/pat"
 )
 
-// PATs is the API that a [Sweeper] needs. An error other than a [*pat.Error]
-// concerns every request, not just one, and ends the sweep.
+// PATs is the API that a [Sweeper] needs. A [*pat.Error] concerns one request. Any
+// other error concerns all of them and ends the sweep.
 type PATs interface {
 	Next(context.Context, *pat.Cursor) ([]pat.Token, error)
 	// Revoke revokes a PAT that Next has returned.
@@ -37,7 +37,7 @@ type Log interface {
 // Sweeper revokes leases that earlier jobs left behind.
 type Sweeper struct {
 	PATs PATs
-	// Runs tells which workflow runs have completed. If it is nil, age alone
+	// Runs looks up which workflow runs have completed. If it is nil, age alone
 	// decides.
 	Runs Runs
 	// OlderThan is the age from which a lease is revoked in any case.
@@ -94,8 +94,8 @@ const (
 	// maxPending limits the leases that wait to be revoked: about a page, so that the
 	// next page has arrived when they are done.
 	maxPending = 100
-	// retryTime is how long a failing revocation is tried again, if the server does
-	// not say how long to wait.
+	// retryTime is how long a failing revocation is tried again if the server does not
+	// say how long to wait.
 	retryTime = time.Minute
 	// maxFailures is how many revocations may fail in a row before the sweep ends.
 	maxFailures = 2 * concurrency
@@ -115,15 +115,14 @@ const (
 	stopTimeout = 4500 * time.Millisecond
 )
 
-// Run reads the list of active PATs page by page and revokes leases at the same
-// time, in bounded memory.
+// Run reads the list of active PATs page by page and revokes leases at the same time,
+// in bounded memory. If it fails or is stopped, it waits for the requests in flight,
+// and the next sweep continues with what is left.
 //
-// Revoking a PAT can shift the pages after it: if the server continues at an offset
-// into the PATs that are still active, one pass sees only about half of them. So Run reads a list of several pages again if something on it was
-// revoked. It also reads it again, a few times, if it still shows PATs that are
-// revoked, since they may vanish between two pages. When a sweep fails or is
-// stopped, Run waits for the requests in flight; the next sweep continues with
-// what is left.
+// If something on a list of several pages was revoked, Run reads the list again:
+// revoking a PAT can shift the pages after it, and one pass may see only half of the
+// PATs. It also reads the list again, a few times, while revoked PATs are still listed,
+// since they may vanish between two pages.
 func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	w := &sweep{
 		Sweeper: s, slots: semaphore.NewWeighted(concurrency),
@@ -148,7 +147,7 @@ func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	return w.counts, w.conclude(err)
 }
 
-// conclude is the error of a sweep whose last pass ended with err.
+// conclude returns the error of a sweep whose last pass ended with err.
 func (w *sweep) conclude(err error) error {
 	const again = "run it again: it continues with what is left"
 	switch c := w.counts; {
@@ -311,9 +310,9 @@ func (w *sweep) examine(t pat.Token) (c candidate, ok bool) {
 	return c, false
 }
 
-// age is the age of an active PAT. A clock that shows a time before its start or after
-// its end is wrong. If several clocks may be right, the lowest age counts, since the PAT
-// may be in use.
+// age is the age of an active PAT. A clock is wrong if it shows a time before the PAT's
+// start or after its end. Of the ages by the other clocks the lowest counts, since the
+// PAT may be in use.
 func (w *sweep) age(t pat.Token) (age time.Duration, known bool) {
 	if t.ValidFrom.IsZero() {
 		return 0, false
