@@ -23,7 +23,7 @@ func TestLoginAtATerminal(t *testing.T) {
 	_, terminal := openTerminal(t)
 	for says, stdout := range map[string]*os.File{
 		"standard output is a terminal, where the refresh token would be seen":                  terminal,
-		"standard output is closed or the null device, so that the refresh token would be lost": null,
+		"standard output is closed or the null device, so the refresh token would be lost": null,
 	} {
 		e := emulator.Start(t)
 		e.Change(func(w *emulator.State) { w.Apps = nil }) // a login that begins ends soon

@@ -123,12 +123,12 @@ func noOutput(stdout io.Writer) string {
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return "standard output is closed, so that the refresh token would be lost"
+		return "standard output is closed, so the refresh token would be lost"
 	case info.Mode()&os.ModeCharDevice == 0:
 		return ""
 	}
 	if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(info, null) {
-		return "standard output is closed or the null device, so that the refresh token would be lost"
+		return "standard output is closed or the null device, so the refresh token would be lost"
 	}
 	return "standard output is a terminal, where the refresh token would be seen"
 }

@@ -156,7 +156,7 @@ var table = []row{
 	{"Other inputs are refused if they are not of their form.", "internal/settings/validate.go",
 		`"application": matching("the client id of an application, a GUID", clientID.matches),`, ``, "TestWrongValues"},
 	{"Other inputs are refused if they are not of their form.", "internal/settings/validate.go",
-		`return IsGUID(text) || !isToken(text) && domain.matches(text)`, `return true`, "FuzzLoad"},
+		`return IsGUID(text) || !isJWT(text) && domain.matches(text)`, `return true`, "FuzzLoad"},
 
 	// The caller, by its inputs.
 	{"URLs are https with no user part", "internal/settings/validate.go",

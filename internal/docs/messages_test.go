@@ -242,7 +242,7 @@ var unexplained = []struct {
 		"is a directory", "it was replaced by another file", "it is not in UTF-8", "the runner would read another value of …",
 		"line … is not NAME=VALUE", "line … has no delimiter after <<", "the value that begins in line … has no end",
 		// of a command that cannot be started
-		"the file is empty", "the file begins with a byte order mark, so that the system does not see its #! line", "the file is a text without a #! line",
+		"the file is empty", "the file begins with a byte order mark, so the system does not see its #! line", "the file is a text without a #! line",
 		"the program in its #! line, …: …", "a file that it needs: …", "start …: …", "…; nothing was minted",
 		// of configure
 		"configure …: …", "configure: …", "azdo-pat configure: …", "it is larger than 1 MiB",

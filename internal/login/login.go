@@ -34,7 +34,7 @@ import (
 	"azdo-pat/internal/timefmt"
 )
 
-// How long people are waited for. Nothing else here takes longer than the setting timeout.
+// How long to wait for people. Nothing else here takes longer than the setting timeout.
 const (
 	// SignInWait is for signing in, from when the browser is opened.
 	SignInWait = 5 * time.Minute
@@ -73,12 +73,11 @@ type Log interface {
 	Redact(text string) string
 }
 
-// Result is what a sign-in has led to.
+// Result is the result of a sign-in.
 type Result struct {
 	// Person is who signed in, also if the sign-in failed after that.
 	Person Person
-	// Stored says what became of the refresh token, as in "was written to standard
-	// output".
+	// Stored says where the refresh token went, as in "was written to standard output".
 	Stored string
 }
 

@@ -187,8 +187,8 @@ func (s *server) handle(conn net.Conn) {
 	}
 }
 
-// pageFor is the page for a request. For the answer that counts it is known when the
-// refresh token was stored, or was not.
+// pageFor is the page for a request. For a valid answer it is known only when the
+// refresh token was stored, or could not be.
 func (s *server) pageFor(answer *callback, refusal *page) *page {
 	first := false
 	if refusal == nil {
@@ -216,8 +216,9 @@ func (s *server) pageFor(answer *callback, refusal *page) *page {
 	}
 }
 
-// read reads the answer from a request, or says why it is none. What it says is for
-// the client of the request, so it contains nothing of this sign-in.
+// read reads the answer from a request. If there is none in it, it returns a page that
+// says why. The page goes to the client of the request, so it contains nothing of this
+// sign-in.
 func (s *server) read(r *http.Request) (*callback, *page) {
 	switch {
 	case !strings.EqualFold(r.Host, s.host): // a name that was made to point here

@@ -44,7 +44,7 @@ func (r *run) openVault(ctx context.Context) error {
 }
 
 // replaceable reports whether a new version ends the fault: there is no secret yet, the
-// newest version is disabled, or its value is no token.
+// newest version is disabled, or its value is not a token.
 func replaceable(err error) bool {
 	if refused := (*keyvault.Refusal)(nil); errors.As(err, &refused) {
 		return refused.Code == "SecretNotFound" || refused.Code == "SecretDisabled"

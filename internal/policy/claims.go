@@ -17,7 +17,7 @@ type Claim struct {
 	// Comparable: the value is a string, a number or a boolean. Others never match.
 	Comparable bool
 	// Text is the string, or the number or boolean as it is written in the assertion.
-	// If the value is not comparable, it says what it is, as in "a list".
+	// For a value that is not comparable, it is the kind of value, as in "a list".
 	Text string
 }
 

@@ -31,7 +31,7 @@ func checkFile(path string) error {
 		return checkInterpreter(line)
 	}
 	if bytes.HasPrefix(line, []byte("\ufeff#!")) {
-		return hint.Add(errors.New("the file begins with a byte order mark, so that the system does not see its #! line"), "save it as UTF-8 without a byte order mark")
+		return hint.Add(errors.New("the file begins with a byte order mark, so the system does not see its #! line"), "save it as UTF-8 without a byte order mark")
 	}
 	if !bytes.ContainsFunc(line, isBinary) {
 		return hint.Add(errors.New("the file is a text without a #! line"), "name the program that reads it: -- sh "+path)

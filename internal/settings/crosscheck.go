@@ -72,7 +72,7 @@ func (l *loader) environment(s *Settings) {
 		}
 		l.problem("", text)
 	}
-	if l.command != Post { // main has said it
+	if l.command != Post { // mint has reported it
 		s.Warnings = append(s.Warnings, httpclient.EnvironmentWarnings(l.src.LookupEnv)...)
 	}
 }
@@ -110,8 +110,8 @@ func (l *loader) gitHub(s *Settings) {
 	}
 }
 
-// tools checks the settings of the tools that are to be set up. mint sets variables of
-// later steps, so that it needs a CI system.
+// tools checks the settings of the tools to set up. mint sets variables of later steps,
+// so it needs a CI system.
 func (l *loader) tools(s *Settings) {
 	if l.command != Mint && l.command != Exec {
 		return
@@ -144,8 +144,8 @@ func (l *loader) scopes(s *Settings) {
 	}
 }
 
-// rotation checks the settings of rotate. Both durations are compared with what the
-// others make of them, so they are checked only if all are right.
+// rotation checks the settings of rotate. Durations are compared with each other only
+// if all of them are valid.
 func (l *loader) rotation(s *Settings) {
 	if l.command != Rotate {
 		return

@@ -25,7 +25,7 @@ type Description struct {
 	Values []string
 	// AlsoRead lists the variables of other tools that it is read from too.
 	AlsoRead []string
-	Secret   bool // it holds a credential, so that it has no flag
+	Secret   bool // it holds a credential, so it has no flag
 	Input    bool // it is an input of the action
 	// Bool settings may be given as a flag without a value, Repeatable ones several
 	// times.

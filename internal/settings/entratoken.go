@@ -19,9 +19,9 @@ func (l *loader) takesEntraToken() bool {
 	return false
 }
 
-// planted reports whether token-type cannot be what the caller of mint meant: mint would
-// have refused it beside the identity of a user. Another step can set a variable for the
-// steps after it, so that a post step without a record would leave the PAT.
+// planted reports whether token-type cannot be what the caller of mint meant, because
+// mint would have refused it together with the identity of a user. Another step may
+// have set it by a variable, so that a post step without a record leaves the PAT.
 func (l *loader) planted() bool {
 	return l.command == Post && l.origins["token-type"] != "token-type" &&
 		slices.ContainsFunc(Descriptions, func(d *Description) bool { return d.identity != "" && l.given(d.Name) })
@@ -56,7 +56,7 @@ func (l *loader) servicePrincipal(s *Settings) (application bool) {
 		return false
 	}
 	s.Identity = ServicePrincipal
-	if l.command == Post { // which sends nothing; main has checked the settings
+	if l.command == Post { // it sends nothing, and mint has checked the settings
 		return false
 	}
 	for _, d := range Descriptions {

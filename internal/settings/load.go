@@ -30,8 +30,8 @@ type Source struct {
 	// composite action the inputs can be another step's; only hosts that are given as
 	// inputs still win. Secrets are read only for the identity that minted.
 	Saved *Saved
-	// CI is what the CI system offers; nil: there is none that gives an assertion,
-	// so that a token file is needed.
+	// CI is what the CI system offers; nil: no CI system gives an assertion, so a token
+	// file is needed.
 	CI *CI
 	// Lease: the lease of this job can be found without its id.
 	Lease bool
@@ -111,7 +111,8 @@ func (src Source) with(s *Settings, err error, add func(*loader)) error {
 type loader struct {
 	src     Source
 	command Command
-	// origins tells under which name each setting was found, and found is its text there.
+	// origins has the name under which each setting was found, and found its text
+	// there.
 	origins  map[string]string
 	found    map[string]string
 	problems []problem

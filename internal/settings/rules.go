@@ -110,7 +110,8 @@ func parseRule(entry string) (r Rule, fault string) {
 	return r, ""
 }
 
-// showRule repeats what is no rule, unless it may be a credential in the wrong place.
+// showRule repeats an entry that is not a rule, unless it may be a credential in the
+// wrong place.
 func showRule(entry string) string {
 	const longest = 40
 	if len(entry) > longest || secret.Resembles(entry) {

@@ -52,7 +52,7 @@ const (
 // service principal whose own token is handed over.
 type Identity string
 
-// The identities. What is proven best comes first, here and in every list.
+// The identities. The one that is proven best comes first, here and in every list.
 const (
 	// ServicePrincipal is that of token-type entra; the others are for PATs.
 	ServicePrincipal Identity = "service principal"
@@ -184,8 +184,8 @@ type Settings struct {
 	GitHubAPI string
 	// Rules are those of FailOn.
 	Rules []Rule
-	// Origins tells where each setting that was given was found: "--NAME" for a
-	// flag, the setting's own name for an input, else the variable.
+	// Origins says where each setting that was given was found: "--NAME" for a flag,
+	// the setting's own name for an input, else the variable.
 	Origins map[string]string
 	// Warnings are about what is unusual but allowed, a sentence each.
 	Warnings []string

@@ -21,8 +21,8 @@ const longestShown = 120
 // characters than those of ASCII.
 var beyondASCII = []string{"user", "username", "path", "policy-file", "audience"}
 
-// ids are the kinds of settings in whose place a credential is easily put, since
-// they look alike.
+// ids are the kinds of settings that a credential is easily mistaken for, since they
+// look alike.
 var ids = []string{"application", "agent", "authorization-id"}
 
 // show repeats what the caller wrote, with what is invisible in it escaped. It
@@ -41,7 +41,7 @@ func show(name, found string) string {
 		return r
 	}, found)
 	switch {
-	case n > longestShown && !isFile, isFile && isToken(found),
+	case n > longestShown && !isFile, isFile && isJWT(found),
 		slices.Contains(ids, kind) && strings.Trim(seen, `0123456789abcdefABCDEF-{}"' `) != "",
 		!isFile && secret.Resembles(seen):
 		with := ""
@@ -58,9 +58,9 @@ func show(name, found string) string {
 	return sanitize.Quote(withoutUser(name, found), !slices.Contains(beyondASCII, kind))
 }
 
-// isToken reports whether a text is a JWT, which is given by mistake instead of the
+// isJWT reports whether a text is a JWT, which is given by mistake instead of the
 // path of its file.
-func isToken(text string) bool {
+func isJWT(text string) bool {
 	return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2
 }
 

@@ -13,7 +13,7 @@ const variablePrefix = "AZDO_PAT_"
 // unknown warns of variables that name no setting: a misspelt one would be ignored
 // in silence.
 func (l *loader) unknown(s *Settings) {
-	if l.src.Environ == nil || l.command == Post { // main has said it
+	if l.src.Environ == nil || l.command == Post { // mint has reported it
 		return
 	}
 	var known []string

@@ -47,7 +47,7 @@ var checks = map[string]check{
 	"variables":        checkVariables,
 	"repository":       matching("a GitHub repository as OWNER/REPO", repository.matches),
 	"tenant": matching("the tenant's GUID or one of its domains, such as contoso.onmicrosoft.com", func(text string) bool {
-		return IsGUID(text) || !isToken(text) && domain.matches(text)
+		return IsGUID(text) || !isJWT(text) && domain.matches(text)
 	}),
 	"application": matching("the client id of an application, a GUID", clientID.matches),
 	"agent":       matching("the client id of the agent identity, a GUID", clientID.matches),
@@ -179,7 +179,7 @@ func credential(text, fault string) (string, error) {
 }
 
 func isPath(text string) bool {
-	return !isToken(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) })
+	return !isJWT(text) && !strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) })
 }
 
 // checkIssuer takes a URL as it is: Entra compares it to the last character.

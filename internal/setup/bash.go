@@ -279,7 +279,7 @@ func (b *beginning) bash() string {
 	return string(b.variable) + "=${" + string(b.of) + "%%" + b.before + "*}"
 }
 
-// bashMust stops if what must hold does not.
+// bashMust stops the script if the step's condition is not met.
 func (p *plan) bashMust(s *script, tab string, t *step) {
 	need := t.must
 	if need == "" && t.create == nil {
@@ -359,7 +359,7 @@ func bashSet(all []variable) string {
 	return strings.Join(tests, " && ")
 }
 
-// leftAlone is said of what undo does not remove.
+// leftAlone is printed for what undo does not remove.
 const leftAlone = "It was not created by azdo-pat setup, or belongs to what was not: left alone."
 
 func bashRemove(s *script, t *step) {

@@ -111,7 +111,7 @@ func (p *plan) workflow(inputs []input) []text {
 	return append(out, p.login()...)
 }
 
-// otherTools says where to read on if the job needs no git.
+// otherTools names the page to read if the job needs other tools than git.
 const otherTools = " # npm, pip and others: docs/tools.md"
 
 // useGit is a command that needs the token.

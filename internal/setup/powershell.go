@@ -230,7 +230,7 @@ func (t *step) powerShellRun(s *script, tab string, c command) {
 	}
 }
 
-// powerShellMust stops if what must hold does not.
+// powerShellMust stops the script if the step's condition is not met.
 func (p *plan) powerShellMust(s *script, tab string, t *step) {
 	switch {
 	case t.must != "":

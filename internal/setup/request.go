@@ -195,7 +195,8 @@ func boundValue(v any, values map[variable]string) any {
 // A service is an API with an address and tokens of its own.
 type service struct {
 	base string // of its URLs
-	// resource is what the Azure CLI gets a token for. known: it knows that by itself.
+	// resource is what the Azure CLI gets a token for. known: the Azure CLI finds it
+	// out from the URL.
 	resource string
 	known    bool
 	// token is the variable of PowerShell that has the token; empty: Graph's module has it.

@@ -38,7 +38,8 @@ type step struct {
 	beginning *beginning
 	// each: once for each subject of the job's tokens.
 	each bool
-	// widen adds the scopes of a grant to those that are there. Nil: it is no grant.
+	// widen adds the scopes to those of a grant that is there. Nil: the step is not a
+	// grant.
 	widen command
 
 	// remove undoes create. Nil: it stays, or goes with something else.
@@ -49,7 +50,7 @@ type step struct {
 	removeIf variable
 }
 
-// needs lists the variables without which the lookup makes no sense.
+// needs lists the variables without which the lookup cannot be made.
 func (t *step) needs() []variable {
 	needs := t.find.command.variables()
 	for _, c := range t.find.where {
@@ -82,8 +83,9 @@ func (t *step) refersTo() (names []string) {
 // A lookup finds out whether something is there, and its ids.
 type lookup struct {
 	command command
-	// lists are the properties of the answer of which one is the list to look through;
-	// "" is the answer, and itself a list of it alone. None: the answer is the object.
+	// lists are properties of the answer, one of which is the list to look through; ""
+	// is the answer itself, and [itself] a list with the answer as its only item. None:
+	// the answer is the object.
 	lists []string
 	where []condition // on an item of the list; all must hold
 	take  []taken

@@ -43,7 +43,8 @@ const (
 	assignment   = variable("assignment") // the name of a new role assignment, a GUID
 )
 
-// fresh are the variables whose value a script makes up where it creates something.
+// fresh are the variables for which a script makes up a value where it creates
+// something.
 var fresh = map[variable]struct{ bash, powerShell string }{
 	password: {
 		"$(head -c 24 /dev/urandom | base64)aA1!",
@@ -131,7 +132,8 @@ func application(o *Options) step {
 // loopback is where the browser returns to when a person signs in with login.
 const loopback = "http://localhost"
 
-// redirectURI is for an application that setup did not make. (login needs it.)
+// redirectURI adds the address that login needs to an application that setup did not
+// make.
 func redirectURI() step {
 	path := words("applications/", id)
 	read := request{service: graph, method: "GET", path: append(path, "?$select=id,web")}
@@ -246,7 +248,7 @@ func serviceUser(o *Options) step {
 	}
 }
 
-// consent lets who is client act in the user's name in Azure DevOps, for PATs only.
+// consent lets the client act in the user's name in Azure DevOps, for PATs only.
 func consent(who variable, permissions ...string) step {
 	one := words("oauth2PermissionGrants/", grant)
 	return step{

@@ -73,7 +73,7 @@ func Write(temp, name string, files []File) error {
 	return err
 }
 
-// held is the name of a folder in the folder of a process that locks it while it runs.
+// held is the name of a folder in each folder that its process locks while it runs.
 const held = "held"
 
 // WriteHeld is [Write] for a process that removes the folder itself, and then calls

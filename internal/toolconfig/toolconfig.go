@@ -34,7 +34,7 @@ import (
 // tool is how one tool is set up.
 type tool struct {
 	name string
-	// feeds: it is about feeds, and so needs one.
+	// feeds: the tool needs at least one feed.
 	feeds bool
 	setUp func(*plan) error
 }
@@ -84,7 +84,7 @@ func unknownTool(name string) error {
 	return errors.New(text)
 }
 
-// NeedFeed returns those of the named tools that are about feeds.
+// NeedFeed returns those of the named tools that need a feed.
 func NeedFeed(names []string) (need []string) {
 	for _, t := range tools {
 		if t.feeds && slices.Contains(names, t.name) {
@@ -130,7 +130,7 @@ type Config struct {
 	Variables []Variable
 	// Notes say what a tool needs besides, a sentence each.
 	Notes []string
-	// Warnings name what does not go on working.
+	// Warnings name what stops working.
 	Warnings []string
 }
 
