@@ -22,7 +22,7 @@ func TestLoginAtATerminal(t *testing.T) {
 	defer null.Close()
 	_, terminal := openTerminal(t)
 	for says, stdout := range map[string]*os.File{
-		"standard output is a terminal, where the refresh token would be seen":                  terminal,
+		"standard output is a terminal, where the refresh token would be seen":             terminal,
 		"standard output is closed or the null device, so the refresh token would be lost": null,
 	} {
 		e := emulator.Start(t)
