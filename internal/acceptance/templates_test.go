@@ -201,7 +201,7 @@ func TestStepsTemplateConfigure(t *testing.T) {
 	if len(played) != 8 || played[6].Record.Result != pipelinesagent.Succeeded {
 		t.Errorf("%+v", played)
 	}
-	// A tool that needs a feed says so, and nothing is minted.
+	// Without the feed that a tool needs there is an error, and nothing is minted.
 	e := emulator.Start(t)
 	played = harness.PlayPipeline(t, e, strings.Replace(text, "      feed: widgets MyProject/tools\n", "", 1))
 	checkSteps(t, played, "Fetch azdo-pat: Succeeded, 0", "Mint an Azure DevOps PAT: Failed, 0", "Revoke the Azure DevOps PAT: Succeeded, 0")

@@ -264,7 +264,7 @@ func TestParseRotated(t *testing.T) {
 	}
 }
 
-// A machine whose name is the word rotated mints leases all the same.
+// A machine whose name is the word rotated mints leases, not rotated PATs.
 func TestHostNamedRotated(t *testing.T) {
 	t.Parallel()
 	name := terminalOrigin("sonar", "rotated").DisplayName()

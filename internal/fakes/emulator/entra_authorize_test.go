@@ -200,7 +200,7 @@ func TestSignInPages(t *testing.T) {
 	}
 }
 
-// A signed-in user is not asked again, unless the client says so.
+// A signed-in user is not asked again, unless the client demands it.
 func TestSelectAccount(t *testing.T) {
 	t.Parallel()
 	c := start(t)
