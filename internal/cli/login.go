@@ -98,7 +98,7 @@ func runLogin(ctx context.Context, a *app, given map[string]string) error {
 
 // copyCommands prints the commands that remove the cause of a failure, as check does, for a
 // person to copy.
-func (l *loaded) copyCommands(print func(line string), person login.Person, err error) {
+func (l *loaded) copyCommands(show func(line string), person login.Person, err error) {
 	s := l.Settings
 	lines := check.Job{
 		Organization: s.Organization, Tenant: s.TenantID, Client: s.ClientID,
@@ -109,7 +109,7 @@ func (l *loaded) copyCommands(print func(line string), person login.Person, err 
 	}
 	l.platform.Log().Infof("what removes the cause:")
 	for _, line := range lines {
-		print(l.platform.Log().Redact(line))
+		show(l.platform.Log().Redact(line))
 	}
 }
 

@@ -246,7 +246,7 @@ func (p *plan) bashSetup(s *script) {
 		for _, k := range t.find.take {
 			s.line("%s%s=''", tab, k.variable)
 		}
-		s.line("%sensure '%s' find_%s %s '%s'", tab, names(t.find.take), t.name, create, strings.Join(t.refersTo(), " "))
+		s.line("%s%s '%s' find_%s %s '%s'", tab, "ensure", names(t.find.take), t.name, create, strings.Join(t.refersTo(), " "))
 		t.bashBeginning(s, tab)
 		p.bashMust(s, tab, t)
 		if t.widen != nil {
@@ -330,7 +330,7 @@ func (p *plan) bashUndo(s *script) {
 			s.line("\tif %s; then", bashSet(needs))
 			tab = "\t\t"
 		}
-		s.line("%sensure '%s' find_%s '' ''", tab, names(t.find.take), t.name)
+		s.line("%s%s '%s' find_%s '' ''", tab, "ensure", names(t.find.take), t.name)
 		if len(needs) > 0 {
 			s.line("\tfi")
 		}
@@ -374,7 +374,7 @@ func bashRemove(s *script, t *step) {
 	}
 	s.line("%sstep %s ''", tab, t.what.bash())
 	if t.each {
-		s.line("%sensure '%s' find_%s '' ''", tab, names(t.find.take), t.name)
+		s.line("%s%s '%s' find_%s '' ''", tab, "ensure", names(t.find.take), t.name)
 	}
 	s.line("%sif [ -z \"$%s\" ]; then", tab, found)
 	s.line("%s\tsay '   It is not there.'", tab)
