@@ -140,8 +140,7 @@ func TestRealTools(t *testing.T) {
 	})
 	t.Run("container paths", func(t *testing.T) {
 		j := w.job(t)
-		j.containerTemp = "/github/runner_temp"
-		w.mountTemp(t, j)
+		j.containerTemp = filepath.Join(t.TempDir(), "runner_temp")
 		j.mint(t, allTools, "widgets", "")
 		j.each(t, func(t *testing.T, tool azurehosts.Tool) { j.works(t, tool, "widgets", "use") })
 	})
@@ -184,8 +183,8 @@ func newToolsWorld(t *testing.T) *toolsWorld {
 type toolsJob struct {
 	*toolsWorld
 	temp, home string
-	// containerTemp is the path under which azdo-pat sees the temp folder. Empty: the
-	// same as the steps.
+	// containerTemp is the path at which azdo-pat sees the temp folder, and the tools do
+	// not. Empty: both see it at the same path.
 	containerTemp string
 	env           map[string]string // of the next step
 	exec          string            // the tools run below azdo-pat exec with this configure
@@ -205,18 +204,25 @@ func (w *toolsWorld) job(t *testing.T) *toolsJob {
 	return j
 }
 
-// mountTemp mounts the temp folder of a job at another path.
-func (w *toolsWorld) mountTemp(t *testing.T, j *toolsJob) {
+// inContainer starts azdo-pat, which sees the temp folder at another path than the tools
+// if it has one.
+func (j *toolsJob) inContainer(t *testing.T, cmd *exec.Cmd) error {
 	t.Helper()
-	at := filepath.Join(t.TempDir(), j.containerTemp)
-	if err := os.MkdirAll(at, 0o755); err != nil {
+	if j.containerTemp == "" {
+		return cmd.Run()
+	}
+	if err := os.MkdirAll(j.containerTemp, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount(j.temp, at, "", syscall.MS_BIND, ""); err != nil {
+	if err := syscall.Mount(j.temp, j.containerTemp, "", syscall.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Unmount(at, syscall.MNT_DETACH) })
-	j.containerTemp = at
+	defer func() {
+		if err := syscall.Unmount(j.containerTemp, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	return cmd.Run()
 }
 
 // each runs a subtest for every tool, in which no PAT may go elsewhere.
@@ -240,7 +246,7 @@ func (j *toolsJob) mint(t *testing.T, tools, feed, label string) (post func()) {
 		"INPUT_CONFIGURE": tools, "INPUT_FEED": feed, "INPUT_NAME": label, "INPUT_SCOPES": "vso.code_write vso.packaging_write",
 	})
 	mint := harness.Command(t, env, step, "azdo-pat", "mint")
-	if err := mint.Run(); err != nil {
+	if err := j.inContainer(t, mint); err != nil {
 		t.Fatalf("%v\n%s", err, harness.Output(mint))
 	}
 	variables, err := step.Variables()
@@ -255,7 +261,7 @@ func (j *toolsJob) mint(t *testing.T, tools, feed, label string) (post func()) {
 		}
 		ended = true
 		post := harness.PostStep(t, env, step, "both")
-		if err := post.Run(); err != nil {
+		if err := j.inContainer(t, post); err != nil {
 			t.Errorf("%v\n%s", err, harness.Output(post))
 		}
 	}
