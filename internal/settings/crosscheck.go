@@ -118,14 +118,14 @@ func (l *loader) tools(s *Settings) {
 	}
 	if l.given("configure") && l.command == Mint && !l.src.LaterSteps {
 		l.ignore("configure")
-		l.wrong("configure", l.found["configure"], "nothing, since mint has no later steps here to set up tools for; "+execCommand+" sets them up for one command")
+		l.wrong("configure", l.found["configure"], "nothing, since there are no later steps here whose tools mint could set up; "+execCommand+" sets them up for one command")
 		return
 	}
 	if need := toolconfig.NeedFeed(s.Configure); len(need) > 0 && !l.given("feed") {
-		l.need("feed", fmt.Sprintf("%s is about feeds of Azure Artifacts (%s); give them as NAME or PROJECT/NAME", l.as("configure"), strings.Join(need, ", ")))
+		l.need("feed", fmt.Sprintf("%s (%s) needs the feeds of Azure Artifacts to set up, as NAME or PROJECT/NAME", l.as("configure"), strings.Join(need, ", ")))
 	}
 	if l.given("feed") && len(toolconfig.NeedFeed(s.Configure)) == 0 && !slices.ContainsFunc(l.problems, func(p problem) bool { return p.name == "configure" }) {
-		s.Warnings = append(s.Warnings, l.as("feed")+" is not used: configure names no tool that is about feeds")
+		s.Warnings = append(s.Warnings, l.as("feed")+" is not used: configure names no tool that needs a feed")
 	}
 }
 

@@ -52,7 +52,7 @@ var notBeside = map[string]string{
 // application and an assertion.
 func (l *loader) servicePrincipal(s *Settings) (application bool) {
 	if !l.takesEntraToken() {
-		l.wrong("token-type", s.TokenType, fmt.Sprintf("%s, since %s is about PATs alone; an Entra token cannot be revoked", PATToken, l.command))
+		l.wrong("token-type", s.TokenType, fmt.Sprintf("%s, since %s works with PATs only; an Entra token cannot be revoked", PATToken, l.command))
 		return false
 	}
 	s.Identity = ServicePrincipal

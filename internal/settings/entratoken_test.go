@@ -85,7 +85,7 @@ func TestCommandsWithoutEntraToken(t *testing.T) {
 	t.Parallel()
 	for command, src := range map[Command]Source{Sweep: {}, Revoke: {Lease: true}} {
 		src.LookupEnv = byServicePrincipal.lookup
-		only(t, problems(t, command, src), `AZDO_PAT_TOKEN_TYPE: found "entra"; allowed: pat, since `+string(command)+` is about PATs alone; an Entra token cannot be revoked`)
+		only(t, problems(t, command, src), `AZDO_PAT_TOKEN_TYPE: found "entra"; allowed: pat, since `+string(command)+` works with PATs only; an Entra token cannot be revoked`)
 	}
 	e := common.with("AZDO_PAT_TOKEN_TYPE", "pat")
 	for _, p := range problems(t, Sweep, Source{LookupEnv: e.lookup}) {

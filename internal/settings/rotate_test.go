@@ -78,5 +78,5 @@ func TestRotateNeeds(t *testing.T) {
 		`AZDO_PAT_SCOPES: found "app_token"; allowed: scopes that start with vso.; app_token grants everything the user may do, and needs allow-full-access: true`)
 	loaded(t, Rotate, rotating("AZDO_PAT_SCOPES", "app_token", "AZDO_PAT_ALLOW_FULL_ACCESS", "true"))
 	only(t, problems(t, Rotate, rotating("AZDO_PAT_TOKEN_TYPE", "entra")),
-		`AZDO_PAT_TOKEN_TYPE: found "entra"; allowed: pat, since rotate is about PATs alone; an Entra token cannot be revoked`)
+		`AZDO_PAT_TOKEN_TYPE: found "entra"; allowed: pat, since rotate works with PATs only; an Entra token cannot be revoked`)
 }
