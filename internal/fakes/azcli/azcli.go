@@ -29,7 +29,7 @@
 //   - az ad app create changes an application of the same display name, if there is one.
 //   - az ad app permission grant first deletes every other grant of the application for the
 //     same API, those of other users too.
-//   - az ad app federated-credential fails where one of the credentials is flexible.
+//   - az ad app federated-credential list fails where one of the credentials is flexible.
 //   - az keyvault create fails if the vault exists.
 //   - az role assignment fails in Debian's package, whatever the server answers; see
 //     sitecustomize.py, which mends it for the tests.
