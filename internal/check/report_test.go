@@ -126,7 +126,7 @@ func TestJSON(t *testing.T) {
 }
 
 // Every text of the report is redacted.
-func TestClean(t *testing.T) {
+func TestReportIsRedacted(t *testing.T) {
 	t.Parallel()
 	r := failed()
 	r.Platform, r.Identity, r.Organization = "secret", "secret", "secret"

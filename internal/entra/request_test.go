@@ -7,7 +7,7 @@ import (
 )
 
 // OnRequest is called after each request, up to the one that was refused.
-func TestLegs(t *testing.T) {
+func TestOnRequest(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
 		"agent user": {

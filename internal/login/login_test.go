@@ -289,7 +289,7 @@ func TestNoAnswer(t *testing.T) {
 }
 
 // A signal ends it at any moment; the browser is told.
-func TestStopped(t *testing.T) {
+func TestStoppedBySignal(t *testing.T) {
 	t.Parallel()
 	for stage, op := range map[string]string{
 		"look-up of the tenant": emulator.OpTenant, "waiting for the certificate": emulator.OpClientCredentials,

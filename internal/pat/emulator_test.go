@@ -33,7 +33,7 @@ func emulated(t *testing.T, e *emulator.Emulator, edits ...func(claims map[strin
 
 // The life of a PAT, over HTTP/1.1 and over TLS with HTTP/2. The emulator refuses what
 // the real service refuses.
-func TestLife(t *testing.T) {
+func TestLifeOfAPAT(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls %v", tls), func(t *testing.T) {
 			e := emulator.StartWith(t, emulator.Options{TLS: tls})

@@ -181,7 +181,7 @@ func TestPush(t *testing.T) {
 }
 
 // A layout that was changed on its way from job to job is not taken for an image.
-func TestDamaged(t *testing.T) {
+func TestDamagedLayout(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "image")
 	if err := writeLayout(dir, indexOf(t, standIns, tested)); err != nil {
 		t.Fatal(err)

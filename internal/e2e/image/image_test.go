@@ -139,9 +139,9 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestFiles guards that nothing but the program is in the image, and the program
+// TestImageHoldsOneProgram guards that nothing but the program is in the image, and the program
 // once: a second copy would double what every job pulls.
-func TestFiles(t *testing.T) {
+func TestImageHoldsOneProgram(t *testing.T) {
 	type file struct {
 		Type byte
 		Mode fs.FileMode

@@ -17,7 +17,7 @@ func (c *client) creating() (answer, error) {
 	return c.try("POST", c.patsURL(""), body(nil), "Authorization", "Bearer "+c.e.AccessToken(), "Content-Type", "application/json")
 }
 
-func TestDrop(t *testing.T) {
+func TestDropFault(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		fault     emulator.Fault
@@ -43,7 +43,7 @@ func TestDrop(t *testing.T) {
 	}
 }
 
-func TestAnswer(t *testing.T) {
+func TestAnswerFault(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	header := http.Header{"Retry-After": {"7"}}
@@ -67,7 +67,7 @@ func TestAnswer(t *testing.T) {
 
 // A request that is held back takes effect although its client has gone, and the
 // answer to one that has waited says for how long.
-func TestLate(t *testing.T) {
+func TestDelayedRequestTakesEffect(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	c.e.Intercept(emulator.OpCreate, emulator.Late(50*time.Millisecond))
@@ -147,7 +147,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-func TestAlter(t *testing.T) {
+func TestAlterFault(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	c.e.Intercept(emulator.OpList, emulator.Alter(func(a *emulator.Response) {
@@ -159,7 +159,7 @@ func TestAlter(t *testing.T) {
 	}
 }
 
-func TestGate(t *testing.T) {
+func TestGateFault(t *testing.T) {
 	t.Parallel()
 	for name, committed := range map[string]int{"before": 0, "after": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestGateBehindAnAnswer(t *testing.T) {
 }
 
 // Greet blocks a new connection before anything is read, and all later ones.
-func TestGreet(t *testing.T) {
+func TestGreetFault(t *testing.T) {
 	t.Parallel()
 	c := start(t)
 	met, goOn := make(chan struct{}, 9), make(chan struct{})

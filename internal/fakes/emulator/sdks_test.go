@@ -131,7 +131,7 @@ func TestSDKsRefused(t *testing.T) {
 
 // A client asks for the locations of one area, and for the host of an area, with
 // whatever credential it has.
-func TestAreas(t *testing.T) {
+func TestLocationsOfAnArea(t *testing.T) {
 	t.Parallel()
 	c := startForSDKs(t)
 	base := c.e.URL(emulator.AzureDevOps) + "/contoso/_apis"
@@ -187,7 +187,7 @@ func TestVersionInAccept(t *testing.T) {
 }
 
 // With a front, clients use its address, in the certificate and in the issuer.
-func TestFront(t *testing.T) {
+func TestFrontAddress(t *testing.T) {
 	t.Parallel()
 	var behind []string
 	e := emulator.StartWith(t, emulator.Options{
