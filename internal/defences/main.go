@@ -2,9 +2,10 @@
 // fail without it.
 //
 // The [table] holds a patch of one line for each of these defences. The command
-// applies one patch at a time, builds the test that the row names, and requires
+// applies one patch at a time, runs the test that the row names, and requires
 // it to fail. It changes no file of the repository: a patched Go file is handed
-// to the compiler by go's -overlay, any other file is patched in a copy.
+// to the compiler by go's -overlay, any other file is patched in a copy. Most
+// patches share one build, see [withSwitches].
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,7 +75,10 @@ func run(ctx context.Context, jobs int, only string, passed bool) error {
 	}
 
 	begin := time.Now()
-	b := &builder{ctx: ctx, root: root, tmp: tmp, built: map[string]func() (string, error){}}
+	b, err := newBuilder(ctx, root, tmp, rows)
+	if err != nil {
+		return err
+	}
 	queue := make(chan int)
 	var mu sync.Mutex
 	var failed []string
@@ -83,7 +88,7 @@ func run(ctx context.Context, jobs int, only string, passed bool) error {
 			for i := range queue {
 				r := rows[i]
 				start := time.Now()
-				err := b.try(ctx, r, filepath.Join(tmp, fmt.Sprint(i)), index[r.test])
+				err := b.try(i, filepath.Join(tmp, fmt.Sprint(i)), index[r.test])
 				mu.Lock()
 				fmt.Printf("%5.1f s  %s\n", time.Since(start).Seconds(), r)
 				if err != nil {
@@ -116,36 +121,101 @@ func (r row) String() string {
 	return fmt.Sprintf("%s: %s (%s: %.40s)", r.test, r.defence, r.file, r.old)
 }
 
-// builder builds the tests of packages.
+// builder builds the tests of packages, and the program.
 type builder struct {
 	ctx       context.Context
 	root, tmp string
+	rows      []row
+	switched  map[int]bool // the rows that have a switch, by number
+	env       []string     // for builds with the switches
 
 	mu    sync.Mutex
-	built map[string]func() (string, error) // by package, without a patch
+	built map[string]func() (file string, err error) // the binaries with the switches, by package
 }
 
-// build builds the tests of a package into dir.
-func (b *builder) build(pkg, dir string, env []string) (binary string, err error) {
-	binary = filepath.Join(dir, "azdo-pat.test")
-	cmd := exec.CommandContext(b.ctx, "go", "test", "-vet=off", "-ldflags=-s -w", "-c", "-o", binary, "./"+pkg)
+// number is that of a row in markers.
+func number(i int) int { return i + 1 }
+
+// newBuilder writes the files of all rows with switches.
+func newBuilder(ctx context.Context, root, tmp string, rows []row) (*builder, error) {
+	b := &builder{ctx: ctx, root: root, tmp: tmp, rows: rows, switched: map[int]bool{}, built: map[string]func() (string, error){}}
+	files := map[string]map[int]row{}
+	for i, r := range rows {
+		if strings.HasSuffix(r.file, ".go") {
+			if files[r.file] == nil {
+				files[r.file] = map[int]row{}
+			}
+			files[r.file][number(i)] = r
+		}
+	}
+	texts := map[string]string{}
+	for file, rows := range files {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			return nil, err
+		}
+		switched, in, err := withSwitches(string(text), rows)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range in {
+			b.switched[n] = true
+		}
+		texts[file] = switched
+	}
+	var err error
+	b.env, err = b.overlay(tmp, texts)
+	return b, err
+}
+
+// overlay returns an environment in which the go command reads other texts in the
+// place of files.
+func (b *builder) overlay(dir string, texts map[string]string) (env []string, err error) {
+	replace := map[string]string{}
+	for file, text := range texts {
+		path := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		replace[filepath.Join(b.root, file)] = path
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	return append(os.Environ(), "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+path)), os.WriteFile(path, list, 0o644)
+}
+
+// acceptance is the package whose tests start the built program.
+const acceptance = "internal/acceptance"
+
+// program stands for the program itself where the name of a package is expected.
+const program = ""
+
+// build builds the tests of a package, or the program.
+func (b *builder) build(pkg, binary string, env []string) error {
+	args := []string{"test", "-vet=off", "-ldflags=-s -w", "-c", "-o", binary, "./" + pkg}
+	if pkg == program {
+		// As in the acceptance tests.
+		args = []string{"build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."}
+		env = append(slices.Clone(env), "CGO_ENABLED=0")
+	}
+	cmd := exec.CommandContext(b.ctx, "go", args...)
 	cmd.Dir, cmd.Env = b.root, env
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("it does not compile: %w\n%s", err, out)
 	}
-	return binary, nil
+	return nil
 }
 
-// unpatched builds the tests of a package once.
-func (b *builder) unpatched(pkg string) (binary string, err error) {
+// withSwitches builds the tests of a package, or the program, once.
+func (b *builder) withSwitches(pkg string) (file string, err error) {
 	b.mu.Lock()
 	if b.built[pkg] == nil {
 		b.built[pkg] = sync.OnceValues(func() (string, error) {
-			dir, err := os.MkdirTemp(b.tmp, "unpatched-")
-			if err != nil {
-				return "", err
-			}
-			return b.build(pkg, dir, os.Environ())
+			file := filepath.Join(b.tmp, "switched-"+strings.ReplaceAll(pkg, "/", "_"))
+			return file, b.build(pkg, file, b.env)
 		})
 	}
 	build := b.built[pkg]
@@ -153,72 +223,67 @@ func (b *builder) unpatched(pkg string) (binary string, err error) {
 	return build()
 }
 
-// acceptance is the package whose tests start the built program.
-const acceptance = "internal/acceptance"
-
 // longest is how long one test may take. A test that hangs without the defence
 // is not accepted: another patch shows it in less time.
 const longest = 3 * time.Minute
 
-// try runs the row's test in the package pkg, and returns an error unless it
+// try runs the test of the row in the package pkg, and returns an error unless it
 // fails with the patch, or passes where the row has none.
-func (b *builder) try(ctx context.Context, r row, tmp, pkg string) error {
-	tree := b.root
-	env := os.Environ()
+func (b *builder) try(i int, tmp, pkg string) error {
+	r := b.rows[i]
 	if err := os.Mkdir(tmp, 0o755); err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if r.file != "" {
+	binary, tree, env := filepath.Join(tmp, "azdo-pat.test"), b.root, os.Environ()
+	if strings.HasSuffix(r.file, ".go") && !b.switched[number(i)] {
 		text, err := os.ReadFile(filepath.Join(b.root, r.file))
 		if err != nil {
 			return err
 		}
-		patched := []byte(strings.Replace(string(text), r.old, r.new, 1))
-		if strings.HasSuffix(r.file, ".go") {
-			overlay, err := writeOverlay(tmp, filepath.Join(b.root, r.file), patched)
-			if err != nil {
-				return err
-			}
-			// In the environment, so that tests that build the program use it too.
-			env = append(env, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+overlay))
-		} else {
-			tree = filepath.Join(tmp, "tree")
-			if err := copyTree(tree, b.root); err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(tree, r.file), patched, 0o755); err != nil {
-				return err
-			}
+		// The tests that build the program see the overlay too.
+		if env, err = b.overlay(tmp, map[string]string{r.file: strings.Replace(string(text), r.old, r.new, 1)}); err != nil {
+			return err
 		}
+		if err := b.build(pkg, binary, env); err != nil {
+			return err
+		}
+		return runTest(b.ctx, r, binary, filepath.Join(tree, pkg), env)
 	}
 
-	var binary string
-	var err error
-	inGo := strings.HasSuffix(r.file, ".go")
-	if inGo && pkg != acceptance {
-		binary, err = b.build(pkg, tmp, env)
-	} else {
-		binary, err = b.unpatched(pkg)
+	n := 0
+	if b.switched[number(i)] {
+		n = number(i)
 	}
-	if err != nil {
-		return fmt.Errorf("it does not compile: %w", err)
+	copies := map[string]string{pkg: binary}
+	if pkg == acceptance {
+		copies[program] = filepath.Join(tmp, "azdo-pat")
+		env = append(env, "AZDO_PAT_TEST_PROGRAM="+copies[program])
 	}
-	err = runTest(ctx, r, binary, filepath.Join(tree, pkg), env)
-	// Most acceptance tests build the program themselves, with the patch; their own
-	// binary need not have it, which saves half of the time of all rows. Some start
-	// that binary as the program.
-	if errors.Is(err, errPasses) && inGo && pkg == acceptance {
-		binary, err = b.build(pkg, tmp, env)
+	for pkg, file := range copies {
+		switched, err := b.withSwitches(pkg)
 		if err != nil {
-			return fmt.Errorf("it does not compile: %w", err)
+			return err
 		}
-		err = runTest(ctx, r, binary, filepath.Join(tree, pkg), env)
+		if err := choose(switched, n, file); err != nil {
+			return err
+		}
 	}
-	return err
+	if r.file != "" && n == 0 {
+		tree = filepath.Join(tmp, "tree")
+		if err := copyTree(tree, b.root); err != nil {
+			return err
+		}
+		text, err := os.ReadFile(filepath.Join(b.root, r.file))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(tree, r.file), []byte(strings.Replace(string(text), r.old, r.new, 1)), 0o755); err != nil {
+			return err
+		}
+	}
+	return runTest(b.ctx, r, binary, filepath.Join(tree, pkg), env)
 }
-
-var errPasses = errors.New("the test passes without the defence")
 
 // runTest runs the row's test, and returns an error unless it fails with the patch, or
 // passes where the row has none.
@@ -239,7 +304,7 @@ func runTest(ctx context.Context, r row, binary, dir string, env []string) error
 	case r.file == "" && err != nil:
 		return fmt.Errorf("the test fails although nothing was patched:\n%s", steps.ReplaceAll(out, nil))
 	case r.file != "" && err == nil:
-		return errPasses
+		return errors.New("the test passes without the defence")
 	case r.file != "" && !strings.Contains(string(out), "--- FAIL:") && !strings.Contains(string(out), "panic:"):
 		return fmt.Errorf("the test did not run:\n%s", out)
 	}
@@ -255,20 +320,6 @@ func pattern(test string) string {
 		return "^" + test + "$"
 	}
 	return "^TestScripts$/^" + test + "$"
-}
-
-// writeOverlay writes what -overlay reads to put a text in a file's place.
-func writeOverlay(dir, file string, text []byte) (overlay string, err error) {
-	patched := filepath.Join(dir, "patched.go")
-	if err := os.WriteFile(patched, text, 0o644); err != nil {
-		return "", err
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {file: patched}})
-	if err != nil {
-		return "", err
-	}
-	overlay = filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, list, 0o644)
 }
 
 // copyTree copies the repository without git's own files.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,5 +65,74 @@ func TestCheck(t *testing.T) {
 	delete(index, "script")
 	if got := strings.Join(check(root, index, good), "\n"); got != "SECURITY.md, line 1: there is no test script" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A program with switches does what a patched one does, whichever row is chosen.
+func TestSwitches(t *testing.T) {
+	const text = `package main
+
+import "fmt"
+
+const limit = 3
+
+func sum(n int) (total int) {
+	for i := range n { total += i }
+	return total
+}
+
+func say(text string) { fmt.Print(text, " ") }
+
+type counter struct{ n int }
+
+func (c *counter) add() {
+	c.n++
+	if c.n > 1 { return }
+	c.n++
+}
+
+func find() bool {
+outer:
+	for {
+		for { break outer }
+	}
+	return true
+}
+
+func main() {
+	var c counter
+	c.add()
+	say(fmt.Sprint(sum(limit), c.n, find()))
+}
+`
+	rows := map[int]row{
+		1:  {old: "total += i }", new: "total -= i }"},
+		2:  {old: "for i := range n {", new: "for i := range 10 {"},
+		3:  {old: `fmt.Print(text, " ") }`, new: "_ = text }"},
+		7:  {old: "c.n > 1", new: "c.n > 0"},
+		8:  {old: "limit = 3", new: "limit = 4"},             // no function
+		9:  {old: "return true", new: "return false"},        // the function has a label
+		10: {old: "func sum(n int)", new: "func sum(n int "}, // it cannot be parsed
+	}
+	switched, in, err := withSwitches(text, rows)
+	if err != nil || !slices.Equal(in, []int{1, 2, 3, 7}) {
+		t.Fatalf("rows %v, %v", in, err)
+	}
+	dir := t.TempDir()
+	source, binary := filepath.Join(dir, "main.go"), filepath.Join(dir, "switched")
+	if err := os.WriteFile(source, []byte(switched), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-o", binary, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, switched)
+	}
+	for n, want := range map[int]string{0: "3 2 true ", 1: "-3 2 true ", 2: "45 2 true ", 3: "", 7: "3 1 true "} {
+		chosen := filepath.Join(dir, "chosen")
+		if err := choose(binary, n, chosen); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(chosen).CombinedOutput(); err != nil || string(out) != want {
+			t.Errorf("row %d: got %q, %v; want %q", n, out, err, want)
+		}
 	}
 }

@@ -87,7 +87,7 @@ func TestFirstAnswerCounts(t *testing.T) {
 	t.Parallel()
 	f := setUp(t)
 	gate := emulator.NewGate()
-	f.Intercept(emulator.OpAuthorizationCode, gate.Before)
+	f.Intercept(emulator.OpAuthorizationCode, emulator.Times(1, gate.Before))
 	f.start()
 	answer := f.signIn()
 	first := make(chan emulator.Page, 1)

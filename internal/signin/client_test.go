@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"azdo-pat/internal/ci"
@@ -113,5 +115,24 @@ func TestProviderFallback(t *testing.T) {
 	}
 	if from, _ := c.AssertionFrom(); from != "GitHub Actions" || !l.has("asking GitHub for an assertion instead") {
 		t.Errorf("from %s; log %q", from, l.lines)
+	}
+}
+
+// No answer sends the requests of a sign-in to another address.
+func TestSignInFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{emulator.OpGitHubOIDC, emulator.OpTenant, emulator.OpT1} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			var others atomic.Int32
+			elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
+			defer elsewhere.Close()
+			e := emulator.Start(t)
+			e.Intercept(op, emulator.Answer(http.StatusTemporaryRedirect, http.Header{"Location": {elsewhere.URL}}, ""))
+			c, _ := newClient(t, e, emulator.AgentUser, nil, map[string]string{"INPUT_TENANT-ID": ""})
+			if _, err := c.SignIn(t.Context()); err == nil || others.Load() > 0 {
+				t.Errorf("%v, %d requests went elsewhere", err, others.Load())
+			}
+		})
 	}
 }

@@ -1,7 +1,11 @@
 package signin
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"azdo-pat/internal/keyvault"
@@ -35,6 +39,36 @@ func TestDue(t *testing.T) {
 	if none.Redeemed(fresh, time.Now()); none.Due() || none.Renew(t.Context()) != nil {
 		t.Error("a token that is not in a vault is due")
 	}
+}
+
+// neverAnswers is a service that accepts a request and does not answer.
+type neverAnswers struct{}
+
+func (neverAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, context.Cause(r.Context())
+}
+
+// A vault that does not answer holds up a job that was told to stop for 3 seconds.
+func TestRenewEndsSoonAfterTheJob(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stored := &StoredToken{Secret: keyvault.Secret{Age: 2 * RenewAfter}, limit: renewTimeout, vault: &keyvault.Client{
+			HTTP: &http.Client{Transport: neverAnswers{}}, URL: "https://contoso.vault.azure.net/secrets/token",
+			Mask: func(secret.Value) error { return nil },
+		}}
+		stored.Redeemed(secret.New("1.A-fresh"), time.Now())
+		told := errors.New("told to stop")
+		ctx, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { stop(told) })
+		begin := time.Now()
+		if err := stored.Renew(ctx); !errors.Is(err, told) {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(begin); took != time.Second+3*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
 }
 
 func TestExpiry(t *testing.T) {

@@ -15,8 +15,12 @@ import (
 )
 
 // Program builds the program once, as a release does, and returns its path. When
-// coverage is measured it returns the test binary, which counts the statements.
+// coverage is measured it returns the test binary, which counts the statements. With
+// AZDO_PAT_TEST_PROGRAM it returns that one, which internal/defences has built.
 var Program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("AZDO_PAT_TEST_PROGRAM"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "azdo-pat-built-")
 	if err != nil {
 		return "", err
