@@ -200,7 +200,7 @@ func (w *toolsWorld) job(t *testing.T) *toolsJob {
 		t.Fatal(err)
 	}
 	// Programs that find their parts by HOME.
-	j.env["PYENV_ROOT"], j.env["RUSTUP_HOME"] = filepath.Join(real, ".pyenv"), filepath.Join(real, ".rustup")
+	j.env["PYENV_ROOT"], j.env["RUSTUP_HOME"] = filepath.Join(real, ".pyenv"), azurehosts.RustupHome()
 	return j
 }
 

@@ -79,7 +79,9 @@ func toolchain(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("%v: these tests need cargo 1.74", err)
 	}
-	if out, err := exec.Command("rustup", "which", "cargo").Output(); err == nil {
+	which := exec.Command("rustup", "which", "cargo")
+	which.Env = append(os.Environ(), "RUSTUP_HOME="+azurehosts.RustupHome())
+	if out, err := which.Output(); err == nil {
 		cargo = strings.TrimSpace(string(out))
 	}
 	return filepath.Dir(filepath.Dir(cargo))

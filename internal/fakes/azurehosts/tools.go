@@ -104,6 +104,22 @@ func (s *Server) Home(t *testing.T, dir string) {
 	}
 }
 
+// RustupHome is the folder of rustup's toolchains, where cargo is rustup's. rustup looks
+// for it in the home folder; under sudo that is another user's.
+func RustupHome() string {
+	var beside string
+	if cargo, err := exec.LookPath("cargo"); err == nil { // ~/.cargo/bin/cargo
+		beside = filepath.Join(filepath.Dir(cargo), "../../.rustup")
+	}
+	home, _ := os.UserHomeDir()
+	for _, dir := range []string{os.Getenv("RUSTUP_HOME"), beside} {
+		if _, err := os.Stat(dir); dir != "" && err == nil {
+			return dir
+		}
+	}
+	return filepath.Join(home, ".rustup")
+}
+
 func installed(program string) bool { _, err := exec.LookPath(program); return err == nil }
 
 // CallersFiles are files of the caller's in a home folder with which the tools use
