@@ -39,11 +39,11 @@ func setUpMaven(p *plan) error {
 	file := p.file("settings.xml", b.String())
 	for _, argument := range strings.Fields(callers) {
 		if argument == "-gs" || strings.HasPrefix(argument, "--global-settings") {
-			p.warn("MAVEN_ARGS names global settings already, which Maven prefers: it will not read those with the token")
+			p.warn("MAVEN_ARGS already names global settings, and Maven reads only the first: it will not find the token")
 		}
 	}
 	p.set("MAVEN_ARGS", strings.TrimSpace(callers+" -gs "+file))
-	p.note("Maven before 3.9 does not read MAVEN_ARGS: give it -s %s, or -gs to keep your own settings", file)
+	p.note("Maven before 3.9 does not read MAVEN_ARGS: run it with -s %s, or with -gs and that file to keep your own settings", file)
 	return nil
 }
 

@@ -190,7 +190,7 @@ func setUpTwine(p *plan) error {
 		b.WriteString("\n[" + name + "]\n" + sections[name])
 	}
 	p.set("PYPIRC_PATH", p.file("pypirc", b.String()+own.String()))
-	p.note("twine has no variable for its file: twine upload -r FEED --config-file \"$PYPIRC_PATH\" …")
+	p.note("twine needs its file as an option: twine upload -r FEED --config-file \"$PYPIRC_PATH\" …")
 	return nil
 }
 
