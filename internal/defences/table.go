@@ -311,7 +311,7 @@ var table = []row{
 	{"send credentials back in an error, encoded", "internal/redact/forms.go",
 		`for before := range 3 {`, `for before := range 1 {`, "TestRedactBase64"},
 	{"send credentials back in an error, encoded", "internal/redact/redact.go",
-		`found = appendMatches(found, tokenForm, text)`, ``, "TestRedactForms"},
+		`found = appendMatches(found, tokenForm(), text)`, ``, "TestRedactForms"},
 	{"send credentials back in an error, encoded", "internal/httpclient/answer.go",
 		`return sanitize.Line(Redact(text, secrets...), maxMessage)`, `return Redact(sanitize.Line(text, maxMessage), secrets...)`, "TestNoHalfCredential"},
 	{"fail to answer, or answer nonsense, to a create", "internal/lease/acquire.go",

@@ -1,9 +1,6 @@
 package redact
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "strings"
 
 const (
 	// window is how many characters in a row of a form are replaced.
@@ -21,14 +18,13 @@ const (
 // some multiple of step, so only these keys are looked up, and most of them are in no
 // form. This makes it cheap to search a stream and to add a form.
 type index struct {
-	forms [][]byte
+	forms []string
 	keys  []uint64 // a bit for the hash of each key
 	step  int      // the largest with which no match of any form is missed
 }
 
 // add adds a form to find.
-func (x *index) add(text string) {
-	form := []byte(text)
+func (x *index) add(form string) {
 	if len(form) < keyLen {
 		return
 	}
@@ -50,17 +46,18 @@ func (x *index) find(found []span, text []byte) []span {
 		return found
 	}
 	for i := 0; i+keyLen <= len(text); i += x.step {
-		key := text[i : i+keyLen]
-		if h := hash(key); x.keys[h/64]&(1<<(h%64)) == 0 {
+		h := hash(text[i : i+keyLen])
+		if x.keys[h/64]&(1<<(h%64)) == 0 {
 			continue
 		}
+		key := string(text[i : i+keyLen])
 		for _, form := range x.forms {
-			if !bytes.Contains(form, key) {
+			if !strings.Contains(form, key) {
 				continue
 			}
 			n := min(window, len(form))
 			for from := max(0, i+keyLen-n); from <= min(i, len(text)-n); from++ {
-				if bytes.Contains(form, text[from:from+n]) {
+				if strings.Contains(form, string(text[from:from+n])) {
 					found = append(found, span{from, from + n})
 				}
 			}
@@ -70,6 +67,7 @@ func (x *index) find(found []span, text []byte) []span {
 }
 
 // hash is a multiplicative hash of a key.
-func hash(key []byte) uint32 {
-	return binary.LittleEndian.Uint32(key) * 0x9E3779B1 >> 12
+func hash[T string | []byte](key T) uint32 {
+	bits := uint32(key[0]) | uint32(key[1])<<8 | uint32(key[2])<<16 | uint32(key[3])<<24
+	return bits * 0x9E3779B1 >> 12
 }

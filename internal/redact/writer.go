@@ -1,11 +1,11 @@
 package redact
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"io"
 	"slices"
+	"strings"
 
 	"azdo-pat/internal/secret"
 )
@@ -68,8 +68,8 @@ func (w *Writer) Close() error { return w.pass(len(w.text)) }
 func (w *Writer) undecided() int {
 	n := 0
 	for n < min(window-1, len(w.text)) {
-		end := w.text[len(w.text)-n-1:]
-		if !slices.ContainsFunc(w.index.forms, func(form []byte) bool { return bytes.Contains(form, end) }) {
+		end := string(w.text[len(w.text)-n-1:])
+		if !slices.ContainsFunc(w.index.forms, func(form string) bool { return strings.Contains(form, end) }) {
 			break
 		}
 		n++
