@@ -61,11 +61,19 @@ func (t *trust) now() time.Time {
 // roots returns the system's roots, or the embedded ones if the system has none,
 // and SystemRoots or EmbeddedRoots accordingly.
 func roots() (*x509.CertPool, string) {
+	if system := systemRoots(); system != nil {
+		return system, SystemRoots
+	}
+	return embeddedRoots(), EmbeddedRoots
+}
+
+// systemRoots returns the system's roots, or nil if it has none.
+func systemRoots() *x509.CertPool {
 	system, err := x509.SystemCertPool()
 	if err != nil || system.Equal(x509.NewCertPool()) {
-		return embeddedRoots(), EmbeddedRoots
+		return nil
 	}
-	return system, SystemRoots
+	return system
 }
 
 // embeddedRoots returns the roots that are embedded in the binary.
