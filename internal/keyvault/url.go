@@ -19,7 +19,7 @@ const domain = ".vault.azure.net"
 var (
 	// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#vault-name-and-object-name
 	vaultName  = regexp.MustCompile(`^[a-z][a-z0-9-]{2,23}$`)
-	secretName = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
+	secretName = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
 )
 
 // ParseURL checks the URL of a secret: https on *.vault.azure.net (or on this machine,
@@ -44,7 +44,7 @@ func ParseURL(text string) (string, error) {
 	switch {
 	case !isSecret:
 		return "", errors.New("its path is not that of a secret")
-	case !secretName.MatchString(name):
+	case len(name) > 127 || !secretName.MatchString(name):
 		return "", errors.New("the name of the secret is not 1 to 127 letters, digits and hyphens")
 	case hasVersion:
 		return "", errors.New("it has a version; without one, the newest is read")

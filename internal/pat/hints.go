@@ -55,7 +55,7 @@ func (e *Error) Hint() string {
 		return "Azure DevOps does not know the identity: " + membership
 	case e.Code == codeNoProject:
 		return "there is no such project, or the user may not see it: check `organization` and `token-service-url`, and the user's projects"
-	case invalidIdentity.MatchString(e.Message):
+	case invalidIdentity().MatchString(e.Message):
 		return "an Entra id was used where Azure DevOps expects its own: azdo-pat sends no such id, so check `token-service-url`; or " + membership
 	case e.Code == codeThrottled || s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		return "Azure DevOps limits the rate of requests, of a user and of an organization: let fewer jobs run at once, or " + trouble
