@@ -26,7 +26,9 @@ func addFlags(cmd *cobra.Command, command settings.Command) {
 			cmd.Flags().Lookup(d.Name).NoOptDefVal = "true"
 		}
 		if !strings.HasSuffix(d.Name, "-file") { // those the shell completes
-			_ = cmd.RegisterFlagCompletionFunc(d.Name, cobra.FixedCompletions(values(d), cobra.ShellCompDirectiveNoFileComp))
+			_ = cmd.RegisterFlagCompletionFunc(d.Name, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+				return values(d), cobra.ShellCompDirectiveNoFileComp
+			})
 		}
 	}
 	cmd.Flags().SortFlags = false

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"azdo-pat/internal/secret"
@@ -15,8 +16,8 @@ type Description struct {
 	Name string
 	// Group is the heading under which help shows it.
 	Group string
-	// Meaning is one line without a full stop; Text is the same with the defaults.
-	Meaning, Text string
+	// Meaning is one line without a full stop.
+	Meaning string
 	// For lists the commands that have a flag of that name.
 	For []Command
 	// Required lists the commands that cannot do without it.
@@ -55,52 +56,70 @@ var commands = []Command{Mint, Revoke, Exec, Rotate, Sweep, Check, List, Setup, 
 // describe reads the tags of [Settings].
 func describe() (all []*Description) {
 	t := reflect.TypeFor[Settings]()
+	tools := strings.Join(toolconfig.Names(), " ")
 	group := ""
 	for i := range t.NumField() {
 		f := t.Field(i)
-		group = cmp.Or(f.Tag.Get("group"), group)
-		key, ok := f.Tag.Lookup("env")
+		tags := tagsOf(f.Tag)
+		group = cmp.Or(tags["group"], group)
+		key, ok := tags["env"]
 		if !ok {
 			continue
 		}
 		d := &Description{
 			Name: strings.ToLower(strings.ReplaceAll(key, "_", "-")), Group: group,
-			Values: strings.Fields(f.Tag.Get("values")), AlsoRead: strings.Fields(f.Tag.Get("also")),
+			Meaning: strings.ReplaceAll(tags["help"], "TOOLS", tools),
+			For:     listed(tags["for"]), Required: listed(tags["required"]),
+			Values: strings.Fields(tags["values"]), AlsoRead: strings.Fields(tags["also"]),
 			Secret: f.Type == reflect.TypeFor[secret.Value](), Bool: f.Type.Kind() == reflect.Bool,
-			Input: f.Tag.Get("input") != "no", Repeatable: f.Tag.Get("flag") == "repeatable",
-			Saved: f.Tag.Get("saved") != "", InputWins: f.Tag.Get("saved") == "unless-input",
-			key: key, kind: f.Tag.Get("kind"), identity: Identity(f.Tag.Get("identity")),
-			defaults: map[Command]string{"": f.Tag.Get("default")}, checks: map[Command]check{}, meanings: map[Command]string{}, field: i,
+			Input: tags["input"] != "no", Repeatable: tags["flag"] == "repeatable",
+			Saved: tags["saved"] != "", InputWins: tags["saved"] == "unless-input",
+			key: key, kind: tags["kind"], identity: Identity(tags["identity"]),
+			defaults: map[Command]string{"": tags["default"]}, checks: map[Command]check{}, meanings: map[Command]string{}, field: i,
 		}
 		d.checks[""] = d.checkOf()
-		for _, c := range commands {
-			if v, ok := f.Tag.Lookup("default-" + string(c)); ok {
-				d.defaults[c] = v
-			}
-			if kind, ok := f.Tag.Lookup("kind-" + string(c)); ok {
-				d.checks[c] = checks[kind]
-			}
-			if v, ok := f.Tag.Lookup("help-" + string(c)); ok {
-				d.meanings[c] = v
-			}
-			if listed(f.Tag.Get("for"), c) {
-				d.For = append(d.For, c)
-			}
-			if listed(f.Tag.Get("required"), c) {
-				d.Required = append(d.Required, c)
+		for key, value := range tags {
+			switch what, command, _ := strings.Cut(key, "-"); {
+			case command == "":
+			case what == "default":
+				d.defaults[Command(command)] = value
+			case what == "kind":
+				d.checks[Command(command)] = checks[value]
+			case what == "help":
+				d.meanings[Command(command)] = value
 			}
 		}
-		d.Meaning = strings.ReplaceAll(f.Tag.Get("help"), "TOOLS", strings.Join(toolconfig.Names(), " "))
-		d.Text = d.Meaning + d.defaultText()
 		all = append(all, d)
 	}
 	return all
 }
 
-// listed reports whether a tag names a command.
-func listed(tag string, c Command) bool {
+// tagsOf parses the tags of a field once: [reflect.StructTag.Lookup] would parse them again
+// for each name.
+func tagsOf(tag reflect.StructTag) map[string]string {
+	tags := map[string]string{}
+	for rest := string(tag); rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, ":")
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			break // go vet reports it
+		}
+		tags[name], _ = strconv.Unquote(quoted)
+		rest = strings.TrimLeft(rest[len(quoted):], " ")
+	}
+	return tags
+}
+
+// listed returns the commands that a tag names, in the order of the help.
+func listed(tag string) (all []Command) {
 	names := strings.Fields(tag)
-	return slices.Contains(names, string(c)) || slices.Contains(names, "all") && c.signsIn()
+	for _, c := range commands {
+		if slices.Contains(names, string(c)) || slices.Contains(names, "all") && c.signsIn() {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // general reports whether every command that signs in has the setting.
@@ -161,8 +180,7 @@ func Describe(name string) *Description {
 	return nil
 }
 
-// TextFor is the help for a command: [Description.Text], unless it means something else
-// there.
+// TextFor is the help for a command, one line without a full stop.
 func (d *Description) TextFor(c Command) string {
 	meaning, ok := d.meanings[c]
 	if !ok {

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -26,11 +27,12 @@ func TestDescriptions(t *testing.T) {
 		if !slices.Contains(settingNames(), d.Name) {
 			t.Errorf("%s is described, but is no setting", d.Name)
 		}
-		if d.Text == "" || strings.ContainsAny(d.Text, "\r\n") || strings.HasSuffix(d.Text, ".") {
-			t.Errorf("%s: not one line without a full stop: %q", d.Name, d.Text)
+		text := d.Meaning + d.defaultText()
+		if text == "" || strings.ContainsAny(text, "\r\n") || strings.HasSuffix(text, ".") {
+			t.Errorf("%s: not one line without a full stop: %q", d.Name, text)
 		}
-		if v, ok := normal[d.Name]; ok != strings.Contains(d.Text, "(default "+v) {
-			t.Errorf("%s: the default %q is not named, or there is none: %q", d.Name, v, d.Text)
+		if v, ok := normal[d.Name]; ok != strings.Contains(text, "(default "+v) {
+			t.Errorf("%s: the default %q is not named, or there is none: %q", d.Name, v, text)
 		}
 		if boolean := normal[d.Name] == "false"; d.Bool != boolean {
 			t.Errorf("%s: Bool is %v, want %v", d.Name, d.Bool, boolean)
@@ -184,8 +186,8 @@ func TestNoInputs(t *testing.T) {
 func TestHelpHasNoDefaultOfItsOwn(t *testing.T) {
 	t.Parallel()
 	for _, d := range Descriptions {
-		if d.Default("") != "" && strings.Count(d.Text, "default") != 1 {
-			t.Errorf("%s: %q", d.Name, d.Text)
+		if text := d.Meaning + d.defaultText(); d.Default("") != "" && strings.Count(text, "default") != 1 {
+			t.Errorf("%s: %q", d.Name, text)
 		}
 	}
 }
@@ -207,6 +209,18 @@ func TestKinds(t *testing.T) {
 				if _, err := check(d.Default(c)); err != nil {
 					t.Errorf("%s: the default for %q is refused: %v", d.Name, c, err)
 				}
+			}
+		}
+	}
+}
+
+// A tag for a command that does not exist would be ignored.
+func TestTagsNameCommands(t *testing.T) {
+	t.Parallel()
+	for _, d := range Descriptions {
+		for _, c := range slices.Concat(slices.Collect(maps.Keys(d.defaults)), slices.Collect(maps.Keys(d.checks)), slices.Collect(maps.Keys(d.meanings))) {
+			if c != "" && !slices.Contains(commands, c) {
+				t.Errorf("%s has a tag for the command %q", d.Name, c)
 			}
 		}
 	}
