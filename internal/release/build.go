@@ -92,8 +92,10 @@ func checkToolchain(ctx context.Context, tree string) error {
 
 // gcflags are those of the Dockerfile, which says what they are for.
 var gcflags = []string{
-	"-gcflags=all=-l", "-gcflags=runtime=", "-gcflags=internal/runtime/...=", "-gcflags=internal/bytealg=",
-	"-gcflags=strings=", "-gcflags=bytes=", "-gcflags=unicode/utf8=", "-gcflags=azdo-pat/internal/redact=",
+	"-gcflags=all=-l", "-gcflags=runtime=", "-gcflags=internal/...=", "-gcflags=sync/...=", "-gcflags=reflect=",
+	"-gcflags=strings=", "-gcflags=bytes=", "-gcflags=unicode/...=", "-gcflags=strconv=", "-gcflags=io=", "-gcflags=bufio=",
+	"-gcflags=encoding/json=", "-gcflags=crypto/internal/fips140/mlkem=", "-gcflags=crypto/internal/fips140/sha3=",
+	"-gcflags=azdo-pat/internal/redact=",
 }
 
 // compile builds the program. The result does not depend on the time, the directory,
