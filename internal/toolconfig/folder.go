@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"azdo-pat/internal/hint"
 )
@@ -121,7 +122,7 @@ func abandoned(root *os.Root, name string) bool {
 	if _, err := root.Lstat(name + "/" + held); err != nil { // there since it is locked
 		return false
 	}
-	dir, err := root.Open(name)
+	dir, err := openNow(root, name)
 	if err != nil {
 		return false
 	}
@@ -308,8 +309,19 @@ func hasID(root *os.Root, name, id string) bool {
 	if info, err := root.Lstat(file); err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(id)) {
 		return false
 	}
-	text, err := root.ReadFile(file)
+	f, err := openNow(root, file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, int64(len(id))))
 	return err == nil && strings.EqualFold(string(text), id)
+}
+
+// openNow opens a file or a folder for reading. Another process can put a named pipe in
+// its place, and opening that would wait for a writer.
+func openNow(root *os.Root, name string) (*os.File, error) {
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // removeFolder removes a folder with what is in it, also where a step took the right to

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A process without root's rights removes the folder also where a step made it, or a
@@ -79,5 +80,36 @@ func TestRemoveAbandoned(t *testing.T) {
 	}
 	if removed := RemoveAbandoned(filepath.Join(temp, "nowhere")); len(removed) > 0 {
 		t.Errorf("%q", removed)
+	}
+}
+
+// A named pipe in the place of a file or a folder does not hold the program up.
+func TestOpenNow(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	pipe := filepath.Join(temp, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(temp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	opened := make(chan error, 1)
+	go func() {
+		f, err := openNow(root, "pipe")
+		if err == nil {
+			err = f.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for a writer")
 	}
 }
