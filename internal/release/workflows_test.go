@@ -62,6 +62,8 @@ var (
 	jobOutput = regexp.MustCompile(`needs\.[A-Za-z0-9_-]+\.outputs\.([A-Za-z0-9_-]+)`)
 	// An address on GitHub or its registry that goes on with a name.
 	owner = regexp.MustCompile(`(?:github\.com|ghcr\.io|githubusercontent\.com)/[A-Za-z0-9-]+`)
+	// secrets.NAME, secrets['NAME'], toJSON(secrets), secrets: inherit.
+	storedSecret = regexp.MustCompile(`(?i)\bsecrets\s*(?:\.\w|\[|\)|:)`)
 	// Tools that "go run" and actions fetch are not the owner of this repository.
 	tool = regexp.MustCompile(`\b[a-z0-9.-]+(?:/[A-Za-z0-9._-]+)+@v\d+\.\d+\.\d+\b`)
 )
@@ -156,7 +158,7 @@ func broken(file, text string) []string {
 			wrong("%s: taken from another job without being compared with anything", output[0])
 		}
 	}
-	if strings.Contains(text, "secrets.") {
+	if storedSecret.MatchString(text) {
 		wrong("a stored secret is used")
 	}
 	return all
@@ -261,6 +263,10 @@ jobs:
 		{"      - run:", "      - env: {IMAGE: '${{ needs.build.outputs.image }}'}\n        run:", "needs.build.outputs.image: taken from another job"},
 		{"$GITHUB_REPOSITORY", "ghcr.io/somebody/azdo-pat", "owner is baked in"},
 		{"shell: bash", "shell: sh", "default shell"},
+		{"    timeout-minutes", "    secrets: inherit\n    timeout-minutes", "a stored secret"},
+		{"      - run:", "      - env: {TOKEN: '${{ secrets.TOKEN }}'}\n        run:", "a stored secret"},
+		{"      - run:", "      - env: {TOKEN: \"${{ secrets['TOKEN'] }}\"}\n        run:", "a stored secret"},
+		{"      - run:", "      - env: {ALL: '${{ toJSON(secrets) }}'}\n        run:", "a stored secret"},
 	} {
 		text := strings.Replace(good, bad.old, bad.new, 1)
 		if text == good {
