@@ -103,7 +103,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 			if err := check.Wait(); err == nil || err.(*exec.ExitError).ExitCode() != 1 {
 				t.Errorf("%v, want status 1", err)
 			}
-			if took := time.Since(begin); took > 8*time.Second {
+			if took := time.Since(begin); took > harness.StopLimit {
 				t.Errorf("it took %s", took)
 			}
 			summary, err := step.Summary()

@@ -103,16 +103,6 @@ func withURLs(env map[string]string, urls *strings.Replacer) map[string]string {
 	return env
 }
 
-// waitFor fails the test if the channel is not closed within 20 seconds.
-func waitFor(t *testing.T, what string, c <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-c:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s: not within 20 seconds", what)
-	}
-}
-
 func startBehindRelays(t *testing.T, o emulator.Options) (*emulator.Emulator, map[emulator.Service]*relay, *strings.Replacer) {
 	t.Helper()
 	o.ErrorLog = stdlog.New(io.Discard, "", 0)
@@ -340,7 +330,7 @@ func TestStoppedWhileConnecting(t *testing.T) {
 	if mint.Wait() == nil {
 		t.Error("it minted")
 	}
-	if took := time.Since(told); took > 8*time.Second {
+	if took := time.Since(told); took > harness.StopLimit {
 		t.Errorf("it took %s to stop\n%s", took, harness.Output(mint))
 	}
 }

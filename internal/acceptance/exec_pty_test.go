@@ -177,7 +177,7 @@ func (s *terminal) wait() (status int, all string) {
 	go func() { _ = s.cmd.Wait(); <-s.read; close(done) }()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(harness.Patience):
 		all = s.said.Text()
 		s.Fatalf("the program does not end:\n%s", all)
 	}

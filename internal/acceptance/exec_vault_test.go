@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/emulator"
 )
 
@@ -46,7 +47,7 @@ func TestExecStoppedWhileRenewing(t *testing.T) {
 	x.signal(syscall.SIGTERM, 1)
 	begin := time.Now()
 	status, said := x.end()
-	if took := time.Since(begin); took > 8*time.Second {
+	if took := time.Since(begin); took > harness.StopLimit {
 		t.Errorf("it took %s to stop", took)
 	}
 	if status != 5 || !strings.Contains(said, "refresh token not renewed") || len(e.Active()) > 0 {

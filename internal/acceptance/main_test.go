@@ -13,8 +13,10 @@ func TestMain(m *testing.M) { harness.Main(m) }
 // TestScripts runs the scripts in testdata/script, which start the real program
 // against the emulator. After each run the harness searches everything that the
 // program wrote for credentials.
-func TestScripts(t *testing.T) { harness.RunScripts(t, "") }
+func TestScripts(t *testing.T) { harness.RunScripts(t, harness.Scripts(t), "") }
 
 // TestScriptsWithDebugLog shows that debug logging changes only the log, and that a
-// debug log holds no credential. Both tests wait at the same time.
-func TestScriptsWithDebugLog(t *testing.T) { harness.RunScripts(t, "1") }
+// debug log holds no credential.
+func TestScriptsWithDebugLog(t *testing.T) {
+	harness.RunScripts(t, harness.Part(harness.Scripts(t)), "1")
+}

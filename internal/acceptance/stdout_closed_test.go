@@ -175,7 +175,7 @@ func TestExecStopsWhenOutputIsNotRead(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	defer time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() }).Stop()
+	defer time.AfterFunc(harness.StopLimit, func() { cmd.Process.Kill() }).Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 128+int(syscall.SIGTERM) || len(e.Active()) != 0 {
 		t.Errorf("%v, %d PATs left", err, len(e.Active()))
@@ -196,11 +196,7 @@ func TestExecTwiceAtOnce(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for begin := time.Now(); len(e.Active()) == 0; time.Sleep(10 * time.Millisecond) {
-		if time.Since(begin) > 30*time.Second {
-			t.Fatal("no PAT for the first")
-		}
-	}
+	await(t, "the PAT of the first", func() bool { return len(e.Active()) > 0 })
 	e.Intercept(emulator.OpCreate, emulator.Times(1, emulator.CommitAndDrop))
 	second := harness.Command(t, env, step, "azdo-pat", "exec", "--", systemProgram(t, "true"))
 	if err := second.Run(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -96,6 +97,9 @@ func containsAny(text string, forms []string) bool {
 // encodings returns the end of a credential in every encoding. The end is enough:
 // tokens differ there, and package strings finds up to 63 bytes much faster.
 func encodings(s string) []string {
+	if known, ok := encoded.Load(s); ok {
+		return known.([]string)
+	}
 	quoted, _ := json.Marshal(s)
 	all := []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(string(quoted), `"`),
 		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s)))}
@@ -106,5 +110,11 @@ func encodings(s string) []string {
 	for i, form := range all {
 		all[i] = form[max(0, len(form)-63):]
 	}
+	slices.Sort(all)
+	all = slices.Compact(all) // most encodings leave a token as it is
+	encoded.Store(s, all)
 	return all
 }
+
+// encoded has the result of encodings: each credential is searched for many times.
+var encoded sync.Map

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -10,12 +11,21 @@ import (
 	"azdo-pat/internal/fakes/pipelinesagent"
 )
 
-// RunScripts runs the scripts in testdata/script. With debug set to 1, the program
-// writes its debug log.
-func RunScripts(t *testing.T, debug string) {
+// Scripts returns the scripts in testdata/script.
+func Scripts(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d scripts, %v", len(all), err)
+	}
+	return all
+}
+
+// RunScripts runs scripts. With debug set to 1, the program writes its debug log.
+func RunScripts(t *testing.T, scripts []string, debug string) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
-		Dir:                "testdata/script",
+		Files:              scripts,
 		WorkdirRoot:        memoryDir(t),
 		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {

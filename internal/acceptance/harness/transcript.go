@@ -42,7 +42,7 @@ func (s *Transcript) read() (text string, more <-chan struct{}) {
 // Await waits until the program has written text this many times.
 func (s *Transcript) Await(t testing.TB, text string, times int) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(Patience)
 	for {
 		all, more := s.read()
 		if strings.Count(all, text) >= times {
@@ -51,7 +51,7 @@ func (s *Transcript) Await(t testing.TB, text string, times int) {
 		select {
 		case <-more:
 		case <-deadline:
-			t.Fatalf("%q was not written %d times within 20 s:\n%s", text, times, all)
+			t.Fatalf("%q was not written %d times within %s:\n%s", text, times, Patience, all)
 		}
 	}
 }

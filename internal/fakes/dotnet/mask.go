@@ -20,18 +20,20 @@ func TextEncoder(encode func(string) string) Encoder {
 // Masker is the class SecretMasker, which the runner and the agent have in common.
 type Masker struct {
 	Encoders []Encoder
-	Regexp   *regexp.Regexp  // what its first group matches is masked; nil: none
+	Regexp   *regexp.Regexp // what its first group matches is masked; nil: none
+	added    map[string]bool
 	masks    map[string]bool // in two bytes a unit
 }
 
 // Add masks a secret and its encodings.
 func (m *Masker) Add(secret string) {
-	if secret == "" {
+	if secret == "" || m.added[secret] {
 		return
 	}
 	if m.masks == nil {
-		m.masks = map[string]bool{}
+		m.added, m.masks = map[string]bool{}, map[string]bool{}
 	}
+	m.added[secret] = true
 	units := Units(secret)
 	m.masks[wide(units)] = true
 	for _, encode := range m.Encoders {
