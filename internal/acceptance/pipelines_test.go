@@ -36,13 +36,7 @@ func newPipelineJob(t *testing.T) *pipelineJob {
 	for name, value := range p.PipelinesEnv(emulator.AgentUser) {
 		p.env[name] = value
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(self, filepath.Join(p.bin, "azdo-pat")); err != nil {
-		t.Fatal(err)
-	}
+	harness.LinkTo(t, p.bin, "azdo-pat")
 	return p
 }
 

@@ -121,15 +121,7 @@ func TestRecipes(t *testing.T) {
 				e := emulator.Start(t)
 				e.Change(func(w *emulator.State) { w.AllowReusedAssertions = true }) // the recipe has only one
 				dir := t.TempDir()
-				self, err := os.Executable()
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, name := range []string{"azdo-pat", "curl"} {
-					if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
-						t.Fatal(err)
-					}
-				}
+				harness.LinkTo(t, dir, "azdo-pat", "curl")
 				cmd := exec.CommandContext(t.Context(), r.script[0], r.script[1:]...)
 				cmd.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "TMPDIR=" + dir, "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"),
 					"AZDO_PAT_AUTHORITY_HOST=" + e.URL(emulator.Entra), "AZDO_PAT_TOKEN_SERVICE_URL=" + e.URL(emulator.AzureDevOps)}

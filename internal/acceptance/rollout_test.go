@@ -64,13 +64,7 @@ func newRollout(t *testing.T) *rollout {
 	if err := os.WriteFile(filepath.Join(bin, "gh"), []byte(gitHubStandIn), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	program, err := harness.Program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(program, filepath.Join(bin, "azdo-pat")); err != nil {
-		t.Fatal(err)
-	}
+	harness.LinkTo(t, bin, "azdo-pat")
 	r.az = append(slices.Clone(az.Env()), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+r.home, "SETUP_PAUSE=0")
 	// A checkout of this repository beside the one of contoso/platform.
 	checkout := filepath.Join(r.home, "azdo-pat")

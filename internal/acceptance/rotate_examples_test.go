@@ -88,19 +88,8 @@ type rotateExample struct {
 // runTwice runs the example, once more when nothing is due, and once when it is.
 func (x rotateExample) runTwice(t *testing.T, e *emulator.Emulator) {
 	t.Helper()
-	path, err := harness.Program()
-	if err != nil {
-		t.Fatal(err)
-	}
 	bin := t.TempDir()
-	if err := os.Symlink(path, filepath.Join(bin, "azdo-pat")); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"gh", "az", "kubectl"} {
-		if err := os.Symlink(harness.Link(t, name), filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	harness.LinkTo(t, bin, "azdo-pat", "gh", "az", "kubectl")
 	run := func(env ...string) string {
 		t.Helper()
 		cmd := exec.Command(x.command[0], x.command[1:]...)

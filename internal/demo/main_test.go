@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -11,6 +12,22 @@ import (
 
 	"azdo-pat/internal/fakes/emulator"
 )
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "azdo-pat-demo")
+	if err == nil {
+		d := &demo{dir: dir}
+		err = d.build()
+		prebuilt = d.binary
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
 
 func TestIdentities(t *testing.T) {
 	t.Parallel()

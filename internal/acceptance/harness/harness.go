@@ -52,17 +52,29 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// Link returns a path by which the test binary is started under a name, such as
-// one of [Programs].
-func Link(t *testing.T, name string) string {
+// Link returns a path at which there is the program, named azdo-pat, or one of
+// [Programs].
+func Link(t testing.TB, name string) string {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	LinkTo(t, dir, name)
+	return filepath.Join(dir, name)
+}
+
+// LinkTo puts the program, named azdo-pat, and some of [Programs] into a folder.
+func LinkTo(t testing.TB, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		find := os.Executable
+		if name == "azdo-pat" {
+			find = Program
+		}
+		path, err := find()
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.Symlink(self, path); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

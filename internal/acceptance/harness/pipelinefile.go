@@ -92,11 +92,11 @@ type PlayedStep struct {
 
 // programSum returns the checksum of the tested program, as a release publishes it.
 var programSum = sync.OnceValues(func() (sum string, err error) {
-	self, err := os.Executable()
+	program, err := Program()
 	if err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(self)
+	text, err := os.ReadFile(program)
 	return fmt.Sprintf("%x", sha256.Sum256(text)), err
 })
 
@@ -105,23 +105,16 @@ var programSum = sync.OnceValues(func() (sum string, err error) {
 // page, which has a tampered one too.
 func PlayPipeline(t *testing.T, e *emulator.Emulator, text string, programs ...string) []PlayedStep {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	bin, page := t.TempDir(), t.TempDir()
-	for _, name := range append(programs, "curl", "docker", "npm") {
-		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	LinkTo(t, bin, append(programs, "curl", "docker", "npm")...)
 	sum, err := programSum()
 	if err != nil {
 		t.Fatal(err)
 	}
 	file := "azdo-pat-" + runtime.GOOS + "-" + runtime.GOARCH
 	sums := fmt.Sprintf("%064d  azdo-pat-plan9-arm\n%s  %s\n%064d  %s.sbom\n", 0, sum, file, 1, file)
-	if err := os.Symlink(self, filepath.Join(page, file)); err != nil {
+	LinkTo(t, page, "azdo-pat")
+	if err := os.Rename(filepath.Join(page, "azdo-pat"), filepath.Join(page, file)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(page, "tampered"), 0o755); err != nil {
