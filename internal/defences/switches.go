@@ -17,15 +17,14 @@ import (
 //
 //	if removed == "defence 007 is removed" { the patched body }
 //
-// for each of its rows. Whichever row is tried, its number is written into a copy of
-// the binary, in the place of zero.
+// for each of its rows. To try a row, its number is written over the zero in a copy of
+// the binary.
 
 // marker is what a binary has in which the defence of row n is removed.
 func marker(n int) string { return fmt.Sprintf("defence %03d is removed", n) }
 
 // withSwitches returns the text of a Go file with the patches of rows, by their numbers, and
-// which of them are in it. The others change something else than the body of one
-// function.
+// which of them are in it. The others change more than the body of one function.
 func withSwitches(text string, rows map[int]row) (switched string, in []int, err error) {
 	functions, err := bodies(text)
 	if err != nil {

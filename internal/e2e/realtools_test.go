@@ -96,7 +96,7 @@ func (r *realTools) settings() string {
 	return strings.Join(names, " ")
 }
 
-// asked takes what was asked of the server, and fails if a PAT was sent elsewhere.
+// asked returns the requests since the last call, and fails if a PAT was sent elsewhere.
 func (r *realTools) asked(t *testing.T) azurehosts.Requests {
 	t.Helper()
 	all := r.Take()

@@ -83,7 +83,7 @@ func TestSetupDefaults(t *testing.T) {
 	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], someGUID+" of the variable AZURE_CLIENT_ID") {
 		t.Errorf("got %q", s.Warnings)
 	}
-	// setup reads no credential, whoever it is of.
+	// setup reads no credential of any identity.
 	s = loaded(t, Setup, Source{LookupEnv: bySetup.with("AZDO_PAT_REFRESH_TOKEN", "x", "AZDO_PAT_ACCESS_TOKEN", "secret-of-mine").lookup})
 	if len(s.Warnings) != 2 || s.Warnings[0] != "AZDO_PAT_REFRESH_TOKEN is not used: setup needs no credential, and the script has none" || !s.AccessToken.IsZero() {
 		t.Errorf("got %q", s.Warnings)

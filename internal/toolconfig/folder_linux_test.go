@@ -83,7 +83,7 @@ func TestRemoveAbandoned(t *testing.T) {
 	}
 }
 
-// A named pipe in the place of a file or a folder does not hold the program up.
+// The program does not wait at a named pipe that replaced a file or a folder.
 func TestOpenNow(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
