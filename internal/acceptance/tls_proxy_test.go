@@ -41,6 +41,10 @@ func TestWrongCertificate(t *testing.T) {
 		leaf  func(*x509.Certificate)
 		serve func(*tls.Config)
 		says  string
+		// The request may be tried again: with TLS 1.3 the server refuses after the
+		// client has ended its handshake, and the client may notice that the connection
+		// is closed before it reads why.
+		again bool
 	}{
 		{name: "the wrong name", by: known, leaf: func(c *x509.Certificate) { c.IPAddresses, c.DNSNames = nil, []string{"dev.azure.com"} }, says: "certificate"},
 		{name: "only a common name", by: known, leaf: func(c *x509.Certificate) { c.IPAddresses, c.Subject.CommonName = nil, "127.0.0.1" }, says: "certificate"},
@@ -49,7 +53,8 @@ func TestWrongCertificate(t *testing.T) {
 		{name: "an unknown authority", by: unknown, says: "unknown authority"},
 		{name: "a client certificate", by: known, leaf: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, says: "certificate"},
 		{name: "old TLS", by: known, serve: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, says: "protocol version"},
-		{name: "client certificate required", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required"},
+		{name: "client certificate required", by: known, serve: func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, says: "certificate required", again: true},
+		{name: "client certificate required, TLS 1.2", by: known, serve: func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, says: "has no client certificate"},
 		{name: "no TLS", says: "HTTP response to HTTPS client"},
 	} {
 		for _, at := range targets[:4] {
@@ -89,7 +94,7 @@ func TestWrongCertificate(t *testing.T) {
 				if at.op == emulator.OpTenant {
 					delete(env, "INPUT_TENANT-ID")
 				}
-				mintFails(t, env, at.step, host, tc.says, true)
+				mintFails(t, env, at.step, host, tc.says, !tc.again)
 				// Without TLS, net/http answers the handshake with 400.
 				if n := requests.Load(); n > 0 {
 					t.Errorf("%d requests were sent", n)
