@@ -94,7 +94,12 @@ func WriteHeld(temp, name string, files []File) (release func(), err error) {
 	if !locked { // on Windows an open folder cannot be removed
 		_ = dir.Close()
 	}
-	return func() { _ = dir.Close() }, nil
+	return func() {
+		if locked {
+			unlock(dir)
+			_ = dir.Close()
+		}
+	}, nil
 }
 
 // RemoveAbandoned removes folders of processes that were killed. It returns the paths of
@@ -127,7 +132,11 @@ func abandoned(root *os.Root, name string) bool {
 		return false
 	}
 	defer dir.Close()
-	return lock(dir)
+	if !lock(dir) {
+		return false
+	}
+	unlock(dir)
+	return true
 }
 
 // create is [Write] with a function that is called before a file is written. It returns
