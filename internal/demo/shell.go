@@ -42,6 +42,11 @@ func shell(ctx context.Context, out io.Writer, id emulator.Identity) error {
 	if err := os.WriteFile(file, []byte(env.String()+path), 0o600); err != nil {
 		return err
 	}
+	// Before the text, so that the commands work as soon as somebody reads them.
+	writeToken := func() error { return os.WriteFile(token, []byte(d.Assertion()), 0o600) }
+	if err := writeToken(); err != nil {
+		return err
+	}
 	d.title("Variables of the identity " + string(id))
 	d.say("%s", strings.ReplaceAll(strings.TrimSpace(env.String()), "\n", "\n   "))
 	d.title("Try it in another terminal")
@@ -62,13 +67,13 @@ func shell(ctx context.Context, out io.Writer, id emulator.Identity) error {
 	d.say("")
 	d.say("Press Ctrl-C here to stop the emulator.")
 	for {
-		if err := os.WriteFile(token, []byte(d.Assertion()), 0o600); err != nil {
-			return err
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(assertionLife / 2):
+		}
+		if err := writeToken(); err != nil {
+			return err
 		}
 	}
 }

@@ -44,6 +44,7 @@ func recording(output string) string {
 			summary = true
 		case summary && strings.HasPrefix(line, "  |"):
 		case line == "" && len(rows) > 0 && rows[len(rows)-1] == "":
+		case strings.HasSuffix(line, " so far)"): // a wait, on a slow machine
 		default:
 			summary = false
 			for _, c := range changing {

@@ -61,7 +61,7 @@ func get(url, caFile string) outcome {
 }
 
 func do(client *http.Client, url string) outcome {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

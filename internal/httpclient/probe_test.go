@@ -23,7 +23,7 @@ func probe(to, caFile string) outcome {
 	if err != nil {
 		return outcome{Err: err.Error()}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	p, err := Probe(ctx, client, to)
 	_, otherwise := roots()

@@ -142,7 +142,7 @@ func TestGitHubAnswersLater(t *testing.T) {
 					s.runs[fmt.Sprintf("octo/tools %d.1", 101+i)] = "completed"
 				}
 				s.runs["octo/tools 107.1"] = status
-				time.AfterFunc(600*time.Millisecond, func() {
+				time.AfterFunc(450*time.Millisecond, func() {
 					s.mu.Lock()
 					defer s.mu.Unlock()
 					s.runs["octo/tools 107.1"] = "completed"
