@@ -39,4 +39,9 @@ const (
 	// seconds, as tests in a bubble check; the rest allows for a slow machine. One that
 	// does not stop goes on for 40, the time limit of a request.
 	StopLimit = 25 * time.Second
+	// CleanUpLimit is how long a program that was told to stop may take if it must leave
+	// no PAT. It has 4.5 seconds to clean up, and needs about 2. One that took longer than
+	// this may have run out of them on a machine that stood still, and then it may leave a
+	// PAT for the next step.
+	CleanUpLimit = 4 * time.Second
 )
