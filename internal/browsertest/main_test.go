@@ -132,7 +132,6 @@ func browser(t *testing.T) context.Context {
 		chromedp.NoSandbox, // root has none
 		chromedp.DisableGPU, chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(t.TempDir()),
 	)
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)

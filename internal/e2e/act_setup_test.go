@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -91,10 +92,18 @@ func actProgram(t *testing.T) string {
 	if _, err := os.Stat(program); err == nil {
 		return program
 	}
-	install := exec.Command("go", "install", actModule+"@"+actVersion)
-	install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=")
-	mustRun(t, install)
-	return program
+	for attempt := 1; ; attempt++ { // it downloads hundreds of modules
+		install := exec.Command("go", "install", actModule+"@"+actVersion)
+		install.Env = append(os.Environ(), "GOBIN="+bin, "GOFLAGS=")
+		out, err := install.CombinedOutput()
+		if err == nil {
+			return program
+		}
+		if attempt == 3 {
+			t.Fatalf("install act: %v\n%s", err, out)
+		}
+		time.Sleep(time.Duration(attempt) * 10 * time.Second)
+	}
 }
 
 // The files of the action: those that .dockerignore lets through to the builder, and

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/githubrunner"
 )
 
@@ -224,13 +225,14 @@ func (c *container) wait() int {
 // cancel ends the step as the runner does when the job is cancelled or the
 // step's time is up, and returns the last signal that this took. They go to
 // docker's client, which passes on the first two. After the third the container
-// is left to itself.
-func (c *container) cancel() syscall.Signal {
+// is left to itself. The runner is as patient after the first one as [afterInterrupt]
+// says.
+func (c *container) cancel(patience time.Duration) syscall.Signal {
 	c.j.t.Helper()
 	for _, one := range []struct {
 		syscall.Signal
 		patience time.Duration
-	}{{syscall.SIGINT, afterInterrupt}, {syscall.SIGTERM, afterTerminate}} {
+	}{{syscall.SIGINT, patience}, {syscall.SIGTERM, afterTerminate}} {
 		if err := c.client.Process.Signal(one.Signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			c.j.t.Fatal(err)
 		}
@@ -260,7 +262,7 @@ func (c *container) pid() int {
 // found before, without docker's help.
 func (c *container) gone() {
 	c.j.t.Helper()
-	for began := time.Now(); time.Since(began) < shutdownLimit; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < harness.Patience; time.Sleep(5 * time.Millisecond) {
 		if !alive(c.process) {
 			return
 		}
