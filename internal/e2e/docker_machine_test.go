@@ -43,18 +43,18 @@ func TestDockerCannotWriteCommandFiles(t *testing.T) {
 	w.left(0)
 }
 
-// shortTimeout is the setting timeout of tests that wait until it has passed.
-const shortTimeout = 4 * time.Second
+// shortTimeout is the setting timeout of tests that wait until it has passed. Less may be
+// over before a slow machine has made the first attempt.
+const shortTimeout = 12 * time.Second
 
 // Without a network there is no PAT, and the reason is said in time.
 func TestDockerNoNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.AgentUser)
-	const timeout = 15 * time.Second // less may be over before the first attempt
-	w.env["INPUT_TIMEOUT"] = timeout.String()
+	w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 	w.network = "none"
 	main := w.main().ends(1)
-	if took := time.Since(main.began); took > timeout+harness.StopLimit {
+	if took := time.Since(main.began); took > shortTimeout+harness.StopLimit {
 		t.Errorf("mint took %s", took)
 	}
 	if errors := main.annotations("error"); len(errors) != 1 || !strings.Contains(errors[0], "network is unreachable") {
@@ -77,6 +77,7 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 		t.Run("on-revoke-failure "+tt.policy, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, emulator.AgentUser)
+			w.env["INPUT_TIMEOUT"] = shortTimeout.String() // post takes it from the record
 			w.env["INPUT_ON-REVOKE-FAILURE"] = tt.policy
 			main := w.main().ends(0).quiet()
 			outputs, err := main.Outputs()
@@ -84,7 +85,7 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			w.network, w.env["INPUT_TIMEOUT"] = "none", shortTimeout.String()
+			w.network = "none"
 			post := w.post(main).ends(tt.status)
 			if took := time.Since(post.began); took > shortTimeout+harness.StopLimit {
 				t.Errorf("post took %s", took)
@@ -99,7 +100,6 @@ func TestDockerNoNetworkInPost(t *testing.T) {
 			discreet(w, main, post)
 
 			w.network = ""
-			delete(w.env, "INPUT_TIMEOUT")
 			w.post(main).ends(0).quiet()
 			w.left(0)
 		})
@@ -115,13 +115,12 @@ func TestDockerNetworkLost(t *testing.T) {
 			w := newWorldIn(t, newNetwork(t))
 			// Less would be over in post before it is certain that nothing comes
 			// of the request any more.
-			const timeout = 3 * shortTimeout
-			w.env["INPUT_TIMEOUT"] = timeout.String()
+			w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 			_, main, open := heldIn(t, w, emulator.OpCreate, when)
 			engine(t, "network", "disconnect", "--force", w.network, main.name)
 			open()
 			main.ends(1)
-			if took := time.Since(main.began); took > timeout+harness.StopLimit {
+			if took := time.Since(main.began); took > shortTimeout+harness.StopLimit {
 				t.Errorf("mint took %s", took)
 			}
 			w.postEndsAll(main)
