@@ -51,6 +51,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		p.tty = tty
 		p.wantsForeground = isTerminal(cmd.Stdin) && isTerminal(cmd.Stdout)
 		cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = p.wantsForeground && p.foreground() == p.ownGroup, tty
+		p.catchJobControl()
 	}
 	err := cmd.Start()
 	if p.tty >= 0 {
@@ -65,35 +66,40 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	p.group = cmd.Process.Pid
 	_ = cmd.Process.Release() // Wait needs WUNTRACED, so it waits for the id
 	if p.tty >= 0 {
-		p.followJobControl()
+		go p.followJobControl()
 	}
 	return p, nil
 }
 
-// followJobControl makes this process stop and continue together with the command.
-func (p *Process) followJobControl() {
+// catchJobControl catches the signals for [Process.followJobControl]. Call it before the
+// command starts: a Ctrl-Z just after that would stop this process alone.
+func (p *Process) catchJobControl() {
 	p.jobControl = make(chan os.Signal, 4)
 	signal.Notify(p.jobControl, syscall.SIGCONT)
 	p.stopSignal = syscall.SIGTSTP
 	if !p.wantsForeground {
 		// Ctrl-Z stops only this process, so forward it. Once Go has caught SIGTSTP, the
 		// signal no longer stops this process, and that cannot be undone; SIGTTIN still does.
-		signal.Notify(p.jobControl, syscall.SIGTSTP)
 		p.stopSignal = syscall.SIGTTIN
-	}
-	go func() {
-		for s := range p.jobControl {
-			if s == syscall.SIGTSTP {
-				p.Signal(s) // when the command has stopped, so does this process
-				continue
-			}
-			p.resume()
-			select {
-			case p.continued <- struct{}{}:
-			default:
-			}
+		if !signal.Ignored(syscall.SIGTSTP) { // the command inherits that, but not that it is caught
+			signal.Notify(p.jobControl, syscall.SIGTSTP)
 		}
-	}()
+	}
+}
+
+// followJobControl makes this process stop and continue together with the command.
+func (p *Process) followJobControl() {
+	for s := range p.jobControl {
+		if s == syscall.SIGTSTP {
+			p.Signal(s) // when the command has stopped, so does this process
+			continue
+		}
+		p.resume()
+		select {
+		case p.continued <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // isTerminal reports whether a stream is the terminal of this process.
@@ -173,8 +179,9 @@ func (p *Process) end(inForeground bool) {
 }
 
 // resumeTimeout is how long to wait until this process is stopped. If no shell could
-// continue it, the system does not stop it.
-const resumeTimeout = 100 * time.Millisecond
+// continue it, the system does not stop it. On a busy machine that can take a while, and
+// if the command were continued before, it would run on while this process is stopped.
+const resumeTimeout = time.Second
 
 // stopped is called when a signal has stopped the command. Unless the command only
 // wanted the foreground, this process stops too: the shell waits for the whole job.
