@@ -3,6 +3,7 @@ package acceptance
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -345,7 +346,8 @@ func (w *killing) end() (came bool) {
 	w.mint.Process.Signal(w.signal)
 	close(w.told)
 	<-gone
-	if took := time.Since(begin); took > harness.StopLimit {
+	took := time.Since(begin)
+	if took > harness.StopLimit {
 		w.Errorf("it took %s to stop", took)
 	}
 	if w.file != nil {
@@ -356,7 +358,8 @@ func (w *killing) end() (came bool) {
 		w.Error(err)
 	}
 	w.handed = outputs["token"]
-	if unanswered := w.op == emulator.OpRevoke && w.phase == arrived; w.signal != syscall.SIGKILL && !unanswered {
+	unanswered := w.op == emulator.OpRevoke && w.phase == arrived
+	if w.signal != syscall.SIGKILL && !unanswered && took < harness.CleanUpLimit {
 		w.checkLeftovers("mint", w.log.String(), w.handed)
 	}
 	return came
@@ -370,28 +373,44 @@ func (w *killing) post() {
 	if err != nil && !w.torn() {
 		w.Error(err)
 	}
+	timeout := longTimeout
 	if len(w.Active()) == 0 {
-		w.env["INPUT_TIMEOUT"] = shortTimeout
-		for key, record := range state {
-			state[key] = strings.Replace(record, `"timeout":"`+longTimeout, `"timeout":"`+shortTimeout, 1)
-		}
+		timeout = shortTimeout
 	}
-	post := harness.Command(w.T, harness.PostEnv(w.env, state, w.with), harness.NewStep(w.T), "post", "mint")
-	if err := post.Run(); err != nil {
-		w.Errorf("post: %v\n%s", err, harness.Output(post))
+	text, err := w.runPost(state, timeout)
+	all := text
+	if late := strings.Contains(text, "not done within "+shortTimeout) || strings.Contains(text, "its time limit has passed"); late && timeout == shortTimeout {
+		// On a machine that stands still, even that can be too short.
+		text, err = w.runPost(state, longTimeout)
+		all += text
+	}
+	if err != nil {
+		w.Errorf("post: %v\n%s", err, text)
 	}
 	// Without a record and without inputs it can only complain.
-	if text := harness.Output(post); (len(state) > 0 || w.with != "state") && (strings.Contains(text, "::warning") || strings.Contains(text, "::error")) {
+	if (len(state) > 0 || w.with != "state") && (strings.Contains(text, "::warning") || strings.Contains(text, "::error")) {
 		w.Errorf("post complains:\n%s", text)
 	}
 	alive := ""
 	if w.name == leftAlive.name {
 		alive = w.handed
 	}
-	w.checkLeftovers("post", w.log.String()+harness.Output(post), alive)
+	w.checkLeftovers("post", w.log.String()+all, alive)
 	for _, v := range w.Violations() {
 		w.Error(v)
 	}
+}
+
+// runPost runs the post step with a time limit, and returns what it says.
+func (w *killing) runPost(state map[string]string, timeout string) (text string, err error) {
+	env, saved := maps.Clone(w.env), map[string]string{}
+	env["INPUT_TIMEOUT"] = timeout
+	for key, record := range state {
+		saved[key] = strings.Replace(record, `"timeout":"`+longTimeout, `"timeout":"`+timeout, 1)
+	}
+	post := harness.Command(w.T, harness.PostEnv(env, saved, w.with), harness.NewStep(w.T), "post", "mint")
+	err = post.Run()
+	return harness.Output(post), err
 }
 
 // checkLeftovers checks that a step leaves no PAT except one, and no credential in
