@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -263,23 +264,22 @@ func (k rotateKill) run(t *testing.T) (came bool) {
 	case <-gone:
 		t.Logf("it never reached the point: %s\n%s", cmd.ProcessState, said.Text())
 	}
-	k.end(c, cmd, gone)
-	k.checkStopped(c, said.Text(), before)
+	took := k.end(c, cmd, gone)
+	if took < harness.CleanUpLimit {
+		k.checkStopped(c, said.Text(), before)
+	}
 	c.ClearFaults()
 	release() // the next one must end what the server commits only now
 	k.check(c, said.Text())
 	return came
 }
 
-// end sends the signal and waits until rotate, and what it has started, have ended.
-func (k rotateKill) end(c *consumer, cmd *exec.Cmd, gone <-chan struct{}) {
+// end sends the signal and waits until rotate, and what it has started, have ended. It
+// returns how long rotate took.
+func (k rotateKill) end(c *consumer, cmd *exec.Cmd, gone <-chan struct{}) (took time.Duration) {
 	begin := time.Now()
-	if k.signal == syscall.SIGKILL && k.wait != "" && !k.orphan {
-		children := childrenOf(cmd.Process.Pid)
-		_ = cmd.Process.Kill()
-		for _, pid := range children {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+	if k.signal == syscall.SIGKILL && !k.orphan {
+		killWithChildren(c.T, cmd.Process)
 	}
 	_ = cmd.Process.Signal(k.signal)
 	if k.orphan || k.wait == "after" && k.signal != syscall.SIGKILL {
@@ -290,9 +290,54 @@ func (k rotateKill) end(c *consumer, cmd *exec.Cmd, gone <-chan struct{}) {
 		}
 	}
 	<-gone
-	if took := time.Since(begin); took > harness.StopLimit {
+	took = time.Since(begin)
+	if took > harness.StopLimit {
 		c.Errorf("it took %s to stop", took)
 	}
+	return took
+}
+
+// killWithChildren kills a process and what it has started, and waits until all of them
+// have ended. The process is stopped first, so that it starts no other meanwhile.
+func killWithChildren(t *testing.T, p *os.Process) {
+	t.Helper()
+	err := p.Signal(syscall.SIGSTOP)
+	if err != nil {
+		return // it has ended, and so has what it has started
+	}
+	threads := fmt.Sprintf("/proc/%d/task/*/stat", p.Pid)
+	await(t, "the stop", func() bool {
+		for _, state := range states(threads) {
+			if !strings.Contains("TZX", state) {
+				return false
+			}
+		}
+		return true
+	})
+	children := childrenOf(p.Pid)
+	_ = p.Kill()
+	for _, pid := range children {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range children {
+		await(t, "the command's end", func() bool {
+			state := states(fmt.Sprintf("/proc/%d/stat", pid))
+			return len(state) == 0 || state[0] == "Z"
+		})
+	}
+}
+
+// states are the states of processes or threads, letters as in proc(5), given the pattern
+// of their stat files. There is none of those that are gone.
+func states(pattern string) (all []string) {
+	files, _ := filepath.Glob(pattern)
+	for _, file := range files {
+		stat, _ := os.ReadFile(file)
+		if i := bytes.LastIndexByte(stat, ')'); i >= 0 && len(stat) > i+2 { // the name before it may hold anything
+			all = append(all, string(stat[i+2]))
+		}
+	}
+	return all
 }
 
 // childrenOf are the processes that a process has started, in whichever of its threads.
