@@ -128,7 +128,7 @@ func TestDiskFillsUp(t *testing.T) {
 				e := emulator.Start(t)
 				step := harness.NewStep(t)
 				env := e.Env(emulator.AgentUser)
-				env["INPUT_TIMEOUT"] = "5s"
+				env["INPUT_TIMEOUT"] = longTimeout
 				before := "other=" + strings.Repeat("x", size-room-len("other=\n")) + "\n"
 				if err := os.WriteFile(step.Env()[file], []byte(before), 0o600); err != nil {
 					t.Fatal(err)
@@ -159,9 +159,9 @@ func TestDiskFillsUp(t *testing.T) {
 				case status != 0 || len(active) != 1 || outputs["token"] != active[0].Token || len(outputs) != 6:
 					t.Errorf("status %d, %d PATs, outputs %v", status, len(active), outputs)
 				}
-				post := harness.Command(t, harness.PostEnv(env, state, modes[room/125%3]), harness.NewStep(t), "post", "mint")
-				if err := post.Run(); err != nil || len(e.Active()) > 0 {
-					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
+				text, _, err := runPost(t, e, env, state, modes[room/125%3])
+				if err != nil || len(e.Active()) > 0 {
+					t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), text)
 				}
 			})
 		}

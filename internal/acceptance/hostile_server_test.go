@@ -67,7 +67,7 @@ var targets = []target{
 func (at target) check(t *testing.T, l hostileAnswer) {
 	for timeout := 4 * time.Second; !at.checkWithin(t, l, timeout); timeout *= 3 {
 		if timeout > time.Minute {
-			t.Fatal("the request was never sent")
+			t.Fatal("the request was never sent and answered in time")
 		}
 	}
 }
@@ -134,6 +134,9 @@ func (at target) checkWithin(t *testing.T, l hostileAnswer, timeout time.Duratio
 			complaint.WriteString(line)
 		}
 	}
+	if text := complaint.String(); at.op == emulator.OpTenant && !strings.Contains(text, at.step) && strings.Contains(text, "not done within") {
+		return false // too slow for the request to GitHub, which is sent at the same time
+	}
 	host := strings.TrimPrefix(e.URL(at.host), "http://")
 	if text := complaint.String(); !strings.Contains(text, host) || !strings.Contains(text, at.step) || len(text) > 4000 {
 		t.Errorf("%q does not name %s and %q:\n%s", text, host, at.step, harness.Output(cmd))
@@ -160,31 +163,48 @@ func TestHostileAnswersToARenewal(t *testing.T) {
 		}
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			var others atomic.Int32
-			otherHost := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
-			defer otherHost.Close()
-			e := emulator.Start(t)
-			dueForRenewal(e)
-			e.Intercept(emulator.OpSetSecret, l.fault(otherHost.URL))
-			env := e.Env(emulator.VaultToken)
-			const timeout = 12 * time.Second
-			env["INPUT_TIMEOUT"] = timeout.String()
-			cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
-			begin := time.Now()
-			if err := cmd.Run(); err != nil || len(e.Active()) != 1 {
-				t.Errorf("%v, %d PATs\n%s", err, len(e.Active()), harness.Output(cmd))
-			}
-			if took := time.Since(begin); took > timeout+harness.StopLimit {
-				t.Errorf("it took %s", took)
-			}
-			if text := harness.Output(cmd); !strings.Contains(text, "::warning title=refresh token not renewed::") || !strings.Contains(text, "the stored one expires on 2") {
-				t.Errorf("no warning names the day:\n%s", text)
-			}
-			if n := others.Load(); n > 0 {
-				t.Errorf("%d requests went to another host", n)
+			for timeout := 12 * time.Second; !l.checkRenewal(t, timeout); timeout *= 3 {
+				if timeout > time.Minute {
+					t.Fatal("its time limit has always passed")
+				}
 			}
 		})
 	}
+}
+
+// checkRenewal gives a mint a hostile answer to the new refresh token. The result is false
+// on a machine that is too slow for the time limit.
+func (l hostileAnswer) checkRenewal(t *testing.T, timeout time.Duration) (inTime bool) {
+	t.Helper()
+	var others atomic.Int32
+	otherHost := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { others.Add(1) }))
+	defer otherHost.Close()
+	e := emulator.Start(t)
+	dueForRenewal(e)
+	e.Intercept(emulator.OpSetSecret, l.fault(otherHost.URL))
+	env := e.Env(emulator.VaultToken)
+	env["INPUT_TIMEOUT"] = timeout.String()
+	cmd := harness.Command(t, env, harness.NewStep(t), "azdo-pat", "mint")
+	begin := time.Now()
+	err := cmd.Run()
+	took, text := time.Since(begin), harness.Output(cmd)
+	if n := others.Load(); n > 0 {
+		t.Errorf("%d requests went to another host", n)
+	}
+	if took > timeout+harness.StopLimit {
+		t.Errorf("it took %s", took)
+	}
+	if err != nil && (strings.Contains(text, "its time limit has passed") || strings.Contains(text, "not done within ")) {
+		t.Logf("%v\n%s", err, text)
+		return false
+	}
+	if err != nil || len(e.Active()) != 1 {
+		t.Errorf("%v, %d PATs\n%s", err, len(e.Active()), text)
+	}
+	if !strings.Contains(text, "::warning title=refresh token not renewed::") || !strings.Contains(text, "the stored one expires on 2") {
+		t.Errorf("no warning names the day:\n%s", text)
+	}
+	return true
 }
 
 // dueForRenewal makes the refresh token in the vault 8 days old, and has Entra give a new

@@ -27,7 +27,7 @@ func TestLateCommit(t *testing.T) {
 	if err := mint.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-gate.Arrived()
+	waitFor(t, "the request", gate.Arrived())
 	if err := mint.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -69,16 +69,19 @@ func TestPostIgnoresSignal(t *testing.T) {
 	if err := post.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-gate.Arrived()
+	waitFor(t, "the request", gate.Arrived())
+	told := time.Now()
 	if err := post.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	gate.Open()
-	if err := post.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, harness.Output(post))
+	err := post.Wait()
+	took := time.Since(told)
+	if took > harness.StopLimit {
+		t.Errorf("it took %s to stop", took)
 	}
-	if n := len(e.Active()); n != 0 {
-		t.Errorf("%d PATs left:\n%s", n, harness.Output(post))
+	if n := len(e.Active()); (err != nil || n != 0) && took < harness.CleanUpLimit {
+		t.Errorf("%v, %d PATs left:\n%s", err, n, harness.Output(post))
 	}
 }
 
@@ -86,6 +89,22 @@ func TestPostIgnoresSignal(t *testing.T) {
 // and the clean-up, and the post step revokes what it may have minted.
 func TestStandardOutputIsNotRead(t *testing.T) {
 	t.Parallel()
+	const want = "azdo-pat: stopped: its time limit has passed; check that its output is being read\n"
+	for attempt := 1; ; attempt++ {
+		text := standardOutputIsNotRead(t)
+		if text == want {
+			return
+		}
+		// The program gives itself 50 ms to say why it ends, which a slow machine can miss.
+		if text != "" || attempt == 3 {
+			t.Fatalf("standard error has %q", text)
+		}
+	}
+}
+
+// standardOutputIsNotRead mints and returns what is on standard error.
+func standardOutputIsNotRead(t *testing.T) (text string) {
+	t.Helper()
 	e := emulator.Start(t)
 	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
@@ -109,20 +128,18 @@ func TestStandardOutputIsNotRead(t *testing.T) {
 	}
 	cmd.Stdout = w
 	begin := time.Now()
-	var exit *exec.ExitError
-	if err := cmd.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-		t.Errorf("mint ended with %v, want status 1", err)
+	if status, err := harness.ExitStatus(cmd.Run()); err != nil || status != 1 {
+		t.Errorf("mint ended with %d, %v, want 1", status, err)
 	}
 	if took := time.Since(begin); took > harness.StopLimit {
 		t.Errorf("it took %s", took)
 	}
-	if text := cmd.Stderr.(*strings.Builder).String(); text != "azdo-pat: stopped: its time limit has passed; check that its output is being read\n" {
-		t.Errorf("standard error has %q", text)
-	}
+	env["INPUT_TIMEOUT"] = "1m"
 	post := harness.PostStep(t, env, step, "both")
 	if err := post.Run(); err != nil || len(e.Active()) != 0 {
 		t.Errorf("post: %v, %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
 	}
+	return cmd.Stderr.(*strings.Builder).String()
 }
 
 // With standard output closed, a PAT whose mask cannot be written is not handed over.
