@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"io"
 	stdlog "log"
 	"maps"
@@ -23,7 +24,8 @@ import (
 type relay struct {
 	to    string
 	conns atomic.Int32
-	first chan struct{} // closed when the first one is made
+	first chan struct{} // closed when the first one is made and forwarded
+	begun func()        // closes it
 
 	mu      sync.Mutex
 	open    []*net.TCPConn
@@ -44,6 +46,7 @@ func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*rela
 		}
 		t.Cleanup(func() { l.Close() })
 		w := &relay{to: host, first: make(chan struct{})}
+		w.begun = sync.OnceFunc(func() { close(w.first) })
 		all[s] = w
 		urls = append(urls, e.URL(s), scheme+"://"+l.Addr().String())
 		go func() {
@@ -52,9 +55,7 @@ func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*rela
 				if err != nil {
 					return
 				}
-				if w.conns.Add(1) == 1 {
-					close(w.first)
-				}
+				w.conns.Add(1)
 				go w.forward(c.(*net.TCPConn))
 			}
 		}()
@@ -65,6 +66,7 @@ func startRelays(t *testing.T, e *emulator.Emulator) (map[emulator.Service]*rela
 func (w *relay) forward(in *net.TCPConn) {
 	defer in.Close()
 	if w.blocked.Load() {
+		w.begun()
 		io.Copy(io.Discard, in)
 		return
 	}
@@ -76,6 +78,7 @@ func (w *relay) forward(in *net.TCPConn) {
 	w.mu.Lock()
 	w.open = append(w.open, in)
 	w.mu.Unlock()
+	w.begun()
 	go func() {
 		io.Copy(in, out)
 		in.CloseWrite()
@@ -138,14 +141,28 @@ func TestConnections(t *testing.T) {
 				}
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					connections(t, identity, legs, tls, tenant)
+					for attempt := 1; ; attempt++ {
+						many := connections(t, identity, legs, tls, tenant)
+						if many == "" {
+							break
+						}
+						// net/http does not use a connection again if the goroutine that wrote
+						// the request does not get to say so within 50 ms of the answer.
+						t.Log(many)
+						if attempt == 3 {
+							t.Fatal("each attempt made too many connections")
+						}
+					}
 				})
 			}
 		}
 	}
 }
 
-func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) {
+// connections mints and checks the requests and connections. The result is not empty if
+// it made more connections than are needed.
+func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) (many string) {
+	t.Helper()
 	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: tls})
 	env := withURLs(e.Env(identity), urls)
 	if !tenant {
@@ -174,16 +191,16 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 			t.Errorf("%s asked %v, want %v", step, got, want)
 		}
 		for s, w := range ways {
-			expected := int32(1)
+			expected := 1
 			unused := s == emulator.AzureDevOps && !toAzureDevOps || s == emulator.KeyVault && !vault
 			if !exchanges && s != emulator.AzureDevOps || unused {
 				expected = 0
 			}
-			if n := w.conns.Load(); n != expected {
-				t.Errorf("%s made %d connections to %s, want %d", step, n, s, expected)
-			}
-			if n := e.Connections(s); n != int(expected) {
-				t.Errorf("%s made %d connections to %s itself, want %d", step, n, s, expected)
+			made, arrived := int(w.conns.Load()), e.Connections(s)
+			if made > expected && expected > 0 {
+				many += fmt.Sprintf("%s made %d connections to %s, %d to itself\n", step, made, s, arrived)
+			} else if made != expected || arrived != expected {
+				t.Errorf("%s made %d connections to %s, %d to itself, want %d", step, made, s, arrived, expected)
 			}
 		}
 	}
@@ -212,9 +229,10 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 	}
 	if identity == emulator.ServicePrincipal {
 		check("mint")
-		return
+	} else {
+		check("mint", emulator.OpCreate)
 	}
-	check("mint", emulator.OpCreate)
+	return many
 }
 
 // A connection that Azure DevOps closes while the program talks to Entra is replaced,
@@ -234,6 +252,7 @@ func TestConnectionIsClosedBeforeItsUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			waitFor(t, "the last request to Entra", gate.Arrived())
+			waitFor(t, "the connection to Azure DevOps", ways[emulator.AzureDevOps].first)
 			ways[emulator.AzureDevOps].hangUp()
 			gate.Open()
 			if err := mint.Wait(); err != nil {
