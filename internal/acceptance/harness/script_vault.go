@@ -73,7 +73,7 @@ func stored(ts *testscript.TestScript, neg bool, args []string) {
 		switch {
 		case issued == nil || newest.Value == versions[len(versions)-2].Value:
 			ts.Fatalf("the newest version is no new refresh token")
-		case newest.Expires.Sub(issued.Expires).Abs() > 5*time.Second:
+		case newest.Expires.Sub(issued.Expires).Abs() > time.Minute: // on a slow machine
 			ts.Fatalf("it ends at %s and is labelled %s", issued.Expires, newest.Expires)
 		case newest.ContentType == "":
 			ts.Fatalf("it has no content type")
