@@ -21,6 +21,7 @@ import (
 	"azdo-pat/internal/acceptance/harness"
 	"azdo-pat/internal/fakes/azcli"
 	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/standin"
 )
 
 // rollout is an organization whose platform team follows docs/rollout.md.
@@ -61,9 +62,7 @@ func newRollout(t *testing.T) *rollout {
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(bin, "gh"), []byte(gitHubStandIn), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	standin.Write(t, filepath.Join(bin, "gh"), gitHubStandIn)
 	harness.LinkTo(t, bin, "azdo-pat")
 	r.az = append(slices.Clone(az.Env()), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+r.home, "SETUP_PAUSE=0")
 	// A checkout of this repository beside the one of contoso/platform.

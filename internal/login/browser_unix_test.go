@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"azdo-pat/internal/fakes/standin"
 )
 
 // The first command of BROWSER that starts is used. What it writes is discarded.
@@ -19,9 +21,7 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	script := "#!/bin/sh\nout=$(readlink /proc/$$/fd/1)\nprintf '%s %s' \"$out\" \"$1\" >" + pipe + "\n"
-	if err := os.WriteFile(opener, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	standin.Write(t, opener, script)
 	open := func(value string) error {
 		return Browser(func(name string) (string, bool) { return value, name == "BROWSER" })(someAddress)
 	}

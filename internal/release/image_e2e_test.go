@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"azdo-pat/internal/fakes/standin"
 )
 
 // release is the image of both platforms as the tool makes it, once.
@@ -76,9 +78,7 @@ func TestARM64(t *testing.T) {
 		t.Fatalf("%v: install qemu-user-static", err)
 	}
 	file := filepath.Join(t.TempDir(), "azdo-pat")
-	if err := os.WriteFile(file, programOf(t, released(t), "arm64"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	standin.Write(t, file, string(programOf(t, released(t), "arm64")))
 	want := fmt.Sprintf("azdo-pat %s (commit %s, %s)\n", tested.Version, tested.Commit, runtime.Version())
 	if out, err := exec.CommandContext(t.Context(), qemu, file, "version").CombinedOutput(); err != nil || string(out) != want {
 		t.Errorf("version: %q, %v; want %q", out, err, want)

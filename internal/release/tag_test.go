@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"azdo-pat/internal/fakes/standin"
 )
 
 // repository is a clone, as a job has it, of an origin with one commit.
@@ -183,10 +185,7 @@ func TestTagMovedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		bin := t.TempDir()
-		write(t, filepath.Join(bin, "git"), "#!/bin/sh\n[ \"$1\" != push ] || "+git+" --git-dir='"+r.origin+"' update-ref refs/tags/"+tag+" "+theirs+"\nexec "+git+" \"$@\"\n")
-		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		standin.Write(t, filepath.Join(bin, "git"), "#!/bin/sh\n[ \"$1\" != push ] || "+git+" --git-dir='"+r.origin+"' update-ref refs/tags/"+tag+" "+theirs+"\nexec "+git+" \"$@\"\n")
 		r.path = bin + ":"
 		out, err := r.script("v1.0.1")
 		want := map[string]string{"v1.0.1": pushed, "v1": major}

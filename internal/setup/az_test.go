@@ -12,6 +12,7 @@ import (
 
 	"azdo-pat/internal/fakes/azcli"
 	"azdo-pat/internal/fakes/emulator"
+	"azdo-pat/internal/fakes/standin"
 	"azdo-pat/internal/keyvault"
 	"azdo-pat/internal/setup"
 )
@@ -74,9 +75,7 @@ func (c *console) gitHub(repository, subject string) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		c.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
-		c.Fatal(err)
-	}
+	standin.Write(c, file, script)
 }
 
 func bashOptions(e *emulator.Emulator, identity setup.Identity) setup.Options {

@@ -15,6 +15,7 @@ import (
 
 	yaml3 "go.yaml.in/yaml/v3"
 
+	"azdo-pat/internal/fakes/standin"
 	"azdo-pat/internal/sanitize"
 )
 
@@ -179,9 +180,7 @@ func TestRefusalInAnAnswer(t *testing.T) {
 	bin := t.TempDir()
 	refusing := strings.Replace(stub, "*) touch", "*entitlements*) echo 'no licence is left' ;;\n*) touch", 1)
 	for name, text := range map[string]string{"az": refusing, "gh": "#!/bin/sh\nexit 1\n"} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		standin.Write(t, filepath.Join(bin, name), text)
 	}
 	cmd := exec.Command(bash)
 	cmd.Stdin = strings.NewReader(Script(options()["service-principal, repository"]))
@@ -213,12 +212,8 @@ func run(t *testing.T, script string) (calls [][]string, stdout, stderr string, 
 	t.Helper()
 	bash := needBash(t)
 	bin, dir := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "az"), []byte(stub), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(bin, "gh"), []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	standin.Write(t, filepath.Join(bin, "az"), stub)
+	standin.Write(t, filepath.Join(bin, "gh"), "#!/bin/sh\nexit 1\n")
 	notes := filepath.Join(bin, "notes")
 	cmd := exec.Command(bash)
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(script)

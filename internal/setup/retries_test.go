@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"azdo-pat/internal/fakes/standin"
 )
 
 // A script tries again only what may succeed later, and says what it waits for.
@@ -68,9 +70,7 @@ found=`, 1)
 				failing = strings.Replace(failing, `if rm "$NOTES.created" 2>/dev/null; then printf '%s\n' "$found"; fi`, `printf '%s\n' "$found"`, 1)
 			}
 			for name, text := range map[string]string{"az": failing, "gh": "#!/bin/sh\nexit 1\n"} {
-				if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o700); err != nil {
-					t.Fatal(err)
-				}
+				standin.Write(t, filepath.Join(bin, name), text)
 			}
 			notes := filepath.Join(bin, "notes")
 			cmd := exec.Command(bash)
