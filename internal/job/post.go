@@ -82,7 +82,7 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 	record := *recorded
 	moved := j.hostsDiffer(record.Settings)
 	end := log.Group("azdo-pat post: " + s.Organization)
-	r, err := j.releaseRecorded(ctx, record, origin)
+	r, expired, err := j.releaseRecorded(ctx, record, origin)
 	end()
 	if err == nil && moved && !r.revokedOne() {
 		err = hint.Add(fmt.Errorf("it was minted at %s, and %s does not list it", record.Settings.Values[tokenServiceURL], s.TokenServiceURL),
@@ -91,7 +91,7 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 	switch {
 	case err == nil:
 		return r, nil
-	case !moved && j.expired(record) && record.Unsettled == 0:
+	case !moved && expired && record.Unsettled == 0:
 		log.Infof("PAT %s expired at %s", record.ID, timefmt.Time(record.ValidTo))
 		return nil, nil
 	}
@@ -101,9 +101,10 @@ func (j *Job) Post(ctx context.Context, recorded *lease.Record) (*Released, erro
 // lateTimeout is the time limit for revoking a PAT that has expired.
 const lateTimeout = 10 * time.Second
 
-// releaseRecorded revokes the recorded lease. If it seems to have expired, the time limit
-// is short, unless the servers' clocks show that this machine's is wrong.
-func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin displayname.Origin) (*Released, error) {
+// releaseRecorded revokes the recorded lease, and reports whether it has expired. If it
+// seems to have, the time limit is short, unless the servers' clocks show that this
+// machine's is wrong.
+func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin displayname.Origin) (r *Released, expired bool, err error) {
 	sought := record
 	if origin.Derived && record.Name != "" && record.Name != origin.DisplayName() {
 		// Another step may have planted the record, or in a nested composite action
@@ -115,11 +116,13 @@ func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin d
 	if record.Expired(time.Now()) {
 		timeout = min(timeout, lateTimeout)
 	}
-	r, err := j.release(ctx, sought, timeout)
-	if err != nil && timeout < j.Settings.Timeout && !j.expired(record) {
-		return j.release(ctx, sought, j.Settings.Timeout-timeout)
+	r, err = j.release(ctx, sought, timeout)
+	expired = j.expired(record)
+	if err != nil && timeout < j.Settings.Timeout && !expired {
+		// It measures the clocks anew, maybe without an answer: expired is not asked again.
+		r, err = j.release(ctx, sought, j.Settings.Timeout-timeout)
 	}
-	return r, err
+	return r, expired, err
 }
 
 // tokenServiceURL is the setting with the service that has the PAT, and
