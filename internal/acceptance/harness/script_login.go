@@ -152,9 +152,11 @@ func (r *loginRun) standIns() string {
 	return dir
 }
 
-// watch reads standard error to its end and runs the command that adds the certificate.
-// It reports whether the browser of the harness was opened.
+// watch reads standard error to its end and runs the command that adds the certificate,
+// once login says that it waits for that: otherwise login might never have to wait. It
+// reports whether the browser of the harness was opened.
 func (r *loginRun) watch(stderr io.Reader) (opened bool) {
+	add := ""
 	lines := bufio.NewScanner(stderr)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -165,8 +167,11 @@ func (r *loginRun) watch(stderr io.Reader) (opened bool) {
 			if r.stop == "certificate" {
 				r.interrupt()
 			} else if !r.noAz {
-				r.shell(line)
+				add = line
 			}
+		case strings.Contains(line, "waiting until Entra knows the certificate") && add != "":
+			r.shell(add)
+			add = "" // login says it again after a while
 		case strings.Contains(line, "no browser: ") && r.stop == "nobrowser":
 			r.interrupt()
 		case strings.Contains(line, "/oauth2/v2.0/authorize?"):
