@@ -133,7 +133,7 @@ func (r *loginRun) start(args []string) error {
 	opened := r.watch(stderr)
 	err = r.cmd.Wait()
 	r.status = r.cmd.ProcessState.ExitCode()
-	if opened && r.stop != "browser" {
+	if opened {
 		<-r.shown
 	}
 	return err
