@@ -167,6 +167,18 @@ func TestSweepOutlivesItsToken(t *testing.T) {
 // The next sweep continues there.
 func TestSweepStopsOnSignal(t *testing.T) {
 	t.Parallel()
+	for range 3 {
+		if stopSweep(t) {
+			return
+		}
+	}
+	t.Error("no sweep of three stopped in time")
+}
+
+// stopSweep stops a sweep, which has four requests in flight then, and starts the next
+// one. It reports false if the machine may have stood still: if the sweep may have had no
+// time to finish its requests, or began more of them.
+func stopSweep(t *testing.T) (inTime bool) {
 	e := emulator.Start(t)
 	seedMany(e, 200, seededAge)
 	env := e.Env(emulator.AgentUser)
@@ -183,9 +195,16 @@ func TestSweepStopsOnSignal(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	time.AfterFunc(time.Second, gate.Open)
 	err := cmd.Wait()
-	if took := time.Since(told); err == nil || took > harness.StopLimit || cmd.ProcessState.ExitCode() != 1 {
+	took := time.Since(told)
+	if err == nil || took > harness.StopLimit || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v after %s", err, took)
+	}
+	n := 200 - len(e.Active())
+	if took > harness.CleanUpLimit || n > 8 {
+		t.Logf("it revoked %d and ended after %s\n%s", n, took, lastLines(harness.Output(cmd), 20))
+		return false
 	}
 	var object struct {
 		Leases        []map[string]string
@@ -196,18 +215,19 @@ func TestSweepStopsOnSignal(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &object); err != nil {
 		t.Fatalf("%v in %s", err, stdout)
 	}
-	if object.Revoked != 4 || len(object.Leases) != 4 || object.Left < 90 || object.Complete {
-		t.Errorf("%+v", object)
+	// Up to three of the four may not have been sent when the fifth one arrived.
+	if object.Revoked != n || len(object.Leases) != n || n < 5 || object.Left < 90 || object.Complete {
+		t.Errorf("%d were revoked: %+v", n, object)
 	}
-	if text := harness.Output(cmd); !strings.Contains(text, "4 revoked, ") || !strings.Contains(text, "stopped by a signal (terminated)") {
+	if text := harness.Output(cmd); !strings.Contains(text, fmt.Sprintf("%d revoked, ", n)) || !strings.Contains(text, "stopped by a signal (terminated)") {
 		t.Errorf("said\n%s", text)
 	}
 	e.ClearFaults()
-	gate.Open()
 	next := harness.Command(t, e.Env(emulator.AgentUser), harness.NewStep(t), "azdo-pat", "sweep")
 	if err := next.Run(); err != nil || len(e.Active()) != 0 {
 		t.Errorf("%v, %d PATs left\n%s", err, len(e.Active()), harness.Output(next))
 	}
+	return true
 }
 
 // If the table cannot be written, the PATs are still revoked, and the sweep fails.
@@ -239,6 +259,13 @@ func TestSweepCannotWriteItsTable(t *testing.T) {
 // to continue.
 func TestSweepRunsOutOfTime(t *testing.T) {
 	t.Parallel()
+	for attempt := 1; !sweepRunsOutOfTime(t, attempt == 3); attempt++ {
+	}
+}
+
+// sweepRunsOutOfTime reports false, unless it is the last attempt, if the machine may have
+// stood still: if the four requests in flight were cut off late, or were never sent.
+func sweepRunsOutOfTime(t *testing.T, last bool) (inTime bool) {
 	e := emulator.Start(t)
 	seedMany(e, 20, seededAge)
 	const timeout = 10 * time.Second
@@ -258,8 +285,14 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 {
 		t.Errorf("%v", err)
 	}
-	if took := time.Since(begin); took > timeout+harness.StopLimit {
+	took := time.Since(begin)
+	if took > timeout+harness.StopLimit {
 		t.Errorf("it took %s", took)
+	}
+	tooSlow := took > timeout+harness.CleanUpLimit || len(e.Requests(emulator.OpRevoke)) < 8
+	if tooSlow && !last && !strings.Contains(harness.Output(cmd), "8 revoked, 12 not reached") {
+		t.Logf("after %s:\n%s", took, harness.Output(cmd))
+		return false
 	}
 	for _, want := range []string{
 		"8 revoked, 12 not reached",
@@ -269,6 +302,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
+	return true
 }
 
 // peakMemory returns the peak resident memory of a process in MiB, or 0 on systems
