@@ -92,6 +92,16 @@ func TestThrottledRequests(t *testing.T) {
 // its remaining requests at once.
 func TestPostStopsDuringPause(t *testing.T) {
 	t.Parallel()
+	for range 3 {
+		if stopDuringPause(t) {
+			return
+		}
+	}
+	t.Error("no post step of three ended in time")
+}
+
+// stopDuringPause reports false if the post step may have had no time to clean up.
+func stopDuringPause(t *testing.T) (inTime bool) {
 	e := emulator.Start(t)
 	step := harness.NewStep(t)
 	env := e.Env(emulator.AgentUser)
@@ -111,10 +121,16 @@ func TestPostStopsDuringPause(t *testing.T) {
 	if err := post.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := post.Wait(); err != nil || len(e.Active()) != 0 {
-		t.Errorf("post: %v; %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
-	}
-	if took := time.Since(begin); took > harness.StopLimit {
+	err := post.Wait()
+	took := time.Since(begin)
+	if took > harness.StopLimit {
 		t.Errorf("it took %s", took)
 	}
+	if took > harness.CleanUpLimit {
+		return false
+	}
+	if err != nil || len(e.Active()) != 0 {
+		t.Errorf("post: %v; %d PATs left\n%s", err, len(e.Active()), harness.Output(post))
+	}
+	return true
 }
