@@ -146,11 +146,11 @@ func TestPortIsTaken(t *testing.T) {
 	taken, refused := 0, 0
 	listenTCP = func(network, address string) (net.Listener, error) {
 		if network == "tcp6" && taken < 2 {
-			taken++
 			other, err := net.Listen(network, address)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil { // another process has the port
+				return nil, err
 			}
+			taken++
 			t.Cleanup(func() { other.Close() })
 		}
 		l, err := net.Listen(network, address)
@@ -164,8 +164,8 @@ func TestPortIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	if refused != 2 || len(s.listeners) != 2 {
-		t.Errorf("%d ports were taken; %d listeners", refused, len(s.listeners))
+	if taken != 2 || refused < taken || len(s.listeners) != 2 {
+		t.Errorf("%d ports were taken, %d refused; %d listeners", taken, refused, len(s.listeners))
 	}
 	ports := map[int]bool{}
 	for _, l := range s.listeners {
