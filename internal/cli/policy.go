@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -78,7 +79,7 @@ service principal's permissions and about an hour.`,
 	f.StringVar(&claims, "claims", "", "file with the claims, a JSON object (required)")
 	f.StringVar(&asked.Organization, "organization", "", "Azure DevOps organization that is asked for (required)")
 	f.StringVar(&asked.Scopes, "scopes", "", "PAT scopes that are asked for, separated by white space or commas")
-	f.StringVar(&asked.Lifetime, "lifetime", "1h", "lifetime that is asked for")
+	f.StringVar(&asked.Lifetime, "lifetime", policy.DefaultLifetime, "lifetime that is asked for")
 	f.StringVar(&asked.TokenType, "token-type", policy.PAT, "pat or entra")
 	for name, choices := range map[string]func() []string{
 		"organization": func() []string { return nil }, "lifetime": func() []string { return nil },
@@ -144,7 +145,8 @@ func readClaims(file string) (policy.Claims, error) {
 	text, err := policy.ReadFile(file)
 	var claims policy.Claims
 	if err == nil {
-		claims, err = policy.ParseClaims(text)
+		// Editors write a byte order mark; an assertion has none.
+		claims, err = policy.ParseClaims(bytes.TrimPrefix(text, []byte("\ufeff")))
 	}
 	if err != nil {
 		return nil, inFile(file, err)

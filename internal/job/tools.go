@@ -221,10 +221,12 @@ func (j *Job) PrepareTools() (*Tools, error) {
 	temp := j.Platform.TempFolder()
 	if temp == "" {
 		resolved, err := filepath.EvalSymlinks(os.TempDir())
+		if err == nil { // the command may change its folder
+			temp, err = filepath.Abs(resolved)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("configure: open the temp folder: %w", err)
 		}
-		temp = resolved
 	}
 	t := j.newTools(temp, displayname.Random("", j.Random).Key)
 	_, err := t.check()

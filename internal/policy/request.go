@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,12 +12,17 @@ import (
 	"azdo-pat/internal/settings"
 )
 
+// DefaultLifetime is what is asked for if nothing else is.
+const DefaultLifetime = "1h"
+
 // Asked are the parts of a request as texts, in the form of the settings of these names.
+// White space around them does not count, and Lifetime and TokenType have defaults.
 type Asked struct{ Organization, Scopes, Lifetime, TokenType string }
 
 // Request reads the texts. An Entra token needs no scopes. The error lists everything
 // that is wrong, each with the flag of that name.
 func (a Asked) Request() (Request, error) {
+	a = Asked{strings.TrimSpace(a.Organization), strings.TrimSpace(a.Scopes), cmp.Or(strings.TrimSpace(a.Lifetime), DefaultLifetime), cmp.Or(strings.TrimSpace(a.TokenType), PAT)}
 	r := Request{TokenType: a.TokenType}
 	var wrong []error
 	problem := func(name, found, allowed string) {
@@ -34,10 +40,10 @@ func (a Asked) Request() (Request, error) {
 	if !slices.Contains(tokenTypes, r.TokenType) {
 		problem("token-type", r.TokenType, strings.Join(tokenTypes, " or "))
 	}
-	if r.TokenType != Entra || strings.TrimSpace(a.Scopes) != "" {
+	if r.TokenType != Entra || a.Scopes != "" {
 		r.Scopes, err = pat.ParseScopes(a.Scopes)
 		if err != nil {
-			problem("scopes", strings.TrimSpace(a.Scopes), "PAT scopes, such as vso.code, separated by white space or commas")
+			problem("scopes", a.Scopes, "PAT scopes, such as vso.code, separated by white space or commas")
 		}
 	}
 	r.Lifetime, err = lifetime(a.Lifetime)

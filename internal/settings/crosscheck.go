@@ -48,7 +48,7 @@ func (l *loader) validate(s *Settings) {
 	l.rotation(s)
 	l.tools(s)
 	l.gitHub(s)
-	if l.given("policy") && l.given("policy-file") {
+	if l.given("policy") && l.given("policy-file") && slices.Contains(Describe("policy").For, l.command) {
 		l.problem("policy", fmt.Sprintf("%s and %s: both are set; allowed: one of them", l.as("policy"), l.as("policy-file")))
 	}
 	l.rules(s)

@@ -280,4 +280,5 @@ func TestPolicyOfWhiteSpace(t *testing.T) {
 	}
 	only(t, problems(t, Mint, Source{LookupEnv: byAgent.with("AZDO_PAT_POLICY", "x", "INPUT_POLICY-FILE", "y").lookup}),
 		"AZDO_PAT_POLICY and policy-file: both are set; allowed: one of them")
+	loaded(t, Sweep, Source{LookupEnv: byAgent.with("AZDO_PAT_POLICY", "x", "AZDO_PAT_POLICY_FILE", "y").lookup}) // which reads none
 }

@@ -89,7 +89,10 @@ func TestParseFeeds(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, text := range []string{"", ",", "a/b/c", "/a", "a/", "../a", "a/..", ".", "a b/../c", "a%2Fb/c", "a?b", "a#b", "a:b@c/d", "a\\b", "é", "p/f@", "my-feed my_feed", "p/f q/F"} {
+	if got, err := ParseFeeds("%C3%9Cber%20R%26D%20%28old%29/w"); err != nil || got[0].Project != "%C3%9Cber%20R%26D%20%28old%29" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, text := range []string{"%2e%2e/a", "%2F/a", "%00/a", "%0A/a", "%FF/a", "%E2%80%AE/a", "%/a", "%5C/a", "%c3%9c/a", "%3Fx/a", "%25/a", "", ",", "a/b/c", "/a", "a/", "../a", "a/..", ".", "a b/../c", "a%2Fb/c", "a?b", "a#b", "a:b@c/d", "a\\b", "é", "p/f@", "my-feed my_feed", "p/f q/F"} {
 		if got, err := ParseFeeds(text); err == nil {
 			t.Errorf("%q: %+v", text, got)
 		}
