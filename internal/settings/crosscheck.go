@@ -77,6 +77,13 @@ func (l *loader) environment(s *Settings) {
 	}
 }
 
+// GitHubTokenFound reports whether the token for GitHub is from GITHUB_TOKEN, which was not
+// set for this program and need not work.
+func (s *Settings) GitHubTokenFound() bool {
+	const name = "github-token"
+	return slices.Contains(Describe(name).AlsoRead, s.Origins[name])
+}
+
 // gitHub decides which GitHub API is asked about runs, and with which token. A
 // GITHUB_TOKEN that was not set for this program may be unusable; that is not an error,
 // and age alone then decides.
@@ -99,7 +106,7 @@ func (l *loader) gitHub(s *Settings) {
 	switch {
 	case len(wrong) == 0:
 		s.GitHubAPI = base
-	case slices.Contains(Describe(name).AlsoRead, l.origins[name]):
+	case s.GitHubTokenFound():
 		l.ignore(name)
 		s.GitHubToken = secret.Value{}
 		without := "so older-than alone decides"

@@ -74,6 +74,13 @@ func (l *RunLookup) CredentialsErr() error {
 	return l.credentialsErr
 }
 
+// gaveUp reports whether no run is looked up any more, which was logged.
+func (l *RunLookup) gaveUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
 // cacheKeys are the keys of a run and of its repository.
 func cacheKeys(run githubapi.Run) (key, repository string) {
 	repository = strings.ToLower(run.Repository)

@@ -40,6 +40,9 @@ type Sweeper struct {
 	// Runs looks up which workflow runs have completed. If it is nil, age alone
 	// decides.
 	Runs Runs
+	// Found: the credentials for Runs were not given to this program but found, so that
+	// GitHub may refuse them without a failure of the sweep.
+	Found bool
 	// OlderThan is the age from which a lease is revoked in any case.
 	OlderThan time.Duration
 	// Repository limits the sweep to leases of one OWNER/REPO; empty: all.
@@ -144,7 +147,20 @@ func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.warnOfRuns()
 	return w.counts, w.conclude(err)
+}
+
+// warnOfRuns warns if age alone decided although GitHub was to be asked, unless that is an
+// error or was said when it began.
+func (w *sweep) warnOfRuns() {
+	refused := w.runs.CredentialsErr()
+	switch {
+	case refused != nil && w.Found:
+		w.Log.Warning("GitHub refuses the token", withConsequence(refused, "age alone decided"))
+	case w.counts.Unanswered > 0 && !w.runs.gaveUp():
+		w.Log.Warning("GitHub did not answer", fmt.Sprintf("GitHub gave no answer for %d of the leases, so age alone decided on them; the lines above say why", w.counts.Unanswered))
+	}
 }
 
 // conclude returns the error of a sweep whose last pass ended with err.
@@ -166,7 +182,7 @@ func (w *sweep) conclude(err error) error {
 	case c.Failed > 0:
 		return hint.Add(fmt.Errorf("%d of %d leases could not be revoked", c.Failed, c.Failed+c.Revoked+c.HadEnded),
 			"each is named above; "+again)
-	case w.runs.CredentialsErr() != nil:
+	case w.runs.CredentialsErr() != nil && !w.Found:
 		return fmt.Errorf("age alone decided: %w", w.runs.CredentialsErr())
 	}
 	return nil
