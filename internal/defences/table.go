@@ -418,7 +418,7 @@ var table = []row{
 	{"The first answer counts.", "internal/login/server.go",
 		`s.taken.Do(func() { first = true })`, `first = true`, "TestFirstAnswerCounts"},
 	{"with a name that points at this machine", "internal/login/server.go",
-		`case !strings.EqualFold(r.Host, s.host):`, `case strings.EqualFold(r.Host, ""):`, "TestOtherAnswers"},
+		`case !s.isOwn(r.Host):`, `case s.isOwn(""):`, "TestOtherAnswers"},
 	{"with a process of another user of this machine", "internal/login/server.go",
 		`net.JoinHostPort("::1", port)`, `net.JoinHostPort("::1", port[:0]+"0")`, "TestPortIsTaken"},
 	{"with a process of another user of this machine", "internal/login/server.go",

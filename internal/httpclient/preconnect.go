@@ -54,6 +54,11 @@ func newPreconnector(t *http.Transport, prepare func()) *preconnector {
 	return &preconnector{Transport: t, prepare: prepare}
 }
 
+// unsendable is a Host that net/http cannot write: no international name encodes to it.
+// Should the request be given a connection that another one has opened at the same moment,
+// nothing is sent on it.
+const unsendable = "xn--\u00e9"
+
 func (p *preconnector) preconnect(address string) {
 	u, err := url.Parse(address)
 	if err != nil || !p.isNew(u) {
@@ -67,8 +72,7 @@ func (p *preconnector) preconnect(address string) {
 		cancel()
 		<-returned // from here on the connection cannot be given to this request
 	})
-	// The Host is invalid, so that net/http could not send the request either.
-	r := &http.Request{Method: http.MethodHead, URL: &url.URL{Scheme: u.Scheme, Host: u.Host}, Host: "not sent", Header: http.Header{}}
+	r := &http.Request{Method: http.MethodHead, URL: &url.URL{Scheme: u.Scheme, Host: u.Host}, Host: unsendable, Header: http.Header{}}
 	_, _ = p.Transport.RoundTrip(r.WithContext(ctx))
 }
 

@@ -393,6 +393,39 @@ func TestPreconnectSendsNothing(t *testing.T) {
 	}
 }
 
+// Nor is anything sent on a connection that another request has opened meanwhile.
+func TestPreconnectSendsNothingOnAnOpenConnection(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork(t)
+				var served atomic.Int32
+				n.http(patHost+port(protocol), protocol, echo(&served))
+				c, shut := n.client()
+				defer shut()
+				// A request that the early connection does not know of.
+				resp, err := inside(c).Transport.RoundTrip(must(http.NewRequest(http.MethodGet, scheme(protocol)+patHost, http.NoBody)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				synctest.Wait()
+				Preconnect(c, scheme(protocol)+patHost)
+				synctest.Wait()
+				if err := ask(c, http.MethodPost, scheme(protocol)+patHost); err != nil {
+					t.Error(err)
+				}
+				if got := served.Load(); got != 2 {
+					t.Errorf("%d requests were served", got)
+				}
+			})
+		})
+	}
+}
+
 // If the early connection fails, the request that waits for it opens another one and
 // reports its error.
 func TestPreconnectFails(t *testing.T) {

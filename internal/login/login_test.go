@@ -208,6 +208,10 @@ var failures = map[string]struct {
 	"one permission is missing": {func(f *fixture) {
 		f.Change(func(w *emulator.State) { w.App(emulator.AppID).Consented = []string{"vso.pats"} })
 	}, []string{"lacks the permission vso.pats_manage", "an administrator must grant it"}},
+	"one permission is missing in the token alone": {func(f *fixture) {
+		f.Change(func(w *emulator.State) { w.App(emulator.AppID).Consented = []string{"vso.pats"} })
+		f.Intercept(emulator.OpAuthorizationCode, emulator.Rewrite(func(answer map[string]any) { answer["scope"] = "vso.pats vso.pats_manage" }))
+	}, []string{"lacks the permission vso.pats_manage"}},
 	"no refresh token": {func(f *fixture) {
 		f.Change(func(w *emulator.State) { w.App(emulator.AppID).NoOfflineAccess = true })
 	}, []string{"no refresh token came from Entra", "offline_access"}},

@@ -46,7 +46,7 @@ const (
 // 400 kB.
 type server struct {
 	listeners []net.Listener
-	host      string // localhost:PORT, the only Host header that counts
+	host      string // localhost:PORT
 
 	state   secret.Value
 	taken   sync.Once
@@ -216,12 +216,19 @@ func (s *server) pageFor(answer *callback, refusal *page) *page {
 	}
 }
 
+// isOwn reports whether a Host header has localhost or a loopback address, and the port of
+// this server.
+func (s *server) isOwn(host string) bool {
+	_, port, _ := net.SplitHostPort(s.host)
+	return strings.EqualFold(host, s.host) || host == "127.0.0.1:"+port || host == "[::1]:"+port
+}
+
 // read reads the answer from a request. If there is none in it, it returns a page that
 // says why. The page goes to the client of the request, so it contains nothing of this
 // sign-in.
 func (s *server) read(r *http.Request) (*callback, *page) {
 	switch {
-	case !strings.EqualFold(r.Host, s.host): // a name that was made to point here
+	case !s.isOwn(r.Host): // a name that was made to point here
 		return nil, refusedPage(http.StatusMisdirectedRequest, "This is not the address of azdo-pat.")
 	case r.URL.Path != "/":
 		return nil, refusedPage(http.StatusNotFound, "There is nothing here.")

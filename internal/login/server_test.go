@@ -45,7 +45,10 @@ func TestOtherAnswers(t *testing.T) {
 		"another path":    {method: "GET", path: "/callback", query: form(right), status: 404},
 		"another method":  {method: "PUT", path: "/", query: form(right), status: 405},
 		"another host":    {method: "GET", path: "/", query: form(right), header: map[string]string{"Host": "rebound.example"}, status: 421},
-		"an address":      {method: "GET", path: "/", query: form(right), header: map[string]string{"Host": strings.Replace(strings.TrimPrefix(base, "http://"), "localhost", "127.0.0.1", 1)}, status: 421},
+		"an address":      {method: "GET", path: "/", query: "", header: map[string]string{"Host": strings.Replace(strings.TrimPrefix(base, "http://"), "localhost", "127.0.0.1", 1)}, status: 400},
+		"an IPv6 address": {method: "GET", path: "/", query: "", header: map[string]string{"Host": strings.Replace(strings.TrimPrefix(base, "http://"), "localhost", "[::1]", 1)}, status: 400},
+		"another port":    {method: "GET", path: "/", query: form(right), header: map[string]string{"Host": "localhost:1"}, status: 421},
+		"no port":         {method: "GET", path: "/", query: form(right), header: map[string]string{"Host": "127.0.0.1"}, status: 421},
 		"fetched":         {method: "GET", path: "/", query: form(right), header: map[string]string{"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "empty"}, status: 403},
 		"in a frame":      {method: "GET", path: "/", query: form(right), header: map[string]string{"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, status: 403},
 	} {
