@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,8 +13,9 @@ import (
 )
 
 // Shorten moves the end of an active PAT to an earlier time and returns the end that the
-// server granted: a policy can move it further. A PAT that comes back with more than it
-// had, or with a later end than requested, is revoked, and the error is [ErrWider].
+// server granted: a policy can move it further; zero: it had already ended. A PAT that
+// comes back with more than it had, or with a later end than requested, is revoked, and
+// the error is [ErrWider].
 func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (ends time.Time, err error) {
 	until = until.Truncate(time.Second)
 	if !until.Before(t.ValidTo) {
@@ -28,6 +30,8 @@ func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (end
 		return err
 	})
 	switch {
+	case err != nil && l.hasEnded(ctx, t.ID, err):
+		return time.Time{}, nil
 	case err != nil:
 		return time.Time{}, err
 	case !strings.EqualFold(got.ID, t.ID):
@@ -40,6 +44,21 @@ func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (end
 		return time.Time{}, &revokedError{err}
 	}
 	return got.ValidTo, nil
+}
+
+// hasEnded reports whether a PAT that could not be changed is no longer active. Both the
+// answer and the list must say so.
+func (l *Client) hasEnded(ctx context.Context, id string, changing error) bool {
+	var refused *pat.Error
+	if !errors.As(changing, &refused) || !refused.NotFound() && !refused.Expired() {
+		return false
+	}
+	active := true
+	err := httpclient.Retry(ctx, l.Log, "listing PATs", func(ctx context.Context) (err error) {
+		active, err = l.PATs.Listed(ctx, id, pat.Active)
+		return err
+	})
+	return err == nil && !active
 }
 
 // Revoke revokes an active PAT that was listed.

@@ -190,6 +190,9 @@ func (e *Error) NotFound() bool {
 	return e.Status == http.StatusNotFound && !e.foreign && !other
 }
 
+// Expired reports whether the answer shows that the PAT has expired.
+func (e *Error) Expired() bool { return e.Code == "expiredPatCannotBeExtended" }
+
 // Azure DevOps' error codes that are handled specially.
 const (
 	codeThrottled  = "TF400733"

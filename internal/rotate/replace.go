@@ -65,7 +65,10 @@ func (c *Consumer) end(ctx context.Context, l *lease.Client, own *lease.Lease, t
 	} else {
 		ends, err = l.Shorten(ctx, t, l.ServerTime(own).Add(c.Overlap))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, lease.ErrWider): // it says whether the PAT was revoked
+		err = fmt.Errorf("move the end of PAT %s: %w", t.ID, err)
+	case err != nil:
 		err = fmt.Errorf("PAT %s, valid until %s, is not known to have ended: %w", t.ID, timefmt.Time(t.ValidTo), err)
 	}
 	return ends, err

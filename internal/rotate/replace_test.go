@@ -31,6 +31,7 @@ type service struct {
 	reads  int
 	grant  func(*pat.Token) // changes the answer to an update
 	fail   map[string]error // of what is to be ended, by id
+	gone   bool             // what fails to be ended has ended
 }
 
 func (s *service) Create(_ context.Context, c pat.Create) (pat.Token, error) {
@@ -69,6 +70,9 @@ func (s *service) Update(_ context.Context, id string, u pat.Update) (pat.Token,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fail[id]; err != nil {
+		if s.gone {
+			s.pats = slices.DeleteFunc(s.pats, func(t pat.Token) bool { return t.ID == id })
+		}
 		return pat.Token{}, err
 	}
 	for i := range s.pats {
@@ -102,7 +106,8 @@ func (s *service) Revoke(_ context.Context, id string) (gone bool, err error) {
 func (s *service) Listed(_ context.Context, id string, show pat.Show) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return show == pat.Revoked && slices.Contains(s.ended, id), nil
+	active := slices.ContainsFunc(s.pats, func(t pat.Token) bool { return t.ID == id && t.ValidTo.After(time.Now()) })
+	return show == pat.Revoked && slices.Contains(s.ended, id) || show == pat.Active && active, nil
 }
 
 type noLog struct{}
@@ -242,6 +247,26 @@ func TestReplaceWithAnOverlap(t *testing.T) {
 			t.Errorf("%q were revoked", s.ended)
 		}
 	})
+}
+
+// A PAT that ends by itself, or by somebody else, before its end can be moved has ended.
+func TestReplaceOfOneThatHasEnded(t *testing.T) {
+	for _, code := range []string{"tokenNotFound", "expiredPatCannotBeExtended"} {
+		for _, gone := range []bool{false, true} {
+			t.Run(fmt.Sprint(code, " gone ", gone), func(t *testing.T) {
+				bubble(t, func(t *testing.T, s *service) {
+					s.rotating(t, 0).begin()
+					r := s.rotating(t, time.Hour)
+					r.begin()
+					s.fail = map[string]error{s.pats[0].ID: &pat.Error{Op: "update", Status: 200, Code: code}}
+					s.gone = gone
+					if err := r.replace(); (err == nil) != gone {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
 }
 
 // If one PAT cannot be ended, the others still are, and the error names it.
