@@ -155,6 +155,10 @@ func (c *Client) mask(stored secret.Value) error {
 // It sends one request, which can be repeated: a second one makes another version with
 // the same value. The error is an [*httpclient.Error].
 func (c *Client) Set(ctx context.Context, token secret.Value, issued time.Time, before Secret) error {
+	const what = "store the new refresh token in"
+	if fault := token.Fault(); fault != "" { // Get would refuse it, and the stored one is still good
+		return named(&httpclient.Error{Doing: what + " " + c.name(), Err: context.Canceled, Permanent: true, Detail: "the token from Entra " + fault})
+	}
 	body, err := json.Marshal(map[string]any{
 		"value": token.Reveal(), "contentType": ContentType, "tags": before.tags,
 		"attributes": attributes{Expires: issued.Add(RefreshTokenLife).Unix()},
@@ -162,7 +166,6 @@ func (c *Client) Set(ctx context.Context, token secret.Value, issued time.Time, 
 	if err != nil { // strings and numbers: it cannot fail
 		return err
 	}
-	const what = "store the new refresh token in"
 	answer, _, err := c.send(ctx, http.MethodPut, what, body, token)
 	if err != nil {
 		return err

@@ -180,6 +180,19 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// A value that Get would refuse is not stored.
+func TestSetWhatCannotBeAToken(t *testing.T) {
+	t.Parallel()
+	c, _ := client(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	err := c.Set(t.Context(), secret.New("0.AXoA two words"), time.Now(), Secret{})
+	if err == nil || !strings.Contains(err.Error(), "white space") || strings.Contains(err.Error(), "AXoA") {
+		t.Errorf("%v", err)
+	}
+	if retryable, _ := httpclient.Retryable(err); retryable {
+		t.Error("it would be tried again")
+	}
+}
+
 // Set does not take an answer for a success that shows another value.
 func TestSetAnotherValue(t *testing.T) {
 	t.Parallel()
