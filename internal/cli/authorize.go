@@ -20,7 +20,7 @@ func loadPolicy(src settings.Source, s *settings.Settings, wrong error) (*policy
 	text := []byte(s.Policy)
 	var err error
 	switch {
-	case s.Origins["policy"] != "" && s.Origins["policy-file"] != "": // already among the problems
+	case s.Origins["policy"] != "" && s.Origins["policy-file"] != "": // a problem already, if the command reads a policy
 		return nil, wrong
 	case s.PolicyFile != "":
 		name, file = "policy-file", s.PolicyFile

@@ -17,8 +17,8 @@ import (
 	"azdo-pat/internal/process"
 )
 
-// memoryLimit is in bytes. Above it the garbage collector runs as often as it must: memory
-// is worth more than time then.
+// memoryLimit is in bytes. Near it the garbage collector runs as often as it must to stay
+// below it.
 const memoryLimit = 24 << 20
 
 // Main is the program: it runs the command that os.Args names, and exits.

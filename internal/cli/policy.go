@@ -145,7 +145,7 @@ func readClaims(file string) (policy.Claims, error) {
 	text, err := policy.ReadFile(file)
 	var claims policy.Claims
 	if err == nil {
-		// Editors write a byte order mark; an assertion has none.
+		// Some editors write a byte order mark, which ParseClaims refuses.
 		claims, err = policy.ParseClaims(bytes.TrimPrefix(text, []byte("\ufeff")))
 	}
 	if err != nil {

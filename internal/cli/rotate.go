@@ -176,10 +176,13 @@ func (e *ending) report() error {
 		return nil
 	}
 	for _, p := range e.replaced {
-		if p.Ends.IsZero() {
-			log.Infof("PAT %s is revoked", p.ID)
-		} else {
+		switch {
+		case !p.Ends.IsZero():
 			log.Infof("PAT %s ends at %s", p.ID, timefmt.Time(p.Ends))
+		case s.Overlap > 0:
+			log.Infof("PAT %s had ended before", p.ID)
+		default:
+			log.Infof("PAT %s is revoked", p.ID)
 		}
 	}
 	if e.err == nil {

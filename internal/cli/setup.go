@@ -33,7 +33,9 @@ no pull request, no tag, and no job that names an environment. For those, give t
 subject that they present, with --issuer and --subject in place of --repository.
 The script asks GitHub which form the subject has.
 
---undo prints the script that removes what the first one created, and nothing else.`,
+--undo prints the script that removes what the first one created, and nothing else.
+If --client-id names an application that setup did not create, its service principal
+and its membership stay too, even those that setup created.`,
 		Example: `  azdo-pat setup --identity service-principal --organization contoso \
     --repository contoso/widgets >setup.sh
   bash setup.sh

@@ -71,7 +71,7 @@ func (l *loaded) sweep(ctx context.Context, r *sweepReport) (sweep.Counts, error
 		Log: l.platform.Log(), Report: r.add,
 	}
 	if !s.GitHubToken.IsZero() {
-		sweeper.Runs, sweeper.Found = l.runs(), s.GitHubTokenFound()
+		sweeper.Runs, sweeper.CredentialsOptional = l.runs(), s.GitHubTokenInherited()
 	}
 	session, err := l.SignIn.SignIn(ctx)
 	if err != nil {

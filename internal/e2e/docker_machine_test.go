@@ -43,8 +43,8 @@ func TestDockerCannotWriteCommandFiles(t *testing.T) {
 	w.left(0)
 }
 
-// shortTimeout is the setting timeout of tests that wait until it has passed. Less may be
-// over before a slow machine has made the first attempt.
+// shortTimeout is the setting timeout of tests that wait until it has passed. A shorter one
+// may pass before a slow machine has made the first attempt.
 const shortTimeout = 12 * time.Second
 
 // Without a network there is no PAT, and the reason is said in time.
@@ -113,7 +113,7 @@ func TestDockerNetworkLost(t *testing.T) {
 		t.Run(when+" the PAT is made", func(t *testing.T) {
 			t.Parallel()
 			w := newWorldIn(t, newNetwork(t))
-			// Less would be over in post before it is certain that nothing comes
+			// A shorter one would pass in post before it is certain that nothing comes
 			// of the request any more.
 			w.env["INPUT_TIMEOUT"] = shortTimeout.String()
 			_, main, open := heldIn(t, w, emulator.OpCreate, when)

@@ -54,9 +54,9 @@ func newPreconnector(t *http.Transport, prepare func()) *preconnector {
 	return &preconnector{Transport: t, prepare: prepare}
 }
 
-// unsendable is a Host that net/http cannot write: no international name encodes to it.
-// Should the request be given a connection that another one has opened at the same moment,
-// nothing is sent on it.
+// unsendable is a Host that net/http refuses to write, since it is no valid international
+// name. So nothing is sent even if the request is given a connection that another request
+// has just opened.
 const unsendable = "xn--\u00e9"
 
 func (p *preconnector) preconnect(address string) {

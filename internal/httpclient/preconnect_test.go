@@ -393,7 +393,7 @@ func TestPreconnectSendsNothing(t *testing.T) {
 	}
 }
 
-// Nor is anything sent on a connection that another request has opened meanwhile.
+// Preconnect sends nothing on a connection that another request has opened.
 func TestPreconnectSendsNothingOnAnOpenConnection(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range protocols {
@@ -405,7 +405,7 @@ func TestPreconnectSendsNothingOnAnOpenConnection(t *testing.T) {
 				n.http(patHost+port(protocol), protocol, echo(&served))
 				c, shut := n.client()
 				defer shut()
-				// A request that the early connection does not know of.
+				// A request that the preconnector does not see.
 				resp, err := inside(c).Transport.RoundTrip(must(http.NewRequest(http.MethodGet, scheme(protocol)+patHost, http.NoBody)))
 				if err != nil {
 					t.Fatal(err)

@@ -119,7 +119,8 @@ func (j *Job) releaseRecorded(ctx context.Context, record lease.Record, origin d
 	r, err = j.release(ctx, sought, timeout)
 	expired = j.expired(record)
 	if err != nil && timeout < j.Settings.Timeout && !expired {
-		// It measures the clocks anew, maybe without an answer: expired is not asked again.
+		// The second attempt measures the clocks anew, and may get no answer. So expired
+		// keeps its value.
 		r, err = j.release(ctx, sought, j.Settings.Timeout-timeout)
 	}
 	return r, expired, err

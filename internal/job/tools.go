@@ -221,7 +221,7 @@ func (j *Job) PrepareTools() (*Tools, error) {
 	temp := j.Platform.TempFolder()
 	if temp == "" {
 		resolved, err := filepath.EvalSymlinks(os.TempDir())
-		if err == nil { // the command may change its folder
+		if err == nil { // the command may change its working directory
 			temp, err = filepath.Abs(resolved)
 		}
 		if err != nil {

@@ -153,11 +153,12 @@ func (c *Client) mask(stored secret.Value) error {
 // clock; [RefreshTokenLife] later is the date in the attribute exp.
 //
 // It sends one request, which can be repeated: a second one makes another version with
-// the same value. The error is an [*httpclient.Error].
+// the same value. The error is an [*httpclient.Error], except for a token that Get would
+// refuse, for which nothing is sent.
 func (c *Client) Set(ctx context.Context, token secret.Value, issued time.Time, before Secret) error {
 	const what = "store the new refresh token in"
-	if fault := token.Fault(); fault != "" { // Get would refuse it, and the stored one is still good
-		return named(&httpclient.Error{Doing: what + " " + c.name(), Err: context.Canceled, Permanent: true, Detail: "the token from Entra " + fault})
+	if fault := token.Fault(); fault != "" { // Get would refuse it, and the stored one still works
+		return fmt.Errorf("%s %s: nothing was sent, because the token from Entra %s", what, c.name(), fault)
 	}
 	body, err := json.Marshal(map[string]any{
 		"value": token.Reveal(), "contentType": ContentType, "tags": before.tags,

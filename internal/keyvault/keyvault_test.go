@@ -185,7 +185,7 @@ func TestSetWhatCannotBeAToken(t *testing.T) {
 	t.Parallel()
 	c, _ := client(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	err := c.Set(t.Context(), secret.New("0.AXoA two words"), time.Now(), Secret{})
-	if err == nil || !strings.Contains(err.Error(), "white space") || strings.Contains(err.Error(), "AXoA") {
+	if err == nil || !strings.Contains(err.Error(), "nothing was sent, because the token from Entra holds white space") || strings.Contains(err.Error(), "AXoA") {
 		t.Errorf("%v", err)
 	}
 	if retryable, _ := httpclient.Retryable(err); retryable {

@@ -152,14 +152,14 @@ func (e *MissingScopes) Error() string {
 	return "the token lacks the permission " + strings.Join(e.Scopes, " and ")
 }
 
-// grantedScopes are the permissions of a token, as far as Entra says them: in the access
-// token, or if that is opaque, as it is by contract, in the answer. Empty: it says nothing.
+// grantedScopes are the permissions in the access token or, if that cannot be read, those
+// in the answer. Empty: neither names any.
 func grantedScopes(token entra.Token) (granted []string) {
 	var claims struct {
 		Scopes any `json:"scp"`
 	}
 	_ = assertion.Decode(token.Access, &claims) // not an error: see above
-	for _, scope := range strings.Fields(cmp.Or(assertion.Text(claims.Scopes), token.Scope)) {
+	for _, scope := range strings.FieldsFunc(cmp.Or(assertion.Text(claims.Scopes), token.Scope), func(r rune) bool { return r == ' ' || r == ',' }) {
 		scope = scope[strings.LastIndex(scope, "/")+1:]
 		if scope != ".default" && !slices.Contains([]string{"openid", "profile", "email", "offline_access"}, scope) {
 			granted = append(granted, scope)

@@ -216,7 +216,7 @@ func (s *server) pageFor(answer *callback, refusal *page) *page {
 	}
 }
 
-// isOwn reports whether a Host header has localhost or a loopback address, and the port of
+// isOwn reports whether a Host header is localhost, 127.0.0.1 or [::1], with the port of
 // this server.
 func (s *server) isOwn(host string) bool {
 	_, port, _ := net.SplitHostPort(s.host)

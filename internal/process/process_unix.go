@@ -72,7 +72,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 }
 
 // catchJobControl catches the signals for [Process.followJobControl]. Call it before the
-// command starts: a Ctrl-Z just after that would stop this process alone.
+// command starts: otherwise a Ctrl-Z just after the start would stop this process alone.
 func (p *Process) catchJobControl() {
 	p.jobControl = make(chan os.Signal, 4)
 	signal.Notify(p.jobControl, syscall.SIGCONT)
@@ -81,7 +81,7 @@ func (p *Process) catchJobControl() {
 		// Ctrl-Z stops only this process, so forward it. Once Go has caught SIGTSTP, the
 		// signal no longer stops this process, and that cannot be undone; SIGTTIN still does.
 		p.stopSignal = syscall.SIGTTIN
-		if !signal.Ignored(syscall.SIGTSTP) { // the command inherits that, but not that it is caught
+		if !startedIgnoring(syscall.SIGTSTP) { // otherwise it stays ignored, by the command too
 			signal.Notify(p.jobControl, syscall.SIGTSTP)
 		}
 	}
@@ -178,9 +178,9 @@ func (p *Process) end(inForeground bool) {
 	_ = unix.Close(p.tty)
 }
 
-// resumeTimeout is how long to wait until this process is stopped. If no shell could
-// continue it, the system does not stop it. On a busy machine that can take a while, and
-// if the command were continued before, it would run on while this process is stopped.
+// resumeTimeout is how long to wait for the stop of this process, which takes a while on a
+// busy machine. After it no shell could have continued this process, so the system has
+// not stopped it, and the command is continued.
 const resumeTimeout = time.Second
 
 // stopped is called when a signal has stopped the command. Unless the command only

@@ -16,7 +16,7 @@ import (
 // Replaced is a PAT that the next one has replaced.
 type Replaced struct {
 	ID string
-	// Ends is when it ends; zero: it was revoked.
+	// Ends is when it ends; zero: it has ended.
 	Ends time.Time
 }
 
@@ -58,7 +58,7 @@ func (c *Consumer) Replace(ctx context.Context, l *lease.Client, own *lease.Leas
 	return done, err
 }
 
-// end ends one PAT and returns when it ends; zero: at once.
+// end ends one PAT and returns when it ends; zero: it has ended.
 func (c *Consumer) end(ctx context.Context, l *lease.Client, own *lease.Lease, t pat.Token) (ends time.Time, err error) {
 	if c.Overlap < 2*time.Second { // the server takes no end in the past
 		err = l.Revoke(ctx, t)

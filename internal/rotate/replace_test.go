@@ -31,7 +31,7 @@ type service struct {
 	reads  int
 	grant  func(*pat.Token) // changes the answer to an update
 	fail   map[string]error // of what is to be ended, by id
-	gone   bool             // what fails to be ended has ended
+	gone   bool             // the PATs in fail are no longer listed once they were to be changed
 }
 
 func (s *service) Create(_ context.Context, c pat.Create) (pat.Token, error) {
@@ -249,7 +249,7 @@ func TestReplaceWithAnOverlap(t *testing.T) {
 	})
 }
 
-// A PAT that ends by itself, or by somebody else, before its end can be moved has ended.
+// A PAT that expires or is revoked before its end can be moved is no failure.
 func TestReplaceOfOneThatHasEnded(t *testing.T) {
 	for _, code := range []string{"tokenNotFound", "expiredPatCannotBeExtended"} {
 		for _, gone := range []bool{false, true} {

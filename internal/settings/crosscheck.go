@@ -77,9 +77,9 @@ func (l *loader) environment(s *Settings) {
 	}
 }
 
-// GitHubTokenFound reports whether the token for GitHub is from GITHUB_TOKEN, which was not
+// GitHubTokenInherited reports whether the token for GitHub is from GITHUB_TOKEN, which was not
 // set for this program and need not work.
-func (s *Settings) GitHubTokenFound() bool {
+func (s *Settings) GitHubTokenInherited() bool {
 	const name = "github-token"
 	return slices.Contains(Describe(name).AlsoRead, s.Origins[name])
 }
@@ -106,7 +106,7 @@ func (l *loader) gitHub(s *Settings) {
 	switch {
 	case len(wrong) == 0:
 		s.GitHubAPI = base
-	case s.GitHubTokenFound():
+	case s.GitHubTokenInherited():
 		l.ignore(name)
 		s.GitHubToken = secret.Value{}
 		without := "so older-than alone decides"

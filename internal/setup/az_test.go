@@ -224,19 +224,27 @@ func TestAzureCLIIsNotAllowed(t *testing.T) {
 // Azure DevOps refuses a new member with 200.
 func TestAzureCLIRefusedMember(t *testing.T) {
 	t.Parallel()
-	c := signIn(t, nil)
-	c.gitHub(`{"full_name":"contoso/widgets","owner":{"id":1},"id":2,"default_branch":"main"}`, `{"use_default":true}`)
-	c.Intercept(emulator.OpPrincipalEntitlements, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if r.Method != http.MethodPost {
-			next.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"isSuccess":false,"operationResult":{"isSuccess":false,"errors":[{"key":5000,"value":"no licence is left"}]}}`)
-	})
-	r := c.run(setup.Script(bashOptions(c.Emulator, setup.ServicePrincipal)), "bash")
-	if r.err == nil || !strings.Contains(r.stderr, "no licence is left") || !strings.Contains(r.stderr, "Stopped: this did not succeed.") {
-		t.Errorf("%v\n%s", r.err, r.stderr)
+	for failures, reason := range map[string]string{
+		`[{"key":5000,"value":"no licence is left"}]`: "no licence is left",
+		`[]`: "Azure DevOps gave no reason",
+	} {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			c := signIn(t, nil)
+			c.gitHub(`{"full_name":"contoso/widgets","owner":{"id":1},"id":2,"default_branch":"main"}`, `{"use_default":true}`)
+			c.Intercept(emulator.OpPrincipalEntitlements, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if r.Method != http.MethodPost {
+					next.ServeHTTP(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"isSuccess":false,"operationResult":{"isSuccess":false,"errors":`+failures+`}}`)
+			})
+			r := c.run(setup.Script(bashOptions(c.Emulator, setup.ServicePrincipal)), "bash")
+			if r.err == nil || !strings.Contains(r.stderr, reason) || !strings.Contains(r.stderr, "Stopped: this did not succeed.") {
+				t.Errorf("%v\n%s", r.err, r.stderr)
+			}
+		})
 	}
 }
 

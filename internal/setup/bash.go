@@ -147,7 +147,7 @@ func (t *step) bashCreate(s *script) {
 	case isRequest && r.service.resource == AzureDevOps:
 		s.line("\tlocal answer")
 		s.line("\tanswer=$(%s) && answered \"$answer\"", broken(t.create, "--query "+
-			`"(!(operationResult.isSuccess) && join('; ', not_null(operationResult.errors[].value, ['Azure DevOps gave no reason']))) || ''"`, "--output tsv"))
+			`"(!(operationResult.isSuccess) && (join('; ', not_null(operationResult.errors[].value, [''])) || 'Azure DevOps gave no reason')) || ''"`, "--output tsv"))
 	default:
 		s.line("\t%s", broken(t.create))
 	}

@@ -80,13 +80,13 @@ func TestQuestionsTakeNoTimeOfTheirOwn(t *testing.T) {
 func TestGitHubDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name   string
-		found  bool
-		status string // of the first 40 runs that are asked about; the others are completed
-		asked  int    // questions about the 40, at most
-		counts Counts
-		warned string
-		err    string
+		name     string
+		optional bool
+		status   string // of the first 40 runs that are asked about; the others are completed
+		asked    int    // questions about the 40, at most
+		counts   Counts
+		warned   string
+		err      string
 	}{
 		{name: "not found", status: "404", asked: 40, counts: Counts{Revoked: 40, Hidden: 40}},
 		{name: "forbidden", status: "403", asked: 4, counts: Counts{Revoked: 0, Hidden: 80}, warned: "forbid"},
@@ -96,7 +96,7 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 		{name: "limited again and again", status: "429 5", asked: 16, counts: Counts{Young: 80}, warned: "GitHub is no longer asked"},
 		{name: "out of order", status: "500", asked: 28, counts: Counts{Young: 73, Unanswered: 7}, warned: "GitHub is no longer asked"},
 		{name: "credentials", status: "401", asked: 4, counts: Counts{Young: 80}, err: "age alone decided: ask GitHub about run 1"},
-		{name: "credentials that were found", status: "401", found: true, asked: 4, counts: Counts{Young: 80}, warned: "; age alone decided\ncheck github-token"},
+		{name: "credentials that were found", status: "401", optional: true, asked: 4, counts: Counts{Young: 80}, warned: "; age alone decided\ncheck github-token"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -114,7 +114,7 @@ func TestGitHubDoesNotAnswer(t *testing.T) {
 				s.put(leaseOf("octo/tools", 999, 1), old)
 				tc.counts.Revoked++
 				sweeper := s.github(s.sweeper())
-				sweeper.Found = tc.found
+				sweeper.CredentialsOptional = tc.optional
 				counts, err := sweeper.Run(t.Context())
 				if (err == nil) != (tc.err == "") || err != nil && (!strings.HasPrefix(err.Error(), tc.err) || !errors.Is(err, githubapi.ErrCredentials) || !strings.Contains(hint.Of(err), "github-token")) {
 					t.Errorf("%v (%s)", err, hint.Of(err))

@@ -40,9 +40,9 @@ type Sweeper struct {
 	// Runs looks up which workflow runs have completed. If it is nil, age alone
 	// decides.
 	Runs Runs
-	// Found: the credentials for Runs were not given to this program but found, so that
-	// GitHub may refuse them without a failure of the sweep.
-	Found bool
+	// CredentialsOptional: GitHub may refuse the credentials of Runs, since they were not
+	// given to this program.
+	CredentialsOptional bool
 	// OlderThan is the age from which a lease is revoked in any case.
 	OlderThan time.Duration
 	// Repository limits the sweep to leases of one OWNER/REPO; empty: all.
@@ -151,15 +151,15 @@ func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	return w.counts, w.conclude(err)
 }
 
-// warnOfRuns warns if age alone decided although GitHub was to be asked, unless that is an
-// error or was said when it began.
+// warnOfRuns warns that age alone decided where GitHub gave no answer. It is silent if the
+// sweep fails for that reason, or if the log already says so.
 func (w *sweep) warnOfRuns() {
 	refused := w.runs.CredentialsErr()
 	switch {
-	case refused != nil && w.Found:
+	case refused != nil && w.CredentialsOptional:
 		w.Log.Warning("GitHub refuses the token", withConsequence(refused, "age alone decided"))
 	case w.counts.Unanswered > 0 && !w.runs.gaveUp():
-		w.Log.Warning("GitHub did not answer", fmt.Sprintf("GitHub gave no answer for %d of the leases, so age alone decided on them; the lines above say why", w.counts.Unanswered))
+		w.Log.Warning("GitHub did not answer", fmt.Sprintf("GitHub gave no answer about the runs of %d leases, so only their age counted; the log says why", w.counts.Unanswered))
 	}
 }
 
@@ -182,7 +182,7 @@ func (w *sweep) conclude(err error) error {
 	case c.Failed > 0:
 		return hint.Add(fmt.Errorf("%d of %d leases could not be revoked", c.Failed, c.Failed+c.Revoked+c.HadEnded),
 			"each is named above; "+again)
-	case w.runs.CredentialsErr() != nil && !w.Found:
+	case w.runs.CredentialsErr() != nil && !w.CredentialsOptional:
 		return fmt.Errorf("age alone decided: %w", w.runs.CredentialsErr())
 	}
 	return nil

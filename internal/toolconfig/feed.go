@@ -32,7 +32,7 @@ var feedForm = sync.OnceValue(func() *regexp.Regexp {
 // returns each of them once. The names must differ in more than their punctuation,
 // because variables are named after them.
 func ParseFeeds(text string) (feeds []Feed, err error) {
-	allowed := errors.New("feeds of Azure Artifacts as NAME or PROJECT/NAME, separated by white space or commas, with what is not a letter or digit in PROJECT as in its URL, such as %20 for a space")
+	allowed := errors.New("feeds of Azure Artifacts as NAME or PROJECT/NAME, separated by white space or commas; PROJECT is written as in the feed's URL, such as My%20Project")
 	variables := map[string]Feed{}
 	for _, word := range split(text) {
 		m := feedForm().FindStringSubmatch(word)
@@ -55,11 +55,12 @@ func ParseFeeds(text string) (feeds []Feed, err error) {
 	return feeds, nil
 }
 
-// isProject reports whether the part of a URL can be a project's name. Azure DevOps allows
-// every printable character in one but those that its own paths and queries use.
+// isProject reports whether a part of a URL can be a project's name: printable characters,
+// except those that Azure DevOps forbids. With a period at its beginning, such as .., the
+// URL could lead out of the organization.
 func isProject(escaped string) bool {
 	name, err := url.PathUnescape(escaped)
-	return err == nil && utf8.ValidString(name) && !strings.ContainsAny(name, `\/:*?"<>|;#$}{,+=[]%`) &&
+	return err == nil && utf8.ValidString(name) && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.ContainsAny(name, `\/:*?"<>|;#$}{,+=[]%`) &&
 		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 

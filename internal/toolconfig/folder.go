@@ -37,7 +37,10 @@ const aboutTemp = "the temp folder must be there, be no link, and be mounted whe
 // openTemp opens the temp folder. It is where the runner empties it: through a link the
 // files could end up in the workspace, where they would stay.
 func openTemp(temp string) (*os.Root, error) {
-	temp = filepath.Clean(temp) // a slash at the end would have a link followed
+	if temp == "" {
+		return nil, hint.Add(errors.New("open the temp folder: there is none"), aboutTemp)
+	}
+	temp = filepath.Clean(temp) // with a slash at the end, Lstat would follow a link
 	info, err := os.Lstat(temp)
 	if err != nil {
 		return nil, hint.Add(fmt.Errorf("open the temp folder: %w", err), aboutTemp)

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// lock locks a folder for as long as it is open here. It reports false if another
+// lock locks a folder until [unlock]. It reports false if another
 // process has locked it, or if the file system knows no locks.
 func lock(dir *os.File) bool {
 	return syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil

@@ -92,7 +92,7 @@ func TestParseFeeds(t *testing.T) {
 	if got, err := ParseFeeds("%C3%9Cber%20R%26D%20%28old%29/w"); err != nil || got[0].Project != "%C3%9Cber%20R%26D%20%28old%29" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, text := range []string{"%2e%2e/a", "%2F/a", "%00/a", "%0A/a", "%FF/a", "%E2%80%AE/a", "%/a", "%5C/a", "%c3%9c/a", "%3Fx/a", "%25/a", "", ",", "a/b/c", "/a", "a/", "../a", "a/..", ".", "a b/../c", "a%2Fb/c", "a?b", "a#b", "a:b@c/d", "a\\b", "é", "p/f@", "my-feed my_feed", "p/f q/F"} {
+	for _, text := range []string{"%2e%2e/a", "%2E%2E/a", "%2E/a", "a%2E/a", "a./a", "%2Ea/a", "%2F/a", "%00/a", "%0A/a", "%FF/a", "%E2%80%AE/a", "%/a", "%5C/a", "%c3%9c/a", "%3Fx/a", "%25/a", "", ",", "a/b/c", "/a", "a/", "../a", "a/..", ".", "a b/../c", "a%2Fb/c", "a?b", "a#b", "a:b@c/d", "a\\b", "é", "p/f@", "my-feed my_feed", "p/f q/F"} {
 		if got, err := ParseFeeds(text); err == nil {
 			t.Errorf("%q: %+v", text, got)
 		}
