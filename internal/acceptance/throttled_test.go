@@ -50,7 +50,7 @@ func TestThrottledRequests(t *testing.T) {
 			if err := mint.Start(); err != nil {
 				t.Fatal(err)
 			}
-			<-gate.Arrived()
+			waitFor(t, "the request", gate.Arrived())
 			time.AfterFunc(27*time.Second, gate.Open)
 			if err := mint.Process.Kill(); err != nil {
 				t.Fatal(err)
@@ -74,7 +74,7 @@ func TestThrottledRequests(t *testing.T) {
 		if err := mint.Start(); err != nil {
 			t.Fatal(err)
 		}
-		<-gate.Arrived()
+		waitFor(t, "the request", gate.Arrived())
 		time.AfterFunc(27*time.Second, gate.Open)
 		if err := mint.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -92,12 +92,7 @@ func TestThrottledRequests(t *testing.T) {
 // its remaining requests at once.
 func TestPostStopsDuringPause(t *testing.T) {
 	t.Parallel()
-	for range 3 {
-		if stopDuringPause(t) {
-			return
-		}
-	}
-	t.Error("no post step of three ended in time")
+	untilInTime(t, func() bool { return stopDuringPause(t) })
 }
 
 // stopDuringPause reports false if the post step may have had no time to clean up.
@@ -116,7 +111,7 @@ func stopDuringPause(t *testing.T) (inTime bool) {
 	if err := post.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-gate.Arrived()
+	waitFor(t, "the answer", gate.Arrived())
 	begin := time.Now()
 	if err := post.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
