@@ -30,7 +30,7 @@ func TestOrphanMintsNothing(t *testing.T) {
 				if err := mint.Start(); err != nil {
 					t.Fatal(err)
 				}
-				<-gate.Arrived()
+				waitFor(t, "the request", gate.Arrived())
 				if err := next(step.Env()["GITHUB_STATE"]); err != nil {
 					t.Error(err)
 				}

@@ -190,7 +190,7 @@ func stopSweep(t *testing.T) (inTime bool) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-gate.Arrived()
+	waitFor(t, "the fifth revocation", gate.Arrived())
 	told := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
