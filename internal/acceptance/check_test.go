@@ -85,7 +85,7 @@ func TestCheckIsInterrupted(t *testing.T) {
 
 // checkInterrupted starts a check and interrupts it. The result is false on a machine
 // that is too slow for the time limit.
-func checkInterrupted(t *testing.T, signal bool, timeout time.Duration) (came bool) {
+func checkInterrupted(t *testing.T, signal bool, timeout time.Duration) (inTime bool) {
 	t.Helper()
 	e := emulator.Start(t)
 	gate := emulator.NewGate()

@@ -142,13 +142,13 @@ func TestConnections(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					for attempt := 1; ; attempt++ {
-						many := connections(t, identity, legs, tls, tenant)
-						if many == "" {
+						tooMany := connections(t, identity, legs, tls, tenant)
+						if tooMany == "" {
 							break
 						}
 						// net/http does not use a connection again if the goroutine that wrote
 						// the request does not get to say so within 50 ms of the answer.
-						t.Log(many)
+						t.Log(tooMany)
 						if attempt == 3 {
 							t.Fatal("each attempt made too many connections")
 						}
@@ -161,7 +161,7 @@ func TestConnections(t *testing.T) {
 
 // connections mints and checks the requests and connections. The result is not empty if
 // it made more connections than are needed.
-func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) (many string) {
+func connections(t *testing.T, identity emulator.Identity, legs []string, tls, tenant bool) (tooMany string) {
 	t.Helper()
 	e, ways, urls := startBehindRelays(t, emulator.Options{TLS: tls})
 	env := withURLs(e.Env(identity), urls)
@@ -198,9 +198,9 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 			}
 			made, arrived := int(w.conns.Load()), e.Connections(s)
 			if made > expected && expected > 0 {
-				many += fmt.Sprintf("%s made %d connections to %s, %d to itself\n", step, made, s, arrived)
+				tooMany += fmt.Sprintf("%s made %d connections to the relay of %s, and %d arrived\n", step, made, s, arrived)
 			} else if made != expected || arrived != expected {
-				t.Errorf("%s made %d connections to %s, %d to itself, want %d", step, made, s, arrived, expected)
+				t.Errorf("%s made %d connections to the relay of %s, and %d arrived, want %d", step, made, s, arrived, expected)
 			}
 		}
 	}
@@ -232,7 +232,7 @@ func connections(t *testing.T, identity emulator.Identity, legs []string, tls, t
 	} else {
 		check("mint", emulator.OpCreate)
 	}
-	return many
+	return tooMany
 }
 
 // A connection that Azure DevOps closes while the program talks to Entra is replaced,

@@ -37,7 +37,7 @@ func shellProgram(args []string) int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if os.Getenv("SHELL_STDIN") != "" { // as in a pipeline
 		r, w, _ := os.Pipe()
-		defer w.Close() // not earlier, when the garbage collector finds it
+		defer w.Close() // keeps the garbage collector from closing it
 		cmd.Stdin = r
 	}
 	if os.Getenv("SHELL_STDOUT") != "" {
@@ -295,7 +295,7 @@ func TestExecInPipeline(t *testing.T) {
 	s.await("ready, group true, foreground false", 1)
 	s.press(ctrlZ)
 	s.await("shell: stopped", 1)
-	// Ctrl-Z discards output that was not read yet, so no more than this is certain.
+	// Ctrl-Z discards output that was not read yet, so the rest of this line may be missing.
 	pid := regexp.MustCompile(`pid (\d+) ready`).FindStringSubmatch(s.said.Text())[1]
 	if state := states("/proc/" + pid + "/stat"); !slices.Equal(state, []string{"T"}) {
 		t.Errorf("the command is not stopped: %v", state)
