@@ -225,21 +225,20 @@ func (c *container) wait() int {
 // cancel ends the step as the runner does when the job is cancelled or the
 // step's time is up, and returns the last signal that this took. They go to
 // docker's client, which passes on the first two. After the third the container
-// is left to itself. The runner is as patient after the first one as [afterInterrupt]
-// says.
-func (c *container) cancel(patience time.Duration) syscall.Signal {
+// is left to itself. The runner waits [afterInterrupt] after the first signal.
+func (c *container) cancel(wait time.Duration) syscall.Signal {
 	c.j.t.Helper()
 	for _, one := range []struct {
 		syscall.Signal
-		patience time.Duration
-	}{{syscall.SIGINT, patience}, {syscall.SIGTERM, afterTerminate}} {
+		wait time.Duration
+	}{{syscall.SIGINT, wait}, {syscall.SIGTERM, afterTerminate}} {
 		if err := c.client.Process.Signal(one.Signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			c.j.t.Fatal(err)
 		}
 		select {
 		case <-c.ended:
 			return one.Signal
-		case <-time.After(one.patience):
+		case <-time.After(one.wait):
 		}
 	}
 	c.client.Process.Kill()
