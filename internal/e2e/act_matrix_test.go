@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,9 +34,10 @@ func actMatrix(t *testing.T, w *workflow) {
 	// No create is answered before all legs have sent theirs.
 	var creates atomic.Int32
 	together := make(chan struct{})
+	allSent := sync.OnceFunc(func() { close(together) })
 	w.Intercept(emulator.OpCreate, func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if creates.Add(1) == legs {
-			close(together)
+			allSent() // it may be all of them again, after one was late
 		}
 		select {
 		case <-together:
