@@ -146,8 +146,8 @@ func TestConnections(t *testing.T) {
 						if tooMany == "" {
 							break
 						}
-						// net/http does not use a connection again if the goroutine that wrote
-						// the request does not get to say so within 50 ms of the answer.
+						// net/http does not reuse a connection if the goroutine that wrote the
+						// request reports its end more than 50 ms after the answer.
 						t.Log(tooMany)
 						if attempt == 3 {
 							t.Fatal("each attempt made too many connections")

@@ -80,11 +80,7 @@ func stopPost(t *testing.T) (inTime bool) {
 	}
 	gate.Open()
 	err := post.Wait()
-	took := time.Since(told)
-	if took > harness.StopLimit {
-		t.Errorf("it took %s to stop", took)
-	}
-	if took >= harness.CleanUpLimit {
+	if !stoppedInTime(t, time.Since(told)) {
 		return false
 	}
 	if n := len(e.Active()); err != nil || n != 0 {

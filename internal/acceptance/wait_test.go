@@ -42,6 +42,16 @@ func untilInTime(t *testing.T, attempt func() (inTime bool)) {
 	t.Errorf("in each of three attempts it took longer than %s to stop", harness.CleanUpLimit)
 }
 
+// stoppedInTime checks how long a program took that was told to stop, and reports whether it ended
+// before its time to clean up was over.
+func stoppedInTime(t *testing.T, took time.Duration) bool {
+	t.Helper()
+	if took > harness.StopLimit {
+		t.Errorf("it took %s to stop", took)
+	}
+	return took < harness.CleanUpLimit
+}
+
 // stops counts the cases of a table whose program stopped within [harness.CleanUpLimit],
 // and those in which it took longer, so that not everything was checked. Programs that
 // search for a PAT before they end are counted by themselves: only they need a while, and

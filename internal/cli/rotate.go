@@ -180,7 +180,7 @@ func (e *ending) report() error {
 		case !p.Ends.IsZero():
 			log.Infof("PAT %s ends at %s", p.ID, timefmt.Time(p.Ends))
 		case s.Overlap > 0:
-			log.Infof("PAT %s had ended before", p.ID)
+			log.Infof("PAT %s has ended", p.ID)
 		default:
 			log.Infof("PAT %s is revoked", p.ID)
 		}

@@ -42,7 +42,7 @@ func shell(ctx context.Context, out io.Writer, id emulator.Identity) error {
 	if err := os.WriteFile(file, []byte(env.String()+path), 0o600); err != nil {
 		return err
 	}
-	// Before the text, so that the commands work as soon as somebody reads them.
+	// Before the text, so that its commands work at once.
 	writeToken := func() error { return os.WriteFile(token, []byte(d.Assertion()), 0o600) }
 	if err := writeToken(); err != nil {
 		return err

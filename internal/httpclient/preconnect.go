@@ -54,8 +54,8 @@ func newPreconnector(t *http.Transport, prepare func()) *preconnector {
 	return &preconnector{Transport: t, prepare: prepare}
 }
 
-// unsendable is a Host that net/http refuses to write, since it is no valid international
-// name. So nothing is sent even if the request is given a connection that another request
+// unsendable is a Host that net/http refuses to write, because it cannot be encoded as an
+// international domain name. So nothing is sent even if the request is given a connection that another request
 // has just opened.
 const unsendable = "xn--\u00e9"
 

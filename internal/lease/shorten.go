@@ -46,8 +46,8 @@ func (l *Client) Shorten(ctx context.Context, t pat.Token, until time.Time) (end
 	return got.ValidTo, nil
 }
 
-// hasEnded reports whether a PAT that could not be changed is no longer active. Both the
-// answer and the list must say so.
+// hasEnded reports whether a PAT that could not be changed is no longer active, by both the
+// answer and the list.
 func (l *Client) hasEnded(ctx context.Context, id string, changing error) bool {
 	var refused *pat.Error
 	if !errors.As(changing, &refused) || !refused.NotFound() && !refused.Expired() {

@@ -151,8 +151,8 @@ func (s *Sweeper) Run(ctx context.Context) (Counts, error) {
 	return w.counts, w.conclude(err)
 }
 
-// warnOfRuns warns that age alone decided where GitHub gave no answer. It is silent if the
-// sweep fails for that reason, or if the log already says so.
+// warnOfRuns warns that age alone decided where GitHub gave no answer, unless the sweep
+// fails for that reason or a warning was logged before.
 func (w *sweep) warnOfRuns() {
 	refused := w.runs.CredentialsErr()
 	switch {
